@@ -1,0 +1,10 @@
+//! The node runtime of a distributed render network: five resident models, supervised, under a deadline.
+//!
+//! One part per module, each with a list of what it may not know; `tests/integration/architecture.rs` enforces it.
+//! Nothing is re-exported here: a path says which part a thing belongs to.
+
+pub mod clock;
+pub mod contract;
+pub mod exit;
+pub mod models;
+pub mod types;

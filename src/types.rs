@@ -1,0 +1,21 @@
+//! The plain data that every part shares: bytes, ids, deadlines, sound, pictures and timelines.
+//!
+//! Owns no behaviour beyond parsing, printing and invariants; knows nothing else of the crate.
+
+mod bytes;
+mod deadline;
+mod frames;
+mod ids;
+mod nearest;
+mod picture;
+mod sound;
+mod speech;
+
+pub use bytes::{Bytes, ParseBytesError};
+pub use deadline::Deadline;
+pub use frames::{CameraView, FaceControls, FramePlan, FrameSource, HeadPose, PlannedFrame};
+pub use ids::{AttemptId, DeviceId, ModelId, ParseDeviceError, SlotId, Stage, UnknownName};
+pub use nearest::nearest;
+pub use picture::{Resolution, RgbImage, WrongImageSize};
+pub use sound::{Pcm, Phoneme, SAMPLE_RATE, Timeline, TimelineError};
+pub use speech::{Emotion, Prosody, SpeechSpeed, VoiceBlend, VoiceError};
