@@ -8,3 +8,4 @@ pub mod contract;
 pub mod exit;
 pub mod models;
 pub mod types;
+pub mod vram;
