@@ -130,7 +130,7 @@ fn hard_clears_to_soft_or_at_once_to_normal() {
     assert_eq!(scene.stay(1..=10, 11_199), [Level::Hard; 10]);
     let soft = scene.see(11, 11_199);
     assert_eq!(soft.crossing, crossing(Level::Hard, Level::Soft, 11_199, 11_200));
-    assert_eq!(soft.actions.backpressure, true);
+    assert!(soft.actions.backpressure);
     scene.see(12, 11_600);
     scene.stay(13..=22, 9000);
     let normal = scene.see(23, 9000);
