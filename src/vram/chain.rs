@@ -102,7 +102,7 @@ pub struct Reading {
     pub switch: Option<Switch>,
 }
 
-/// The probes of one device, best first.
+/// The probes of one device, best first. All look at the same memory: the host's is no stand-in for a card's.
 pub struct ProbeChain {
     links: Vec<Link>,
     settings: ChainSettings,

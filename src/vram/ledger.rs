@@ -161,9 +161,14 @@ impl Shared {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells waiters, after the lock is gone, that there may be room.
+    /// Tells waiters, after the lock is gone, that there may be room. A later change may have been told already; the
+    /// book it was told of contains this one.
     fn announce(&self, generation: u64) {
-        self.changed.send_if_modified(|seen| std::mem::replace(seen, generation) != generation);
+        self.changed.send_if_modified(|told| {
+            let newer = generation > *told;
+            *told = generation.max(*told);
+            newer
+        });
     }
 }
 

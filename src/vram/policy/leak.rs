@@ -117,13 +117,13 @@ impl Fit {
         self.sum_yy += dy * (y - self.mean_y);
     }
 
-    /// Slope and its standard error; through two points or fewer any slope fits, so the error is infinite.
+    /// Slope and its standard error, of two points at different x or more; two points fit any slope, so its error is
+    /// infinite.
     fn slope(&self) -> (f64, f64) {
+        let slope = self.sum_xy / self.sum_xx;
         if self.count < 3.0 {
-            let slope = if self.sum_xx > 0.0 { self.sum_xy / self.sum_xx } else { 0.0 };
             return (slope, f64::INFINITY);
         }
-        let slope = self.sum_xy / self.sum_xx;
         let residual = (self.sum_yy - slope * self.sum_xy).max(0.0);
         (slope, (residual / (self.count - 2.0) / self.sum_xx).sqrt())
     }

@@ -103,3 +103,13 @@ fn two_points_convict_nobody() {
     assert!((found[0].slope - 1000.0 * MB).abs() < 1.0);
     assert!(found[1].leaking, "three on a line do: {:?}", found[1]);
 }
+
+#[test]
+fn growth_of_exactly_the_bound_is_none() {
+    // Sums of these are exact in f64.
+    let settings = LeakSettings { warm_up: 0, every: 4, ..LeakSettings::default() };
+    let exactly = verdicts(settings, 4, |slot| 1000.0 + 25.0 * f64::from(slot))[0];
+    assert_eq!((exactly.growth, exactly.leaking), (100.0 * MB, false));
+    let beyond = verdicts(settings, 4, |slot| 1000.0 + 26.0 * f64::from(slot))[0];
+    assert!(beyond.leaking, "{beyond:?}");
+}
