@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod contract;
+pub mod direction;
 pub mod exit;
 pub mod models;
 pub mod types;
