@@ -172,11 +172,15 @@ mod tests {
     #[test]
     fn memory_taken_by_this_process_shows() {
         let mut probe = HostProbe::new(HostProbeSetup::default());
-        let before = probe.sample(crate::clock::now()).unwrap().used;
-        let taken = vec![1u8; 64 << 20];
-        let during = probe.sample(crate::clock::now()).unwrap().used;
-        assert!(taken.iter().all(|byte| *byte == 1));
-        // Other tests of the binary give memory back meanwhile: half of it must show.
-        assert!(during > before.saturating_add(Bytes::mib(32)), "{before} then {during}");
+        let mut used = || probe.sample(crate::clock::now()).unwrap().used;
+        // Other tests of the binary take and give back memory meanwhile; not every time in our way.
+        let shows = (0..50).any(|_| {
+            let before = used();
+            let taken = vec![1u8; 64 << 20];
+            let during = used();
+            assert!(taken.iter().all(|byte| *byte == 1));
+            during > before.saturating_add(Bytes::mib(48)) && during < before.saturating_add(Bytes::mib(80))
+        });
+        assert!(shows, "64 MiB taken, and the probe saw nothing of it");
     }
 }
