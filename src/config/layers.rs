@@ -8,6 +8,7 @@ use figment::{Metadata, Profile, Provider};
 use super::environment::{Meaning, meaning};
 use super::origin::Origin;
 use super::problem::Problem;
+use super::tree;
 use crate::types::nearest;
 
 /// The built-in defaults; every key there is stands in it.
@@ -59,42 +60,25 @@ impl Inputs {
         }
     }
 
-    /// One layer per variable and flag, weakest first, each with the text it was made of.
-    pub(super) fn overrides(&self, known: &[String], problems: &mut Vec<Problem>) -> Vec<Override> {
+    /// One layer per variable and flag, weakest first.
+    pub(super) fn overrides(&self, known: &[String], problems: &mut Vec<Problem>) -> Vec<Layer> {
         let mut overrides = Vec::new();
         let mut variables: Vec<_> = self.environment.iter().collect();
         variables.sort();
         for (name, text) in variables {
             match meaning(name, text, known) {
-                Meaning::Setting(key) => overrides.push(Override {
-                    key,
-                    text: text.clone(),
-                    origin: Origin::Environment { variable: name.clone() },
-                }),
+                Meaning::Setting(key) => {
+                    let origin = Origin::Environment { variable: name.clone() };
+                    overrides.push(Layer::of_one(&key, text, origin));
+                }
                 Meaning::Slip(problem) => problems.push(problem),
                 Meaning::Nothing => {}
             }
         }
-        overrides.extend(self.flags.iter().map(|FlagSetting { flag, key, value }| Override {
-            key: key.clone(),
-            text: value.clone(),
-            origin: Origin::Flag { flag: flag.clone() },
+        overrides.extend(self.flags.iter().map(|FlagSetting { flag, key, value }| {
+            Layer::of_one(key, value, Origin::Flag { flag: flag.clone() })
         }));
         overrides
-    }
-}
-
-/// One value from the environment or a flag.
-pub(super) struct Override {
-    pub(super) key: String,
-    pub(super) text: String,
-    pub(super) origin: Origin,
-}
-
-impl Override {
-    pub(super) fn layer(&self) -> Layer {
-        let data = figment::util::nest(&self.key, raw_value(&self.text)).into_dict().unwrap_or_default();
-        Layer { origin: self.origin.clone(), data }
     }
 }
 
@@ -115,12 +99,20 @@ fn raw_value(text: &str) -> Value {
 pub(super) struct Layer {
     pub(super) origin: Origin,
     pub(super) data: Dict,
+    /// What the one value in it was written as, in the environment or after a flag.
+    pub(super) text: Option<String>,
 }
 
 impl Layer {
+    fn of_one(key: &str, text: &str, origin: Origin) -> Self {
+        let mut data = Dict::new();
+        tree::set(&mut data, key, Some(raw_value(text)));
+        Self { origin, data, text: Some(text.to_owned()) }
+    }
+
     pub(super) fn parse(text: &str, origin: Origin) -> Result<Self, Problem> {
         match toml::from_str::<toml::Table>(text).map(Dict::try_from_table) {
-            Ok(Ok(data)) => Ok(Self { origin, data }),
+            Ok(Ok(data)) => Ok(Self { origin, data, text: None }),
             Ok(Err(error)) => Err(Problem::of_source(origin, error.to_string())),
             Err(error) => {
                 Err(Problem::of_source(origin, format!("is not TOML: {}", error.to_string().trim_end())))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::values::{self, Devices, Limit, Precision, Timeout};
+use super::values::{self, Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
 use crate::types::{Bytes, ModelId, Stage};
 
 /// Everything, as [`load`](super::load) hands it out: parsed and free of contradictions.
@@ -154,16 +154,6 @@ pub struct FluxSettings {
     pub modulation_on_host: bool,
 }
 
-/// Where the T5 encoder's weights are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum T5Placement {
-    /// On the device, always.
-    Resident,
-    /// In host memory, sent through the device layer by layer.
-    Streamed,
-}
-
 /// LivePortrait.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -292,6 +282,7 @@ pub struct Deadlines {
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// Address and port.
+    #[serde(deserialize_with = "values::address")]
     pub listen: SocketAddr,
 }
 
@@ -303,16 +294,4 @@ pub struct Telemetry {
     pub format: TelemetryFormat,
     /// Which events, in `tracing`'s filter syntax; checked when it is read.
     pub filter: String,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TelemetryFormat {
-    /// For people on a terminal, JSON elsewhere.
-    Auto,
-    /// For people.
-    Human,
-    /// One JSON object per line.
-    Json,
 }

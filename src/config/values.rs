@@ -4,10 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::{Deserializer, Error, SeqAccess, Unexpected, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::types::{Bytes, DeviceId, UnknownName};
+
+mod read;
+
+pub(super) use read::{above_zero, address, duration, share, some_bytes, standard_errors};
 
 /// An amount of memory, or a share of what was free when the node started.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -193,6 +196,51 @@ impl fmt::Display for Precision {
     }
 }
 
+/// Where the T5 encoder's weights are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum T5Placement {
+    /// On the device, always.
+    Resident,
+    /// In host memory, sent through the device layer by layer.
+    Streamed,
+}
+
+impl FromStr for T5Placement {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "resident" => Ok(Self::Resident),
+            "streamed" => Ok(Self::Streamed),
+            _ => Err(UnknownName::new("a place for T5's weights", text, &["resident", "streamed"])),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TelemetryFormat {
+    /// For people on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+impl FromStr for TelemetryFormat {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "human" => Ok(Self::Human),
+            "json" => Ok(Self::Json),
+            _ => Err(UnknownName::new("a log format", text, &["auto", "human", "json"])),
+        }
+    }
+}
+
 /// Reads `"15s"`, `"250ms"`, `"1.5h"`: a plain number and one of `ms`, `s`, `min`, `h`, `d`.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     const UNITS: [(&str, f64); 5] = [("ms", 1e-3), ("min", 60.0), ("s", 1.0), ("h", 3600.0), ("d", 86400.0)];
@@ -206,129 +254,5 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(number.parse::<f64>().ok()? * unit).ok()
 }
 
-/// Deserializes by `FromStr` and says what was expected where it is no text at all.
-struct FromText<T>(&'static str, std::marker::PhantomData<T>);
-
-impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for FromText<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        text.parse().map_err(E::custom)
-    }
-}
-
-fn from_text<'de, T, D>(deserializer: D, expected: &'static str) -> Result<T, D::Error>
-where
-    T: FromStr<Err: fmt::Display>,
-    D: Deserializer<'de>,
-{
-    deserializer.deserialize_any(FromText(expected, std::marker::PhantomData))
-}
-
-impl<'de> Deserialize<'de> for Limit {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer, LIMIT)
-    }
-}
-
-impl<'de> Deserialize<'de> for Timeout {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer, TIMEOUT)
-    }
-}
-
-impl<'de> Deserialize<'de> for Precision {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer, "a precision such as \"f16\" or \"bundle\"")
-    }
-}
-
-impl<'de> Deserialize<'de> for Devices {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextOrList;
-        impl<'de> Visitor<'de> for TextOrList {
-            type Value = Devices;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(DEVICES)
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Devices, E> {
-                text.parse().map_err(E::custom)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Devices, A::Error> {
-                let mut devices = Vec::new();
-                while let Some(device) = items.next_element()? {
-                    devices.push(device);
-                }
-                Devices::listed(devices).map_err(A::Error::custom)
-            }
-        }
-        deserializer.deserialize_any(TextOrList)
-    }
-}
-
-/// A duration above zero, for `#[serde(deserialize_with)]`.
-pub(super) fn above_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    struct AboveZero(Duration);
-    impl FromStr for AboveZero {
-        type Err = String;
-
-        fn from_str(text: &str) -> Result<Self, Self::Err> {
-            match parse_duration(text) {
-                Some(duration) if !duration.is_zero() => Ok(Self(duration)),
-                _ => Err(format!("{text:?} is not {ABOVE_ZERO}")),
-            }
-        }
-    }
-    const ABOVE_ZERO: &str = "a duration above zero such as \"250ms\", \"15s\", \"5min\" or \"1h\"";
-    from_text::<AboveZero, D>(deserializer, ABOVE_ZERO).map(|AboveZero(duration)| duration)
-}
-
-/// A duration of zero or more, for `#[serde(deserialize_with)]`.
-pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    struct Any(Duration);
-    impl FromStr for Any {
-        type Err = String;
-
-        fn from_str(text: &str) -> Result<Self, Self::Err> {
-            parse_duration(text).map(Self).ok_or_else(|| format!("{text:?} is not {DURATION}"))
-        }
-    }
-    const DURATION: &str = "a duration such as \"0s\", \"250ms\", \"15s\", \"5min\" or \"1h\"";
-    from_text::<Any, D>(deserializer, DURATION).map(|Any(duration)| duration)
-}
-
-/// An amount of memory above zero, for `#[serde(deserialize_with)]`.
-pub(super) fn some_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-    let amount = Bytes::deserialize(deserializer)?;
-    if amount == Bytes::ZERO {
-        let expected = "an amount of memory above zero such as \"500MB\"";
-        return Err(D::Error::invalid_value(Unexpected::Unsigned(0), &expected));
-    }
-    Ok(amount)
-}
-
-/// A finite number in the stated range, both ends included, for `#[serde(deserialize_with)]`.
-fn between<'de, D: Deserializer<'de>>(deserializer: D, low: f64, high: f64) -> Result<f64, D::Error> {
-    let number = f64::deserialize(deserializer)?;
-    if (low..=high).contains(&number) {
-        return Ok(number);
-    }
-    Err(D::Error::custom(format!("{number} is outside the accepted {low} to {high}")))
-}
-
-/// A share from 0 to 1.
-pub(super) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    between(deserializer, 0.0, 1.0)
-}
-
-/// How many standard errors make a growth believable: at least one, at most a hundred.
-pub(super) fn standard_errors<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    between(deserializer, 1.0, 100.0)
-}
+#[cfg(test)]
+mod tests;
