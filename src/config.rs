@@ -24,7 +24,7 @@ pub use origin::Origin;
 pub use problem::{Problem, Problems};
 pub use settings::{
     Deadlines, FluxSettings, Http, KokoroSettings, Leak, LivePortraitSettings, Memory, ModelBudget, Models,
-    Recovery, Settings, Slots, StageSettings, Stages, Telemetry,
+    Recovery, Restart, Settings, Slots, StageSettings, Stages, Telemetry,
 };
 pub use values::{Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
 pub use voices::{Voices, check_voices};

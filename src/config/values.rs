@@ -63,8 +63,13 @@ impl fmt::Display for Limit {
 pub enum Timeout {
     /// This long: for a device known to hold it.
     Fixed(Duration),
-    /// So many times the learned estimate of this stage: for machines whose speed nobody knows beforehand.
-    TimesEstimate(f64),
+    /// By the learned estimate of this stage: for machines whose speed nobody knows beforehand.
+    TimesEstimate {
+        /// So many times as long.
+        factor: f64,
+        /// But no shorter than this: of very short stages the scheduler's jitter is a large multiple.
+        at_least: Duration,
+    },
 }
 
 impl Timeout {
@@ -72,38 +77,55 @@ impl Timeout {
     pub fn resolve(self, estimate: Duration) -> Duration {
         match self {
             Self::Fixed(duration) => duration,
-            // A share of Duration::MAX at most: `mul_f64` panics on overflow.
-            Self::TimesEstimate(factor) => {
-                Duration::try_from_secs_f64(estimate.as_secs_f64() * factor).unwrap_or(Duration::MAX)
+            // `mul_f64` panics on overflow.
+            Self::TimesEstimate { factor, at_least } => {
+                let times = Duration::try_from_secs_f64(estimate.as_secs_f64() * factor);
+                times.unwrap_or(Duration::MAX).max(at_least)
             }
         }
     }
 }
 
-const TIMEOUT: &str = "a duration above zero such as \"15s\", or a multiple of the stage's estimate such as \"3x\" (from \"1x\" to \"1000x\")";
+const TIMEOUT: &str = "a duration above zero such as \"15s\", or a multiple of the stage's estimate such as \"3x\" or \"3x, at least 5s\" (from \"1x\" to \"1000x\")";
 
 impl FromStr for Timeout {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim().strip_suffix('x').map(|factor| factor.trim().parse::<f64>()) {
-            Some(Ok(factor)) if (1.0..=1000.0).contains(&factor) => Ok(Self::TimesEstimate(factor)),
-            None => match parse_duration(text) {
-                Some(duration) if !duration.is_zero() => Ok(Self::Fixed(duration)),
-                _ => Err(format!("{text:?} is not {TIMEOUT}")),
+        let fail = || format!("{text:?} is not {TIMEOUT}");
+        let (times, at_least) = match text.split_once(',') {
+            None => (text, None),
+            Some((times, rest)) => (times, Some(rest.trim().strip_prefix("at least").ok_or_else(fail)?)),
+        };
+        let at_least = at_least.map(|text| parse_duration(text).ok_or_else(fail)).transpose()?;
+        match (times.trim().strip_suffix('x'), at_least) {
+            (Some(factor), at_least) => match factor.trim().parse::<f64>() {
+                Ok(factor) if (1.0..=1000.0).contains(&factor) => {
+                    Ok(Self::TimesEstimate { factor, at_least: at_least.unwrap_or_default() })
+                }
+                _ => Err(fail()),
             },
-            Some(_) => Err(format!("{text:?} is not {TIMEOUT}")),
+            (None, None) => {
+                parse_duration(text).filter(|time| !time.is_zero()).map(Self::Fixed).ok_or_else(fail)
+            }
+            (None, Some(_)) => Err(fail()),
         }
     }
 }
 
 impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Fixed(duration) => f.pad(&format!("{duration:?}")),
-            Self::TimesEstimate(factor) => f.pad(&format!("{factor}x")),
-        }
+        let text = match self {
+            Self::Fixed(duration) => seconds(*duration),
+            Self::TimesEstimate { factor, at_least: Duration::ZERO } => format!("{factor}x"),
+            Self::TimesEstimate { factor, at_least } => format!("{factor}x, at least {}", seconds(*at_least)),
+        };
+        f.pad(&text)
     }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_secs_f64())
 }
 
 /// Where the models live.

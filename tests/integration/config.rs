@@ -66,7 +66,7 @@ fn show_names_the_source_of_each_of_the_five_layers() {
     std::fs::create_dir_all(config.join("profiles")).unwrap();
     std::fs::write(config.join("node.toml"), "profile = \"mine\"\n[slots]\nqueue = 7\n").unwrap();
     std::fs::write(config.join("profiles/mine.toml"), "[slots]\nlookahead = 3\n").unwrap();
-    let arguments = ["config", "show", "--json", "--set", "restart.budget=5"];
+    let arguments = ["config", "show", "--json", "--set", "restart.model.budget=7"];
     let output = node(folder.path(), &arguments, &[("VORTEX_MEMORY__SOFT_LIMIT", "11.0GB")]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let shown: Value = serde_json::from_str(out(&output)).unwrap();
@@ -82,7 +82,7 @@ fn show_names_the_source_of_each_of_the_five_layers() {
     assert_eq!(row("slots.lookahead")["source"]["path"], "config/profiles/mine.toml");
     assert_eq!(row("memory.soft_limit")["value"], "11.0GB");
     assert_eq!(row("memory.soft_limit")["source"]["variable"], "VORTEX_MEMORY__SOFT_LIMIT");
-    assert_eq!(row("restart.budget")["source"]["flag"], "--set");
+    assert_eq!(row("restart.model.budget")["source"]["flag"], "--set");
     assert_eq!(row("voices.default")["value"], "am_adam");
 
     let text = node(folder.path(), &arguments[..2], &[]);

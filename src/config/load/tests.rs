@@ -125,7 +125,7 @@ fn a_misspelt_key_is_refused_with_the_nearest_name_in_its_sources_spelling() {
     let problem = in_file.problem();
     assert!(problem.starts_with(&format!("memory.sft_limit = \"1GB\" (file {}): unknown", path.display())));
     assert!(problem.ends_with("did you mean memory.soft_limit?"), "{problem}");
-    assert!(problem.contains("accepted: dwell, floor_tolerance, hard_limit"), "{problem}");
+    assert!(problem.contains("accepted: act_again, dwell, floor_tolerance, hard_limit"), "{problem}");
 
     let in_profile = Given::new().file("profiles/cpu.toml", "[stages.audio]\ntimout = \"3s\"\n").problem();
     assert!(in_profile.ends_with("did you mean stages.audio.timeout?"), "{in_profile}");
@@ -152,7 +152,7 @@ fn all_problems_are_reported_at_once_even_hidden_ones() {
         .file("voices.toml", "default = \"a b\"\n")
         .file("profiles/cpu.toml", "")
         .variable("VORTEX_HTTP__LISTEN", "9100")
-        .flag("--set", "restart.jitter", "2")
+        .flag("--set", "restart.model.jitter", "2")
         .flag("--set", "slots.queue", "5");
     let problems = given.problems();
     for key in [
@@ -164,7 +164,7 @@ fn all_problems_are_reported_at_once_even_hidden_ones() {
         "slots.queue = 0",
         "default = \"a b\"",
         "http.listen = 9100",
-        "restart.jitter = 2",
+        "restart.model.jitter = 2",
     ] {
         assert_eq!(problems.iter().filter(|p| p.starts_with(key)).count(), 1, "{key} in {problems:#?}");
     }
@@ -240,7 +240,7 @@ fn a_wrong_type_at_any_setting_is_refused_with_what_is_accepted() {
     }
     let section = Given::new().file("node.toml", "memory = 3\n").problem();
     assert!(
-        section.contains("memory = 3") && section.contains("accepted: a table with any of dwell"),
+        section.contains("memory = 3") && section.contains("accepted: a table with any of act_again, dwell"),
         "{section}"
     );
 }
@@ -269,7 +269,7 @@ fn settings_that_cannot_hold_together_are_refused() {
     for (key, value, what) in [
         ("memory.stale_after", "250ms", "is not longer than memory.sample_every"),
         ("memory.soft_limit", "100MB", "is not below memory.soft_limit"),
-        ("restart.backoff_max", "100ms", "is shorter than restart.backoff"),
+        ("restart.model.backoff_max", "100ms", "is shorter than restart.model.backoff"),
         ("models.kokoro.precision", "nf4", "kokoro is not held in nf4; accepted: bundle, f32"),
         ("models.flux.precision", "int8", "flux is not held in int8"),
         ("telemetry.filter", "vortex_node=loud", "accepted: levels and targets"),

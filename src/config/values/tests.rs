@@ -22,11 +22,30 @@ fn what_is_no_duration_is_refused() {
     }
 }
 
+fn times(factor: f64, at_least: u64) -> Timeout {
+    Timeout::TimesEstimate { factor, at_least: Duration::from_secs(at_least) }
+}
+
 #[test]
 fn a_timeout_is_a_duration_or_a_multiple() {
     assert_eq!("15s".parse(), Ok(Timeout::Fixed(Duration::from_secs(15))));
-    assert_eq!("3x".parse(), Ok(Timeout::TimesEstimate(3.0)));
-    for text in ["0s", "0x", "0.5x", "NaNx", "infx", "x", "3", "1001x", "-3x"] {
+    assert_eq!("3x".parse(), Ok(times(3.0, 0)));
+    assert_eq!("2.5x, at least 5s".parse(), Ok(times(2.5, 5)));
+    for text in [
+        "0s",
+        "0x",
+        "0.5x",
+        "NaNx",
+        "infx",
+        "x",
+        "3",
+        "1001x",
+        "-3x",
+        "3x,",
+        "3x, 5s",
+        "3x, at least 5",
+        "3s, at least 5s",
+    ] {
         let error = text.parse::<Timeout>().unwrap_err();
         assert!(error.contains("\"15s\"") && error.contains("\"3x\""), "{text}: {error}");
     }
@@ -35,9 +54,10 @@ fn a_timeout_is_a_duration_or_a_multiple() {
 #[test]
 fn a_multiple_resolves_against_the_estimate_and_never_overflows() {
     let estimate = Duration::from_secs(4);
-    assert_eq!(Timeout::TimesEstimate(2.5).resolve(estimate), Duration::from_secs(10));
+    assert_eq!(times(2.5, 0).resolve(estimate), Duration::from_secs(10));
+    assert_eq!(times(2.5, 11).resolve(estimate), Duration::from_secs(11));
     assert_eq!(Timeout::Fixed(Duration::from_secs(3)).resolve(estimate), Duration::from_secs(3));
-    assert_eq!(Timeout::TimesEstimate(1000.0).resolve(Duration::MAX), Duration::MAX);
+    assert_eq!(times(1000.0, 0).resolve(Duration::MAX), Duration::MAX);
 }
 
 #[test]
@@ -82,7 +102,10 @@ proptest! {
         let share = Limit::OfFree(f64::from(percent) / 100.0);
         let Limit::OfFree(back) = share.to_string().parse().unwrap() else { panic!("{share} is a share") };
         prop_assert!((back - f64::from(percent) / 100.0).abs() < 1e-12);
-        let timeout = Timeout::Fixed(Duration::from_millis(milliseconds));
-        prop_assert_eq!(timeout.to_string().parse(), Ok(timeout));
+        let time = Duration::from_millis(milliseconds);
+        let timeouts = [Timeout::Fixed(time), Timeout::TimesEstimate { factor: f64::from(percent), at_least: time }];
+        for timeout in timeouts {
+            prop_assert_eq!(timeout.to_string().parse(), Ok(timeout));
+        }
     }
 }
