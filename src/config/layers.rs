@@ -7,7 +7,7 @@ use figment::{Metadata, Profile, Provider};
 
 use super::environment::{Meaning, meaning};
 use super::origin::Origin;
-use super::problem::Problem;
+use super::problem::{Problem, Problems};
 use super::tree;
 use crate::types::nearest;
 
@@ -110,28 +110,29 @@ impl Layer {
         Self { origin, data, text: Some(text.to_owned()) }
     }
 
-    pub(super) fn parse(text: &str, origin: Origin) -> Result<Self, Problem> {
-        match toml::from_str::<toml::Table>(text).map(Dict::try_from_table) {
-            Ok(Ok(data)) => Ok(Self { origin, data, text: None }),
-            Ok(Err(error)) => Err(Problem::of_source(origin, error.to_string())),
+    pub(super) fn parse(text: &str, origin: Origin) -> Result<Self, Problems> {
+        match toml::from_str::<Dict>(text) {
+            Ok(data) => Ok(Self { origin, data, text: None }),
             Err(error) => {
-                Err(Problem::of_source(origin, format!("is not TOML: {}", error.to_string().trim_end())))
+                let what = format!("is not TOML: {}", error.to_string().trim_end());
+                Err(Problem::of_source(origin, what).into())
             }
         }
     }
 
-    pub(super) fn read(path: &Path, origin: Origin) -> Result<Self, Problem> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Problem::of_source(origin.clone(), format!("cannot be read: {error}")))?;
-        Self::parse(&text, origin)
+    pub(super) fn read(path: &Path, origin: Origin) -> Result<Self, Problems> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, origin),
+            Err(error) => Err(Problem::of_source(origin, format!("cannot be read: {error}")).into()),
+        }
     }
 
-    pub(super) fn defaults() -> Result<Self, Problem> {
+    pub(super) fn defaults() -> Result<Self, Problems> {
         Self::parse(DEFAULTS, Origin::Default)
     }
 
     /// The profile `name`, from `dir` or else from the binary.
-    pub(super) fn profile(dir: &Path, name: &str, chosen_by: &Origin) -> Result<Self, Problem> {
+    pub(super) fn profile(dir: &Path, name: &str, chosen_by: &Origin) -> Result<Self, Problems> {
         let is_plain =
             !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
         let path = dir.join("profiles").join(format!("{name}.toml"));
@@ -143,9 +144,11 @@ impl Layer {
             return Self::parse(text, Origin::Profile { name: name.to_owned(), path: None });
         }
         let names = profile_names(dir);
-        Err(Problem::of_value("profile", format!("{name:?}"), chosen_by.clone(), "there is no such profile")
+        let what = "there is no such profile";
+        Err(Problem::of_value("profile", format!("{name:?}"), chosen_by.clone(), what)
             .accepting(names.join(", "))
-            .nearest(nearest(name, names.iter().map(String::as_str)).map(str::to_owned)))
+            .nearest(nearest(name, names.iter().map(String::as_str)).map(str::to_owned))
+            .into())
     }
 }
 
@@ -171,16 +174,5 @@ impl Provider for Layer {
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         Ok(Profile::Default.collect(self.data.clone()))
-    }
-}
-
-/// From one crate's tree of values to the other's.
-trait TryFromTable: Sized {
-    fn try_from_table(table: toml::Table) -> Result<Self, figment::Error>;
-}
-
-impl TryFromTable for Dict {
-    fn try_from_table(table: toml::Table) -> Result<Self, figment::Error> {
-        Ok(Value::serialize(table)?.into_dict().unwrap_or_default())
     }
 }

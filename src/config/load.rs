@@ -54,7 +54,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Problems> {
     let node =
         file.and_then(|path| kept(Layer::read(&path, Origin::File { path: path.clone() }), &mut problems));
     let merged = merge(&dir, node, Chosen::ByName, inputs, &mut problems);
-    let voices = Voices::find(&dir).map_err(|found| problems.extend(found.0)).ok();
+    let voices = kept(Voices::find(&dir), &mut problems);
     match (merged, voices) {
         (Some((settings, mut effective)), Some(voices)) if problems.is_empty() => {
             effective.extend(voices.effective());
@@ -94,8 +94,8 @@ enum Chosen {
     This(Layer),
 }
 
-fn kept<T>(found: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
-    found.map_err(|problem| problems.push(problem)).ok()
+fn kept<T>(found: Result<T, Problems>, problems: &mut Vec<Problem>) -> Option<T> {
+    found.map_err(|found| problems.extend(found.0)).ok()
 }
 
 /// Merges all layers and parses what comes of them; the answer counts only while `problems` stays empty.
@@ -133,7 +133,10 @@ fn merge(
     let settings = match Value::from(merged.raw.clone()).deserialize::<Settings>() {
         Ok(settings) => settings,
         Err(error) => {
-            problems.push(Problem::of_source(Origin::Default, error.to_string()));
+            // Sifted layers parse, unless one held what could not be taken out (a quoted key with a dot in it).
+            if problems.is_empty() {
+                problems.push(Problem::of_source(Origin::Default, error.to_string()));
+            }
             return None;
         }
     };

@@ -4,6 +4,7 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::super::{Devices, FlagSetting, Limit, T5Placement, Timeout};
@@ -309,6 +310,33 @@ fn the_small_cards_profile_fits_under_its_soft_limit_with_everything_running() {
     let origin = [(3, 1), (15, 0), (10, 0), (2, 0)]
         .map(|(seconds, retries)| (Timeout::Fixed(Duration::from_secs(seconds)), retries));
     assert_eq!(timeouts, origin);
+}
+
+#[test]
+fn checking_a_file_reports_what_its_profile_hides() {
+    let given = Given::new().file("node.toml", "[memory]\nsoft_limit = \"much\"\n");
+    let problems = check_node(&given.dir.path().join("node.toml")).unwrap_err();
+    assert_eq!(problems.0[0].key.as_deref(), Some("memory.soft_limit"), "the cpu profile sets it as well");
+    assert_eq!(problems.0[0].value.as_deref(), Some("\"much\""));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn no_key_and_no_value_makes_loading_panic(
+        key in "(memory|stages|voices|device|\\PC{0,3})(\\.(audio|soft_limit|leak|\\PC{0,3})){0,3}",
+        value in "(\\PC{0,6}|\\[\\]|\\{\\}|-?[0-9]{1,20}|nan|inf|true|1979-05-27|\"\"|\\{ a\\.b = [0-9] \\})",
+    ) {
+        let variable = format!("VORTEX_{}", key.to_uppercase().replace('.', "__"));
+        for given in [Given::new().variable(&variable, &value), Given::new().flag("--set", &key, &value)] {
+            if let Err(problems) = given.load() {
+                prop_assert!(!problems.0.is_empty());
+            }
+        }
+        let given = Given::new().file("node.toml", &format!("{key:?} = {value}\n"));
+        let _ = given.load();
+    }
 }
 
 #[test]
