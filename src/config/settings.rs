@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::values::{self, Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
 use crate::types::{Bytes, ModelId, Stage};
 
-/// Everything, as [`load`](super::load) hands it out: parsed and free of contradictions.
+/// Everything, as [`load`](super::load()) hands it out: parsed and free of contradictions.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
