@@ -12,5 +12,7 @@ pub mod direction;
 pub mod exit;
 pub mod models;
 pub mod telemetry;
+pub mod recipe;
+pub mod signing;
 pub mod types;
 pub mod vram;

@@ -3,5 +3,6 @@
 
 mod architecture;
 mod config;
+mod recipe;
 mod support;
 mod vram;
