@@ -16,6 +16,8 @@ pub mod config;
 mod console;
 mod failed;
 mod flags;
+pub mod recipe;
+pub mod storyboard;
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +41,10 @@ pub struct Cli {
 pub enum Command {
     /// Show the settings in force with their sources, or check configuration files.
     Config(config::ConfigCommand),
+    /// Start, check, sign and verify recipes.
+    Recipe(recipe::RecipeCommand),
+    /// Draw what a recipe's directions look like, without a model.
+    Storyboard(storyboard::StoryboardCommand),
 }
 
 impl Command {
@@ -47,6 +53,8 @@ impl Command {
     pub fn config_flags(&self) -> Option<&ConfigFlags> {
         match self {
             Self::Config(command) => command.config_flags(),
+            Self::Recipe(command) => command.config_flags(),
+            Self::Storyboard(command) => command.config_flags(),
         }
     }
 }

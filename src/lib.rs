@@ -10,6 +10,7 @@ pub mod config;
 pub mod contract;
 pub mod direction;
 pub mod exit;
+pub mod files;
 pub mod models;
 pub mod telemetry;
 pub mod recipe;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
 
+use crate::files::{Existing, Readers, write_whole};
+
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -51,12 +53,8 @@ pub fn create_key(path: &Path) -> Result<SigningKey, KeyError> {
     let file = |source| KeyError::File { path: path.to_owned(), source };
     let mut secret = [0u8; 32];
     getrandom::fill(&mut secret).map_err(|error| KeyError::NoRandomness(error.to_string()))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Temporary files are made with mode 0600.
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(file)?;
-    writeln!(temporary, "{}", to_hex(&secret)).map_err(file)?;
-    temporary.as_file().sync_all().map_err(file)?;
-    temporary.persist_noclobber(path).map_err(|error| file(error.error))?;
+    write_whole(path, Existing::Keep, Readers::Owner, |file| writeln!(file, "{}", to_hex(&secret)))
+        .map_err(file)?;
     Ok(SigningKey::from_bytes(&secret))
 }
 

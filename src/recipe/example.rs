@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-const TEXT: &str = include_str!("example.json");
+const TEXT: &str = include_str!("../../config/recipes/hello.json");
 /// The id in the example's text.
 const ID: &str = "6f1c2f52-7f0e-4d3b-9a55-0c8f3f6f9b10";
 

@@ -32,14 +32,24 @@ fn with(pointer: &str, value: Option<Value>) -> Value {
 fn validate(documents: &[Value]) -> Option<Vec<bool>> {
     use std::io::Write;
     let python = std::env::var_os("VORTEX_PYTHON").unwrap_or_else(|| "python3".into());
-    let has_validator = Command::new(&python).args(["-c", "import jsonschema"]).stderr(Stdio::null()).status();
+    let has_validator =
+        Command::new(&python).args(["-c", "import jsonschema"]).stderr(Stdio::null()).status();
     if !has_validator.is_ok_and(|status| status.success()) {
         skip("python3 with jsonschema");
         return None;
     }
-    let mut child =
-        Command::new(python).args(["-c", VALIDATOR]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(json!([schema::schema(), documents]).to_string().as_bytes()).unwrap();
+    let mut child = Command::new(python)
+        .args(["-c", VALIDATOR])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(json!([schema::schema(), documents]).to_string().as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     Some(serde_json::from_slice(&output.stdout).unwrap())
@@ -84,4 +94,67 @@ fn the_published_schema_accepts_and_refuses_what_the_checks_do() {
             assert_eq!(ours, theirs, "{document}");
         }
     }
+}
+
+fn node(arguments: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_vortex-node")).args(arguments).output().unwrap()
+}
+
+#[test]
+fn a_new_recipe_is_signed_checked_and_verified_by_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (recipe, key) = (path("slot.json"), path("director.key"));
+    assert_eq!(node(&["recipe", "new", &recipe]).status.code(), Some(0));
+    assert_eq!(
+        node(&["recipe", "new", &recipe]).status.code(),
+        Some(1),
+        "an existing recipe was overwritten"
+    );
+    assert_eq!(node(&["recipe", "check", &recipe]).status.code(), Some(0));
+    assert_eq!(node(&["recipe", "verify", &recipe]).status.code(), Some(1), "an unsigned recipe passed");
+    assert_eq!(node(&["recipe", "keygen", &key]).status.code(), Some(0));
+    assert_eq!(node(&["recipe", "sign", &recipe, "--key", &key, "-o", &recipe]).status.code(), Some(0));
+    assert_eq!(node(&["recipe", "verify", &recipe]).status.code(), Some(0));
+
+    let signed = std::fs::read_to_string(&recipe).unwrap();
+    std::fs::write(&recipe, signed.replace("\"fps\": 24", "\"fps\": 25")).unwrap();
+    let changed = node(&["recipe", "verify", &recipe]);
+    assert_eq!(changed.status.code(), Some(1));
+    assert!(String::from_utf8(changed.stderr).unwrap().contains("changed after signing"));
+
+    std::fs::write(&recipe, signed.replace("\"fps\": 24", "\"fps\": 99")).unwrap();
+    let checked = node(&["recipe", "check", &recipe]);
+    assert_eq!(checked.status.code(), Some(2));
+    assert!(
+        String::from_utf8(checked.stdout)
+            .unwrap()
+            .contains("slot_params.fps: 99 is not accepted; accepted: an integer from 1 to 60")
+    );
+}
+
+#[test]
+fn the_schema_command_prints_the_schema() {
+    let printed: Value = serde_json::from_slice(&node(&["recipe", "schema"]).stdout).unwrap();
+    assert_eq!(printed, schema::schema());
+}
+
+#[test]
+fn storyboards_are_pictures_of_the_size_they_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sheet.png");
+    let arguments = ["storyboard", "presets", "-o", file.to_str().unwrap(), "--side", "16", "--json"];
+    let answer: Value = serde_json::from_slice(&node(&arguments).stdout).unwrap();
+    let reader =
+        png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&file).unwrap())).read_info().unwrap();
+    assert_eq!(
+        (json!(reader.info().width), json!(reader.info().height)),
+        (answer["width"].clone(), answer["height"].clone())
+    );
+    let motions = vortex_node::direction::motion::Motion::NAMES;
+    assert!(motions.iter().all(|name| answer["rows"].as_array().unwrap().contains(&json!(name))));
+    let wrong = node(&["storyboard", "strip", "-o", "x.png", "--motion", "excited_noding"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8(wrong.stderr).unwrap().contains("excited_nodding"));
+    assert_eq!(node(&["storyboard", "strip", "-o", "x.png", "--seconds", "0"]).status.code(), Some(2));
 }
