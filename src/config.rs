@@ -10,6 +10,7 @@ mod environment;
 mod layers;
 mod load;
 mod origin;
+pub mod preflight;
 mod problem;
 mod settings;
 mod sift;
