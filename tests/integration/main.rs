@@ -4,5 +4,6 @@
 mod architecture;
 mod config;
 mod recipe;
+mod parity_clip;
 mod support;
 mod vram;
