@@ -17,3 +17,4 @@ pub mod signing;
 pub mod telemetry;
 pub mod types;
 pub mod vram;
+pub mod verify;
