@@ -1,7 +1,8 @@
 //! CLIP at full size beside PyTorch: both in turns, so that whatever else the machine does meets both alike.
 //!
 //!     PYTHON=python3 cargo bench --bench clip            # a Python with torch and transformers; without one, ours alone
-//!     cargo bench --bench clip -- --pairs 9 --precision q8_0 --models l14
+//!     cargo bench --bench clip -- --pairs 9 --precision q8_0 --models l14 --cases image-1,text-5
+//!     cargo bench --bench clip -- --cpu-time             # one thread, processor time: on a machine that others use
 //!
 //! Prints the median of every pair's ratio, GFLOP/s, and the share of the matrix product's speed that the faster of both
 //! sides reached in the same pair. Weights are random; speed does not depend on them.
@@ -74,12 +75,13 @@ struct Twin {
 }
 
 impl Twin {
-    fn start() -> Option<Self> {
+    fn start(cpu_time: bool) -> Option<Self> {
         let python = std::env::var_os("PYTHON")?;
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/benches/clip.py");
         let mut child = Command::new(python)
             .arg(script)
-            .env("OMP_NUM_THREADS", "2")
+            .args(cpu_time.then_some("--cpu-time"))
+            .env("OMP_NUM_THREADS", if cpu_time { "1" } else { "2" })
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -108,12 +110,23 @@ impl Drop for Twin {
     }
 }
 
-fn seconds(work: impl FnOnce()) -> f64 {
-    let start = now();
+fn seconds(cpu_time: bool, work: impl FnOnce()) -> f64 {
+    let (start, start_cpu) = (now(), processor_seconds());
     work();
-    let taken = now().duration_since(start).as_secs_f64();
+    let wall = now().duration_since(start).as_secs_f64();
+    let taken = if cpu_time { processor_seconds() - start_cpu } else { wall };
     std::thread::sleep(REST);
     taken
+}
+
+/// What all threads of this process have run for (Linux: the first number of each `schedstat` is nanoseconds).
+fn processor_seconds() -> f64 {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let nanoseconds = threads.filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<f64>().ok()
+    });
+    nanoseconds.sum::<f64>() / 1e9
 }
 
 /// Two operations for each weight and token, and for each pair of tokens and feature twice.
@@ -143,7 +156,11 @@ fn main() {
         Some(other) => panic!("--precision {other}: expected f32, f16 or q8_0"),
     };
     let wanted = option("--models").unwrap_or_else(|| "b32,l14".to_owned());
-    let mut twin = Twin::start();
+    let cases = option("--cases").unwrap_or_else(|| "image-1,image-5,text-1,text-5".to_owned());
+    let cpu_time = std::env::args().any(|argument| argument == "--cpu-time");
+    let threads = if cpu_time { 1 } else { 2 };
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().unwrap();
+    let mut twin = Twin::start(cpu_time);
     if twin.is_none() {
         println!("PYTHON is not set: ours alone, without a comparison");
     }
@@ -163,6 +180,9 @@ fn main() {
         let (text, vision) = (&config.text_config, &config.vision_config);
         let length = text.max_position_embeddings;
         for (tower, batch) in [("image", 1), ("image", 5), ("text", 1), ("text", 5)] {
+            if !cases.split(',').any(|case| case == format!("{tower}-{batch}")) {
+                continue;
+            }
             let side = vision.image_size;
             let pixels = Tensor::randn(0f32, 1.0, (batch, 3, side, side), &Device::Cpu).unwrap();
             let ids: Vec<u32> = (0..batch * length).map(|i| (i * 31 % 1000) as u32).collect();
@@ -183,11 +203,11 @@ fn main() {
             let turns: Vec<[f64; 4]> = (0..=pairs)
                 .map(|_| {
                     let theirs = twin.as_mut().map_or(f64::NAN, |twin| twin.seconds(&request));
-                    let ours = seconds(ours);
+                    let ours = seconds(cpu_time, ours);
                     let their_peak = twin
                         .as_mut()
                         .map_or(f64::INFINITY, |twin| twin.seconds(&format!("product {PRODUCT}")));
-                    let our_peak = seconds(|| drop(square.multiply(&noise, Finish::default())));
+                    let our_peak = seconds(cpu_time, || drop(square.multiply(&noise, Finish::default())));
                     [ours, theirs, ours / theirs, product / our_peak.min(their_peak)]
                 })
                 .skip(1)
