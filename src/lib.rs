@@ -16,5 +16,5 @@ pub mod recipe;
 pub mod signing;
 pub mod telemetry;
 pub mod types;
-pub mod vram;
 pub mod verify;
+pub mod vram;

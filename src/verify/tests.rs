@@ -93,7 +93,9 @@ fn every_reason_is_named_at_once() {
     let codes: Vec<&str> = verdict.warnings.iter().map(|warning| warning.code.as_ref()).collect();
     assert_eq!(codes, ["clip_outlier", "negative_concept_present"]);
     let json = serde_json::to_string(&verdict).unwrap();
-    assert_eq!(serde_json::from_str::<Verdict>(&json).unwrap(), verdict);
+    assert!(json.contains(r#""reason":"required_absent","concept":"alien","models":["clip_l"]"#), "{json}");
+    let back: Verdict = serde_json::from_str(&json).unwrap();
+    assert_eq!((back.passed, back.warnings, back.reasons.len()), (false, verdict.warnings, 4));
 }
 
 #[test]

@@ -86,7 +86,8 @@ impl Twin {
             .stdout(Stdio::piped())
             .spawn()
             .expect("PYTHON names a Python with torch and transformers");
-        let (requests, answers) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
+        let requests = child.stdin.take().expect("it is piped");
+        let answers = BufReader::new(child.stdout.take().expect("it is piped"));
         Some(Self { child, requests, answers })
     }
 
