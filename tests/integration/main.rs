@@ -3,7 +3,7 @@
 
 mod architecture;
 mod config;
-mod recipe;
 mod parity_clip;
+mod recipe;
 mod support;
 mod vram;
