@@ -95,7 +95,7 @@ fn place(
         tensors.push((name, Entry { dtype, shape, start, end }));
     }
     // By end as well: an empty tensor shares its start with the one that follows.
-    tensors.sort_by(|(_, a), (_, b)| (a.start, a.end).cmp(&(b.start, b.end)));
+    tensors.sort_by_key(|(_, entry)| (entry.start, entry.end));
     let mut next = 0;
     for (name, entry) in &tensors {
         if entry.start != next {
