@@ -9,7 +9,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::disjoint::Disjoint;
-use super::panels::{MAX_ROWS, Row, WIDTH, multiply_tile, tiles};
+use super::panels::{MAX_ROWS, Row, WIDTH, interleave, multiply_tile, tiles};
 use super::simd::{softmax, vectorised};
 
 /// Which keys a query sees, and how.
@@ -171,6 +171,7 @@ struct Scratch {
     keys: Vec<Row>,
     values: Vec<Row>,
     scores: Vec<f32>,
+    packed: Vec<f32>,
 }
 
 /// One head of one item: the first number of each pair is its tokens, the second how far apart they lie.
@@ -203,10 +204,12 @@ impl WithSimd for Head<'_> {
         for (first, count) in tiles(0, self.queries) {
             // No query of this tile sees a key from here on.
             let end = if self.causal { first + count } else { self.keys };
-            let queries = &self.q.0[first * self.q.1..];
+            let packed = &mut self.scratch.packed;
+            packed.resize(count * self.keys.max(self.size), 0.0);
+            interleave(&self.q.0[first * self.q.1..], self.q.1, count, self.size, packed);
             for panel in 0..end.div_ceil(WIDTH) {
                 let keys = &self.scratch.keys[panel * self.size..][..self.size];
-                multiply_tile(simd, queries, self.q.1, count, keys, &mut tile);
+                multiply_tile(simd, packed, count, keys, &mut tile);
                 for (row, scores) in tile.iter().zip(self.scratch.scores.chunks_exact_mut(padded)).take(count)
                 {
                     let scores = &mut scores[panel * WIDTH..][..WIDTH];
@@ -222,9 +225,10 @@ impl WithSimd for Head<'_> {
                 softmax(&mut scores[..seen]);
                 scores[seen..end].fill(0.0);
             }
+            interleave(&self.scratch.scores, padded, count, end, packed);
             for panel in 0..self.size.div_ceil(WIDTH) {
                 let values = &self.scratch.values[panel * self.keys..][..end];
-                multiply_tile(simd, &self.scratch.scores, padded, count, values, &mut tile);
+                multiply_tile(simd, &self.scratch.packed, count, values, &mut tile);
                 self.store(&tile, first, count, panel);
             }
         }

@@ -127,22 +127,32 @@ impl Panels {
         let panels = self.columns.div_ceil(WIDTH);
         let pass = (PASS / (4 * self.depth.max(1))).clamp(MAX_ROWS, rows.max(MAX_ROWS));
         let shared = Disjoint::new(&mut out);
+        let mut packed = Vec::new();
         // Passes outermost: while one is worked on, its rows stay in the cache and the panels stream by.
         for first in (0..rows).step_by(pass) {
             let last = (first + pass).min(rows);
+            let tiles: Vec<(usize, usize)> = tiles(first, last).collect();
+            packed.resize((last - first) * self.depth, 0.0);
+            let mut rest = packed.as_mut_slice();
+            let pieces: Vec<_> = tiles
+                .iter()
+                .map(|(start, count)| {
+                    let (piece, after) = std::mem::take(&mut rest).split_at_mut(count * self.depth);
+                    rest = after;
+                    (*start, *count, piece)
+                })
+                .collect();
+            pieces.into_par_iter().for_each(|(start, count, piece)| {
+                interleave(&x[start * self.depth..], self.depth, count, self.depth, piece);
+            });
             (0..panels).into_par_iter().for_each_init(Vec::new, |widened, panel| {
                 let columns = panel * WIDTH..((panel + 1) * WIDTH).min(self.columns);
                 let weights = self.panel(panel, widened);
-                for (start, count) in tiles(first, last) {
-                    let x = &x[start * self.depth..(start + count) * self.depth];
-                    let store = Store {
-                        columns: columns.clone(),
-                        stride: self.columns,
-                        first: start,
-                        finish,
-                        out: &shared,
-                    };
-                    vectorised(Block { x, stride: self.depth, count, weights, store });
+                for (start, count) in &tiles {
+                    let packed = &packed[(start - first) * self.depth..][..count * self.depth];
+                    let (stride, first) = (self.columns, *start);
+                    let store = Store { columns: columns.clone(), stride, first, finish, out: &shared };
+                    vectorised(Block { packed, count: *count, weights, store });
                 }
             });
         }
@@ -235,8 +245,7 @@ impl Store<'_> {
 }
 
 struct Block<'a> {
-    x: &'a [f32],
-    stride: usize,
+    packed: &'a [f32],
     count: usize,
     weights: &'a [Row],
     store: Store<'a>,
@@ -248,25 +257,27 @@ impl WithSimd for Block<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let mut tile = [Row([0.0; WIDTH]); MAX_ROWS];
-        multiply_tile(simd, self.x, self.stride, self.count, self.weights, &mut tile);
+        multiply_tile(simd, self.packed, self.count, self.weights, &mut tile);
         self.store.store(&mut tile, self.count);
     }
 }
 
-/// `count` rows of `x`, `stride` apart, times one panel. At most as many rows as [`tiles`] gives.
+/// Puts `count` rows of `depth`, `stride` apart, side by side: all first values, then all second ones.
 #[inline(always)]
-pub(super) fn multiply_tile<S: Simd>(
-    simd: S,
-    x: &[f32],
-    stride: usize,
-    count: usize,
-    panel: &[Row],
-    tile: &mut Tile,
-) {
+pub(super) fn interleave(x: &[f32], stride: usize, count: usize, depth: usize, packed: &mut [f32]) {
+    for row in 0..count {
+        let values = &x[row * stride..][..depth];
+        packed[row..].iter_mut().step_by(count).zip(values).for_each(|(to, from)| *to = *from);
+    }
+}
+
+/// `count` interleaved rows times one panel. At most as many rows as [`tiles`] gives.
+#[inline(always)]
+pub(super) fn multiply_tile<S: Simd>(simd: S, packed: &[f32], count: usize, panel: &[Row], tile: &mut Tile) {
     macro_rules! by_rows {
         ($vectors:literal: $($rows:literal)*) => {
             match count {
-                $($rows => rows_by_panel::<S, $rows, $vectors>(simd, x, stride, panel, tile),)*
+                $($rows => rows_by_panel::<S, $rows, $vectors>(simd, packed, panel, tile),)*
                 _ => {}
             }
         };
@@ -275,41 +286,24 @@ pub(super) fn multiply_tile<S: Simd>(
         16 => by_rows!(2: 1 2 3 4 5 6 7 8 9 10 11 12),
         8 => by_rows!(4: 1 2 3),
         4 => by_rows!(8: 1 2 3),
-        _ => plain(x, stride, count, panel, tile),
+        _ => plain(packed, count, panel, tile),
     }
 }
 
-/// Steps over k that are taken between two checks of the rows' bounds: one cache line of each row.
-const STEPS: usize = 16;
-
+/// `packed` holds `ROWS` values for each row of the panel, so that the inner loop follows two pointers only.
 #[inline(always)]
 fn rows_by_panel<S: Simd, const ROWS: usize, const VECTORS: usize>(
     simd: S,
-    x: &[f32],
-    stride: usize,
+    packed: &[f32],
     panel: &[Row],
     tile: &mut Tile,
 ) {
-    let depth = panel.len();
-    let rows: [&[f32]; ROWS] = std::array::from_fn(|row| &x[row * stride..][..depth]);
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    let (chunks, rest) = panel.as_chunks::<STEPS>();
-    for (index, chunk) in chunks.iter().enumerate() {
-        let near: [&[f32]; ROWS] = std::array::from_fn(|row| &rows[row][index * STEPS..][..STEPS]);
-        for (step, weights) in chunk.iter().enumerate() {
-            let weights = vectors::<S, VECTORS>(simd, weights);
-            for (sums, row) in sums.iter_mut().zip(near) {
-                let value = simd.splat_f32s(row[step]);
-                for (sum, weight) in sums.iter_mut().zip(weights) {
-                    *sum = simd.mul_add_e_f32s(value, weight, *sum);
-                }
-            }
-        }
-    }
-    for (step, weights) in (depth - rest.len()..depth).zip(rest) {
+    let (steps, _) = packed.as_chunks::<ROWS>();
+    for (values, weights) in steps.iter().zip(panel) {
         let weights = vectors::<S, VECTORS>(simd, weights);
-        for (sums, row) in sums.iter_mut().zip(rows) {
-            let value = simd.splat_f32s(row[step]);
+        for (sums, value) in sums.iter_mut().zip(values) {
+            let value = simd.splat_f32s(*value);
             for (sum, weight) in sums.iter_mut().zip(weights) {
                 *sum = simd.mul_add_e_f32s(value, weight, *sum);
             }
@@ -328,10 +322,10 @@ fn vectors<S: Simd, const VECTORS: usize>(simd: S, row: &Row) -> [S::f32s; VECTO
 }
 
 /// Without vectors that pulp knows: the compiler's own.
-fn plain(x: &[f32], stride: usize, count: usize, panel: &[Row], tile: &mut Tile) {
+fn plain(packed: &[f32], count: usize, panel: &[Row], tile: &mut Tile) {
     for (index, out) in tile.iter_mut().enumerate().take(count) {
         let mut sums = [0.0f32; WIDTH];
-        for (value, weights) in x[index * stride..].iter().zip(panel) {
+        for (value, weights) in packed[index..].iter().step_by(count).zip(panel) {
             sums.iter_mut().zip(&weights.0).for_each(|(sum, weight)| *sum += value * weight);
         }
         out.0 = sums;
