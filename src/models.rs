@@ -2,7 +2,9 @@
 //!
 //! Knows candle, `types` and `contract`; never an actor, a runtime, configuration or telemetry.
 
+pub mod clip;
 pub mod error;
 pub mod layers;
 pub mod noise;
+pub mod tokenizer;
 pub mod weights;

@@ -16,6 +16,7 @@ mod activation;
 mod attention;
 mod disjoint;
 mod linear;
+mod lookup;
 mod norm;
 pub mod panels;
 mod simd;
@@ -23,6 +24,7 @@ mod simd;
 pub use activation::Activation;
 pub use attention::{Mask, attention};
 pub use linear::{Linear, Precision};
+pub use lookup::{Embedding, Patches, parameter};
 pub use norm::LayerNorm;
 
 use candle_core::{CpuStorage, Layout, Result};

@@ -225,7 +225,7 @@ impl Module for Linear {
 
 /// A tensor that stands in for one that was not loaded (`spec::record`): one number broadcast to the whole shape.
 /// Packing or joining it would take the memory that it saves.
-fn is_stand_in(tensor: &Tensor) -> bool {
+pub(super) fn is_stand_in(tensor: &Tensor) -> bool {
     tensor.elem_count() > 1 && tensor.stride().iter().all(|stride| *stride == 0)
 }
 
