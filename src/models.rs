@@ -6,4 +6,5 @@ pub mod bundle;
 pub mod error;
 pub mod noise;
 pub mod registry;
+pub mod synth;
 pub mod weights;
