@@ -9,5 +9,6 @@ pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> R
     let mut context = Context { config, console };
     match command {
         Command::Config(command) => command.run(&mut context),
+        Command::Weights(command) => command.run(&mut context),
     }
 }

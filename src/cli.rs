@@ -16,6 +16,7 @@ pub mod config;
 mod console;
 mod failed;
 mod flags;
+pub mod weights;
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +40,8 @@ pub struct Cli {
 pub enum Command {
     /// Show the settings in force with their sources, or check configuration files.
     Config(config::ConfigCommand),
+    /// Check, describe, fetch, convert or make up bundles of weights.
+    Weights(weights::WeightsCommand),
 }
 
 impl Command {
@@ -47,6 +50,7 @@ impl Command {
     pub fn config_flags(&self) -> Option<&ConfigFlags> {
         match self {
             Self::Config(command) => command.config_flags(),
+            Self::Weights(_) => None,
         }
     }
 }
