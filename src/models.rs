@@ -2,7 +2,9 @@
 //!
 //! Knows candle, `types` and `contract`; never an actor, a runtime, configuration or telemetry.
 
+pub mod bundle;
 pub mod error;
 pub mod flux;
 pub mod noise;
+pub mod registry;
 pub mod weights;
