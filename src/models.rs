@@ -4,6 +4,7 @@
 
 pub mod bundle;
 pub mod error;
+pub mod flux;
 pub mod noise;
 pub mod registry;
 pub mod synth;
