@@ -2,7 +2,9 @@
 //!
 //! Knows candle, `types` and `contract`; never an actor, a runtime, configuration or telemetry.
 
+pub mod bundle;
 pub mod error;
 pub mod kokoro;
 pub mod noise;
+pub mod registry;
 pub mod weights;
