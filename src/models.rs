@@ -5,6 +5,7 @@
 pub mod bundle;
 pub mod error;
 pub mod flux;
+pub mod kokoro;
 pub mod noise;
 pub mod registry;
 pub mod synth;
