@@ -4,4 +4,5 @@
 mod architecture;
 mod bundles;
 mod parity_kokoro;
+mod parity_clip;
 mod support;
