@@ -3,5 +3,6 @@
 //! Knows candle, `types` and `contract`; never an actor, a runtime, configuration or telemetry.
 
 pub mod error;
+pub mod layers;
 pub mod noise;
 pub mod weights;
