@@ -4,5 +4,6 @@
 
 pub mod error;
 pub mod layers;
+pub mod liveportrait;
 pub mod noise;
 pub mod weights;

@@ -12,5 +12,5 @@ pub mod instance_norm;
 pub mod kernels;
 pub mod pixel_shuffle;
 pub mod resample;
-mod simd;
+pub(super) mod simd;
 pub mod stencil;

@@ -38,10 +38,12 @@ fn voxels(coordinate: f32, count: usize) -> f32 {
 }
 
 /// `x` `[batch, channels, depth, height, width]` at `grid` `[batch, d, h, w, 3]` (f32): `[batch, channels, d, h, w]`.
+///
+/// An `x` of batch one serves every grid.
 pub fn grid_sample(x: &Tensor, grid: &Tensor, kernels: Kernels) -> Result<Tensor> {
-    let (batch, channels, depth, height, width) = x.dims5()?;
-    let (grids, d, h, w, three) = grid.dims5()?;
-    if grids != batch || three != 3 {
+    let (volumes, channels, depth, height, width) = x.dims5()?;
+    let (batch, d, h, w, three) = grid.dims5()?;
+    if (volumes != batch && volumes != 1) || three != 3 {
         bail!("a grid of {:?} does not sample {:?}", grid.dims(), x.dims());
     }
     let size = [depth, height, width];
@@ -58,7 +60,7 @@ pub fn grid_sample(x: &Tensor, grid: &Tensor, kernels: Kernels) -> Result<Tensor
                     let corners: Vec<Corners> =
                         grid.par_chunks_exact(3).map(|point| Corners::of(point, size)).collect();
                     out.par_chunks_mut(points).enumerate().for_each(|(channel, out)| {
-                        let x = &x[(b * channels + channel) * plane..][..plane];
+                        let x = &x[(b % volumes * channels + channel) * plane..][..plane];
                         for (out, corners) in out.iter_mut().zip(&corners) {
                             *out = corners.sample(x);
                         }
@@ -109,9 +111,10 @@ impl Corners {
 
 /// The same by stock operations: `[batch, channels, points]`, coordinates in f32, values in the precision of `x`.
 fn stock(x: &Tensor, grid: &Tensor, [depth, height, width]: [usize; 3]) -> Result<Tensor> {
-    let (batch, channels) = (x.dim(0)?, x.dim(1)?);
+    let (volumes, channels, batch) = (x.dim(0)?, x.dim(1)?, grid.dim(0)?);
     let points = grid.elem_count() / (3 * batch);
-    let flat = x.contiguous()?.reshape((batch, channels, depth * height * width))?;
+    let flat = x.contiguous()?.reshape((volumes, channels, depth * height * width))?;
+    let flat = flat.broadcast_as((batch, channels, depth * height * width))?.contiguous()?;
     let grid = grid.to_dtype(DType::F32)?.reshape((batch, points, 3))?;
     // Per axis: place and weight of the lower and of the upper neighbour.
     let axis = |which: usize, count: usize| -> Result<[(Tensor, Tensor); 2]> {

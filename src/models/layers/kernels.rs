@@ -64,7 +64,7 @@ pub(super) fn leaky(x: f32, slope: f32) -> f32 {
 }
 
 /// Hands the numbers of a contiguous f32 tensor on the processor to `f`.
-pub(super) fn with_values<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
+pub(in crate::models) fn with_values<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
     let Some((start, end)) = layout.contiguous_offsets() else { bail!("a contiguous tensor is expected") };
