@@ -3,8 +3,12 @@
 //! One part per module, each with a list of what it may not know; `tests/integration/architecture.rs` enforces it.
 //! Nothing is re-exported here: a path says which part a thing belongs to.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod contract;
 pub mod exit;
 pub mod models;
+pub mod telemetry;
 pub mod types;

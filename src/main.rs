@@ -1,3 +1,36 @@
-//! The thin binary.
+//! The thin binary: arguments, configuration, telemetry, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use vortex_node::cli::{Cli, Command, Console, Failed};
+use vortex_node::config::{self, Loaded};
+use vortex_node::exit::Exit;
+use vortex_node::{app, telemetry};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => {
+            // Help and version are answers, everything else is bad input; where it cannot be printed nobody reads it.
+            let _ = answer.print();
+            return if answer.use_stderr() { Exit::BadInput } else { Exit::Success }.into();
+        }
+    };
+    let mut console = Console::standard();
+    let ended = configure(&cli.command).and_then(|config| app::run(cli.command, config, &mut console));
+    ended.unwrap_or_else(|failed| failed.report(&mut console)).into()
+}
+
+fn configure(command: &Command) -> Result<Option<Loaded>, Failed> {
+    let Some(flags) = command.config_flags() else { return Ok(None) };
+    let loaded = config::load(&flags.inputs(std::env::vars_os()))?;
+    telemetry::install(&loaded.settings.telemetry).map_err(|error| Failed::failure(error.to_string()))?;
+    tracing::debug!(
+        event = telemetry::names::event::CONFIG_LOADED,
+        profile = loaded.settings.profile,
+        dir = %loaded.dir.display(),
+        "configuration loaded"
+    );
+    Ok(Some(loaded))
+}

@@ -2,8 +2,12 @@
 //!
 //! Knows candle, `types` and `contract`; never an actor, a runtime, configuration or telemetry.
 
+pub mod bundle;
 pub mod error;
 pub mod layers;
 pub mod liveportrait;
+pub mod flux;
 pub mod noise;
+pub mod registry;
+pub mod synth;
 pub mod weights;

@@ -14,6 +14,7 @@ mod speech;
 pub use bytes::{Bytes, ParseBytesError};
 pub use deadline::Deadline;
 pub use frames::{CameraView, FaceControls, FramePlan, FrameSource, HeadPose, PlannedFrame};
+pub(crate) use ids::names;
 pub use ids::{AttemptId, DeviceId, ModelId, ParseDeviceError, SlotId, Stage, UnknownName};
 pub use nearest::nearest;
 pub use picture::{Resolution, RgbImage, WrongImageSize};

@@ -1,3 +1,20 @@
 //! Weights on disk and what a network expects of them.
+//!
+//! [`Weights`] maps one or several safetensors files and knows every tensor by name, shape and dtype before a byte of
+//! it is read; [`load`] builds a network from them, and its errors name file, tensor, expected and found. [`check`]
+//! compares files with what a network asks for without loading anything. GGUF files are read by their own model.
 
+pub mod check;
+mod error;
+mod files;
+mod finite;
+mod header;
+mod index;
+mod load;
+pub mod pickle;
 pub mod spec;
+pub mod writer;
+
+pub use error::WeightsError;
+pub use files::{Found, Weights};
+pub use load::{Loaded, Loading, Options, load};

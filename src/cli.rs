@@ -1,0 +1,71 @@
+//! The command line: what can be asked, in one file per command, and how a command answers.
+//!
+//! Owns arguments, output and exit codes; the work itself is done by the parts that a command calls. Output goes through
+//! a [`Console`], never straight to standard output, so that tests can read it.
+//!
+//! Adding a command `x`:
+//! 1. `src/cli/x.rs`: a `#[derive(clap::Args)] pub struct XCommand`, with `#[command(flatten)] pub config: ConfigFlags`
+//!    if it needs settings, and `pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed>`.
+//! 2. Here: `mod x;`, a variant in [`Command`], an arm in [`Command::config_flags`] (`Some(&command.config)`, or `None`
+//!    if it needs no settings) and an arm in `app::run`.
+//!
+//! A command answers on `context.console.out()`, as JSON where it has `--json`; progress and logs go to standard error.
+//! Wrong input is `Failed::bad_input(…)`, anything else that goes wrong `Failed::failure(…)`.
+
+pub mod config;
+mod console;
+mod failed;
+mod flags;
+pub mod weights;
+
+use clap::{Parser, Subcommand};
+
+pub use console::{Console, Style};
+pub use failed::Failed;
+pub use flags::ConfigFlags;
+
+use crate::config::Loaded;
+
+/// One machine's node in a distributed render network.
+#[derive(Debug, Parser)]
+#[command(name = "vortex-node", version, about, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Everything that can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the settings in force with their sources, or check configuration files.
+    Config(config::ConfigCommand),
+    /// Check, describe, fetch, convert or make up bundles of weights.
+    Weights(weights::WeightsCommand),
+}
+
+impl Command {
+    /// The flags that carry settings; none where a command needs no settings, so that a broken configuration does not
+    /// stand in its way.
+    pub fn config_flags(&self) -> Option<&ConfigFlags> {
+        match self {
+            Self::Config(command) => command.config_flags(),
+            Self::Weights(_) => None,
+        }
+    }
+}
+
+/// What a command runs with.
+pub struct Context<'a> {
+    /// The settings in force; none for commands without [`ConfigFlags`].
+    pub config: Option<Loaded>,
+    /// Where it answers.
+    pub console: &'a mut Console,
+}
+
+impl Context<'_> {
+    /// The settings in force, of a command that has [`ConfigFlags`].
+    pub fn loaded(&self) -> Result<&Loaded, Failed> {
+        self.config.as_ref().ok_or_else(|| Failed::failure("this command was started without its settings"))
+    }
+}

@@ -1,0 +1,92 @@
+//! The kinds of configuration file, how each is recognised, and who checks it.
+//!
+//! A new kind is one row in [`KINDS`]; the test that checks every file under `config/` then covers its files as well.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::config::{Problems, check_node, check_profile, check_voices};
+use crate::models::bundle::{Bundle, FILE_NAME};
+
+/// One kind of file.
+pub struct Kind {
+    /// What it is called in answers.
+    pub name: &'static str,
+    /// Whether a file is one, by its path.
+    is: fn(&Path) -> bool,
+    /// What is wrong with one; empty where nothing is.
+    check: fn(&Path) -> Vec<String>,
+}
+
+/// Every kind there is.
+pub const KINDS: &[Kind] = &[
+    Kind { name: "node", is: |path| is_named(path, "node.toml"), check: |path| lines(check_node(path)) },
+    Kind {
+        name: "voices",
+        is: |path| is_named(path, "voices.toml"),
+        check: |path| lines(check_voices(path)),
+    },
+    Kind {
+        name: "bundle",
+        is: |path| is_named(path, FILE_NAME),
+        check: |path| Bundle::open(path).err().map(|error| error.to_string()).into_iter().collect(),
+    },
+    Kind { name: "profile", is: |path| lies_in(path, "profiles"), check: |path| lines(check_profile(path)) },
+];
+
+/// What came of one file.
+#[derive(Debug, Serialize)]
+pub struct Checked {
+    /// The file.
+    pub path: PathBuf,
+    /// Its kind; none where it is of no kind known here.
+    pub kind: Option<&'static str>,
+    /// What is wrong with it.
+    pub problems: Vec<String>,
+}
+
+/// Checks the file at `path`, or every file at any depth under the folder at `path`, in order of name.
+pub fn check(path: &Path) -> Vec<Checked> {
+    if !path.is_dir() {
+        return vec![check_file(path)];
+    }
+    match std::fs::read_dir(path) {
+        Err(error) => vec![Checked {
+            path: path.to_owned(),
+            kind: None,
+            problems: vec![format!("cannot be read: {error}")],
+        }],
+        Ok(entries) => {
+            let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+            paths.sort();
+            paths.iter().flat_map(|path| check(path)).collect()
+        }
+    }
+}
+
+fn check_file(path: &Path) -> Checked {
+    let kind = KINDS.iter().find(|kind| (kind.is)(path));
+    let problems = kind.map_or_else(
+        || {
+            let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+            vec![format!("is of no kind that can be checked; known by name or folder: {}", names.join(", "))]
+        },
+        |kind| (kind.check)(path),
+    );
+    Checked { path: path.to_owned(), kind: kind.map(|kind| kind.name), problems }
+}
+
+fn is_named(path: &Path, name: &str) -> bool {
+    path.file_name().is_some_and(|found| found == name)
+}
+
+/// A TOML file directly in a folder called `folder`.
+fn lies_in(path: &Path, folder: &str) -> bool {
+    path.extension().is_some_and(|extension| extension == "toml")
+        && path.parent().and_then(Path::file_name).is_some_and(|found| found == folder)
+}
+
+fn lines(result: Result<(), Problems>) -> Vec<String> {
+    result.err().map(|problems| problems.0.iter().map(ToString::to_string).collect()).unwrap_or_default()
+}

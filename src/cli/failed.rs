@@ -1,0 +1,52 @@
+//! How a command ends that did not do what was asked.
+
+use std::io;
+
+use super::console::{Console, Style};
+use crate::config::Problems;
+use crate::exit::Exit;
+
+/// What to tell the user, and the exit code.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failed {
+    exit: Exit,
+    message: String,
+}
+
+impl Failed {
+    /// The input was wrong; nothing was started.
+    pub fn bad_input(message: impl Into<String>) -> Self {
+        Self { exit: Exit::BadInput, message: message.into() }
+    }
+
+    /// It was tried and failed.
+    pub fn failure(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Failure, message: message.into() }
+    }
+
+    /// Tells the user; the answer is the exit code.
+    pub fn report(&self, console: &mut Console) -> Exit {
+        if !self.message.is_empty() {
+            let label = console.paint(Style::Bad, "error:");
+            // Where even standard error is gone there is nobody left to tell.
+            let _ = writeln!(console.err(), "{label} {}", self.message);
+        }
+        self.exit
+    }
+}
+
+impl From<Problems> for Failed {
+    fn from(problems: Problems) -> Self {
+        Self::bad_input(problems.to_string())
+    }
+}
+
+impl From<io::Error> for Failed {
+    /// Of writing the answer. A reader that has seen enough (`| head`) is no failure.
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self { exit: Exit::Success, message: String::new() },
+            _ => Self::failure(format!("the answer could not be written: {error}")),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Configuration: five layers of raw values, merged, then parsed once into validated settings.
+//!
+//! Layers, weakest first: built-in defaults (`config/defaults.toml` beside this file) < `config/node.toml` <
+//! `config/profiles/<name>.toml` < `VORTEX_…__…` environment < flags. Every problem is reported at once, each with key,
+//! value, source and what would be accepted. Owns no global: whoever consumes settings is handed its own small struct.
+//! Never reads the process's environment or arguments itself; [`Inputs`] brings them.
+
+mod contradictions;
+mod environment;
+mod layers;
+mod load;
+mod origin;
+mod problem;
+mod settings;
+mod tree;
+mod values;
+mod voices;
+
+pub use environment::ENV_PREFIX;
+pub use layers::{FlagSetting, Inputs};
+pub use load::{Effective, Loaded, check_node, check_profile, load};
+pub use origin::Origin;
+pub use problem::{Problem, Problems};
+pub use settings::{
+    Deadlines, FluxSettings, Http, KokoroSettings, Leak, LivePortraitSettings, Memory, ModelBudget, Models,
+    Recovery, Settings, Slots, StageSettings, Stages, T5Placement, Telemetry, TelemetryFormat,
+};
+pub use values::{Devices, Limit, Precision, Timeout};
+pub use voices::{Voices, check_voices};

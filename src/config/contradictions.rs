@@ -1,0 +1,131 @@
+//! Settings that are each fine and cannot hold together.
+
+use super::origin::Origin;
+use super::problem::Problem;
+use super::settings::{Memory, Models, Settings};
+use super::values::{Limit, Precision};
+use crate::types::{Bytes, ModelId};
+
+/// Reports each contradiction in `settings` at the key to blame; `found` gives a key's value as written and its origin.
+///
+/// Says nothing about a key that has been reported already: what stands in for its value is a default.
+pub(super) fn contradictions(
+    settings: &Settings,
+    found: &dyn Fn(&str) -> (String, Origin),
+    problems: &mut Vec<Problem>,
+) {
+    let mut report =
+        Report { found, reported: problems.iter().filter_map(|p| p.key.clone()).collect(), problems };
+    memory(&settings.memory, &mut report);
+    if let Limit::Amount(hard_limit) = settings.memory.hard_limit {
+        budgets(&settings.models, settings.memory.overhead, hard_limit, &mut report);
+    }
+    precisions(&settings.models, &mut report);
+    let restart = &settings.restart;
+    if restart.backoff > restart.backoff_max {
+        report.pair("restart.backoff_max", "is shorter than", "restart.backoff", "at least as long");
+    }
+    if settings.data_dir.as_os_str().is_empty() {
+        report.single("data_dir", "names no folder", "a path");
+    }
+    if let Err(error) = crate::telemetry::check_filter(&settings.telemetry.filter) {
+        report.single(
+            "telemetry.filter",
+            &error,
+            "levels and targets such as \"info,vortex_node::vram=debug\"",
+        );
+    }
+}
+
+struct Report<'a> {
+    found: &'a dyn Fn(&str) -> (String, Origin),
+    reported: Vec<String>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Report<'_> {
+    fn add(&mut self, key: &str, others: &[&str], what: String, accepted: &str) {
+        if [key].iter().chain(others).any(|key| self.reported.iter().any(|reported| reported == key)) {
+            return;
+        }
+        let (value, origin) = (self.found)(key);
+        self.problems.push(Problem::of_value(key, value, origin, what).accepting(accepted));
+    }
+
+    fn single(&mut self, key: &str, what: &str, accepted: &str) {
+        self.add(key, &[], what.to_owned(), accepted);
+    }
+
+    fn pair(&mut self, key: &str, relation: &str, other: &str, accepted: &str) {
+        let (value, origin) = (self.found)(other);
+        self.add(key, &[other], format!("{relation} {other} = {value} ({origin})"), accepted);
+    }
+}
+
+fn memory(memory: &Memory, report: &mut Report<'_>) {
+    // An amount and a share cannot be compared before the device is known; preflight does.
+    let crossed = match (memory.soft_limit, memory.hard_limit) {
+        (Limit::Amount(soft), Limit::Amount(hard)) => soft >= hard,
+        (Limit::OfFree(soft), Limit::OfFree(hard)) => soft >= hard,
+        _ => false,
+    };
+    if crossed {
+        report.pair("memory.soft_limit", "is not below", "memory.hard_limit", "less than the hard limit");
+    }
+    if let Limit::Amount(soft) = memory.soft_limit
+        && memory.hysteresis >= soft
+    {
+        report.pair("memory.hysteresis", "is not below", "memory.soft_limit", "less than the soft limit");
+    }
+    if memory.stale_after <= memory.sample_every {
+        report.pair(
+            "memory.stale_after",
+            "is not longer than",
+            "memory.sample_every",
+            "more than the time between two samples",
+        );
+    }
+}
+
+/// The least that the models need at once: all residents, one run at a time, and what nobody accounts for.
+fn budgets(models: &Models, overhead: Bytes, hard_limit: Bytes, report: &mut Report<'_>) {
+    let budgets = ModelId::ALL.map(|model| models.budget(model));
+    let residents: Bytes = budgets.iter().map(|model| model.budget).sum();
+    let workspace = budgets.iter().map(|model| model.workspace).max().unwrap_or_default();
+    let needed: Bytes = [residents, workspace, overhead].into_iter().sum();
+    if needed > hard_limit {
+        let over = needed.saturating_sub(hard_limit);
+        report.add(
+            "memory.hard_limit",
+            &["memory.overhead"],
+            format!(
+                "budgets {residents}, the largest workspace {workspace} and the overhead {overhead} need {needed}, \
+                 {over} too much"
+            ),
+            &format!("at least {needed}, or smaller budgets"),
+        );
+    }
+}
+
+/// Which precisions each model can be held in.
+const fn precisions_of(model: ModelId) -> &'static [Precision] {
+    use Precision::{Bf16, Bundle, F16, F32, Int8, Nf4, Nf4Nested};
+    match model {
+        ModelId::Flux => &[Bundle, F32, F16, Bf16, Nf4, Nf4Nested],
+        ModelId::LivePortrait => &[Bundle, F32, F16],
+        ModelId::Kokoro => &[Bundle, F32],
+        ModelId::ClipB | ModelId::ClipL => &[Bundle, F32, F16, Int8],
+    }
+}
+
+fn precisions(models: &Models, report: &mut Report<'_>) {
+    for model in ModelId::ALL {
+        let accepted = precisions_of(model);
+        let precision = models.budget(model).precision;
+        if !accepted.contains(&precision) {
+            let names: Vec<&str> = accepted.iter().map(|precision| precision.name()).collect();
+            let what = format!("{model} is not held in {precision}");
+            report.single(&format!("models.{model}.precision"), &what, &names.join(", "));
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The layers: where each is found and how its text becomes a tree of raw values.
+
+use std::path::{Path, PathBuf};
+
+use figment::value::{Dict, Map, Value};
+use figment::{Metadata, Profile, Provider};
+
+use super::environment::{Meaning, meaning};
+use super::origin::Origin;
+use super::problem::Problem;
+use crate::types::nearest;
+
+/// The built-in defaults; every key there is stands in it.
+pub(super) const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// The shipped profiles, so that an installed binary needs no folder.
+const BUILT_IN_PROFILES: [(&str, &str); 3] = [
+    ("cpu", include_str!("../../config/profiles/cpu.toml")),
+    ("h200", include_str!("../../config/profiles/h200.toml")),
+    ("rtx3060-12gb", include_str!("../../config/profiles/rtx3060-12gb.toml")),
+];
+
+/// Where the configuration folder is looked for when nobody says.
+const DEFAULT_DIR: &str = "config";
+
+/// What the process was started with, as far as it concerns configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// `--config-dir`; else `VORTEX_CONFIG_DIR`, else `config` in the current folder where there is one.
+    pub config_dir: Option<PathBuf>,
+    /// The environment; only names that begin with [`ENV_PREFIX`](super::ENV_PREFIX) count.
+    pub environment: Vec<(String, String)>,
+    /// Settings by flag, weakest first.
+    pub flags: Vec<FlagSetting>,
+}
+
+/// A setting given on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlagSetting {
+    /// As the user wrote it, such as `--device` or `--set`.
+    pub flag: String,
+    /// The dotted key.
+    pub key: String,
+    /// In TOML; quotes around a text may be left out.
+    pub value: String,
+}
+
+impl Inputs {
+    /// The configuration folder and, where it was named, by whom.
+    pub(super) fn dir(&self) -> (PathBuf, Option<Origin>) {
+        if let Some(dir) = &self.config_dir {
+            return (dir.clone(), Some(Origin::Flag { flag: "--config-dir".to_owned() }));
+        }
+        match self.environment.iter().find(|(name, _)| name == "VORTEX_CONFIG_DIR") {
+            Some((variable, dir)) => {
+                (PathBuf::from(dir), Some(Origin::Environment { variable: variable.clone() }))
+            }
+            None => (PathBuf::from(DEFAULT_DIR), None),
+        }
+    }
+
+    /// One layer per variable and flag, weakest first, each with the text it was made of.
+    pub(super) fn overrides(&self, known: &[String], problems: &mut Vec<Problem>) -> Vec<Override> {
+        let mut overrides = Vec::new();
+        let mut variables: Vec<_> = self.environment.iter().collect();
+        variables.sort();
+        for (name, text) in variables {
+            match meaning(name, text, known) {
+                Meaning::Setting(key) => overrides.push(Override {
+                    key,
+                    text: text.clone(),
+                    origin: Origin::Environment { variable: name.clone() },
+                }),
+                Meaning::Slip(problem) => problems.push(problem),
+                Meaning::Nothing => {}
+            }
+        }
+        overrides.extend(self.flags.iter().map(|FlagSetting { flag, key, value }| Override {
+            key: key.clone(),
+            text: value.clone(),
+            origin: Origin::Flag { flag: flag.clone() },
+        }));
+        overrides
+    }
+}
+
+/// One value from the environment or a flag.
+pub(super) struct Override {
+    pub(super) key: String,
+    pub(super) text: String,
+    pub(super) origin: Origin,
+}
+
+impl Override {
+    pub(super) fn layer(&self) -> Layer {
+        let data = figment::util::nest(&self.key, raw_value(&self.text)).into_dict().unwrap_or_default();
+        Layer { origin: self.origin.clone(), data }
+    }
+}
+
+/// A text as TOML would read it after `key =`; a text without quotes where that fails.
+fn raw_value(text: &str) -> Value {
+    let line = format!("value = {text}");
+    match toml::from_str::<toml::Table>(&line) {
+        // More than one key: the text brought a line of its own and is no value.
+        Ok(table) if table.len() == 1 && !matches!(table["value"], toml::Value::Datetime(_)) => {
+            Value::serialize(&table["value"]).unwrap_or_else(|_| Value::from(text))
+        }
+        _ => Value::from(text),
+    }
+}
+
+/// A tree of raw values and where all of them come from.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub(super) origin: Origin,
+    pub(super) data: Dict,
+}
+
+impl Layer {
+    pub(super) fn parse(text: &str, origin: Origin) -> Result<Self, Problem> {
+        match toml::from_str::<toml::Table>(text).map(Dict::try_from_table) {
+            Ok(Ok(data)) => Ok(Self { origin, data }),
+            Ok(Err(error)) => Err(Problem::of_source(origin, error.to_string())),
+            Err(error) => {
+                Err(Problem::of_source(origin, format!("is not TOML: {}", error.to_string().trim_end())))
+            }
+        }
+    }
+
+    pub(super) fn read(path: &Path, origin: Origin) -> Result<Self, Problem> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Problem::of_source(origin.clone(), format!("cannot be read: {error}")))?;
+        Self::parse(&text, origin)
+    }
+
+    pub(super) fn defaults() -> Result<Self, Problem> {
+        Self::parse(DEFAULTS, Origin::Default)
+    }
+
+    /// The profile `name`, from `dir` or else from the binary.
+    pub(super) fn profile(dir: &Path, name: &str, chosen_by: &Origin) -> Result<Self, Problem> {
+        let is_plain =
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        let path = dir.join("profiles").join(format!("{name}.toml"));
+        if is_plain && path.is_file() {
+            let origin = Origin::Profile { name: name.to_owned(), path: Some(path.clone()) };
+            return Self::read(&path, origin);
+        }
+        if let Some((_, text)) = BUILT_IN_PROFILES.iter().find(|(known, _)| *known == name) {
+            return Self::parse(text, Origin::Profile { name: name.to_owned(), path: None });
+        }
+        let names = profile_names(dir);
+        Err(Problem::of_value("profile", format!("{name:?}"), chosen_by.clone(), "there is no such profile")
+            .accepting(names.join(", "))
+            .nearest(nearest(name, names.iter().map(String::as_str)).map(str::to_owned)))
+    }
+}
+
+/// The profiles that `dir` and the binary hold, in order of name.
+fn profile_names(dir: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(dir.join("profiles")).into_iter().flatten().flatten();
+    let in_files = files.filter_map(|entry| {
+        let path = entry.path();
+        let is_toml = path.extension().is_some_and(|extension| extension == "toml");
+        is_toml.then(|| path.file_stem()?.to_str().map(str::to_owned)).flatten()
+    });
+    let mut names: Vec<String> =
+        BUILT_IN_PROFILES.iter().map(|(name, _)| (*name).to_owned()).chain(in_files).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.origin.to_string())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.data.clone()))
+    }
+}
+
+/// From one crate's tree of values to the other's.
+trait TryFromTable: Sized {
+    fn try_from_table(table: toml::Table) -> Result<Self, figment::Error>;
+}
+
+impl TryFromTable for Dict {
+    fn try_from_table(table: toml::Table) -> Result<Self, figment::Error> {
+        Ok(Value::serialize(table)?.into_dict().unwrap_or_default())
+    }
+}

@@ -1,0 +1,318 @@
+//! The validated settings: one small struct per consumer, so that nobody is handed more than it needs.
+//!
+//! What each value means, its unit and why it has its default stands in `defaults.toml`, once.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::values::{self, Devices, Limit, Precision, Timeout};
+use crate::types::{Bytes, ModelId, Stage};
+
+/// Everything, as [`load`](super::load) hands it out: parsed and free of contradictions.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Name of the profile that was laid over `node.toml`.
+    pub profile: String,
+    /// Where the models live.
+    pub device: Devices,
+    /// Journal, slot folders, caches.
+    pub data_dir: PathBuf,
+    /// For `vram`: limits, sampling, leaks.
+    pub memory: Memory,
+    /// For loaders and the ledger.
+    pub models: Models,
+    /// For the orchestrator's plan.
+    pub stages: Stages,
+    /// For admission and the orchestrator.
+    pub slots: Slots,
+    /// For supervisors: when and how often to start a child again.
+    pub restart: Recovery,
+    /// For the model actors: how long each state may last.
+    pub deadlines: Deadlines,
+    /// For the API.
+    pub http: Http,
+    /// For logs.
+    pub telemetry: Telemetry,
+}
+
+/// Memory of one device: limits, sampling, leak verdict.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// Above it: backpressure and trimming.
+    pub soft_limit: Limit,
+    /// No lease may cross it; above it the offender is stopped. Above the soft limit.
+    pub hard_limit: Limit,
+    /// What no model accounts for: CUDA context, libraries, allocator.
+    pub overhead: Bytes,
+    /// Pressure clears this far below the limit that raised it.
+    pub hysteresis: Bytes,
+    /// And only after staying there this long.
+    #[serde(deserialize_with = "values::duration")]
+    pub dwell: Duration,
+    /// Time between two samples.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub sample_every: Duration,
+    /// Older samples decide nothing. Longer than `sample_every`.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub stale_after: Duration,
+    /// Memory counts as back when use is no more than this above the floor before the load.
+    pub floor_tolerance: Bytes,
+    /// Time between two snapshots of an idle node.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub snapshot_every: Duration,
+    /// Snapshots kept for the API.
+    pub snapshots_kept: NonZeroUsize,
+    /// When growth counts as a leak.
+    pub leak: Leak,
+}
+
+/// When growth of the post-slot floor counts as a leak: all conditions at once.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leak {
+    /// Fitted growth since the baseline above this.
+    #[serde(deserialize_with = "values::some_bytes")]
+    pub growth: Bytes,
+    /// And above so many standard errors of the fit.
+    #[serde(deserialize_with = "values::standard_errors")]
+    pub standard_errors: f64,
+    /// Judged each time so many slots have ended.
+    pub every_slots: NonZeroU32,
+}
+
+/// The five models.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    /// Text to image.
+    pub flux: FluxSettings,
+    /// Portrait animation.
+    pub liveportrait: LivePortraitSettings,
+    /// Speech.
+    pub kokoro: KokoroSettings,
+    /// First half of the check.
+    pub clip_b: ModelBudget,
+    /// Second half of the check.
+    pub clip_l: ModelBudget,
+}
+
+impl Models {
+    /// Budget, workspace and precision of one model.
+    pub fn budget(&self, model: ModelId) -> ModelBudget {
+        match model {
+            ModelId::Flux => {
+                let FluxSettings { budget, workspace, precision, .. } = self.flux;
+                ModelBudget { budget, workspace, precision }
+            }
+            ModelId::LivePortrait => {
+                let LivePortraitSettings { budget, workspace, precision, .. } = self.liveportrait;
+                ModelBudget { budget, workspace, precision }
+            }
+            ModelId::Kokoro => self.kokoro,
+            ModelId::ClipB => self.clip_b,
+            ModelId::ClipL => self.clip_l,
+        }
+    }
+}
+
+/// What one model may hold and is held in.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelBudget {
+    /// Weights and permanent buffers.
+    #[serde(deserialize_with = "values::some_bytes")]
+    pub budget: Bytes,
+    /// Beyond that, at most, during a run: until measured peaks replace it.
+    pub workspace: Bytes,
+    /// Of the weights.
+    pub precision: Precision,
+}
+
+/// Kokoro has nothing of its own to set.
+pub type KokoroSettings = ModelBudget;
+
+/// Flux-Schnell.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FluxSettings {
+    /// Weights and permanent buffers.
+    #[serde(deserialize_with = "values::some_bytes")]
+    pub budget: Bytes,
+    /// Beyond that, at most, during a run.
+    pub workspace: Bytes,
+    /// Of the transformer's weights.
+    pub precision: Precision,
+    /// Where the T5 encoder's weights are.
+    pub t5: T5Placement,
+    /// Whether the modulation layers stay in host memory, computed once per slot for all steps.
+    pub modulation_on_host: bool,
+}
+
+/// Where the T5 encoder's weights are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum T5Placement {
+    /// On the device, always.
+    Resident,
+    /// In host memory, sent through the device layer by layer.
+    Streamed,
+}
+
+/// LivePortrait.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LivePortraitSettings {
+    /// Weights and permanent buffers.
+    #[serde(deserialize_with = "values::some_bytes")]
+    pub budget: Bytes,
+    /// Beyond that, at most, during a run.
+    pub workspace: Bytes,
+    /// Of the weights.
+    pub precision: Precision,
+    /// Frames rendered at once; recorded in the result, lowered only after an out-of-memory.
+    pub frame_batch: NonZeroU32,
+}
+
+/// Time and retries of each stage.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stages {
+    /// Script to speech.
+    pub audio: StageSettings,
+    /// Prompt to actor image.
+    pub image: StageSettings,
+    /// Image and timeline to frames.
+    pub video: StageSettings,
+    /// Keyframes to verdict.
+    pub verify: StageSettings,
+    /// Artifacts to a signed result.
+    pub package: StageSettings,
+}
+
+impl Stages {
+    /// Those of one stage.
+    pub const fn of(&self, stage: Stage) -> StageSettings {
+        match stage {
+            Stage::Audio => self.audio,
+            Stage::Image => self.image,
+            Stage::Video => self.video,
+            Stage::Verify => self.verify,
+            Stage::Package => self.package,
+        }
+    }
+}
+
+/// Time and retries of one stage.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageSettings {
+    /// How long one attempt may take.
+    pub timeout: Timeout,
+    /// How often it may be tried again after an error of its own or a timeout.
+    pub retries: u32,
+    /// How long it takes, until runs have been measured.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub estimate: Duration,
+}
+
+/// What is accepted, how much runs at once, and when it is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slots {
+    /// Accepted slots that may wait.
+    pub queue: NonZeroUsize,
+    /// Slots in work at once.
+    pub lookahead: NonZeroUsize,
+    /// Time that must be left before a deadline, beyond the estimate of what is still to do.
+    #[serde(deserialize_with = "values::duration")]
+    pub deadline_buffer: Duration,
+    /// Between the request to cancel a run and giving its thread up for lost.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub cancel_grace: Duration,
+    /// For running slots to end after SIGTERM.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub drain: Duration,
+}
+
+/// A sliding-window restart budget and a jittered exponential backoff, per child.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recovery {
+    /// Restarts allowed within the window; the next one escalates.
+    pub budget: u32,
+    /// The window.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub window: Duration,
+    /// Wait before the first restart; doubles with each further one.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub backoff: Duration,
+    /// Longest wait. At least `backoff`.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub backoff_max: Duration,
+    /// Share of each wait that is drawn at random, 0 to 1.
+    #[serde(deserialize_with = "values::share")]
+    pub jitter: f64,
+}
+
+/// How long a model actor may stay in each state before it counts as hung.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deadlines {
+    /// Between two steps of loading weights.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub loading: Duration,
+    /// For the canary.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub warming: Duration,
+    /// For an answer to a question while idle.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub ready: Duration,
+    /// Between two steps of a job.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub busy: Duration,
+    /// For giving back caches.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub trimming: Duration,
+    /// Until memory is back and the model may load again.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub restarting: Duration,
+    /// Before a cordoned device escalates to the process.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub cordoned: Duration,
+}
+
+/// The API, metrics and health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+/// Logs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// How lines look.
+    pub format: TelemetryFormat,
+    /// Which events, in `tracing`'s filter syntax; checked when it is read.
+    pub filter: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TelemetryFormat {
+    /// For people on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}

@@ -1,0 +1,79 @@
+//! Logs: `tracing` events as JSON or for people, to standard error.
+//!
+//! Owns the process's subscriber and, in [`names`], every name. Messages are lower case without a full stop; values are
+//! fields. Never decides anything and never writes to standard output, which belongs to a command's answer.
+
+pub mod names;
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::{Telemetry, TelemetryFormat};
+
+/// Why logging could not be set up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InstallError {
+    /// The filter has been checked with the configuration, so this is a slip of ours.
+    #[error("{0:?} is not a log filter: {1}")]
+    Filter(String, String),
+    /// The process has a subscriber already.
+    #[error("logging is set up already")]
+    Twice,
+}
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// One JSON object each.
+    Json,
+    /// For people, coloured or not.
+    Human {
+        /// With terminal colours.
+        colour: bool,
+    },
+}
+
+impl Lines {
+    /// What `format` means where standard error is a terminal or not.
+    pub fn new(format: TelemetryFormat, terminal: bool) -> Self {
+        match format {
+            TelemetryFormat::Json => Self::Json,
+            TelemetryFormat::Auto if !terminal => Self::Json,
+            TelemetryFormat::Auto | TelemetryFormat::Human => Self::Human { colour: terminal },
+        }
+    }
+}
+
+/// Refuses what is no filter, with the reason.
+pub fn check_filter(text: &str) -> Result<(), String> {
+    EnvFilter::try_new(text).map(drop).map_err(|error| error.to_string())
+}
+
+/// A subscriber that writes `lines` to `writer`.
+///
+/// A JSON line has `timestamp` (RFC 3339, UTC), `level`, `target`, `message`, the event's fields beside them, `span`
+/// (the innermost, with its fields) and `spans` (from the outermost).
+pub fn subscriber<W>(lines: Lines, filter: EnvFilter, writer: W) -> Box<dyn tracing::Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    match lines {
+        Lines::Json => Box::new(builder.json().flatten_event(true).finish()),
+        Lines::Human { colour } => Box::new(builder.with_ansi(colour).finish()),
+    }
+}
+
+/// Makes standard error the place of this process's logs.
+pub fn install(settings: &Telemetry) -> Result<(), InstallError> {
+    let lines = Lines::new(settings.format, std::io::stderr().is_terminal());
+    let filter = EnvFilter::try_new(&settings.filter)
+        .map_err(|error| InstallError::Filter(settings.filter.clone(), error.to_string()))?;
+    tracing::subscriber::set_global_default(subscriber(lines, filter, std::io::stderr))
+        .map_err(|_| InstallError::Twice)
+}
+
+#[cfg(test)]
+mod tests;
