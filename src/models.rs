@@ -4,6 +4,8 @@
 
 pub mod bundle;
 pub mod error;
+pub mod layers;
+pub mod liveportrait;
 pub mod flux;
 pub mod kokoro;
 pub mod noise;

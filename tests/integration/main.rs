@@ -5,4 +5,5 @@ mod architecture;
 mod bundles;
 mod parity_kokoro;
 mod parity_clip;
+mod parity_liveportrait;
 mod support;
