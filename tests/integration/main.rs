@@ -6,4 +6,5 @@ mod bundles;
 mod parity_kokoro;
 mod parity_clip;
 mod parity_liveportrait;
+mod parity_flux;
 mod support;
