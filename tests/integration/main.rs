@@ -3,4 +3,7 @@
 
 mod architecture;
 mod parity_kokoro;
+mod phonemes_kokoro;
+mod speech_kokoro;
 mod support;
+mod synthetic_kokoro;
