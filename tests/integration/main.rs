@@ -7,4 +7,7 @@ mod parity_kokoro;
 mod parity_clip;
 mod parity_liveportrait;
 mod parity_flux;
+mod phonemes_kokoro;
+mod speech_kokoro;
 mod support;
+mod synthetic_kokoro;

@@ -144,6 +144,18 @@ impl KokoroConfig {
         }
     }
 
+    /// Takes the decoder's widths from the shapes of the weights, where a configuration cannot tell them.
+    pub fn take_widths(&mut self, shape: impl Fn(&str) -> Option<Vec<usize>>) {
+        let outputs = |name: &str| shape(&format!("decoder.module.{name}.weight_v"))?.first().copied();
+        if let Some(width) = outputs("encode.conv1") {
+            self.widths.decoder_hidden = width;
+        }
+        if let Some(width) = outputs("asr_res.0") {
+            self.widths.asr_res = width;
+        }
+        self.widths.decoder_out = outputs("decode.3.conv1").or(self.widths.decoder_out);
+    }
+
     /// Channels between the decoder's blocks and the vocoder.
     pub fn decoder_out(&self) -> usize {
         self.widths.decoder_out.unwrap_or(self.istftnet.upsample_initial_channel)
@@ -182,7 +194,10 @@ impl KokoroConfig {
             return Err(format!("{key} is 0, and has to be at least 1"));
         }
         if self.hidden_dim % 2 != 0 {
-            return Err(format!("hidden_dim is {}, and has to be even: its LSTMs run both ways", self.hidden_dim));
+            return Err(format!(
+                "hidden_dim is {}, and has to be even: its LSTMs run both ways",
+                self.hidden_dim
+            ));
         }
         if self.plbert.hidden_size % self.plbert.num_attention_heads != 0 {
             let (size, heads) = (self.plbert.hidden_size, self.plbert.num_attention_heads);

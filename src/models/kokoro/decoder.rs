@@ -95,7 +95,13 @@ impl Decoder {
     }
 
     /// Block `index` behind it; the last doubles the rate.
-    pub fn decode(&self, index: usize, x: &Tensor, conditions: &Conditions, style: &Tensor) -> Result<Tensor> {
+    pub fn decode(
+        &self,
+        index: usize,
+        x: &Tensor,
+        conditions: &Conditions,
+        style: &Tensor,
+    ) -> Result<Tensor> {
         let Conditions { f0, energy, residual } = conditions;
         self.decode[index].forward(&Tensor::cat(&[x, residual, f0, energy], 1)?, style)
     }

@@ -73,7 +73,8 @@ impl Generator {
         let stft = Stft::new(vocoder.gen_istft_n_fft, vocoder.gen_istft_hop_size);
         let merge = vb.pp("m_source.l_linear");
         // The sines have an amplitude of a tenth: weights of two make an excitation of the order of one.
-        let weights = merge.get_with_hints((1, HARMONICS), "weight", Init::Randn { mean: 0.0, stdev: 2.0 })?;
+        let weights =
+            merge.get_with_hints((1, HARMONICS), "weight", Init::Randn { mean: 0.0, stdev: 2.0 })?;
         let bias = merge.get_with_hints(1, "bias", Init::Const(0.0))?;
         let source = Source::new(
             weights.flatten_all()?.to_vec1()?,
@@ -83,14 +84,17 @@ impl Generator {
         let kinds = vocoder.resblock_kernel_sizes.len();
         let count = vocoder.upsample_rates.len();
         let mut stages = Vec::with_capacity(count);
-        for (index, (rate, taps)) in vocoder.upsample_rates.iter().zip(&vocoder.upsample_kernel_sizes).enumerate() {
+        for (index, (rate, taps)) in
+            vocoder.upsample_rates.iter().zip(&vocoder.upsample_kernel_sizes).enumerate()
+        {
             let channels = vocoder.upsample_initial_channel >> (index + 1);
             let last = index + 1 == count;
             let stride = (!last).then(|| vocoder.upsample_rates[index + 1..].iter().product());
             let block = |taps: usize, dilations: &[usize], vb: VarBuilder<'_>| {
                 SnakeBlock::new(channels, taps, dilations, config.style_dim, &vb, kernels)
             };
-            let blocks = vocoder.resblock_kernel_sizes.iter().zip(&vocoder.resblock_dilation_sizes).enumerate();
+            let blocks =
+                vocoder.resblock_kernel_sizes.iter().zip(&vocoder.resblock_dilation_sizes).enumerate();
             stages.push(Stage {
                 noise_conv: NoiseConv::new(
                     2 * stft.bins(),
@@ -104,7 +108,12 @@ impl Generator {
                     &[1, 3, 5],
                     vb.pp(format!("noise_res.{index}")),
                 )?,
-                up: Upsample::new((2 * channels, channels), (*taps, *rate), &vb.pp(format!("ups.{index}")), kernels)?,
+                up: Upsample::new(
+                    (2 * channels, channels),
+                    (*taps, *rate),
+                    &vb.pp(format!("ups.{index}")),
+                    kernels,
+                )?,
                 blocks: blocks
                     .map(|(kind, (taps, dilations))| {
                         block(*taps, dilations, vb.pp(format!("resblocks.{}", index * kinds + kind)))
@@ -224,7 +233,9 @@ impl Generator {
             let share = 1.0 / stage.blocks.len() as f32;
             match &total {
                 None => x.data.iter_mut().for_each(|x| *x *= share),
-                Some(total) => x.data.iter_mut().zip(&total.data).for_each(|(x, sum)| *x = (*x + sum) * share),
+                Some(total) => {
+                    x.data.iter_mut().zip(&total.data).for_each(|(x, sum)| *x = (*x + sum) * share)
+                }
             }
         }
         let mut out = Signal::zeros(self.last.outputs(), x.len);

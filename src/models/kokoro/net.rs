@@ -56,7 +56,8 @@ impl Timing {
 
 /// Which tensors the network needs, under their published names; building it on nothing tells.
 pub fn tensors(config: &KokoroConfig) -> std::result::Result<Vec<TensorSpec>, ModelError> {
-    record(DType::F32, |vb| Net::new(config, &vb, Kernels::Portable)).context(|| "listing Kokoro's tensors".to_owned())
+    record(DType::F32, |vb| Net::new(config, &vb, Kernels::Portable))
+        .context(|| "listing Kokoro's tensors".to_owned())
 }
 
 impl Net {
@@ -126,12 +127,16 @@ impl Net {
         let encoded = self.predictor.encode(&features, &style.prosody)?;
         let logits = self.predictor.duration_logits(&self.predictor.lstm(&encoded)?)?;
         let durations = self.predictor.durations(&logits)?.flatten_all()?.to_vec1::<f32>()?;
-        Ok(Timing { frames: durations.into_iter().map(|frames| frame_count(frames, speed)).collect(), encoded })
+        Ok(Timing {
+            frames: durations.into_iter().map(|frames| frame_count(frames, speed)).collect(),
+            encoded,
+        })
     }
 
     /// Each token's features for as many frames as it lasts: [1, channels, tokens] to [1, channels, frames].
     pub fn align(&self, features: &Tensor, frames: &[usize]) -> Result<Tensor> {
-        let tokens = frames.iter().enumerate().flat_map(|(token, count)| std::iter::repeat_n(token as u32, *count));
+        let tokens =
+            frames.iter().enumerate().flat_map(|(token, count)| std::iter::repeat_n(token as u32, *count));
         let tokens: Vec<u32> = tokens.collect();
         let count = tokens.len();
         let index = Tensor::from_vec(tokens, count, &Device::Cpu)?.to_device(&self.device)?;

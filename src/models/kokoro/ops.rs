@@ -65,7 +65,9 @@ impl Signal {
 pub fn with_slice<T>(tensor: &Tensor, use_them: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
-    let Storage::Cpu(storage) = &*storage else { candle_core::bail!("the CPU operators were given a tensor elsewhere") };
+    let Storage::Cpu(storage) = &*storage else {
+        candle_core::bail!("the CPU operators were given a tensor elsewhere")
+    };
     let start = layout.start_offset();
     let values = storage.as_slice::<f32>()?;
     use_them(&values[start..start + layout.shape().elem_count()])

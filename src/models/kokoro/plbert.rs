@@ -60,7 +60,11 @@ impl Plbert {
             // Every token is of the first of the two kinds.
             kind: table(2, "token_type_embeddings")?.narrow(0, 0, 1)?,
             embedded: norm(bert.embedding_size, &embeddings.pp("LayerNorm"))?,
-            widen: linear(bert.embedding_size, bert.hidden_size, &vb.pp("encoder.embedding_hidden_mapping_in"))?,
+            widen: linear(
+                bert.embedding_size,
+                bert.hidden_size,
+                &vb.pp("encoder.embedding_hidden_mapping_in"),
+            )?,
             layer: Layer::new(config, &vb.pp("encoder.albert_layer_groups.0.albert_layers.0"))?,
             repeats: bert.num_hidden_layers,
         })

@@ -48,7 +48,11 @@ impl Curve {
         let projection = vb.pp(format!("{name}_proj"));
         let init = Init::Randn { mean: 0.0, stdev: spread / (narrow as f64).sqrt() };
         Ok(Self {
-            blocks: [block(0, (wide, wide), false)?, block(1, (wide, narrow), true)?, block(2, (narrow, narrow), false)?],
+            blocks: [
+                block(0, (wide, wide), false)?,
+                block(1, (wide, narrow), true)?,
+                block(2, (narrow, narrow), false)?,
+            ],
             weight: projection.get_with_hints((1, narrow, 1), "weight", init)?,
             bias: projection.get_with_hints(1, "bias", Init::Const(mean))?,
         })
@@ -113,7 +117,12 @@ impl Predictor {
     pub fn normalise(&self, layer: usize, x: &Tensor, style: &Tensor) -> Result<Tensor> {
         let scales = self.encoder[layer].1.forward(style)?.squeeze(0)?;
         let gain = (scales.narrow(0, 0, self.hidden)? + 1.0)?;
-        layer_norm(&x.contiguous()?, &gain, &scales.narrow(0, self.hidden, self.hidden)?.contiguous()?, EPSILON)
+        layer_norm(
+            &x.contiguous()?,
+            &gain,
+            &scales.narrow(0, self.hidden, self.hidden)?.contiguous()?,
+            EPSILON,
+        )
     }
 
     /// The duration encoder: [1, tokens, hidden] to [1, tokens, hidden + style].

@@ -96,7 +96,8 @@ impl Source {
                     };
                     let mut sine = 0.0;
                     if voiced {
-                        let (from, to) = (turns[from * harmonics + harmonic], turns[to * harmonics + harmonic]);
+                        let (from, to) =
+                            (turns[from * harmonics + harmonic], turns[to * harmonics + harmonic]);
                         let turn = (from + (to - from) * share) * per as f64;
                         sine = SINE * libm::sin((turn - turn.floor()) * std::f64::consts::TAU) as f32;
                     }

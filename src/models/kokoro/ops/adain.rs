@@ -103,7 +103,11 @@ impl StyleBlock {
         let mut side = x.clone();
         if self.doubler.is_some() {
             let (batch, channels, len) = side.dims3()?;
-            side = side.unsqueeze(3)?.broadcast_as((batch, channels, len, 2))?.reshape((batch, channels, 2 * len))?;
+            side = side.unsqueeze(3)?.broadcast_as((batch, channels, len, 2))?.reshape((
+                batch,
+                channels,
+                2 * len,
+            ))?;
         }
         if let Some(shortcut) = &self.shortcut {
             side = shortcut.forward(&side)?;

@@ -195,7 +195,11 @@ impl WithSimd for Deviations<'_> {
             let mut sum = simd.splat_f32s(0.0);
             for value in vectors {
                 let value = simd.sub_f32s(*value, from);
-                sum = if self.square { simd.mul_add_e_f32s(value, value, sum) } else { simd.add_f32s(sum, value) };
+                sum = if self.square {
+                    simd.mul_add_e_f32s(value, value, sum)
+                } else {
+                    simd.add_f32s(sum, value)
+                };
             }
             total += f64::from(simd.reduce_sum_f32s(sum));
             for value in tail {

@@ -36,8 +36,11 @@ impl BiLstm {
         let init = Init::Uniform { lo: -bound, up: bound };
         let mut all = Vec::with_capacity(2);
         let mut direction = |suffix: &str| -> Result<Direction> {
-            let get = |name: &str, shape: (usize, usize)| vb.get_with_hints(shape, &format!("{name}_l0{suffix}"), init);
-            let bias = |name: &str| vb.get_with_hints(4 * hidden, &format!("{name}_l0{suffix}"), Init::Const(0.0));
+            let get = |name: &str, shape: (usize, usize)| {
+                vb.get_with_hints(shape, &format!("{name}_l0{suffix}"), init)
+            };
+            let bias =
+                |name: &str| vb.get_with_hints(4 * hidden, &format!("{name}_l0{suffix}"), Init::Const(0.0));
             let recurrent = get("weight_hh", (4 * hidden, hidden))?.t()?.contiguous()?;
             let packed = match kernels {
                 Kernels::Cpu => with_slice(&recurrent, |values| Ok(pack(values, hidden)))?,
@@ -82,7 +85,13 @@ impl BiLstm {
     }
 
     /// One direction: what the inputs give ([steps, 4·hidden]), taken in this order, to [steps, hidden].
-    fn run(&self, recurrent: &[f32], given: &[f32], steps: usize, order: &dyn Fn(usize) -> usize) -> Vec<f32> {
+    fn run(
+        &self,
+        recurrent: &[f32],
+        given: &[f32],
+        steps: usize,
+        order: &dyn Fn(usize) -> usize,
+    ) -> Vec<f32> {
         let hidden = self.hidden;
         let mut out = vec![0.0; steps * hidden];
         let (mut state, mut cell) = (vec![0.0f32; hidden], vec![0.0f32; hidden]);

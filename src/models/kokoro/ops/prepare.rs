@@ -53,13 +53,22 @@ impl Prepare {
         };
         match &self.activation {
             Activation::Linear if self.affine.is_none() => into.copy_from_slice(from),
-            Activation::Linear => Arch::new().dispatch(Row { from, into, mean, gain, shift, shape: Slope(1.0) }),
+            Activation::Linear => {
+                Arch::new().dispatch(Row { from, into, mean, gain, shift, shape: Slope(1.0) })
+            }
             Activation::Leaky(slope) => {
                 Arch::new().dispatch(Row { from, into, mean, gain, shift, shape: Slope(*slope) });
             }
             Activation::Snake(alpha) => {
                 let alpha = alpha[channel];
-                Arch::new().dispatch(Row { from, into, mean, gain, shift, shape: Snake { alpha, inverse: 1.0 / alpha } });
+                Arch::new().dispatch(Row {
+                    from,
+                    into,
+                    mean,
+                    gain,
+                    shift,
+                    shape: Snake { alpha, inverse: 1.0 / alpha },
+                });
             }
         }
     }

@@ -68,7 +68,8 @@ impl Stft {
                         row.iter().zip(&windowed).map(|(factor, value)| part(factor) * value).sum()
                     };
                     let real = sum(|factor| factor.0);
-                    let imaginary = if bin == 0 || 2 * bin == self.size { 0.0 } else { sum(|factor| factor.1) };
+                    let imaginary =
+                        if bin == 0 || 2 * bin == self.size { 0.0 } else { sum(|factor| factor.1) };
                     let magnitude = libm::sqrt(real * real + imaginary * imaginary);
                     (magnitude as f32, libm::atan2(imaginary, real) as f32)
                 })
@@ -99,9 +100,11 @@ impl Stft {
         let windows = windows.pad_with_zeros(1, 0, pieces * self.hop - self.size)?;
         let mut sum: Option<Tensor> = None;
         for piece in 0..pieces {
-            let placed = windows
-                .narrow(1, piece * self.hop, self.hop)?
-                .pad_with_zeros(0, piece, pieces - 1 - piece)?;
+            let placed = windows.narrow(1, piece * self.hop, self.hop)?.pad_with_zeros(
+                0,
+                piece,
+                pieces - 1 - piece,
+            )?;
             sum = Some(match sum {
                 None => placed,
                 Some(sum) => (sum + placed)?,

@@ -78,7 +78,10 @@ impl Upsample {
         };
         let (len, phases) = (x.len * self.rate, conv.out_len(x.len));
         if out.len != len + reflected || reflected >= len {
-            candle_core::bail!("{len} up-sampled samples and {reflected} mirrored ones do not make {}", out.len);
+            candle_core::bail!(
+                "{len} up-sampled samples and {reflected} mirrored ones do not make {}",
+                out.len
+            );
         }
         let mut streams = vec![0.0; conv.outputs() * phases];
         let prepare = Prepare::activation(Activation::Leaky(slope));
