@@ -14,12 +14,23 @@
 
 mod activation;
 mod attention;
+pub mod batch_norm;
+pub mod conv;
+pub mod conv3;
+pub mod depthwise;
 mod disjoint;
+mod gemm;
+pub mod grid_sample;
+pub mod instance_norm;
+pub mod kernels;
 mod linear;
 mod lookup;
 mod norm;
 pub mod panels;
-mod simd;
+pub mod pixel_shuffle;
+pub mod resample;
+pub(super) mod simd;
+pub mod stencil;
 
 pub use activation::Activation;
 pub use attention::{Mask, attention};
@@ -36,19 +47,3 @@ fn contiguous_f32<'a>(storage: &'a CpuStorage, layout: &Layout, doing: &str) -> 
     };
     Ok(&storage.as_slice::<f32>()?[start..end])
 }
-//! What the networks are built from beyond candle's own layers: operators that it lacks, and faster ones where a loop needs them.
-//!
-//! Knows tensors only; never a model's names, files or configuration.
-
-pub mod batch_norm;
-pub mod conv;
-pub mod conv3;
-pub mod depthwise;
-mod gemm;
-pub mod grid_sample;
-pub mod instance_norm;
-pub mod kernels;
-pub mod pixel_shuffle;
-pub mod resample;
-pub(super) mod simd;
-pub mod stencil;

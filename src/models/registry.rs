@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::bundle::Bundle;
+use super::clip::ClipConfig;
 use super::kokoro::config::KokoroConfig;
+use super::liveportrait::config::Config as LivePortraitConfig;
 use super::weights::Weights;
 use super::weights::spec::TensorSpec;
 use crate::contract::ModelError;
@@ -53,8 +55,15 @@ pub fn networks(bundle: &Bundle, model: ModelId) -> Result<Vec<Network>, ModelEr
             let specs = super::kokoro::net::tensors(&KokoroConfig::parse(&text, &name)?)?;
             Ok(vec![Network::new("weights", specs).beside(&["bert.module.pooler."])])
         }
-        ModelId::LivePortrait => Ok(Vec::new()),
-        ModelId::ClipB | ModelId::ClipL => Ok(Vec::new()),
+        ModelId::LivePortrait => {
+            let (text, _) = text(bundle, model, "config")?;
+            let files = super::liveportrait::networks::tensors(&LivePortraitConfig::parse(&text)?)?;
+            Ok(files.into_iter().map(|(role, specs)| Network::new(role, specs)).collect())
+        }
+        ModelId::ClipB | ModelId::ClipL => {
+            let (text, _) = text(bundle, model, "config")?;
+            Ok(vec![Network::new("model", super::clip::tensors(&ClipConfig::from_json(&text)?)?)])
+        }
     }
 }
 

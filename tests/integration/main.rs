@@ -9,5 +9,6 @@ mod parity_liveportrait;
 mod parity_flux;
 mod phonemes_kokoro;
 mod speech_kokoro;
+mod config;
 mod support;
 mod synthetic_kokoro;
