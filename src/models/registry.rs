@@ -14,7 +14,7 @@ use super::liveportrait::config::Config as LivePortraitConfig;
 use super::weights::Weights;
 use super::weights::spec::TensorSpec;
 use crate::contract::ModelError;
-use crate::types::ModelId;
+use crate::types::{Bytes, ModelId};
 
 mod flux;
 
@@ -34,6 +34,11 @@ pub struct Network {
 impl Network {
     fn new(role: &'static str, specs: Vec<TensorSpec>) -> Self {
         Self { role, specs, prefixes: &["module."], beside: &[] }
+    }
+
+    /// How many numbers it asks for.
+    pub fn parameters(&self) -> u64 {
+        self.specs.iter().map(|spec| spec.shape.elem_count() as u64).sum()
     }
 
     fn after(self, prefixes: &'static [&'static str]) -> Self {
@@ -65,6 +70,34 @@ pub fn networks(bundle: &Bundle, model: ModelId) -> Result<Vec<Network>, ModelEr
             Ok(vec![Network::new("model", super::clip::tensors(&ClipConfig::from_json(&text)?)?)])
         }
     }
+}
+
+/// One part of what a model will hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What it is.
+    pub name: String,
+    /// Where it lies: `device`, `host`, or `mapped` (in its file).
+    pub place: String,
+    /// Whether it counts against the budget.
+    pub counts: bool,
+    /// How much it takes.
+    pub bytes: Bytes,
+}
+
+/// What `model` will hold once loaded, part by part, in the bundle's precisions.
+pub fn plan(bundle: &Bundle, model: ModelId) -> Result<Vec<Part>, ModelError> {
+    if model == ModelId::Flux {
+        return flux::plan(bundle);
+    }
+    let entry = bundle.model(model)?;
+    let part = |network: &Network| Part {
+        name: network.role.to_owned(),
+        place: "device".to_owned(),
+        counts: true,
+        bytes: entry.precision_of(network.role).size(network.parameters()),
+    };
+    Ok(networks(bundle, model)?.iter().map(part).collect())
 }
 
 /// The text of the one file of a role, and what errors call it.

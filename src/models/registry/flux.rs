@@ -1,9 +1,13 @@
 //! Flux's four networks: transformer, autoencoder, CLIP's text tower and T5's encoder.
 
-use super::{Network, json, opened};
+use candle_core::DType;
+
+use super::{Network, Part, json, opened};
 use crate::contract::ModelError;
-use crate::models::bundle::Bundle;
+use crate::models::bundle::{Bundle, Precision};
 use crate::models::flux::config::{ClipConfig, T5Config, TransformerConfig, VaeConfig};
+use crate::models::flux::files::Configs;
+use crate::models::flux::plan::{self, Options, Stored, T5Place};
 use crate::models::flux::tensors;
 use crate::models::flux::transformer::Layout;
 use crate::models::weights::Weights;
@@ -12,37 +16,66 @@ use crate::types::ModelId;
 /// What other programs put before Black Forest Labs' names.
 const PREFIXES: &[&str] = &["model.diffusion_model.", "module."];
 
+/// What its files say, and what they were opened for.
+struct Described {
+    configs: Configs,
+    transformer: Layout,
+    vae: Layout,
+}
+
 pub(super) fn networks(bundle: &Bundle) -> Result<Vec<Network>, ModelError> {
+    let Described { configs, transformer, vae } = described(bundle)?;
+    let transformer = tensors::transformer(&configs.transformer, transformer)?;
+    Ok(vec![
+        Network::new("transformer", transformer).after(PREFIXES),
+        // Painting only decodes.
+        Network::new("vae", tensors::vae(&configs.vae, vae)?).after(PREFIXES).beside(&["encoder.", "quant_conv."]),
+        Network::new("text_encoder", tensors::clip(&configs.clip)?).beside(&["text_projection.", "logit_scale"]),
+        Network::new("text_encoder_2", tensors::t5(&configs.t5)?).beside(&["decoder.", "lm_head."]),
+    ])
+}
+
+/// What it would hold on a card, as its own plan has it.
+pub(super) fn plan(bundle: &Bundle) -> Result<Vec<Part>, ModelError> {
+    let entry = bundle.model(ModelId::Flux)?;
+    let Described { configs, transformer, .. } = described(bundle)?;
+    // T5 stays in its file unless the bundle gives it a precision of its own.
+    let t5 = entry.parts.get("text_encoder_2").map_or(T5Place::Streamed, |own| T5Place::Resident((*own).into()));
+    let options = Options { precision: entry.precision.into(), t5, ..Options::default() };
+    let compute = if entry.precision == Precision::F32 { DType::F32 } else { DType::BF16 };
+    let stored = Stored { layout: transformer, ..Stored::published() };
+    let parts = plan::plan(&configs, &options, &stored, compute)?;
+    let part = |part: &plan::Part| Part {
+        name: part.name.to_owned(),
+        place: part.place.to_string(),
+        counts: part.place == plan::Place::Device,
+        bytes: part.bytes,
+    };
+    Ok(parts.iter().map(part).collect())
+}
+
+fn described(bundle: &Bundle) -> Result<Described, ModelError> {
     let transformer = opened(bundle, ModelId::Flux, "transformer", PREFIXES);
     let vae = opened(bundle, ModelId::Flux, "vae", PREFIXES);
-    let transformer_config = match json(bundle, ModelId::Flux, &["transformer_config", "config"])? {
-        Some(config) => TransformerConfig::from_json(&config)?,
-        None => match &transformer {
-            Some(weights) => TransformerConfig::from_shapes(shapes(weights))?,
-            None => TransformerConfig::schnell(),
+    let read = |roles: &[&str]| json(bundle, ModelId::Flux, roles);
+    let published = Configs::schnell();
+    let configs = Configs {
+        transformer: match (read(&["transformer_config", "config"])?, &transformer) {
+            (Some(config), _) => TransformerConfig::from_json(&config)?,
+            (None, Some(weights)) => TransformerConfig::from_shapes(shapes(weights))?,
+            (None, None) => published.transformer,
         },
+        vae: read(&["vae_config", "config"])?.map_or(Ok(published.vae), |config| VaeConfig::from_json(&config))?,
+        clip: read(&["text_encoder_config"])?
+            .map_or(Ok(published.clip), |config| ClipConfig::from_json(&config))?,
+        t5: read(&["text_encoder_2_config"])?.map_or(Ok(published.t5), |config| T5Config::from_json(&config))?,
+        scheduler: published.scheduler,
     };
-    let vae_config = match json(bundle, ModelId::Flux, &["vae_config", "config"])? {
-        Some(config) => VaeConfig::from_json(&config)?,
-        None => VaeConfig::flux(),
-    };
-    let clip = json(bundle, ModelId::Flux, &["text_encoder_config"])?;
-    let clip = clip.map_or_else(|| Ok(ClipConfig::large()), |config| ClipConfig::from_json(&config))?;
-    let t5 = json(bundle, ModelId::Flux, &["text_encoder_2_config"])?;
-    let t5 = t5.map_or_else(|| Ok(T5Config::xxl()), |config| T5Config::from_json(&config))?;
-    Ok(vec![
-        Network::new(
-            "transformer",
-            tensors::transformer(&transformer_config, layout(transformer.as_ref(), "transformer_blocks."))?,
-        )
-        .after(PREFIXES),
-        // Painting only decodes.
-        Network::new("vae", tensors::vae(&vae_config, layout(vae.as_ref(), "decoder.mid_block."))?)
-            .after(PREFIXES)
-            .beside(&["encoder.", "quant_conv."]),
-        Network::new("text_encoder", tensors::clip(&clip)?).beside(&["text_projection.", "logit_scale"]),
-        Network::new("text_encoder_2", tensors::t5(&t5)?).beside(&["decoder.", "lm_head."]),
-    ])
+    Ok(Described {
+        configs,
+        transformer: layout(transformer.as_ref(), "transformer_blocks."),
+        vae: layout(vae.as_ref(), "decoder.mid_block."),
+    })
 }
 
 /// diffusers' names where the file has one that begins so; Black Forest Labs' where it does not, or is not there yet.
