@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-
 use super::bundle::{Bundle, Card, FILE_NAME, FileEntry, ModelEntry, Sha256, Verification};
 use super::registry;
 use super::weights::spec::TensorSpec;

@@ -138,11 +138,11 @@ fn as_json(bundle: &Bundle, model: ModelId, entry: &ModelEntry, sizes: &Result<S
     match sizes {
         Ok(Sizes { parameters, plan }) => {
             value["parameters"] = json!(parameters);
-            let each = Precision::of(model).iter().map(|p| (p.to_string(), json!(p.size(*parameters)))).collect();
+            let each =
+                Precision::of(model).iter().map(|p| (p.to_string(), json!(p.size(*parameters)))).collect();
             value["bytes_by_precision"] = Value::Object(each);
-            let parts = plan
-                .iter()
-                .map(|part| json!({"name": part.name, "place": part.place, "bytes": part.bytes}));
+            let parts =
+                plan.iter().map(|part| json!({"name": part.name, "place": part.place, "bytes": part.bytes}));
             value["plan"] = parts.collect();
             value["planned"] = json!(counted(plan));
         }

@@ -29,8 +29,11 @@ pub(super) fn networks(bundle: &Bundle) -> Result<Vec<Network>, ModelError> {
     Ok(vec![
         Network::new("transformer", transformer).after(PREFIXES),
         // Painting only decodes.
-        Network::new("vae", tensors::vae(&configs.vae, vae)?).after(PREFIXES).beside(&["encoder.", "quant_conv."]),
-        Network::new("text_encoder", tensors::clip(&configs.clip)?).beside(&["text_projection.", "logit_scale"]),
+        Network::new("vae", tensors::vae(&configs.vae, vae)?)
+            .after(PREFIXES)
+            .beside(&["encoder.", "quant_conv."]),
+        Network::new("text_encoder", tensors::clip(&configs.clip)?)
+            .beside(&["text_projection.", "logit_scale"]),
         Network::new("text_encoder_2", tensors::t5(&configs.t5)?).beside(&["decoder.", "lm_head."]),
     ])
 }
@@ -40,7 +43,8 @@ pub(super) fn plan(bundle: &Bundle) -> Result<Vec<Part>, ModelError> {
     let entry = bundle.model(ModelId::Flux)?;
     let Described { configs, transformer, .. } = described(bundle)?;
     // T5 stays in its file unless the bundle gives it a precision of its own.
-    let t5 = entry.parts.get("text_encoder_2").map_or(T5Place::Streamed, |own| T5Place::Resident((*own).into()));
+    let t5 =
+        entry.parts.get("text_encoder_2").map_or(T5Place::Streamed, |own| T5Place::Resident((*own).into()));
     let options = Options { precision: entry.precision.into(), t5, ..Options::default() };
     let compute = if entry.precision == Precision::F32 { DType::F32 } else { DType::BF16 };
     let stored = Stored { layout: transformer, ..Stored::published() };
@@ -65,10 +69,12 @@ fn described(bundle: &Bundle) -> Result<Described, ModelError> {
             (None, Some(weights)) => TransformerConfig::from_shapes(shapes(weights))?,
             (None, None) => published.transformer,
         },
-        vae: read(&["vae_config", "config"])?.map_or(Ok(published.vae), |config| VaeConfig::from_json(&config))?,
+        vae: read(&["vae_config", "config"])?
+            .map_or(Ok(published.vae), |config| VaeConfig::from_json(&config))?,
         clip: read(&["text_encoder_config"])?
             .map_or(Ok(published.clip), |config| ClipConfig::from_json(&config))?,
-        t5: read(&["text_encoder_2_config"])?.map_or(Ok(published.t5), |config| T5Config::from_json(&config))?,
+        t5: read(&["text_encoder_2_config"])?
+            .map_or(Ok(published.t5), |config| T5Config::from_json(&config))?,
         scheduler: published.scheduler,
     };
     Ok(Described {

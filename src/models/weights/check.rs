@@ -75,6 +75,7 @@ impl Misfits {
 
 fn surplus<'a>(names: impl Iterator<Item = &'a str>, specs: &[TensorSpec], beside: &[&str]) -> Vec<String> {
     let asked: HashSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
-    let is_surplus = |name: &&str| !asked.contains(name) && !beside.iter().any(|start| name.starts_with(start));
+    let is_surplus =
+        |name: &&str| !asked.contains(name) && !beside.iter().any(|start| name.starts_with(start));
     names.filter(is_surplus).map(str::to_owned).collect()
 }

@@ -12,7 +12,8 @@ fn files(folder: &Path, extensions: &[&str], found: &mut Vec<PathBuf>) {
         let path = entry.path();
         if path.is_dir() {
             files(&path, extensions, found);
-        } else if path.extension().is_some_and(|extension| extensions.iter().any(|known| extension == *known)) {
+        } else if path.extension().is_some_and(|extension| extensions.iter().any(|known| extension == *known))
+        {
             found.push(path);
         }
     }
@@ -45,7 +46,8 @@ fn parity_converted_checkpoints_equal_the_fixtures() {
         // The same checkpoint as safetensors: by its name, a voice's being the same in every set.
         let is_voice = file.extension().is_some_and(|extension| extension == "pt");
         let stem = if is_voice { Path::new("voice").as_os_str() } else { file.file_stem().unwrap() };
-        let same_name: Vec<&PathBuf> = reference.iter().filter(|path| path.file_stem() == Some(stem)).collect();
+        let same_name: Vec<&PathBuf> =
+            reference.iter().filter(|path| path.file_stem() == Some(stem)).collect();
         assert!(!same_name.is_empty(), "{} has no counterpart", file.display());
         let found = same_name.iter().any(|path| equal(&ours, &Weights::open([path]).unwrap()));
         assert!(found, "{} differs from each of {same_name:?}", file.display());
@@ -78,6 +80,9 @@ fn the_command_converts_whole_folders_and_names_what_it_cannot() {
     let output = super::weights(&["convert", super::text(&from), "-o", super::text(&out)]);
     let printed = super::printed(&output);
     assert_eq!(output.status.code(), Some(1), "{printed}");
-    assert!(out.join("deep/good.safetensors").exists() && !out.join("evil.safetensors").exists(), "{printed}");
+    assert!(
+        out.join("deep/good.safetensors").exists() && !out.join("evil.safetensors").exists(),
+        "{printed}"
+    );
     assert!(printed.contains("evil.pt: checkpoint: a bare pickle"), "{printed}");
 }

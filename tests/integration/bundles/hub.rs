@@ -12,6 +12,8 @@ pub struct State {
     pub files: BTreeMap<String, Vec<u8>>,
     /// How many answers still end early, and after how many bytes.
     pub cuts: (usize, usize),
+    /// How many bytes of files may still be sent in all, if not any number.
+    pub left: Option<usize>,
     /// Whether ranges are ignored.
     pub without_ranges: bool,
     /// Requests seen: method, path, first byte asked for.
@@ -69,7 +71,8 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
     let (body, cut, status) = {
         let mut state = state.lock().ok()?;
         state.seen.push((method.clone(), path.clone(), start.unwrap_or(0)));
-        let file = path.strip_prefix("/owner/name/resolve/v1/").and_then(|name| state.files.get(name)).cloned();
+        let file =
+            path.strip_prefix("/owner/name/resolve/v1/").and_then(|name| state.files.get(name)).cloned();
         let Some(file) = file else {
             drop(state);
             let gone = "HTTP/1.1 404 Not Found\r\nX-Error-Code: EntryNotFound\r\nContent-Length: 0\r\n\r\n";
@@ -83,6 +86,8 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
             cut = cut.min(state.cuts.1);
         }
         if method == "GET" {
+            cut = cut.min(state.left.unwrap_or(cut));
+            state.left = state.left.map(|left| left - cut);
             state.sent += cut;
         }
         (body, cut, if start.is_some() { "206 Partial Content" } else { "200 OK" })

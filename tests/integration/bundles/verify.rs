@@ -108,7 +108,10 @@ fn every_kind_of_damage_is_named() {
     std::fs::remove_file(&path).unwrap();
     let (answer, code) = verified(folder.path(), &[]);
     assert_eq!(code, Some(1));
-    assert!(answer["files"].as_array().unwrap().iter().any(|file| file["standing"] == "unreadable"), "{answer:#}");
+    assert!(
+        answer["files"].as_array().unwrap().iter().any(|file| file["standing"] == "unreadable"),
+        "{answer:#}"
+    );
 }
 
 /// Files by role, each hashed as it lies.
@@ -116,7 +119,8 @@ fn described(root: &Path, folder: &Path, files: &[(&str, &str)]) -> BTreeMap<Str
     let mut entries = BTreeMap::<String, Vec<FileEntry>>::new();
     for (role, file) in files {
         let path = root.join(folder).join(file);
-        let (sha256, _) = verify::hash(&path, |_| {}).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let (sha256, _) =
+            verify::hash(&path, |_| {}).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let path = format!("root/{}", Path::new(folder).join(file).display());
         entries.entry((*role).to_owned()).or_default().push(FileEntry { path, sha256, remote: None });
     }
@@ -136,7 +140,11 @@ fn every_fixture_can_be_described_as_a_bundle_and_is_sound() {
     let has = |name: &'static str| move |set: &Path| set.join(name).exists();
     let mut bundles: Vec<(ModelId, ModelEntry)> = Vec::new();
     for set in fixture_sets("Kokoro", has("kokoro-v1_0.safetensors")) {
-        let files = [("config", "config.json"), ("weights", "kokoro-v1_0.safetensors"), ("voices", "voice.safetensors")];
+        let files = [
+            ("config", "config.json"),
+            ("weights", "kokoro-v1_0.safetensors"),
+            ("voices", "voice.safetensors"),
+        ];
         bundles.push((ModelId::Kokoro, entry(Precision::F32, described(&root, &inside(&set), &files))));
     }
     for set in fixture_sets("LivePortrait", has("spade_generator.safetensors")) {
@@ -177,7 +185,11 @@ fn every_fixture_can_be_described_as_a_bundle_and_is_sound() {
         let files = [("config", "config.json"), ("model", "model.safetensors")];
         let mut files = described(&root, &inside(&set), &files);
         files.extend(tokenizer("tokenizer", "tokenizer/tokenizer.json"));
-        files.extend(described(&root, &inside(&preprocess[0]), &[("preprocessor", "preprocessor_config.json")]));
+        files.extend(described(
+            &root,
+            &inside(&preprocess[0]),
+            &[("preprocessor", "preprocessor_config.json")],
+        ));
         bundles.push((ModelId::ClipB, entry(Precision::F32, files)));
     }
     assert!(!bundles.is_empty());
@@ -198,7 +210,8 @@ fn every_fixture_can_be_described_as_a_bundle_and_is_sound() {
         }
         assert!(!registry::networks(&bundle, model).unwrap().is_empty(), "{model} lists no network");
         for network in verify::networks(&bundle, &[model], true) {
-            let misfits = network.outcome.unwrap_or_else(|error| panic!("{}: {}", network.role, error.chain()));
+            let misfits =
+                network.outcome.unwrap_or_else(|error| panic!("{}: {}", network.role, error.chain()));
             assert!(misfits.is_usable(), "{model} {}: {misfits:#?}", network.role);
             assert!(network.not_finite.is_empty() && network.asked > 0);
         }
@@ -214,7 +227,10 @@ fn a_bundle_that_describes_nothing_is_bad_input() {
         let output = weights(&[command, text(&path)]);
         let printed = printed(&output);
         assert_eq!(output.status.code(), Some(2), "{printed}");
-        assert!(printed.contains("models.kokoro.precision: found \"f16\", expected a precision"), "{printed}");
+        assert!(
+            printed.contains("models.kokoro.precision: found \"f16\", expected a precision"),
+            "{printed}"
+        );
         assert!(printed.contains("models.kokoro.budget: found nothing"), "{printed}");
     }
 }
