@@ -18,6 +18,7 @@ mod failed;
 mod flags;
 pub mod recipe;
 pub mod storyboard;
+pub mod weights;
 
 use clap::{Parser, Subcommand};
 
@@ -45,6 +46,8 @@ pub enum Command {
     Recipe(recipe::RecipeCommand),
     /// Draw what a recipe's directions look like, without a model.
     Storyboard(storyboard::StoryboardCommand),
+    /// Check, describe, fetch, convert or make up bundles of weights.
+    Weights(weights::WeightsCommand),
 }
 
 impl Command {
@@ -55,6 +58,7 @@ impl Command {
             Self::Config(command) => command.config_flags(),
             Self::Recipe(command) => command.config_flags(),
             Self::Storyboard(command) => command.config_flags(),
+            Self::Weights(_) => None,
         }
     }
 }

@@ -14,12 +14,23 @@
 
 mod activation;
 mod attention;
+pub mod batch_norm;
+pub mod conv;
+pub mod conv3;
+pub mod depthwise;
 mod disjoint;
+mod gemm;
+pub mod grid_sample;
+pub mod instance_norm;
+pub mod kernels;
 mod linear;
 mod lookup;
 mod norm;
 pub mod panels;
-mod simd;
+pub mod pixel_shuffle;
+pub mod resample;
+pub(super) mod simd;
+pub mod stencil;
 
 pub use activation::Activation;
 pub use attention::{Mask, attention};

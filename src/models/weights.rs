@@ -11,7 +11,9 @@ mod finite;
 mod header;
 mod index;
 mod load;
+pub mod pickle;
 pub mod spec;
+pub mod writer;
 
 pub use error::WeightsError;
 pub use files::{Found, Weights};

@@ -2,8 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 mod architecture;
-mod config;
+mod bundles;
+mod parity_kokoro;
 mod parity_clip;
 mod recipe;
 mod support;
 mod vram;
+mod parity_liveportrait;
+mod parity_flux;
+mod phonemes_kokoro;
+mod speech_kokoro;
+mod config;
+mod support;
+mod synthetic_kokoro;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::config::{Problems, check_node, check_profile, check_voices};
+use crate::models::bundle::{Bundle, FILE_NAME};
 
 /// One kind of file.
 pub struct Kind {
@@ -25,6 +26,11 @@ pub const KINDS: &[Kind] = &[
         name: "voices",
         is: |path| is_named(path, "voices.toml"),
         check: |path| lines(check_voices(path)),
+    },
+    Kind {
+        name: "bundle",
+        is: |path| is_named(path, FILE_NAME),
+        check: |path| Bundle::open(path).err().map(|error| error.to_string()).into_iter().collect(),
     },
     Kind { name: "profile", is: |path| lies_in(path, "profiles"), check: |path| lines(check_profile(path)) },
     Kind {

@@ -9,7 +9,7 @@ use pulp::{Simd, WithSimd};
 ///
 /// The two are asked for by hand: pulp's own choice leaves AVX2 out unless a feature is on that would rebuild gemm and
 /// candle for nothing else.
-pub(super) fn vectorised<Op: WithSimd>(op: Op) -> Op::Output {
+pub(in crate::models) fn vectorised<Op: WithSimd>(op: Op) -> Op::Output {
     #[cfg(target_arch = "x86_64")]
     {
         if let Some(simd) = pulp::x86::V4::try_new() {
@@ -41,7 +41,7 @@ pub(super) fn lanes() -> usize {
 /// x = n·ln 2 + r with |r| ≤ ½·ln 2, ln 2 split in two so that r is exact (Cody and Waite 1980), the Taylor polynomial
 /// of degree 7 for eʳ (its error there, 5e-9, is below f32's rounding), and n put into the exponent bits.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub(in crate::models) fn exp(x: f32) -> f32 {
     const LOWEST: f32 = -87.336_54; // ln of the smallest normal number
     const HIGHEST: f32 = 88.376_26; // ln of 2^127.5: n stays at most 127
     const LN2_HIGH: f32 = 0.693_359_4; // 11 bits: n · LN2_HIGH is exact

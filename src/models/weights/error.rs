@@ -18,6 +18,14 @@ pub enum WeightsError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The operating system refused to write.
+    #[error("{file}: cannot be written: {source}", file = file.display())]
+    Unwritable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// It is not a safetensors file, or a damaged one.
     #[error("{file}: {place}: {why}", file = file.display())]
     Malformed {

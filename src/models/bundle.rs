@@ -1,0 +1,224 @@
+//! A bundle: a folder with `bundle.toml`, which says for each model its files and their SHA-256, precision and budget.
+//!
+//! Owns the validated description and where its files lie; reads no weights. What a file's role is called, and which
+//! precisions a model can run in, is in [`roles`] and [`precision`]; [`verify`] compares a folder with its description.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::contract::ModelError;
+use crate::types::{Bytes, ModelId};
+
+pub mod precision;
+mod read;
+pub mod roles;
+pub mod verify;
+mod write;
+
+pub use precision::Precision;
+pub use read::{BundleError, Problem};
+
+#[cfg(test)]
+mod tests;
+
+/// The name of the description in a bundle's folder.
+pub const FILE_NAME: &str = "bundle.toml";
+
+/// A validated bundle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bundle {
+    /// The folder that all paths count from.
+    pub folder: PathBuf,
+    /// What people call it.
+    pub name: String,
+    /// What it is for, in a sentence.
+    pub summary: Option<String>,
+    /// How verification judges with these models.
+    pub verification: Verification,
+    /// What is described of each model; a bundle may hold fewer than all five.
+    pub models: BTreeMap<ModelId, ModelEntry>,
+}
+
+/// The thresholds of the semantic check (Hessel et al. 2021, CLIPScore = 2.5·max(cos, 0)).
+///
+/// The defaults are the origin's. Real L/14 cosines run lower than B/32's, so `clip_l` wants calibration with the
+/// weights that a bundle really holds; that is why the thresholds live here and not in the node's settings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Verification {
+    /// The least score of ViT-B/32 that passes.
+    pub clip_b: f64,
+    /// The least score of ViT-L/14 that passes.
+    pub clip_l: f64,
+    /// The share of ViT-B/32 in the ensemble.
+    pub weight_b: f64,
+    /// The share of ViT-L/14; both shares add up to 1.
+    pub weight_l: f64,
+    /// Scores further apart than this flag an outlier.
+    pub outlier: f64,
+}
+
+impl Default for Verification {
+    fn default() -> Self {
+        Self { clip_b: 0.70, clip_l: 0.72, weight_b: 0.4, weight_l: 0.6, outlier: 0.15 }
+    }
+}
+
+/// One model of a bundle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelEntry {
+    /// What its weights become in memory.
+    pub precision: Precision,
+    /// Parts that differ from that, by the role of their weights.
+    pub parts: BTreeMap<String, Precision>,
+    /// What it may hold resident.
+    pub budget: Bytes,
+    /// What its makers say of it.
+    pub card: Card,
+    /// Where its files can be fetched from.
+    pub hub: Option<Hub>,
+    /// Its files by role, in the order they are written.
+    pub files: BTreeMap<String, Vec<FileEntry>>,
+}
+
+/// From the model's card.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Card {
+    /// The licence, by its SPDX name where it has one.
+    pub licence: Option<String>,
+    /// Who made it.
+    pub authors: Option<String>,
+    /// Where to read more.
+    pub url: Option<String>,
+}
+
+/// A repository on a model hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hub {
+    /// `owner/name`.
+    pub repo: String,
+    /// A commit, tag or branch; only a commit is sure to stay what it is.
+    pub revision: String,
+}
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEntry {
+    /// Where it lies, relative to the bundle's folder, without `..`.
+    pub path: String,
+    /// What it must hash to.
+    pub sha256: Sha256,
+    /// How the hub knows it, where that is not the last part of `path` below the model's folder.
+    pub remote: Option<Remote>,
+}
+
+/// A published file that [`FileEntry::path`] is, or is converted from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// Its path in the repository.
+    pub path: String,
+    /// Its own hash, where it is a pickle that is converted after the pull.
+    pub sha256: Option<Sha256>,
+}
+
+/// A SHA-256, 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sha256([u8; 32]);
+
+impl Bundle {
+    /// Reads the description at `path`, a bundle's folder or its `bundle.toml`; no other file is touched.
+    pub fn open(path: &Path) -> Result<Self, BundleError> {
+        let file = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
+        let text = std::fs::read_to_string(&file)
+            .map_err(|source| BundleError::Unreadable { file: file.clone(), source })?;
+        let folder = file.parent().map_or_else(PathBuf::new, Path::to_owned);
+        read::parse(&text, &file, &folder)
+    }
+
+    /// What is described of `model`; an error that lists what there is.
+    pub fn model(&self, model: ModelId) -> Result<&ModelEntry, ModelError> {
+        self.models.get(&model).ok_or_else(|| {
+            let there: Vec<&str> = self.models.keys().map(|model| model.name()).collect();
+            let (name, there) = (&self.name, there.join(", "));
+            ModelError::own(format!("bundle {name:?} has no model {model}; it has: {there}"))
+        })
+    }
+
+    /// Where the files of a role lie; empty where the bundle leaves an optional role out.
+    pub fn paths(&self, model: ModelId, role: &str) -> Vec<PathBuf> {
+        let files = self.models.get(&model).and_then(|entry| entry.files.get(role));
+        files.into_iter().flatten().map(|file| self.folder.join(&file.path)).collect()
+    }
+
+    /// Where the one file of a role lies; an error that names the role where it is not there.
+    pub fn path(&self, model: ModelId, role: &str) -> Result<PathBuf, ModelError> {
+        self.paths(model, role).into_iter().next().ok_or_else(|| {
+            ModelError::own(format!("bundle {:?} has no file for models.{model}.files.{role}", self.name))
+        })
+    }
+
+    /// What [`Weights::open`](crate::models::weights::Weights::open) takes for a role: the index where there is one,
+    /// else every file.
+    pub fn weight_files(&self, model: ModelId, role: &str) -> Vec<PathBuf> {
+        let all = self.paths(model, role);
+        let index = all.iter().find(|path| path.to_string_lossy().ends_with(".index.json")).cloned();
+        index.map_or(all, |index| vec![index])
+    }
+}
+
+impl ModelEntry {
+    /// The precision of the weights in `role`.
+    pub fn precision_of(&self, role: &str) -> Precision {
+        self.parts.get(role).copied().unwrap_or(self.precision)
+    }
+
+    /// Every file with its role, in order of role.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &FileEntry)> {
+        self.files.iter().flat_map(|(role, files)| files.iter().map(move |file| (role.as_str(), file)))
+    }
+}
+
+impl Sha256 {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::Digest;
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// A finished digest.
+    pub fn from_digest(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sha256({self})")
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "64 hexadecimal digits, as `sha256sum` prints them";
+        let digits = text.as_bytes();
+        let mut digest = [0; 32];
+        let (pairs, rest) = digits.as_chunks::<2>();
+        if pairs.len() != digest.len() || !rest.is_empty() {
+            return Err(wrong);
+        }
+        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+        for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
+            *byte = digit(*high).ok_or(wrong)? << 4 | digit(*low).ok_or(wrong)?;
+        }
+        Ok(Self(digest))
+    }
+}

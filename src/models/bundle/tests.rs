@@ -1,0 +1,152 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+fn clip(more: &str) -> String {
+    let file = |path: &str| format!("{{ path = \"clip-b/{path}\", sha256 = \"{HASH}\" }}");
+    format!(
+        "name = \"demo\"\n[models.clip_b]\nprecision = \"q8_0\"\nbudget = \"300MB\"\n{more}\n[models.clip_b.files]\n\
+         config = {}\nmodel = {}\ntokenizer = {}\npreprocessor = {}\n",
+        file("config.json"),
+        file("model.safetensors"),
+        file("tokenizer.json"),
+        file("preprocessor_config.json"),
+    )
+}
+
+fn parse(text: &str) -> Result<Bundle, BundleError> {
+    read::parse(text, Path::new("b/bundle.toml"), Path::new("b"))
+}
+
+fn problems(text: &str) -> Vec<String> {
+    match parse(text).unwrap_err() {
+        BundleError::Wrong { problems, .. } => problems.iter().map(Problem::to_string).collect(),
+        other => vec![other.to_string()],
+    }
+}
+
+#[test]
+fn a_bundle_tells_where_its_files_are_and_what_they_become() {
+    let bundle = parse(&clip("licence = \"MIT\"\n[models.clip_b.parts]\nmodel = \"f16\"\n")).unwrap();
+    let entry = bundle.model(ModelId::ClipB).unwrap();
+    assert_eq!((entry.precision, entry.precision_of("model")), (Precision::Q8_0, Precision::F16));
+    assert_eq!((entry.budget, entry.card.licence.as_deref()), (Bytes::mb(300), Some("MIT")));
+    assert_eq!(bundle.path(ModelId::ClipB, "config").unwrap(), Path::new("b/clip-b/config.json"));
+    assert_eq!(bundle.verification, Verification::default());
+    let missing = bundle.path(ModelId::ClipB, "tokenizer_config").unwrap_err().to_string();
+    assert!(missing.contains("models.clip_b.files.tokenizer_config"), "{missing}");
+    assert!(
+        bundle.model(ModelId::Flux).unwrap_err().to_string().contains("has no model flux; it has: clip_b")
+    );
+}
+
+#[test]
+fn an_index_stands_for_its_shards() {
+    let shards = ["m.safetensors.index.json", "m-1.safetensors", "m-2.safetensors"]
+        .map(|path| format!("{{ path = \"{path}\", sha256 = \"{HASH}\" }}"));
+    let text = clip("").replace(
+        &format!("model = {{ path = \"clip-b/model.safetensors\", sha256 = \"{HASH}\" }}"),
+        &format!("model = [{}]", shards.join(", ")),
+    );
+    let bundle = parse(&text).unwrap();
+    assert_eq!(bundle.paths(ModelId::ClipB, "model").len(), 3);
+    assert_eq!(bundle.weight_files(ModelId::ClipB, "model"), [Path::new("b/m.safetensors.index.json")]);
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_key_value_and_what_is_accepted() {
+    let text = clip("colour = 1\n")
+        .replace("q8_0", "nf4")
+        .replace("300MB", "300")
+        .replace("name =", "[verification]\nclip_b = 3.0\nweight_b = 0.5\n[x]\nname =")
+        .replace("clip-b/model.safetensors", "../model.safetensors")
+        .replace("tokenizer =", "tokeniser =");
+    let found = problems(&text);
+    for expected in [
+        "name: found nothing",
+        "verification.clip_b: found 3.0, expected a number from 0 to 2.5",
+        "verification.weight_b + weight_l: found 1.1, expected shares that add up to 1",
+        "x: found an unknown key, expected one of name",
+        "models.clip_b.precision: found \"nf4\", expected a precision that clip_b can run in: q8_0, f16, f32",
+        "models.clip_b.budget: found \"300\", expected an amount of memory",
+        "models.clip_b.colour: found an unknown key",
+        "models.clip_b.files.model.path: found \"../model.safetensors\", expected a relative path",
+        "models.clip_b.files.tokenizer: found nothing, expected one file",
+        "models.clip_b.files.tokeniser: found an unknown key, expected one of config, model, tokenizer",
+        "(did you mean \"tokenizer\"?)",
+    ] {
+        assert!(found.iter().any(|problem| problem.contains(expected)), "{expected}\n{found:#?}");
+    }
+    assert_eq!(found.len(), 10, "{found:#?}");
+}
+
+#[test]
+fn what_is_missing_or_of_the_wrong_kind_is_refused() {
+    for (text, expected) in [
+        ("", "name: found nothing"),
+        ("name = \"\"", "name: found \"\", expected a text that is not empty"),
+        ("name = \"x\"", "models: found nothing, expected at least one of flux, liveportrait"),
+        ("name = \"x\"\n[models.clip]", "models.clip: found an unknown key"),
+        ("name = \"x\"\nmodels = 3", "models: found 3, expected a table"),
+        ("name = \"x\"\n[models.kokoro]", "models.kokoro.precision: found nothing"),
+        ("name = [", "not TOML"),
+        (&clip("hub = { repo = \"noslash\" }"), "hub.repo: found \"noslash\", expected a repository"),
+        (&clip("hub = { repo = \"../x\" }"), "hub.repo: found \"../x\""),
+        (
+            &clip("parts = { config = \"f16\" }"),
+            "parts.config: found \"f16\", expected a role of weights: model",
+        ),
+        (&clip("").replace(HASH, "abc"), "sha256: found \"abc\", expected 64 hexadecimal digits"),
+        (&clip("").replace("300MB", "0B"), "budget: found \"0B\""),
+    ] {
+        let found = problems(text);
+        assert!(found.iter().any(|problem| problem.contains(expected)), "{expected}\n{found:#?}");
+    }
+}
+
+#[test]
+fn one_file_has_one_hash() {
+    let other = HASH.replace('e', "f");
+    let text = clip("").replacen(HASH, &other, 1).replace("clip-b/model.safetensors", "clip-b/config.json");
+    assert!(
+        problems(&text)[0].contains("the hash that models.clip_b.files.config gives it"),
+        "{:?}",
+        problems(&text)
+    );
+}
+
+#[test]
+fn paths_that_leave_the_folder_are_refused() {
+    for path in ["/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/", "C:\\\\x", "a\\\\b", ""] {
+        let text = clip("").replace("clip-b/model.safetensors", path);
+        assert!(problems(&text)[0].contains("files.model.path"), "{path}: {:?}", problems(&text));
+    }
+}
+
+#[test]
+fn what_is_written_reads_back() {
+    let text = clip("url = \"https://example.org\"\nhub = { repo = \"a/b\", revision = \"v1\" }\n").replace(
+        "tokenizer = {",
+        &format!("tokenizer_config = [{{ path = \"t\", sha256 = \"{HASH}\", remote = \"r\", remote_sha256 = \"{HASH}\" }}]\ntokenizer = {{"),
+    );
+    let bundle = parse(&text).unwrap();
+    assert_eq!(parse(&bundle.to_toml()).unwrap(), bundle);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(place in any::<prop::sample::Index>(), cut in 0usize..12, new in "[\\PC\n]{0,6}") {
+        let text = clip("parts = { model = \"f16\" }\nhub = { repo = \"a/b\" }");
+        let place = place.index(text.len());
+        let end = (place + cut).min(text.len());
+        let _ = parse(&format!("{}{new}{}", &text[..place], &text[end..]));
+    }
+
+    #[test]
+    fn hashes_read_back(digest in any::<[u8; 32]>()) {
+        let hash = Sha256::from_digest(digest);
+        prop_assert_eq!(hash.to_string().parse::<Sha256>().unwrap(), hash);
+    }
+}

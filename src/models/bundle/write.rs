@@ -1,0 +1,78 @@
+//! A bundle back to `bundle.toml`, for what makes bundles: synthetic weights and tests.
+
+use toml::{Table, Value};
+
+use super::{Bundle, FileEntry, ModelEntry};
+
+impl Bundle {
+    /// The text of its `bundle.toml`; reading it gives the same bundle.
+    pub fn to_toml(&self) -> String {
+        let mut root = Table::new();
+        root.insert("name".into(), self.name.clone().into());
+        if let Some(summary) = &self.summary {
+            root.insert("summary".into(), summary.clone().into());
+        }
+        let v = &self.verification;
+        let numbers = [
+            ("clip_b", v.clip_b),
+            ("clip_l", v.clip_l),
+            ("weight_b", v.weight_b),
+            ("weight_l", v.weight_l),
+            ("outlier", v.outlier),
+        ];
+        let numbers: Table =
+            numbers.into_iter().map(|(name, number)| (name.to_owned(), number.into())).collect();
+        root.insert("verification".into(), numbers.into());
+        let models: Table =
+            self.models.iter().map(|(model, entry)| (model.name().to_owned(), table(entry).into())).collect();
+        root.insert("models".into(), models.into());
+        root.to_string()
+    }
+}
+
+fn table(entry: &ModelEntry) -> Table {
+    let mut table = Table::new();
+    let mut put = |name: &str, value: Value| drop(table.insert(name.to_owned(), value));
+    put("precision", entry.precision.name().into());
+    put("budget", format!("{}B", entry.budget.get()).into());
+    let card = [("licence", &entry.card.licence), ("authors", &entry.card.authors), ("url", &entry.card.url)];
+    for (name, text) in card {
+        if let Some(text) = text {
+            put(name, text.clone().into());
+        }
+    }
+    if !entry.parts.is_empty() {
+        let parts: Table = entry.parts.iter().map(|(role, p)| (role.clone(), p.name().into())).collect();
+        put("parts", parts.into());
+    }
+    if let Some(hub) = &entry.hub {
+        let hub = [("repo", &hub.repo), ("revision", &hub.revision)];
+        let hub: Table = hub.into_iter().map(|(name, text)| (name.to_owned(), text.clone().into())).collect();
+        put("hub", hub.into());
+    }
+    let files: Table = entry
+        .files
+        .iter()
+        .map(|(role, files)| {
+            let mut listed: Vec<Value> = files.iter().map(file).collect();
+            let value = if listed.len() == 1 { listed.remove(0) } else { listed.into() };
+            (role.clone(), value)
+        })
+        .collect();
+    put("files", files.into());
+    table
+}
+
+fn file(entry: &FileEntry) -> Value {
+    let mut table = Table::new();
+    let mut put = |name: &str, text: String| drop(table.insert(name.to_owned(), text.into()));
+    put("path", entry.path.clone());
+    put("sha256", entry.sha256.to_string());
+    if let Some(remote) = &entry.remote {
+        put("remote", remote.path.clone());
+        if let Some(hash) = remote.sha256 {
+            put("remote_sha256", hash.to_string());
+        }
+    }
+    table.into()
+}

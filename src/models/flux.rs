@@ -1,0 +1,27 @@
+//! Flux-Schnell: from a prompt to a picture.
+//!
+//! A prompt is read by two text encoders, T5 ([`t5`]) token by token and CLIP ([`clip_text`]) as a whole; the
+//! [`transformer`] then moves noise towards a picture in a few steps ([`schedule`]), and the [`vae`] turns the latent
+//! picture into pixels. Weights come in every published shape and precision ([`source`], [`linear`], [`nf4`], [`gguf`]).
+
+pub mod clip_text;
+pub mod config;
+mod cpu;
+pub mod files;
+pub mod gguf;
+pub mod latents;
+pub mod linear;
+pub mod load;
+pub mod model;
+mod naming;
+pub mod nf4;
+pub mod ops;
+pub mod plan;
+pub mod precision;
+pub mod schedule;
+pub mod source;
+pub mod t5;
+pub mod tensors;
+pub mod text;
+pub mod transformer;
+pub mod vae;

@@ -1,0 +1,65 @@
+use candle_core::{DType, Device, Tensor};
+
+use super::encode::DYNAMIC_MAP;
+use super::*;
+use crate::models::noise::Noise;
+
+fn random(rows: usize, cols: usize) -> Tensor {
+    Tensor::from_vec(Noise::new(1, 0).normals(rows * cols), (rows, cols), &Device::Cpu).unwrap()
+}
+
+fn error(a: &Tensor, b: &Tensor) -> f32 {
+    let norm = |t: Tensor| t.sqr().unwrap().sum_all().unwrap().sqrt().unwrap().to_scalar::<f32>().unwrap();
+    norm((a - b).unwrap()) / norm(a.clone())
+}
+
+#[test]
+fn quantised_matrices_of_any_shape_come_back_within_the_formats_error() {
+    for (rows, cols) in [(1, 1), (1, 63), (3, 65), (24, 96), (50, 70), (300, 128)] {
+        let matrix = random(rows, cols);
+        for nested in [false, true] {
+            let packed = Nf4::quantise(&matrix, nested, &Device::Cpu).unwrap();
+            assert_eq!(packed.size(), Nf4::size_of(rows, cols, nested), "{rows}x{cols}");
+            let back = packed.dequantise(DType::F32).unwrap();
+            // 0.10 of the norm is the format's error on normal values; small matrices scatter.
+            assert!(error(&matrix, &back) < 0.16, "{rows}x{cols}: {}", error(&matrix, &back));
+        }
+    }
+}
+
+#[test]
+fn rows_decoded_on_a_processor_are_the_tensor_operations_bits() {
+    for dtype in [DType::F32, DType::BF16] {
+        for (rows, cols) in [(7, 3), (9, 65), (24, 96), (40, 128)] {
+            let packed = Nf4::quantise(&random(rows, cols).to_dtype(dtype).unwrap(), true, &Device::Cpu).unwrap();
+            let whole = packed.dequantise(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let absmax = packed.host_absmax().unwrap();
+            for first in [0, 1, rows / 2] {
+                let mut out = vec![0.0; (rows - first) * cols];
+                packed.decode_rows(&absmax, first, &mut out).unwrap();
+                assert_eq!(out, whole[first * cols..], "{rows}x{cols} from row {first}");
+            }
+            assert!(packed.decode_rows(&absmax, 1, &mut vec![0.0; rows * cols]).is_err());
+        }
+    }
+}
+
+#[test]
+fn the_dynamic_map_rises_from_end_to_end() {
+    assert!(DYNAMIC_MAP.windows(2).all(|pair| pair[0] < pair[1]));
+    assert_eq!((DYNAMIC_MAP[127], DYNAMIC_MAP[255]), (0.0, 1.0));
+}
+
+#[test]
+fn what_is_not_finite_is_refused() {
+    let matrix = Tensor::new(&[[1f32, f32::INFINITY]], &Device::Cpu).unwrap();
+    assert!(Nf4::quantise(&matrix, false, &Device::Cpu).unwrap_err().to_string().contains("not finite"));
+}
+
+#[test]
+fn parts_that_do_not_fit_the_shape_are_refused() {
+    let packed = Tensor::zeros(4, DType::U8, &Device::Cpu).unwrap();
+    let absmax = Absmax::Plain(Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap());
+    let error = Nf4::new((3, 3), &packed, absmax, LEVELS, DType::F32).unwrap_err().to_string();
+    assert!(error.contains("3x3 has 5 packed bytes, not 4"), "{error}");
+}

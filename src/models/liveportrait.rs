@@ -1,0 +1,14 @@
+//! LivePortrait (Guo et al. 2024): a portrait that moves as key points say.
+//!
+//! F and M look at the source once; per frame W warps F's features to the driving key points and G makes the picture.
+//! Owns the networks and how a job is carried out; never decides what a frame shows.
+
+pub mod appearance;
+pub mod config;
+pub mod generator;
+pub mod keypoints;
+pub mod motion;
+pub mod networks;
+pub mod parts;
+pub mod retargeting;
+pub mod warping;

@@ -1,0 +1,205 @@
+//! M, the motion extractor: key points, expression and pose of a picture, by a ConvNeXt V2 (Woo et al. 2023).
+//!
+//! Pictures lie channels-last throughout; only the depthwise convolutions see them otherwise.
+
+use candle_core::{DType, Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+
+use super::config::Motion as Config;
+use super::keypoints::Motion;
+use super::parts::{LayerNorm, Probe};
+use crate::models::layers::depthwise::Depthwise;
+use crate::models::layers::kernels::Kernels;
+
+/// The network.
+pub struct MotionExtractor {
+    stages: Vec<Stage>,
+    norm: LayerNorm,
+    heads: Vec<(&'static str, Linear)>,
+    dtype: DType,
+}
+
+struct Stage {
+    /// A norm before (all but the first) or after the patches are merged.
+    norm: LayerNorm,
+    /// Pixels per side of a patch.
+    patch: usize,
+    merge: Linear,
+    blocks: Vec<Block>,
+}
+
+struct Block {
+    depthwise: Depthwise,
+    norm: LayerNorm,
+    widen: Linear,
+    gamma: Tensor,
+    beta: Tensor,
+    narrow: Linear,
+}
+
+struct Linear {
+    /// `[inputs, outputs]`.
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    /// `shape` is `[outputs, inputs…]`: a patch convolution's weight is a matrix on the pixels of its patch.
+    fn new(vb: &VarBuilder<'_>, shape: &[usize], kernels: Kernels) -> Result<Self> {
+        let weight = vb.get_with_hints(shape, "weight", candle_nn::init::DEFAULT_KAIMING_NORMAL)?;
+        let bias = vb.get_with_hints(shape[0], "bias", Init::Const(0.0))?.to_dtype(kernels.dtype())?;
+        if kernels == Kernels::Listed {
+            return Ok(Self { weight, bias });
+        }
+        let weight = weight.to_dtype(kernels.dtype())?.flatten_from(1)?.t()?.contiguous()?;
+        Ok(Self { weight, bias })
+    }
+
+    /// Of the last dimension.
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (inputs, outputs) = self.weight.dims2()?;
+        let mut dims = x.dims().to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = outputs;
+        }
+        let rows = x.elem_count() / inputs;
+        x.reshape((rows, inputs))?.matmul(&self.weight)?.broadcast_add(&self.bias)?.reshape(dims)
+    }
+
+    fn bytes(&self) -> usize {
+        (self.weight.elem_count() + self.bias.elem_count()) * self.weight.dtype().size_in_bytes()
+    }
+}
+
+impl MotionExtractor {
+    /// From the tensors of `motion_extractor`.
+    pub fn new(config: &Config, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Self> {
+        let vb = vb.pp("detector");
+        let mut stages = Vec::new();
+        for (place, (depth, channels)) in config.depths.iter().zip(&config.dims).enumerate() {
+            let down = vb.pp(format!("downsample_layers.{place}"));
+            let (patch, inputs, merge, norm, normed) = match place {
+                0 => (4, 3, "0", "1", *channels),
+                _ => (2, config.dims[place - 1], "1", "0", config.dims[place - 1]),
+            };
+            let blocks = (0..*depth)
+                .map(|block| Block::new(&vb.pp(format!("stages.{place}.{block}")), *channels, kernels))
+                .collect::<Result<_>>()?;
+            stages.push(Stage {
+                norm: LayerNorm::new(&down.pp(norm), normed, kernels)?,
+                patch,
+                merge: Linear::new(&down.pp(merge), &[*channels, inputs, patch, patch], kernels)?,
+                blocks,
+            });
+        }
+        let last = config.dims.last().copied().unwrap_or(0);
+        let points = 3 * config.num_kp;
+        let heads = [
+            ("kp", points),
+            ("scale", 1),
+            ("pitch", config.num_bins),
+            ("yaw", config.num_bins),
+            ("roll", config.num_bins),
+            ("t", 3),
+            ("exp", points),
+        ];
+        let heads = heads
+            .into_iter()
+            .map(|(name, outputs)| {
+                Ok((name, Linear::new(&vb.pp(format!("fc_{name}")), &[outputs, last], kernels)?))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { stages, norm: LayerNorm::new(&vb.pp("norm"), last, kernels)?, heads, dtype: kernels.dtype() })
+    }
+
+    /// The motion of each picture of `[batch, 3, height, width]`, in 0 … 1.
+    pub fn forward(&self, pictures: &Tensor, probe: &mut Probe<'_>) -> Result<Vec<Motion>> {
+        let mut x = pictures.to_dtype(self.dtype)?.permute((0, 2, 3, 1))?.contiguous()?;
+        for (place, stage) in self.stages.iter().enumerate() {
+            x = stage.forward(&x, place == 0)?;
+            if probe.is_on() {
+                probe.see(&format!("M.stage{place}"), &x.permute((0, 3, 1, 2))?.contiguous()?);
+            }
+        }
+        let pooled = self.norm.forward(&x.mean((1, 2))?)?;
+        let mut values = Vec::new();
+        for (name, head) in &self.heads {
+            let out = head.forward(&pooled)?.to_dtype(DType::F32)?;
+            probe.see(&format!("M.{name}"), &out);
+            values.push(out.to_vec2::<f32>()?);
+        }
+        let heads = |place: usize| values.iter().map(|head| head[place].as_slice()).collect::<Vec<_>>();
+        (0..pictures.dim(0)?)
+            .map(|place| match heads(place)[..] {
+                [kp, scale, pitch, yaw, roll, t, exp] => {
+                    Motion::from_heads(kp, scale, [pitch, yaw, roll], t, exp)
+                }
+                _ => candle_core::bail!("a motion has seven parts"),
+            })
+            .collect()
+    }
+
+    /// Bytes that its weights hold.
+    pub fn bytes(&self) -> usize {
+        let stages = self.stages.iter().map(|stage| {
+            let blocks = stage.blocks.iter().map(|block| block.widen.bytes() + block.narrow.bytes());
+            stage.merge.bytes() + blocks.sum::<usize>()
+        });
+        stages.sum::<usize>() + self.heads.iter().map(|(_, head)| head.bytes()).sum::<usize>()
+    }
+}
+
+impl Stage {
+    fn forward(&self, x: &Tensor, is_first: bool) -> Result<Tensor> {
+        let merged = if is_first {
+            self.norm.forward(&self.merge.forward(&patches(x, self.patch)?)?)?
+        } else {
+            self.merge.forward(&patches(&self.norm.forward(x)?, self.patch)?)?
+        };
+        self.blocks.iter().try_fold(merged, |x, block| block.forward(&x))
+    }
+}
+
+/// `[batch, height, width, channels]` to `[batch, h, w, channels · side²]`: whole patches, each as a row of channels first.
+fn patches(x: &Tensor, side: usize) -> Result<Tensor> {
+    let (batch, height, width, channels) = x.dims4()?;
+    let (rows, columns) = (height / side, width / side);
+    x.narrow(1, 0, rows * side)?
+        .narrow(2, 0, columns * side)?
+        .reshape(vec![batch, rows, side, columns, side, channels])?
+        .permute(vec![0, 1, 3, 5, 2, 4])?
+        .contiguous()?
+        .reshape((batch, rows, columns, channels * side * side))
+}
+
+impl Block {
+    fn new(vb: &VarBuilder<'_>, channels: usize, kernels: Kernels) -> Result<Self> {
+        let wide = 4 * channels;
+        let depthwise = vb.pp("dwconv");
+        let weight = depthwise.get_with_hints((channels, 1, 7, 7), "weight", Init::Randn { mean: 0.0, stdev: 0.02 })?;
+        let bias = depthwise.get_with_hints(channels, "bias", Init::Const(0.0))?;
+        let grn = |name: &str| {
+            vb.pp("grn").get_with_hints((1, 1, 1, wide), name, Init::Const(0.0))?.to_dtype(kernels.dtype())
+        };
+        Ok(Self {
+            depthwise: Depthwise::new(&weight, &bias, kernels)?,
+            norm: LayerNorm::new(&vb.pp("norm"), channels, kernels)?,
+            widen: Linear::new(&vb.pp("pwconv1"), &[wide, channels], kernels)?,
+            gamma: grn("gamma")?,
+            beta: grn("beta")?,
+            narrow: Linear::new(&vb.pp("pwconv2"), &[channels, wide], kernels)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let mixed = self.depthwise.forward(&x.permute((0, 3, 1, 2))?.contiguous()?)?;
+        let mixed = self.norm.forward(&mixed.permute((0, 2, 3, 1))?.contiguous()?)?;
+        let wide = self.widen.forward(&mixed)?.gelu_erf()?;
+        // Global response normalisation: x · (1 + γ · |x| / mean |x|) + β, norms over the picture in f32.
+        let norm = wide.to_dtype(DType::F32)?.sqr()?.sum_keepdim((1, 2))?.sqrt()?;
+        let share = norm.broadcast_div(&(norm.mean_keepdim(3)? + 1e-6)?)?.to_dtype(wide.dtype())?;
+        let factor = (share.broadcast_mul(&self.gamma)? + 1.0)?;
+        let wide = wide.broadcast_mul(&factor)?.broadcast_add(&self.beta)?;
+        x + self.narrow.forward(&wide)?
+    }
+}

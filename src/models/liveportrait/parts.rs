@@ -1,0 +1,163 @@
+//! From published tensor names to layers: convolutions with their batch or spectral norm, perceptrons, probes.
+//!
+//! Owns how a checkpoint's tensors become a layer's weights; never a network's shape.
+
+use candle_core::{D, DType, Device, Result, Tensor, bail};
+use candle_nn::{Init, VarBuilder};
+
+use super::config::Mlp;
+use crate::models::layers::batch_norm::BatchNorm;
+use crate::models::layers::conv3::{Conv3, no_bias};
+use crate::models::layers::kernels::Kernels;
+
+/// Sees intermediate results; the tests' way into a network. Off in production.
+pub struct Probe<'a>(Option<&'a mut dyn FnMut(&str, &Tensor)>);
+
+impl<'a> Probe<'a> {
+    /// Sees nothing.
+    pub fn off() -> Self {
+        Self(None)
+    }
+
+    /// Hands every intermediate to `seen` with its name.
+    pub fn on(seen: &'a mut dyn FnMut(&str, &Tensor)) -> Self {
+        Self(Some(seen))
+    }
+
+    /// Whether results that only a probe needs are to be made.
+    pub(super) fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(super) fn see(&mut self, name: &str, tensor: &Tensor) {
+        if let Some(seen) = &mut self.0 {
+            seen(name, tensor);
+        }
+    }
+}
+
+/// The shape of a kernel: 3×3 or 3×3×3, …
+pub(super) fn kernel(outputs: usize, inputs: usize, sides: &[usize]) -> Vec<usize> {
+    [&[outputs, inputs], sides].concat()
+}
+
+/// `weight` and `bias` of a convolution, in f32.
+pub(super) fn conv_weights(vb: &VarBuilder<'_>, shape: &[usize]) -> Result<(Tensor, Tensor)> {
+    let weight = vb.get_with_hints(shape, "weight", candle_nn::init::DEFAULT_KAIMING_NORMAL)?;
+    let bias = vb.get_with_hints(shape[0], "bias", Init::Const(0.0))?;
+    Ok((weight.to_dtype(DType::F32)?, bias.to_dtype(DType::F32)?))
+}
+
+/// A batch norm by its four published tensors.
+pub(super) fn batch_norm(vb: &VarBuilder<'_>, channels: usize) -> Result<BatchNorm> {
+    let one = |name: &str, value: f64| vb.get_with_hints(channels, name, Init::Const(value));
+    BatchNorm::new(&one("weight", 1.0)?, &one("bias", 0.0)?, &one("running_mean", 0.0)?, &one("running_var", 1.0)?)
+}
+
+/// A 3×3 (or 3×3×3) convolution `conv` with the batch norm `norm` after it folded in.
+pub(super) fn normed_conv3(
+    conv: &VarBuilder<'_>,
+    norm: &VarBuilder<'_>,
+    shape: &[usize],
+    kernels: Kernels,
+) -> Result<Conv3> {
+    let (mut weight, mut bias) = conv_weights(conv, shape)?;
+    let norm = batch_norm(norm, shape[0])?;
+    if kernels != Kernels::Listed {
+        (weight, bias) = norm.fold(&weight, &bias)?;
+    }
+    Conv3::new(&weight, &bias, kernels)
+}
+
+/// The weight of a spectrally normalised convolution, `weight_orig / (uᵀ W v)` (Miyato et al. 2018), and its bias.
+pub(super) fn spectral_weights(
+    vb: &VarBuilder<'_>,
+    shape: &[usize],
+    biased: bool,
+    kernels: Kernels,
+) -> Result<(Tensor, Tensor)> {
+    let (outputs, columns) = (shape[0], shape[1..].iter().product::<usize>());
+    let weight =
+        vb.get_with_hints(shape, "weight_orig", candle_nn::init::DEFAULT_KAIMING_NORMAL)?.to_dtype(DType::F32)?;
+    // Unit vectors as power iteration leaves them.
+    let unit = |count: usize| Init::Randn { mean: 0.0, stdev: 1.0 / (count as f64).sqrt() };
+    let u = vb.get_with_hints(outputs, "weight_u", unit(outputs))?;
+    let v = vb.get_with_hints(columns, "weight_v", unit(columns))?;
+    let bias = if biased {
+        vb.get_with_hints(outputs, "bias", Init::Const(0.0))?.to_dtype(DType::F32)?
+    } else {
+        no_bias(outputs, vb.device())?
+    };
+    if kernels == Kernels::Listed {
+        return Ok((weight, bias));
+    }
+    let [u, v] = [u.reshape((1, outputs))?, v.reshape((columns, 1))?].map(|part| part.to_dtype(DType::F32));
+    let sigma = u?.matmul(&weight.reshape((outputs, columns))?)?.matmul(&v?)?.flatten_all()?.get(0)?.to_scalar::<f32>()?;
+    if sigma == 0.0 || !sigma.is_finite() {
+        bail!("{}: the spectral norm of weight_orig is {sigma}, it must be finite and not zero", vb.prefix());
+    }
+    Ok((weight.affine(1.0 / f64::from(sigma), 0.0)?, bias))
+}
+
+/// Layers side by side as one; all but the first are dropped where only names matter.
+pub(super) fn beside(parts: &[Tensor], kernels: Kernels) -> Result<Tensor> {
+    if kernels == Kernels::Listed { Ok(parts[0].clone()) } else { Tensor::cat(parts, 0) }
+}
+
+/// A perceptron with ReLU between its layers. Always on the processor and in f32: it is tiny and works on key points.
+pub(super) struct Perceptron {
+    layers: Vec<(Tensor, Tensor)>,
+}
+
+impl Perceptron {
+    /// From `mlp.0`, `mlp.2`, …
+    pub(super) fn new(config: &Mlp, vb: &VarBuilder<'_>) -> Result<Self> {
+        let mut layers = Vec::new();
+        let mut inputs = config.input_size;
+        for (place, outputs) in config.hidden_sizes.iter().chain([&config.output_size]).enumerate() {
+            let vb = vb.pp(format!("mlp.{}", 2 * place));
+            let weight = vb.get_with_hints((*outputs, inputs), "weight", candle_nn::init::DEFAULT_KAIMING_NORMAL)?;
+            let bias = vb.get_with_hints(*outputs, "bias", Init::Const(0.0))?;
+            let here = |part: Tensor| part.to_device(&Device::Cpu)?.to_dtype(DType::F32);
+            layers.push((here(weight)?, here(bias)?));
+            inputs = *outputs;
+        }
+        Ok(Self { layers })
+    }
+
+    /// Rows of inputs to rows of outputs.
+    pub(super) fn forward(&self, rows: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
+        let width = rows.first().map_or(0, Vec::len);
+        let mut x = Tensor::from_vec(rows.concat(), (rows.len(), width), &Device::Cpu)?;
+        for (place, (weight, bias)) in self.layers.iter().enumerate() {
+            x = x.matmul(&weight.t()?)?.broadcast_add(bias)?;
+            if place + 1 < self.layers.len() {
+                x = x.relu()?;
+            }
+        }
+        x.to_vec2()
+    }
+}
+
+/// Layer norm over the last dimension, ε 1e-6, in the precision of `x`.
+pub(super) struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl LayerNorm {
+    pub(super) fn new(vb: &VarBuilder<'_>, channels: usize, kernels: Kernels) -> Result<Self> {
+        let part = |name: &str, value: f64| {
+            vb.get_with_hints(channels, name, Init::Const(value))?.to_dtype(kernels.dtype())
+        };
+        Ok(Self { weight: part("weight", 1.0)?, bias: part("bias", 0.0)? })
+    }
+
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let wide = x.to_dtype(DType::F32)?;
+        let wide = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
+        let scale = (wide.sqr()?.mean_keepdim(D::Minus1)? + 1e-6)?.sqrt()?;
+        let normal = wide.broadcast_div(&scale)?.to_dtype(x.dtype())?;
+        normal.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)
+    }
+}

@@ -1,0 +1,73 @@
+//! The 3-D hourglass of the dense motion network: halves height and width n times and comes back, depth untouched.
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+use super::super::parts::{kernel, normed_conv3};
+use crate::models::layers::conv3::{Conv3, Finish, Input};
+use crate::models::layers::kernels::{Activation, Kernels};
+
+/// The network.
+pub(super) struct Hourglass {
+    down: Vec<Conv3>,
+    up: Vec<Conv3>,
+    last: Conv3,
+    outputs: usize,
+}
+
+impl Hourglass {
+    pub(super) fn new(
+        inputs: usize,
+        [expansion, blocks, most]: [usize; 3],
+        vb: &VarBuilder<'_>,
+        kernels: Kernels,
+    ) -> Result<Self> {
+        let width = |level: usize| most.min(expansion << level);
+        let normed = |vb: VarBuilder<'_>, outputs: usize, inputs: usize| {
+            normed_conv3(&vb.pp("conv"), &vb.pp("norm"), &kernel(outputs, inputs, &[3, 3, 3]), kernels)
+        };
+        let down = (0..blocks)
+            .map(|level| {
+                let inputs = if level == 0 { inputs } else { width(level) };
+                normed(vb.pp(format!("encoder.down_blocks.{level}")), width(level + 1), inputs)
+            })
+            .collect::<Result<_>>()?;
+        let up = (0..blocks)
+            .rev()
+            .enumerate()
+            .map(|(place, level)| {
+                // All but the deepest also take what the encoder left at their size.
+                let inputs = if place == 0 { 1 } else { 2 } * width(level + 1);
+                normed(vb.pp(format!("decoder.up_blocks.{place}")), width(level), inputs)
+            })
+            .collect::<Result<_>>()?;
+        let outputs = expansion + inputs;
+        Ok(Self { down, up, last: normed(vb.pp("decoder"), outputs, outputs)?, outputs })
+    }
+
+    /// Channels of its result: those of its last block beside its own input.
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Of `[batch, inputs, depth, height, width]`.
+    pub(super) fn forward(&self, x: Tensor) -> Result<Tensor> {
+        let relu = Finish::activated(Activation::Relu);
+        let mut levels = vec![x];
+        for (place, down) in self.down.iter().enumerate() {
+            let next = down.forward(Input::new(&levels[place]), Finish { pool: true, ..relu })?;
+            levels.push(next);
+        }
+        let Some(mut x) = levels.pop() else { candle_core::bail!("an hourglass without input") };
+        for up in &self.up {
+            let grown = up.forward(Input::new(&x).enlarged(2), relu)?;
+            let Some(skip) = levels.pop() else { candle_core::bail!("an hourglass with more ways up than down") };
+            x = Tensor::cat(&[grown, skip], 1)?;
+        }
+        self.last.forward(Input::new(&x), relu)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.down.iter().chain(&self.up).chain([&self.last]).map(Conv3::bytes).sum()
+    }
+}

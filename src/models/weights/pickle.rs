@@ -1,0 +1,73 @@
+//! PyTorch checkpoints (`.pth`, `.pt`), read without executing anything, and rewritten as safetensors.
+//!
+//! A checkpoint is a zip archive with one pickle, `data.pkl`, whose tensors point at further entries. [`machine`] runs
+//! the pickle into plain values: it knows a few opcodes and a few names, and calls nothing. Our own and not candle's
+//! reader, which panics on short tuples and long integers, copies values on every reference (a few hundred bytes can
+//! ask for all memory), and reads nested dictionaries only by key.
+
+mod archive;
+mod machine;
+mod state;
+
+use std::path::Path;
+
+use safetensors::Dtype;
+
+use super::WeightsError;
+use super::writer::{Entry, Written, write_safetensors};
+use crate::contract::{ModelError, Progress, Run, Unit};
+use archive::Archive;
+
+#[cfg(test)]
+mod tests;
+
+/// The name that a checkpoint gets which is a tensor and no dictionary, as Kokoro's voices are.
+pub const BARE_TENSOR: &str = "voice";
+
+/// A tensor of a checkpoint, before its values are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The keys on the way to it, joined by dots.
+    pub name: String,
+    /// What its values are.
+    pub dtype: Dtype,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// In values, from the beginning of its storage.
+    offset: usize,
+    /// In values, one per dimension.
+    strides: Vec<usize>,
+    /// The storage's entry in the archive.
+    storage: String,
+    /// How many values the storage has.
+    values: usize,
+}
+
+/// What a conversion wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Converted {
+    /// How many tensors.
+    pub tensors: usize,
+    /// The file.
+    pub written: Written,
+}
+
+/// Rewrites the checkpoint `from` as the safetensors file `to`: the same tensors, names of nested dictionaries joined
+/// by dots, in order of name. The same checkpoint gives the same bytes.
+pub fn convert(from: &Path, to: &Path, run: &Run) -> Result<Converted, ModelError> {
+    let mut archive = Archive::open(from)?;
+    let tensors = archive.tensors()?;
+    let entries: Vec<Entry> = tensors
+        .iter()
+        .map(|tensor| Entry { name: tensor.name.clone(), dtype: tensor.dtype, shape: tensor.shape.clone() })
+        .collect();
+    let total = u32::try_from(tensors.len()).unwrap_or(u32::MAX);
+    let written = write_safetensors(to, &entries, |place, file| -> Result<(), ModelError> {
+        let values = archive.values(&tensors[place])?;
+        let failed = |source| WeightsError::Unwritable { file: to.to_owned(), source };
+        file.write_all(&values).map_err(failed)?;
+        run.step(Progress::new(Unit::Parts, u32::try_from(place + 1).unwrap_or(total), total))?;
+        Ok(())
+    })?;
+    Ok(Converted { tensors: tensors.len(), written })
+}
