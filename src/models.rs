@@ -4,9 +4,9 @@
 
 pub mod bundle;
 pub mod error;
+pub mod flux;
 pub mod layers;
 pub mod liveportrait;
-pub mod flux;
 pub mod noise;
 pub mod registry;
 pub mod synth;

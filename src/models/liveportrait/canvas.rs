@@ -25,7 +25,10 @@ impl Canvas {
         let (_, colours, height, width) = frames.dims4()?;
         let bytes = (frames.to_dtype(DType::F32)?.permute((0, 2, 3, 1))?.contiguous()? * 255.0)?;
         let data: Vec<f32> = bytes.flatten_all()?.to_vec1()?;
-        Ok(data.chunks(colours * height * width).map(|data| Self { width, height, data: data.to_vec() }).collect())
+        Ok(data
+            .chunks(colours * height * width)
+            .map(|data| Self { width, height, data: data.to_vec() })
+            .collect())
     }
 
     /// Whether every pixel is a number.
@@ -82,7 +85,11 @@ fn steps(count: usize, available: usize, zoom: f32, pan: f32) -> Steps {
 /// The middle of `image` with the proportions of `[height, width]`, at that size, as `[1, 3, height, width]` in 0 … 1.
 ///
 /// Tells whether anything was cut away. Shrinking averages over all pixels that a new one covers, growing interpolates.
-pub(super) fn portrait(image: &RgbImage, [height, width]: [usize; 2], device: &Device) -> Result<(Tensor, bool)> {
+pub(super) fn portrait(
+    image: &RgbImage,
+    [height, width]: [usize; 2],
+    device: &Device,
+) -> Result<(Tensor, bool)> {
     let (full_width, full_height) = (image.width() as usize, image.height() as usize);
     // Whole pixels: a cut of less than one is none.
     let wide = (full_height * width / height).clamp(1, full_width);

@@ -40,7 +40,8 @@ impl LivePortraitFiles {
     /// The sizes of the networks.
     pub fn config(&self) -> Result<Config, ModelError> {
         let reading = || format!("reading {}", self.config.display());
-        let text = std::fs::read_to_string(&self.config).map_err(|error| ModelError::own(reading()).because(error))?;
+        let text = std::fs::read_to_string(&self.config)
+            .map_err(|error| ModelError::own(reading()).because(error))?;
         Config::parse(&text).map_err(|error| ModelError::own(reading()).because(error))
     }
 
@@ -58,14 +59,18 @@ impl LivePortraitFiles {
             let weights = Arc::new(Weights::open([file])?);
             loadings.push(Loading::new(&weights, &options, run));
         }
-        let [Some(a), Some(b), Some(c), Some(d), Some(e)] = [0, 1, 2, 3, 4].map(|place| loadings.get(place)) else {
+        let [Some(a), Some(b), Some(c), Some(d), Some(e)] = [0, 1, 2, 3, 4].map(|place| loadings.get(place))
+        else {
             return Err(ModelError::own("LivePortrait is made of five files"));
         };
         let all = [a, b, c, d, e];
         Networks::new(config, all.map(Loading::builder), kernels).map_err(|error| {
             // Each knows only its own failure; the text says whose it is.
             let text = error.to_string();
-            let blamed = all.into_iter().zip(&self.weights).find(|(_, file)| text.contains(&file.display().to_string()));
+            let blamed = all
+                .into_iter()
+                .zip(&self.weights)
+                .find(|(_, file)| text.contains(&file.display().to_string()));
             blamed.map_or(a, |(loading, _)| loading).explain(error)
         })
     }

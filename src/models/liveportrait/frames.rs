@@ -68,7 +68,9 @@ pub(super) fn check(job: &Animate) -> Result<(), ModelError> {
             ("pan_y", camera.pan_y),
         ];
         if let Some((name, value)) = values.iter().find(|(_, value)| !value.is_finite()) {
-            return wrong(format!("frame {place} of the plan has {name} = {value}, a finite number is needed"));
+            return wrong(format!(
+                "frame {place} of the plan has {name} = {value}, a finite number is needed"
+            ));
         }
         for (name, value) in [("scale", pose.scale), ("zoom", camera.zoom)] {
             if value <= 0.0 {
@@ -86,7 +88,12 @@ pub(super) fn check(job: &Animate) -> Result<(), ModelError> {
 }
 
 /// Plays a checked job. `batch` frames are rendered at a time, half as many after each time that memory ran out.
-pub(super) fn play(job: &mut Animate, renderer: &mut dyn Render, batch: u32, run: &Run) -> Result<Played, ModelError> {
+pub(super) fn play(
+    job: &mut Animate,
+    renderer: &mut dyn Render,
+    batch: u32,
+    run: &Run,
+) -> Result<Played, ModelError> {
     let plan = std::sync::Arc::clone(&job.plan);
     let to_render: Vec<usize> =
         (0..plan.frames.len()).filter(|place| plan.frames[*place].source == FrameSource::Render).collect();
@@ -101,14 +108,19 @@ pub(super) fn play(job: &mut Animate, renderer: &mut dyn Render, batch: u32, run
             Ok(canvases) => {
                 if let Some(place) = canvases.iter().position(|canvas| !canvas.is_finite()) {
                     let place = places[place];
-                    return Err(ModelError::own(format!("frame {place} was rendered with pixels that are no numbers")));
+                    return Err(ModelError::own(format!(
+                        "frame {place} was rendered with pixels that are no numbers"
+                    )));
                 }
                 leaving.add(places, canvases)?;
                 next += count;
             }
             Err(error) if error.class() == ErrorClass::OutOfMemory && count > 1 => {
                 let smaller = (count / 2) as u32;
-                let what = format!("memory ran out at {count} frames a batch, going on with {smaller}: {}", error.chain());
+                let what = format!(
+                    "memory ran out at {count} frames a batch, going on with {smaller}: {}",
+                    error.chain()
+                );
                 warnings.push(Warning::new("batch_lowered", what));
                 batch = smaller;
             }
@@ -160,7 +172,9 @@ impl<'a> Leaving<'a> {
         self.known.extend(places.iter().copied().zip(canvases));
         while let Some(frame) = self.plan.frames.get(self.cursor) {
             let after = self.known.partition_point(|(place, _)| *place <= self.cursor);
-            let Some((place, before)) = after.checked_sub(1).and_then(|index| self.known.get(index)) else { break };
+            let Some((place, before)) = after.checked_sub(1).and_then(|index| self.known.get(index)) else {
+                break;
+            };
             let canvas = match frame.source {
                 FrameSource::Render if *place != self.cursor => break,
                 FrameSource::Render | FrameSource::Reuse => None,

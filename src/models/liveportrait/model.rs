@@ -17,9 +17,7 @@ use super::networks::Networks;
 use super::parts::Probe;
 use super::warping::Source;
 use super::workspace;
-use crate::contract::{
-    Animate, Animation, FrameSink, Model, ModelError, RgbFrame, Run, SinkClosed, Warning,
-};
+use crate::contract::{Animate, Animation, FrameSink, Model, ModelError, RgbFrame, Run, SinkClosed, Warning};
 use crate::models::error::Context;
 use crate::models::layers::conv3::release_scratch;
 use crate::models::layers::kernels::Kernels;
@@ -84,7 +82,8 @@ impl LivePortraitModel {
         let mut warnings = played.warnings;
         if cut {
             let [height, width] = self.config.input_shape;
-            let what = format!("the portrait is {}, its middle was cut to {width}:{height}", job.image.resolution());
+            let what =
+                format!("the portrait is {}, its middle was cut to {width}:{height}", job.image.resolution());
             warnings.insert(0, Warning::new("portrait_cut", what));
         }
         Ok(Animation {
@@ -152,7 +151,8 @@ impl Model for LivePortraitModel {
     /// Renders a drawn face at rest and one that has turned and speaks: all pixels must be numbers, neither picture flat,
     /// the two different, and both what the first canary saw.
     fn canary(&mut self, run: &Run) -> Result<(), ModelError> {
-        let frame = |pose, face| PlannedFrame { pose, face, camera: CameraView::WHOLE, source: FrameSource::Render };
+        let frame =
+            |pose, face| PlannedFrame { pose, face, camera: CameraView::WHOLE, source: FrameSource::Render };
         let moved = HeadPose { yaw: 15.0, pitch: -8.0, ..HeadPose::REST };
         let speaking = FaceControls { lips: 60.0, smile: 0.5, ..FaceControls::REST };
         let frames = vec![frame(HeadPose::REST, FaceControls::REST), frame(moved, speaking)];
@@ -213,7 +213,8 @@ impl FrameSink for Seen {
 /// An oval with eyes and a mouth on a two-coloured ground: something with edges where faces have them.
 fn drawn_face() -> Result<RgbImage, ModelError> {
     const SIDE: u32 = 64;
-    let inside = |x: f32, y: f32, [cx, cy, rx, ry]: [f32; 4]| ((x - cx) / rx).powi(2) + ((y - cy) / ry).powi(2) < 1.0;
+    let inside =
+        |x: f32, y: f32, [cx, cy, rx, ry]: [f32; 4]| ((x - cx) / rx).powi(2) + ((y - cy) / ry).powi(2) < 1.0;
     let pixels = (0..SIDE * SIDE).flat_map(|place| {
         let [x, y] = [place % SIDE, place / SIDE].map(|at| at as f32 / SIDE as f32);
         let eyes = inside(x, y, [0.37, 0.42, 0.06, 0.03]) || inside(x, y, [0.63, 0.42, 0.06, 0.03]);
@@ -225,7 +226,7 @@ fn drawn_face() -> Result<RgbImage, ModelError> {
             [60, (120.0 + 100.0 * y) as u8, 200]
         }
     });
-    Resolution::new(SIDE, SIDE)
-        .ok_or_else(|| ModelError::own("a picture without sides"))
-        .and_then(|size| RgbImage::new(size, pixels.collect()).map_err(|error| ModelError::own("a face").because(error)))
+    Resolution::new(SIDE, SIDE).ok_or_else(|| ModelError::own("a picture without sides")).and_then(|size| {
+        RgbImage::new(size, pixels.collect()).map_err(|error| ModelError::own("a face").because(error))
+    })
 }

@@ -10,7 +10,9 @@ use super::config::Config;
 use super::networks::{Networks, tensors};
 use super::*;
 use crate::contract::{Animate, Animation, FrameSink, Model, ModelError, RgbFrame, Run, SinkClosed};
-use crate::types::{CameraView, FaceControls, FramePlan, FrameSource, HeadPose, PlannedFrame, Resolution, RgbImage};
+use crate::types::{
+    CameraView, FaceControls, FramePlan, FrameSource, HeadPose, PlannedFrame, Resolution, RgbImage,
+};
 
 /// As small as it goes with all 21 key points.
 pub(crate) const TINY: &str = r#"{"input_shape": [32, 32], "model_params": {
@@ -28,7 +30,11 @@ pub(crate) const TINY: &str = r#"{"input_shape": [32, 32], "model_params": {
         "eye": {"input_size": 66, "hidden_sizes": [8], "output_size": 63}}}}"#;
 
 /// Weights as each tensor's initialisation asks, from a fixed stream of numbers, times `scale`.
-pub(crate) fn networks(config: &Config, kernels: crate::models::layers::kernels::Kernels, scale: f32) -> Networks {
+pub(crate) fn networks(
+    config: &Config,
+    kernels: crate::models::layers::kernels::Kernels,
+    scale: f32,
+) -> Networks {
     let mut state = 7u64;
     let mut uniform = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -87,7 +93,11 @@ fn frames() -> Vec<PlannedFrame> {
         .collect()
 }
 
-fn run(model: &mut LivePortraitModel, size: u32, frames: Vec<PlannedFrame>) -> (Result<Animation, ModelError>, Vec<Vec<u8>>) {
+fn run(
+    model: &mut LivePortraitModel,
+    size: u32,
+    frames: Vec<PlannedFrame>,
+) -> (Result<Animation, ModelError>, Vec<Vec<u8>>) {
     let film = Film::default();
     let portrait = (0..3 * 40 * 40).map(|i| (i * 37 % 251) as u8).collect();
     let job = Animate {
@@ -138,7 +148,8 @@ fn a_portrait_of_other_proportions_is_cut_with_a_warning() {
     let mut model = model(2, 1.0);
     let film = Film::default();
     let mut job = |width: u32, height: u32| {
-        let image = RgbImage::new(Resolution::new(width, height).unwrap(), vec![90; (3 * width * height) as usize]);
+        let image =
+            RgbImage::new(Resolution::new(width, height).unwrap(), vec![90; (3 * width * height) as usize]);
         let job = Animate {
             image: Arc::new(image.unwrap()),
             plan: Arc::new(FramePlan { fps: 24, frames: frames() }),
@@ -148,7 +159,8 @@ fn a_portrait_of_other_proportions_is_cut_with_a_warning() {
         };
         model.run(job, &Run::unobserved()).map(|animation| animation.warnings)
     };
-    let codes: Vec<String> = job(60, 40).unwrap().into_iter().map(|warning| warning.code.into_owned()).collect();
+    let codes: Vec<String> =
+        job(60, 40).unwrap().into_iter().map(|warning| warning.code.into_owned()).collect();
     assert_eq!(codes, ["portrait_cut"]);
     assert_eq!(job(200, 200).unwrap(), []);
     assert!(job(8, 8).unwrap_err().chain().contains("8x8"));

@@ -55,7 +55,12 @@ impl WarpingModule {
     }
 
     /// Prepares a source: `feature` is F's output, with key points for each of its batch.
-    pub fn source(&self, feature: Tensor, key_points: Vec<KeyPoints>, probe: &mut Probe<'_>) -> Result<Source> {
+    pub fn source(
+        &self,
+        feature: Tensor,
+        key_points: Vec<KeyPoints>,
+        probe: &mut Probe<'_>,
+    ) -> Result<Source> {
         if feature.dim(0)? != key_points.len() {
             candle_core::bail!("{} sets of key points for {:?}", key_points.len(), feature.dims());
         }

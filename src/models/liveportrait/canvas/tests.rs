@@ -7,7 +7,8 @@ fn size(width: u32, height: u32) -> Resolution {
 }
 
 fn canvas(width: usize, height: usize, f: impl Fn(usize, usize) -> f32) -> Canvas {
-    let data = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| [f(x, y); 3]).collect();
+    let data =
+        (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| [f(x, y); 3]).collect();
     Canvas { width, height, data }
 }
 
@@ -59,7 +60,10 @@ fn a_frame_with_a_hole_is_noticed() {
 }
 
 fn picture(width: u32, height: u32, f: impl Fn(u32, u32) -> u8) -> RgbImage {
-    let data = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| [f(x, y), 0, 255]).collect();
+    let data = (0..height)
+        .flat_map(|y| (0..width).map(move |x| (x, y)))
+        .flat_map(|(x, y)| [f(x, y), 0, 255])
+        .collect();
     RgbImage::new(size(width, height), data).unwrap()
 }
 

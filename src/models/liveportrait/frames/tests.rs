@@ -64,7 +64,8 @@ use FrameSource::{Blend, Render as Rendered, Reuse};
 fn every_frame_leaves_once_in_order_whatever_the_batch() {
     let half = Blend { weight: 0.5 };
     let plan = || {
-        let sources = [Rendered, Rendered, half, Reuse, Rendered, Reuse, half, Blend { weight: 0.25 }, Rendered, Reuse];
+        let sources =
+            [Rendered, Rendered, half, Reuse, Rendered, Reuse, half, Blend { weight: 0.25 }, Rendered, Reuse];
         sources.iter().enumerate().map(|(i, source)| frame(i as f32 * 20.0, *source)).collect::<Vec<_>>()
     };
     // Rendered: 0, 20, 80, 160 at places 0, 1, 4, 8.
@@ -76,7 +77,8 @@ fn every_frame_leaves_once_in_order_whatever_the_batch() {
         let film: Vec<(u32, u8)> = film.0.lock().unwrap().clone();
         assert_eq!(film, (0..10).zip(expected).collect::<Vec<_>>(), "batch {batch}");
         assert_eq!((played.rendered, played.batch), (4, batch));
-        let keys: Vec<(u32, u8)> = played.keyframes.iter().map(|key| (key.index, key.image.data()[0])).collect();
+        let keys: Vec<(u32, u8)> =
+            played.keyframes.iter().map(|key| (key.index, key.image.data()[0])).collect();
         assert_eq!(keys, [(0, 0), (2, 50), (2, 50), (9, 160)]);
         assert!(grey.batches.iter().all(|count| *count <= batch as usize));
     }
@@ -171,7 +173,8 @@ fn jobs_that_cannot_be_done_say_why() {
         let error = check(&job).unwrap_err().chain();
         assert!(error.contains(named), "{error}");
     };
-    let with = |job: &mut Animate, frames: Vec<PlannedFrame>| job.plan = Arc::new(FramePlan { fps: 24, frames });
+    let with =
+        |job: &mut Animate, frames: Vec<PlannedFrame>| job.plan = Arc::new(FramePlan { fps: 24, frames });
     refused(&|job| with(job, vec![]), "0 frames");
     refused(&|job| with(job, vec![frame(0.0, Reuse)]), "frame 0");
     refused(&|job| with(job, vec![frame(0.0, Rendered), frame(0.0, Blend { weight: 0.5 })]), "frame 1");
