@@ -6,6 +6,7 @@
 //! Adding a command `x`:
 //! 1. `src/cli/x.rs`: a `#[derive(clap::Args)] pub struct XCommand`, with `#[command(flatten)] pub config: ConfigFlags`
 //!    if it needs settings, and `pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed>`.
+//!    as its last field (its help heading would cover what follows) if it needs settings, and `pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed>`.
 //! 2. Here: `mod x;`, a variant in [`Command`], an arm in [`Command::config_flags`] (`Some(&command.config)`, or `None`
 //!    if it needs no settings) and an arm in `app::run`.
 //!

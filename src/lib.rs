@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod contract;
+pub mod direction;
 pub mod exit;
 pub mod models;
 pub mod telemetry;

@@ -3,11 +3,14 @@
 //! Knows candle, `types` and `contract`; never an actor, a runtime, configuration or telemetry.
 
 pub mod bundle;
+pub mod clip;
 pub mod error;
 pub mod flux;
+pub mod kokoro;
 pub mod layers;
 pub mod liveportrait;
 pub mod noise;
 pub mod registry;
 pub mod synth;
+pub mod tokenizer;
 pub mod weights;

@@ -28,11 +28,11 @@ enum What {
 
 #[derive(Debug, Args)]
 struct Show {
-    #[command(flatten)]
-    config: ConfigFlags,
     /// Answer in JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    config: ConfigFlags,
 }
 
 #[derive(Debug, Args)]

@@ -21,9 +21,11 @@ pub(super) fn contradictions(
         budgets(&settings.models, settings.memory.overhead, hard_limit, &mut report);
     }
     precisions(&settings.models, &mut report);
-    let restart = &settings.restart;
-    if restart.backoff > restart.backoff_max {
-        report.pair("restart.backoff_max", "is shorter than", "restart.backoff", "at least as long");
+    for (name, recovery) in [("model", settings.restart.model), ("device", settings.restart.device)] {
+        if recovery.backoff > recovery.backoff_max {
+            let (longest, first) = (format!("restart.{name}.backoff_max"), format!("restart.{name}.backoff"));
+            report.pair(&longest, "is shorter than", &first, "at least as long");
+        }
     }
     if settings.data_dir.as_os_str().is_empty() {
         report.single("data_dir", "names no folder", "a path");

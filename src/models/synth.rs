@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 
 use super::bundle::{Bundle, Card, FILE_NAME, FileEntry, ModelEntry, Sha256, Verification};
 use super::registry;

@@ -3,5 +3,13 @@
 
 mod architecture;
 mod liveportrait;
+mod bundles;
+mod parity_kokoro;
+mod parity_clip;
 mod parity_liveportrait;
+mod parity_flux;
+mod phonemes_kokoro;
+mod speech_kokoro;
+mod config;
 mod support;
+mod synthetic_kokoro;

@@ -7,7 +7,7 @@ use super::Chosen;
 use crate::cli::{Context, Failed, Style};
 use crate::exit::Exit;
 use crate::models::bundle::{Bundle, ModelEntry, Precision};
-use crate::models::registry;
+use crate::models::registry::{self, Part};
 use crate::types::{Bytes, ModelId};
 
 /// Arguments of `weights info`.
@@ -23,12 +23,10 @@ pub struct Info {
     json: bool,
 }
 
-/// One network: its weights' role, how many there are, and what they will take as the bundle says.
-struct Part {
-    role: &'static str,
+/// What the configurations tell of a model: how many weights, and what they will take as the bundle says.
+struct Sizes {
     parameters: u64,
-    precision: Precision,
-    size: Bytes,
+    plan: Vec<Part>,
 }
 
 impl Info {
@@ -43,11 +41,11 @@ impl Info {
         }
         for model in models {
             let entry = bundle.model(model)?;
-            let parts = parts(&bundle, model, entry);
+            let sizes = sizes(&bundle, model);
             if self.json {
-                answers.push(as_json(&bundle, model, entry, &parts));
+                answers.push(as_json(&bundle, model, entry, &sizes));
             } else {
-                self.print(&bundle, model, entry, &parts, context)?;
+                self.print(&bundle, model, entry, &sizes, context)?;
             }
         }
         if self.json {
@@ -67,7 +65,7 @@ impl Info {
         bundle: &Bundle,
         model: ModelId,
         entry: &ModelEntry,
-        parts: &Result<Vec<Part>, String>,
+        sizes: &Result<Sizes, String>,
         context: &mut Context<'_>,
     ) -> Result<(), Failed> {
         let title = context.console.paint(Style::Strong, model);
@@ -83,60 +81,49 @@ impl Info {
             let size = size.map_or_else(|_| "missing".to_owned(), |size| size.to_string());
             writeln!(context.console.out(), "  {role:28}  {size:>9}  {}", file.path)?;
         }
-        let parts = match parts {
-            Ok(parts) => parts,
+        let sizes = match sizes {
+            Ok(sizes) => sizes,
             Err(why) => {
                 writeln!(context.console.out(), "  sizes are not known: {why}")?;
                 return Ok(());
             }
         };
-        let parameters: u64 = parts.iter().map(|part| part.parameters).sum();
-        let sizes: Vec<String> = Precision::of(model)
+        let each: Vec<String> = Precision::of(model)
             .iter()
-            .map(|precision| format!("{precision} {}", precision.size(parameters)))
+            .map(|precision| format!("{precision} {}", precision.size(sizes.parameters)))
             .collect();
-        writeln!(context.console.out(), "  {} parameters: {}", millions(parameters), sizes.join(", "))?;
+        let millions = sizes.parameters as f64 / 1e6;
+        writeln!(context.console.out(), "  {millions:.2} M parameters: {}", each.join(", "))?;
         if self.plan {
-            for Part { role, parameters, precision, size } in parts {
-                let parameters = millions(*parameters);
-                writeln!(
-                    context.console.out(),
-                    "  plan  {role:28}  {parameters:>10}  {precision:10}  {size:>9}"
-                )?;
+            for Part { name, place, bytes, .. } in &sizes.plan {
+                writeln!(context.console.out(), "  plan  {name:28}  {place:8}  {bytes:>9}")?;
             }
-            let total: Bytes = parts.iter().map(|part| part.size).sum();
+            let total = counted(&sizes.plan);
             let fits = total <= entry.budget;
             let (style, verdict) =
                 if fits { (Style::Good, "within its budget") } else { (Style::Doubtful, "above its budget") };
-            let verdict = context.console.paint(style, verdict);
-            writeln!(
-                context.console.out(),
-                "  plan  {:28}  {:10}  {:10}  {total:>9}  {verdict}",
-                "weights",
-                "",
-                ""
-            )?;
+            let (verdict, budget) = (context.console.paint(style, verdict), entry.budget);
+            let out = context.console.out();
+            writeln!(out, "  plan  {:28}  {:8}  {total:>9}  {verdict} of {budget}", "together", "device")?;
         }
         Ok(())
     }
 }
 
-/// The networks of a model; an error as text where its configurations are not there or not readable.
-fn parts(bundle: &Bundle, model: ModelId, entry: &ModelEntry) -> Result<Vec<Part>, String> {
-    let networks = registry::networks(bundle, model).map_err(|error| error.chain())?;
-    let part = |network: &registry::Network| {
-        let parameters = network.specs.iter().map(|spec| spec.shape.elem_count() as u64).sum();
-        let precision = entry.precision_of(network.role);
-        Part { role: network.role, parameters, precision, size: precision.size(parameters) }
-    };
-    Ok(networks.iter().map(part).collect())
+/// An error as text where a model's configurations are not there or not readable.
+fn sizes(bundle: &Bundle, model: ModelId) -> Result<Sizes, String> {
+    let told = registry::networks(bundle, model).and_then(|networks| {
+        let parameters = networks.iter().map(registry::Network::parameters).sum();
+        Ok(Sizes { parameters, plan: registry::plan(bundle, model)? })
+    });
+    told.map_err(|error| error.chain())
 }
 
-fn millions(count: u64) -> String {
-    format!("{:.2} M", count as f64 / 1e6)
+fn counted(plan: &[Part]) -> Bytes {
+    plan.iter().filter(|part| part.counts).map(|part| part.bytes).sum()
 }
 
-fn as_json(bundle: &Bundle, model: ModelId, entry: &ModelEntry, parts: &Result<Vec<Part>, String>) -> Value {
+fn as_json(bundle: &Bundle, model: ModelId, entry: &ModelEntry, sizes: &Result<Sizes, String>) -> Value {
     let files: Vec<Value> = entry
         .entries()
         .map(|(role, file)| {
@@ -148,18 +135,16 @@ fn as_json(bundle: &Bundle, model: ModelId, entry: &ModelEntry, parts: &Result<V
         "model": model, "precision": entry.precision, "budget": entry.budget, "files": files,
         "licence": entry.card.licence, "authors": entry.card.authors, "url": entry.card.url,
     });
-    match parts {
-        Ok(parts) => {
-            let parameters: u64 = parts.iter().map(|part| part.parameters).sum();
+    match sizes {
+        Ok(Sizes { parameters, plan }) => {
             value["parameters"] = json!(parameters);
-            let sizes =
-                Precision::of(model).iter().map(|p| (p.to_string(), json!(p.size(parameters)))).collect();
-            value["bytes_by_precision"] = Value::Object(sizes);
-            let plan = parts.iter().map(|part| {
-                json!({"role": part.role, "parameters": part.parameters, "precision": part.precision,
-                       "bytes": part.size})
-            });
-            value["plan"] = plan.collect();
+            let each = Precision::of(model).iter().map(|p| (p.to_string(), json!(p.size(*parameters)))).collect();
+            value["bytes_by_precision"] = Value::Object(each);
+            let parts = plan
+                .iter()
+                .map(|part| json!({"name": part.name, "place": part.place, "bytes": part.bytes}));
+            value["plan"] = parts.collect();
+            value["planned"] = json!(counted(plan));
         }
         Err(why) => value["error"] = json!(why),
     }

@@ -1,7 +1,5 @@
 //! What weights become in memory, what that takes, and which model can run in which precision.
 
-use serde::{Deserialize, Serialize};
-
 use crate::types::{Bytes, ModelId, names};
 
 names! {

@@ -10,6 +10,7 @@ use sha2::Digest;
 
 use super::{Bundle, Sha256};
 use crate::contract::ModelError;
+use crate::models::flux::gguf::GgufFile;
 use crate::models::registry::{self, Network};
 use crate::models::weights::check::Misfits;
 use crate::models::weights::{Weights, WeightsError};
@@ -115,19 +116,20 @@ pub fn networks(bundle: &Bundle, models: &[ModelId], finite: bool) -> Vec<Checke
 }
 
 fn network(bundle: &Bundle, model: ModelId, network: &Network, finite: bool) -> CheckedNetwork {
-    let weights = open(bundle, model, network);
     let mut not_finite = Vec::new();
-    if let (true, Ok(weights)) = (finite, &weights) {
-        let found = weights.weight_names().filter_map(|name| weights.find(name));
-        not_finite.extend(found.filter_map(|found| found.expect_finite(DType::F32).err()));
-    }
-    CheckedNetwork {
-        model,
-        role: network.role.to_owned(),
-        asked: network.specs.len(),
-        outcome: weights.map(|weights| Misfits::between(&weights, &network.specs)),
-        not_finite,
-    }
+    let outcome = match bundle.weight_files(model, network.role).as_slice() {
+        // GGUF's numbers are decoded by their own reader; its names and shapes can be compared all the same.
+        [file] if file.extension().is_some_and(|extension| extension == "gguf") => GgufFile::open(file)
+            .map(|gguf| Misfits::of_gguf(file, gguf.shapes(), &network.specs, network.beside)),
+        _ => open(bundle, model, network).map(|weights| {
+            if finite {
+                let found = weights.weight_names().filter_map(|name| weights.find(name));
+                not_finite.extend(found.filter_map(|found| found.expect_finite(DType::F32).err()));
+            }
+            Misfits::between(&weights, &network.specs, network.beside)
+        }),
+    };
+    CheckedNetwork { model, role: network.role.to_owned(), asked: network.specs.len(), outcome, not_finite }
 }
 
 /// The mapped files of a network, under the names that it knows.

@@ -72,6 +72,11 @@ impl GgufFile {
         self.tensors.contains_key(name)
     }
 
+    /// Bytes of a tensor.
+    pub fn size_of(&self, name: &str) -> Option<usize> {
+        self.tensors.get(name).map(|entry| entry.end - entry.start)
+    }
+
     /// Names and shapes of its tensors.
     pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.tensors.iter().map(|(name, entry)| (name.as_str(), entry.shape.as_slice()))

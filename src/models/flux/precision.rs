@@ -7,6 +7,7 @@ use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device};
 
 use super::nf4::Nf4;
+use crate::models::bundle;
 
 /// How a network's matrices are kept. Everything else (biases, norms, convolutions) has the compute type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,23 @@ impl Precision {
 /// Never f16, not even for f16 weights: T5-XXL's activations and Flux' residual stream exceed its range of 65,504.
 pub fn compute_type(precision: Precision, device: &Device) -> DType {
     if device.is_cpu() || precision == Precision::F32 { DType::F32 } else { DType::BF16 }
+}
+
+impl From<bundle::Precision> for Precision {
+    fn from(precision: bundle::Precision) -> Self {
+        match precision {
+            bundle::Precision::F32 => Self::F32,
+            bundle::Precision::F16 => Self::F16,
+            bundle::Precision::Bf16 => Self::Bf16,
+            bundle::Precision::Nf4 => Self::Nf4 { nested: false },
+            bundle::Precision::Nf4Nested => Self::Nf4 { nested: true },
+            bundle::Precision::Q4_0 => Self::Gguf(GgmlDType::Q4_0),
+            bundle::Precision::Q4K => Self::Gguf(GgmlDType::Q4K),
+            bundle::Precision::Q5K => Self::Gguf(GgmlDType::Q5K),
+            bundle::Precision::Q6K => Self::Gguf(GgmlDType::Q6K),
+            bundle::Precision::Q8_0 => Self::Gguf(GgmlDType::Q8_0),
+        }
+    }
 }
 
 impl fmt::Display for Precision {

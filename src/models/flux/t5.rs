@@ -104,6 +104,16 @@ impl T5Encoder {
         self.blocks.iter().map(Block::size).sum::<usize>() + rest.iter().sum::<usize>()
     }
 
+    /// Numbers in its token table, which stays in its file.
+    pub fn table_parameters(&self) -> usize {
+        self.config.vocab_size * self.config.d_model
+    }
+
+    /// Numbers that stay in its file where layers are streamed.
+    pub fn parameters(&self) -> usize {
+        self.table_parameters() + self.config.num_layers * layer_parameters(&self.config)
+    }
+
     /// Layers it has.
     pub fn layers(&self) -> usize {
         self.config.num_layers
@@ -173,4 +183,10 @@ fn bucket(distance: i64, config: &T5Config) -> u32 {
         (exact + further as usize).min(half - 1)
     };
     (offset + within) as u32
+}
+
+/// Parameters of one layer.
+pub fn layer_parameters(config: &T5Config) -> usize {
+    let inner = config.num_heads * config.d_kv;
+    4 * config.d_model * inner + 3 * config.d_model * config.d_ff + 2 * config.d_model
 }

@@ -1,0 +1,31 @@
+//! CLIP (Radford et al. 2021) in the Hugging Face layout: how well a picture and a text agree.
+//!
+//! [`ClipModel`] answers `Score` jobs; under it [`network`] is the two towers, [`preprocess`] the published preparation
+//! of pictures, [`tokenizer`](super::tokenizer) that of texts. Every size comes from the published `config.json`. What
+//! the scores mean is `verify`'s; this part never judges.
+
+mod cache;
+mod canary;
+pub mod config;
+mod encoder;
+mod model;
+pub mod network;
+pub mod preprocess;
+mod resize;
+
+pub use config::ClipConfig;
+pub use model::{ClipFiles, ClipModel};
+pub use network::{Clip, Tap, Tower};
+
+use candle_core::DType;
+
+use super::error::Context;
+use super::layers::Precision;
+use super::weights::spec::{TensorSpec, record};
+use crate::contract::ModelError;
+
+/// Every tensor that a CLIP of these sizes asks for, in order.
+pub fn tensors(config: &ClipConfig) -> Result<Vec<TensorSpec>, ModelError> {
+    record(DType::F32, |vb| Clip::new(config, Precision::F32, &vb))
+        .context(|| "listing CLIP's tensors".to_owned())
+}

@@ -1,0 +1,163 @@
+//! From files to networks on a device, and what that came to, part by part.
+
+use candle_core::{DType, Device, Result as CandleResult};
+
+use super::clip_text::ClipText;
+use super::files::{Configs, FluxFiles, Opened};
+use super::naming::llama_t5;
+use super::plan::{self, Options, Part, Place, Stored, T5Place};
+use super::precision::{Precision, compute_type};
+use super::source::Source;
+use super::t5::T5Encoder;
+use super::transformer::Transformer;
+use super::vae::Decoder;
+use crate::contract::{ModelError, Run};
+use crate::models::error::Context;
+use crate::models::weights::{self, Loading};
+use crate::types::Bytes;
+
+/// All networks of a model.
+pub struct Networks {
+    /// Their sizes.
+    pub configs: Configs,
+    /// From noise to a latent picture.
+    pub transformer: Transformer,
+    /// From there to pixels.
+    pub decoder: Decoder,
+    /// The prompt as a whole.
+    pub clip: ClipText,
+    /// The prompt token by token.
+    pub t5: T5Encoder,
+    /// What each holds, as measured on the tensors that were made.
+    pub parts: Vec<Part>,
+    /// The type of activations.
+    pub compute: DType,
+}
+
+/// Opened files of all networks.
+struct Files {
+    transformer: Opened,
+    vae: Opened,
+    clip: Opened,
+    t5: Opened,
+}
+
+impl Files {
+    fn open(files: &FluxFiles) -> Result<Self, ModelError> {
+        Ok(Self {
+            transformer: files.transformer.open()?,
+            vae: files.vae.open()?,
+            clip: files.clip.open()?,
+            t5: files.t5.open()?,
+        })
+    }
+}
+
+/// What loading `files` with `options` on `device` would hold: reads headers and configurations only.
+pub fn plan(files: &FluxFiles, options: &Options, device: &Device) -> Result<Vec<Part>, ModelError> {
+    let opened = Files::open(files)?;
+    let configs = Configs::read(files, &opened.transformer, &opened.t5)?;
+    let stored = Stored {
+        layout: opened.transformer.layout(),
+        transformer: &|name| opened.transformer.size_of(name),
+        clip: opened.clip.type_of(CLIP_TABLE),
+        t5: t5_type(&opened.t5),
+    };
+    plan::plan(&configs, options, &stored, compute_type(options.precision, device))
+}
+
+const CLIP_TABLE: &str = "text_model.embeddings.token_embedding.weight";
+
+fn t5_type(t5: &Opened) -> DType {
+    t5.type_of("encoder.final_layer_norm.weight")
+}
+
+/// How one network is loaded.
+struct Way<'a> {
+    device: &'a Device,
+    compute: DType,
+    precision: Precision,
+    run: &'a Run,
+}
+
+impl Way<'_> {
+    fn build<T>(
+        &self,
+        opened: &Opened,
+        what: &str,
+        network: impl FnOnce(Source<'static>) -> CandleResult<T>,
+    ) -> Result<T, ModelError> {
+        match opened {
+            Opened::Dense(tensors) => {
+                let loading =
+                    Loading::new(tensors, &weights::Options::new(self.compute, self.device), self.run);
+                let source = Source::dense(loading.builder(), Some(std::sync::Arc::clone(tensors)));
+                network(source.kept(self.precision, self.compute)).map_err(|error| loading.explain(error))
+            }
+            Opened::Gguf(file) => {
+                let source = Source::gguf(std::rc::Rc::clone(file), self.device);
+                network(source.kept(self.precision, self.compute)).context(|| format!("loading {what}"))
+            }
+        }
+    }
+}
+
+/// Loads every network; whatever was made is dropped again where one fails or `run` is cancelled.
+pub fn networks(
+    files: &FluxFiles,
+    options: &Options,
+    device: &Device,
+    run: &Run,
+) -> Result<Networks, ModelError> {
+    let opened = Files::open(files)?;
+    let configs = Configs::read(files, &opened.transformer, &opened.t5)?;
+    let compute = compute_type(options.precision, device);
+    let way = |precision| Way { device, compute, precision, run };
+
+    let host = if options.modulation_in_host { &Device::Cpu } else { device };
+    let layout = opened.transformer.layout();
+    let transformer = way(options.precision).build(&opened.transformer, "the transformer", |source| {
+        Transformer::new(&configs.transformer, &source, layout, host)
+    })?;
+    let layout = opened.vae.layout();
+    let decoder = way(Precision::Stored)
+        .build(&opened.vae, "the autoencoder", |source| Decoder::new(&configs.vae, &source, layout))?;
+    let clip = way(Precision::Stored)
+        .build(&opened.clip, "CLIP's text encoder", |source| ClipText::new(&configs.clip, &source))?;
+    let t5 = load_t5(&opened.t5, &configs, options, &way(Precision::Stored))?;
+
+    let place = if options.modulation_in_host { Place::Host } else { Place::Device };
+    let in_file = match options.t5 {
+        T5Place::Streamed => t5.parameters(),
+        T5Place::Resident(_) => t5.table_parameters(),
+    };
+    let mapped = in_file * t5_type(&opened.t5).size_in_bytes();
+    let part = |name, place, bytes: usize| Part { name, place, bytes: Bytes::of::<u8>(bytes) };
+    let parts = vec![
+        part("transformer blocks", Place::Device, transformer.size()),
+        part("modulation layers", place, transformer.modulators().size()),
+        part("autoencoder", Place::Device, decoder.size()),
+        part("CLIP text encoder", Place::Device, clip.size()),
+        part("T5 on the device", Place::Device, t5.size()),
+        part("T5 in its file", Place::Mapped, mapped),
+    ];
+    Ok(Networks { configs, transformer, decoder, clip, t5, parts, compute })
+}
+
+fn load_t5(opened: &Opened, configs: &Configs, options: &Options, way: &Way<'_>) -> Result<T5Encoder, ModelError> {
+    let naming = |source: Source<'static>| match opened {
+        Opened::Gguf(_) => source.named(llama_t5),
+        Opened::Dense(_) => source,
+    };
+    match options.t5 {
+        T5Place::Resident(precision) => Way { precision, ..*way }
+            .build(opened, "T5's encoder", |source| T5Encoder::resident(&configs.t5, &naming(source))),
+        // Layers are read while jobs run: not under the eyes of whoever watches the load, and not looked at value by
+        // value each time.
+        T5Place::Streamed => {
+            let unobserved = Run::unobserved();
+            let way = Way { run: &unobserved, ..*way };
+            way.build(opened, "T5's encoder", |source| T5Encoder::streamed(&configs.t5, &naming(source)))
+        }
+    }
+}

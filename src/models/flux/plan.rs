@@ -1,0 +1,217 @@
+//! What a model will hold in memory, and where, before anything of it is loaded.
+//!
+//! Pure: from sizes and options to bytes. The tensors are those that the networks ask for, so the plan cannot drift
+//! from the code; the loader reports the same parts as measured.
+
+use std::fmt;
+
+use candle_core::DType;
+
+use super::files::Configs;
+use super::precision::Precision;
+use super::tensors;
+use super::transformer::Layout;
+use crate::contract::ModelError;
+use crate::models::weights::spec::TensorSpec;
+use crate::types::Bytes;
+
+/// How a model is loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// How the transformer's matrices are kept.
+    pub precision: Precision,
+    /// Whether the modulation layers' weights stay in host memory.
+    pub modulation_in_host: bool,
+    /// Where T5 lives.
+    pub t5: T5Place,
+    /// Tokens that T5 sees: 256 for schnell.
+    pub t5_tokens: usize,
+    /// Prompts whose embeddings are kept.
+    pub cached_prompts: usize,
+    /// Guidance strength, for weights that were distilled to take one; schnell's were not.
+    pub guidance: f64,
+}
+
+impl Default for Options {
+    /// What fits beside the other models on a card of 12 GB.
+    fn default() -> Self {
+        Self {
+            precision: Precision::Nf4 { nested: false },
+            modulation_in_host: true,
+            t5: T5Place::Streamed,
+            t5_tokens: 256,
+            cached_prompts: 8,
+            guidance: 0.0,
+        }
+    }
+}
+
+/// Where T5's layers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum T5Place {
+    /// In the mapped file; each is read when it is used.
+    Streamed,
+    /// On the device, their matrices kept so.
+    Resident(Precision),
+}
+
+/// In which memory something lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The device that computes.
+    Device,
+    /// The host's, held by this process.
+    Host,
+    /// In mapped files: the system's page cache, given up under pressure.
+    Mapped,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Device => "device",
+            Self::Host => "host",
+            Self::Mapped => "mapped",
+        })
+    }
+}
+
+/// One part of a model's footprint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What it is.
+    pub name: &'static str,
+    /// Where it lies.
+    pub place: Place,
+    /// How much it takes.
+    pub bytes: Bytes,
+}
+
+/// What is known of the files beyond their configurations.
+pub struct Stored<'a> {
+    /// Whose names the transformer has.
+    pub layout: Layout,
+    /// Bytes that the transformer's file holds of a tensor, by name; asked where matrices stay as stored.
+    pub transformer: &'a dyn Fn(&str) -> Option<usize>,
+    /// The type that CLIP is stored in.
+    pub clip: DType,
+    /// And T5.
+    pub t5: DType,
+}
+
+impl Stored<'_> {
+    /// Checkpoints as published: Black Forest Labs' names, bf16.
+    pub fn published() -> Self {
+        Self { layout: Layout::BlackForestLabs, transformer: &|_| None, clip: DType::BF16, t5: DType::BF16 }
+    }
+}
+
+/// What a load with `options` will hold; `compute` is the device's type for everything but matrices.
+pub fn plan(
+    configs: &Configs,
+    options: &Options,
+    stored: &Stored<'_>,
+    compute: DType,
+) -> Result<Vec<Part>, ModelError> {
+    let wide = compute.size_in_bytes();
+    let sized = |spec: &TensorSpec, precision: Precision, file: DType| match spec.shape.dims() {
+        [rows, cols] => precision.size_of(*rows, *cols, file),
+        _ => spec.shape.elem_count() * wide,
+    };
+    let (mut blocks, mut modulation) = (0, 0);
+    for spec in tensors::transformer(&configs.transformer, stored.layout)? {
+        let as_stored = (options.precision == Precision::Stored).then(|| (stored.transformer)(&spec.name)).flatten();
+        let size = match as_stored {
+            Some(size) if spec.shape.rank() == 2 => size,
+            _ => sized(&spec, options.precision, DType::BF16),
+        };
+        *(if is_modulation(&spec.name) { &mut modulation } else { &mut blocks }) += size;
+    }
+    let vae = tensors::vae(&configs.vae, Layout::BlackForestLabs)?;
+    let vae: usize = vae.iter().map(|spec| spec.shape.elem_count() * wide).sum();
+    let clip = tensors::clip(&configs.clip)?;
+    let clip: usize = clip.iter().map(|spec| sized(spec, Precision::Stored, stored.clip)).sum();
+    let (mut t5, mut mapped) = (0, 0);
+    for spec in tensors::t5(&configs.t5)? {
+        let in_file = spec.shape.elem_count() * stored.t5.size_in_bytes();
+        // The position buckets look like a layer's matrix and are not one; the token table stays in the file.
+        let is_shared = spec.name.contains("relative_attention_bias") || spec.name.contains("final_layer_norm");
+        match options.t5 {
+            _ if is_shared => t5 += spec.shape.elem_count() * wide,
+            T5Place::Resident(precision) if spec.name.starts_with("encoder.block") => {
+                t5 += sized(&spec, precision, stored.t5);
+            }
+            _ => mapped += in_file,
+        }
+    }
+    let place = if options.modulation_in_host { Place::Host } else { Place::Device };
+    let part = |name, place, bytes: usize| Part { name, place, bytes: Bytes::of::<u8>(bytes) };
+    Ok(vec![
+        part("transformer blocks", Place::Device, blocks),
+        part("modulation layers", place, modulation),
+        part("autoencoder", Place::Device, vae),
+        part("CLIP text encoder", Place::Device, clip),
+        part("T5 on the device", Place::Device, t5),
+        part("T5 in its file", Place::Mapped, mapped),
+    ])
+}
+
+/// Whether a tensor belongs to what is computed once per job: embedders of time and text, and modulations.
+pub fn is_modulation(name: &str) -> bool {
+    const KINDS: [&str; 10] = [
+        "_mod.lin.",
+        ".modulation.lin.",
+        "adaLN_modulation",
+        "time_in.",
+        "vector_in.",
+        "guidance_in.",
+        ".norm1.linear.",
+        ".norm1_context.linear.",
+        ".norm.linear.",
+        "time_text_embed.",
+    ];
+    name.starts_with("norm_out.linear.") || KINDS.iter().any(|kind| name.contains(kind))
+}
+
+/// What lies in `place`.
+pub fn total(parts: &[Part], place: Place) -> Bytes {
+    parts.iter().filter(|part| part.place == place).map(|part| part.bytes).sum()
+}
+
+/// An upper estimate of the device memory that painting `width` × `height` pixels takes beyond the parts.
+///
+/// Encoding, denoising and decoding follow each other, so it is the largest of the three: a streamed T5 layer as stored
+/// and unpacked with its activations; a block's activations with its largest matrix unpacked and the attention's
+/// scores; and the widest pictures in the decoder with one convolution unfolded.
+pub fn workspace(configs: &Configs, options: &Options, compute: DType, (width, height): (usize, usize)) -> Bytes {
+    let wide = compute.size_in_bytes() as f64;
+    let t = &configs.transformer;
+    let tokens = options.t5_tokens as f64;
+    let t5 = &configs.t5;
+    let layer = super::t5::layer_parameters(t5) as f64;
+    let streamed = if options.t5 == T5Place::Streamed { 2.0 * layer } else { 0.0 };
+    let largest = (t5.d_model * t5.d_ff) as f64;
+    let inner = (t5.num_heads * t5.d_kv) as f64;
+    let encoding = streamed
+        + 4.0 * largest
+        + tokens * wide * (3.0 * t5.d_ff as f64 + 6.0 * inner + 4.0 * t5.d_model as f64)
+        + tokens * tokens * (4.0 + wide) * 2.0 * t5.num_heads as f64;
+
+    let pixels = width as f64 * height as f64;
+    let factor = configs.vae.factor() as f64;
+    let joint = tokens + pixels / (4.0 * factor * factor);
+    let (hidden, mlp) = (t.width as f64, t.mlp as f64);
+    let matrix = hidden * (3.0 * hidden + mlp);
+    // Unpacking by tensor operations passes through f32.
+    let denoising = matrix * (4.0 + wide)
+        + joint * wide * (8.0 * hidden + 3.0 * (3.0 * hidden + mlp))
+        + joint * joint * t.heads as f64 * (4.0 + wide) * 2.0;
+
+    // The last level but one is upsampled to the full size before its channels shrink.
+    let full = configs.vae.channels.iter().take(2).max().copied().unwrap_or(0) as f64;
+    let decoding = pixels * full * (4.0 + wide) * 3.0 + pixels * full * 9.0 * wide;
+    Bytes::new(encoding.max(denoising).max(decoding) as u64)
+}
+
+#[cfg(test)]
+mod tests;

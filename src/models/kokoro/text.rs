@@ -1,0 +1,195 @@
+//! From a script to what Kokoro speaks: sentences, and in each the phonemes of every word.
+//!
+//! The pronunciations are Misaki's, Kokoro's own G2P (`misaki-rs`); this module owns what lies around it: sentences,
+//! what Misaki leaves unread, unknown words, and cutting to the model's context. Knows nothing of networks.
+
+mod fallback;
+mod normalise;
+mod sentences;
+mod split;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use misaki_rs::{G2P, Language};
+
+pub use split::{at_context, in_two};
+
+use self::fallback::{Spelled, Speller};
+use crate::contract::{ModelError, Warning};
+
+/// Whose English.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accent {
+    /// General American.
+    American,
+    /// Received Pronunciation.
+    British,
+}
+
+impl Accent {
+    /// Of a voice, by the first letter of its name; `None` for a voice made for another language.
+    pub fn of(voice: &str) -> Option<Self> {
+        match voice.as_bytes() {
+            [b'a', _, b'_', ..] => Some(Self::American),
+            [b'b', _, b'_', ..] => Some(Self::British),
+            _ => None,
+        }
+    }
+}
+
+/// One word, number or mark, as it is spoken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// As it is written.
+    pub text: String,
+    /// As it is spoken, in Kokoro's alphabet; empty where nothing is heard of it.
+    pub phonemes: String,
+    /// Whether a gap follows.
+    pub space: bool,
+}
+
+/// What is spoken in one breath: one sentence, or the part of one that fits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Utterance {
+    /// In order.
+    pub words: Vec<Word>,
+}
+
+/// A script in phonemes.
+#[derive(Clone, Debug, Default)]
+pub struct Script {
+    /// Sentences, in order; none is silent.
+    pub utterances: Vec<Utterance>,
+    /// `word_spelled`, `text_skipped`.
+    pub warnings: Vec<Warning>,
+}
+
+impl Utterance {
+    /// Its symbols, with a space where there is a gap, without any at the ends.
+    pub fn symbols(&self) -> String {
+        let mut symbols = String::new();
+        for word in &self.words {
+            symbols.push_str(&word.phonemes);
+            if word.space && !symbols.ends_with(' ') {
+                symbols.push(' ');
+            }
+        }
+        symbols.trim().to_owned()
+    }
+
+    /// Whether anything is heard of it but pauses.
+    pub fn is_spoken(&self) -> bool {
+        self.words.iter().any(|word| word.phonemes.chars().any(is_sound))
+    }
+}
+
+/// Whether a symbol is a sound, and not a mark, a gap or a stress.
+pub fn is_sound(symbol: char) -> bool {
+    symbol.is_alphabetic() && !matches!(symbol, 'ˈ' | 'ˌ' | 'ː')
+}
+
+/// The G2P of one accent.
+pub struct Phonemiser {
+    g2p: G2P,
+    spelled: Spelled,
+}
+
+impl std::fmt::Debug for Phonemiser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Phonemiser").field("language", &self.g2p.lexicon.lang).finish_non_exhaustive()
+    }
+}
+
+impl Phonemiser {
+    /// Reads the built-in dictionaries: most of a second and some tens of megabytes of host memory.
+    pub fn new(accent: Accent) -> Self {
+        let language = match accent {
+            Accent::American => Language::EnglishUS,
+            Accent::British => Language::EnglishGB,
+        };
+        let spelled = Spelled::default();
+        let mut g2p = G2P::with_fallback(language, Some(Box::new(Speller::new(accent, spelled.clone()))));
+        // What even the fallback cannot spell is silent, not a symbol outside the vocabulary.
+        g2p.unk = String::new();
+        Self { g2p, spelled }
+    }
+
+    /// The phonemes of `text`, sentence by sentence; an error where nothing of it can be spoken.
+    pub fn script(&self, text: &str) -> Result<Script, ModelError> {
+        if text.trim().is_empty() {
+            return Err(ModelError::own("the text to speak is empty; write at least one word"));
+        }
+        let mut script = Script::default();
+        let mut skipped = Vec::new();
+        for sentence in sentences::split(&normalise::normalise(text)) {
+            let utterance = self.utterance(&sentence)?;
+            skipped.extend(utterance.words.iter().filter(|word| is_lost(word)).map(|word| word.text.clone()));
+            if utterance.is_spoken() {
+                script.utterances.push(utterance);
+            }
+        }
+        let spelled = self.spelled.take();
+        if script.utterances.is_empty() {
+            return Err(ModelError::own(format!(
+                "nothing in the text {} can be spoken: it has no letters or digits of English",
+                quoted(text)
+            )));
+        }
+        if !spelled.is_empty() {
+            let message =
+                format!("not in the dictionary, so spelled letter by letter: {}", spelled.join(", "));
+            script.warnings.push(Warning::new("word_spelled", message));
+        }
+        if !skipped.is_empty() {
+            skipped.dedup();
+            let message = format!("left out, since it cannot be spoken: {}", skipped.join(" "));
+            script.warnings.push(Warning::new("text_skipped", message));
+        }
+        Ok(script)
+    }
+
+    /// The words of one sentence.
+    pub fn utterance(&self, sentence: &str) -> Result<Utterance, ModelError> {
+        // The crate slices strings by rules that some input may break; a panic there is the text's fault, not ours.
+        let tokens = catch_unwind(AssertUnwindSafe(|| self.g2p.g2p(sentence)));
+        let (_, tokens) = tokens
+            .map_err(|_| {
+                ModelError::own(format!("no pronunciation could be found for {}", quoted(sentence)))
+            })?
+            .map_err(|error| {
+                ModelError::own(format!("no pronunciation could be found for {}", quoted(sentence)))
+                    .because(error.to_string())
+            })?;
+        let words = tokens.into_iter().map(|token| Word {
+            phonemes: token.phonemes.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" "),
+            space: !token.whitespace.is_empty(),
+            text: token.text,
+        });
+        Ok(Utterance { words: words.collect() })
+    }
+}
+
+/// A word of which nothing is heard though it is more than a mark.
+fn is_lost(word: &Word) -> bool {
+    word.phonemes.is_empty()
+        && word
+            .text
+            .chars()
+            .any(|c| c.is_alphanumeric() || (!c.is_ascii() && !c.is_whitespace() && !is_mark(c)))
+}
+
+fn is_mark(c: char) -> bool {
+    matches!(c, '‘' | '’' | '“' | '”' | '—' | '–' | '…' | '«' | '»')
+}
+
+/// A text in an error: at most sixty characters of it.
+fn quoted(text: &str) -> String {
+    const SHOWN: usize = 60;
+    match text.char_indices().nth(SHOWN) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+    }
+}
+
+#[cfg(test)]
+mod tests;

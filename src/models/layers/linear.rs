@@ -1,0 +1,288 @@
+//! Fully connected layers in four precisions, each with the fastest product that the device offers.
+//!
+//! Owns the choice of product; the shapes and names are the network's. On the processor weights of f32, f16 and bf16
+//! are packed and multiplied in f32; eight-bit weights, and everything on a CUDA device, go through candle.
+
+use std::sync::Arc;
+
+use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, D, DType, Device, Layout, Module, Result, Shape, Tensor,
+};
+use candle_nn::{Init, VarBuilder, init};
+
+use super::activation::Activation;
+use super::panels::{Finish, Kept, Panels};
+
+/// How a network keeps its matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Four bytes a weight.
+    F32,
+    /// Two bytes a weight, of the IEEE kind. Activations are f16 on a CUDA device, f32 on the processor.
+    F16,
+    /// Two bytes a weight, of the brain kind. Activations are bf16 on a CUDA device, f32 on the processor.
+    Bf16,
+    /// GGUF's Q8_0: blocks of 32 eight-bit weights and one f16 scale. Matrices whose rows do not divide into blocks stay
+    /// f16 on the processor and f32 elsewhere.
+    Q8_0,
+}
+
+impl Precision {
+    /// The type of everything but the matrices: what a `VarBuilder` should hand out and activations have.
+    pub fn activations(self, device: &Device) -> DType {
+        match (self, device.is_cpu()) {
+            (Self::F16, false) => DType::F16,
+            (Self::Bf16, false) => DType::BF16,
+            _ => DType::F32,
+        }
+    }
+}
+
+/// y = activation(x·Wᵀ + b).
+#[derive(Clone, Debug)]
+pub struct Linear {
+    kind: Kind,
+    bias: Option<Bias>,
+    inputs: usize,
+    outputs: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Packed(Arc<Panels>),
+    Quantised { matmul: QMatMul, bytes: usize },
+    Plain(Tensor),
+}
+
+#[derive(Clone, Debug)]
+enum Bias {
+    Host(Arc<[f32]>),
+    Tensor(Tensor),
+}
+
+impl Linear {
+    /// `weight` [outputs, inputs] and, if wanted, `bias` [outputs] from `vb`.
+    pub fn load(
+        inputs: usize,
+        outputs: usize,
+        bias: bool,
+        precision: Precision,
+        vb: &VarBuilder<'_>,
+    ) -> Result<Self> {
+        Self::join(inputs, &[outputs], bias, precision, std::slice::from_ref(vb))
+    }
+
+    /// Several layers with the same input as one: `weight`s and `bias`es of each of `vbs`, outputs after each other.
+    pub fn join(
+        inputs: usize,
+        outputs: &[usize],
+        bias: bool,
+        precision: Precision,
+        vbs: &[VarBuilder<'_>],
+    ) -> Result<Self> {
+        let each = || outputs.iter().zip(vbs);
+        let weights = each()
+            .map(|(outputs, vb)| {
+                vb.get_with_hints((*outputs, inputs), "weight", init::DEFAULT_KAIMING_NORMAL)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let spread = 1.0 / (inputs.max(1) as f64).sqrt();
+        let uniform = Init::Uniform { lo: -spread, up: spread };
+        let biases = each()
+            .filter(|_| bias)
+            .map(|(outputs, vb)| vb.get_with_hints(*outputs, "bias", uniform))
+            .collect::<Result<Vec<_>>>()?;
+        if weights.iter().any(is_stand_in) {
+            let weight = Tensor::zeros((), weights[0].dtype(), weights[0].device())?;
+            let outputs = outputs.iter().sum();
+            let kind = Kind::Plain(weight.broadcast_as((outputs, inputs))?);
+            return Ok(Self { kind, bias: None, inputs, outputs });
+        }
+        let joined = |tensors: &[Tensor]| match tensors {
+            [one] => Ok(one.clone()),
+            several => Tensor::cat(several, 0),
+        };
+        let bias = if bias { Some(joined(&biases)?) } else { None };
+        Self::from_tensors(&joined(&weights)?, bias.as_ref(), precision)
+    }
+
+    /// From `weight` [outputs, inputs] and `bias` [outputs]; kept as `precision` says, whatever type they come in.
+    pub fn from_tensors(weight: &Tensor, bias: Option<&Tensor>, precision: Precision) -> Result<Self> {
+        let (outputs, inputs) = weight.dims2()?;
+        let device = weight.device();
+        let kind = match precision {
+            Precision::Q8_0 if inputs > 0 && inputs.is_multiple_of(GgmlDType::Q8_0.block_size()) => {
+                let quantised = QTensor::quantize(&weight.to_dtype(DType::F32)?, GgmlDType::Q8_0)?;
+                let bytes = quantised.storage_size_in_bytes();
+                Kind::Quantised { matmul: QMatMul::from_qtensor(quantised)?, bytes }
+            }
+            _ if device.is_cpu() => {
+                let values = weight.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+                let kept = match precision {
+                    Precision::F32 => Kept::F32,
+                    Precision::F16 | Precision::Q8_0 => Kept::F16,
+                    Precision::Bf16 => Kept::Bf16,
+                };
+                Kind::Packed(Arc::new(Panels::pack(&values, outputs, inputs, kept)))
+            }
+            _ => Kind::Plain(weight.to_dtype(precision.activations(device))?.contiguous()?),
+        };
+        let bias = match bias {
+            None => None,
+            Some(bias) if device.is_cpu() => {
+                Some(Bias::Host(bias.to_dtype(DType::F32)?.to_vec1::<f32>()?.into()))
+            }
+            Some(bias) => Some(Bias::Tensor(bias.to_dtype(precision.activations(device))?)),
+        };
+        Ok(Self { kind, bias, inputs, outputs })
+    }
+
+    /// Of `x` [.., inputs]: activation(x·Wᵀ + b) [.., outputs].
+    pub fn forward_then(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        self.product(x, activation, None)
+    }
+
+    /// Of `x` [.., inputs] and `residual` [.., outputs]: residual + x·Wᵀ + b.
+    pub fn forward_onto(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        self.product(x, Activation::Identity, Some(residual))
+    }
+
+    /// Features in.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Features out.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Memory of its weights.
+    pub fn size(&self) -> usize {
+        let weight = match &self.kind {
+            Kind::Packed(panels) => panels.size(),
+            Kind::Quantised { bytes, .. } => *bytes,
+            Kind::Plain(weight) => weight.elem_count() * weight.dtype().size_in_bytes(),
+        };
+        let bias = match &self.bias {
+            None => 0,
+            Some(Bias::Host(bias)) => size_of_val(bias.as_ref()),
+            Some(Bias::Tensor(bias)) => bias.elem_count() * bias.dtype().size_in_bytes(),
+        };
+        weight + bias
+    }
+
+    fn product(&self, x: &Tensor, activation: Activation, residual: Option<&Tensor>) -> Result<Tensor> {
+        if x.dim(D::Minus1)? != self.inputs {
+            candle_core::bail!("a linear layer of {} inputs was given {:?}", self.inputs, x.shape());
+        }
+        if let Kind::Packed(panels) = &self.kind {
+            let bias = match &self.bias {
+                Some(Bias::Host(bias)) => Some(bias.as_ref()),
+                _ => None,
+            };
+            let op = Packed { panels, bias, activation };
+            let x = x.to_dtype(DType::F32)?.contiguous()?;
+            return match residual {
+                None => x.apply_op1_no_bwd(&op),
+                Some(residual) => x.apply_op2_no_bwd(&residual.contiguous()?, &op),
+            };
+        }
+        let mut y = match &self.kind {
+            Kind::Quantised { matmul, .. } => matmul.forward(&x.contiguous()?)?,
+            Kind::Plain(weight) => {
+                let rows = x.elem_count() / self.inputs.max(1);
+                let mut shape = x.dims().to_vec();
+                if let Some(last) = shape.last_mut() {
+                    *last = self.outputs;
+                }
+                x.reshape((rows, self.inputs))?.matmul(&weight.t()?)?.reshape(shape)?
+            }
+            Kind::Packed(_) => x.clone(),
+        };
+        match &self.bias {
+            None => {}
+            Some(Bias::Tensor(bias)) => y = y.broadcast_add(bias)?,
+            Some(Bias::Host(bias)) => {
+                y = y.broadcast_add(&Tensor::from_slice(bias, bias.len(), y.device())?)?;
+            }
+        }
+        let y = activation.forward(&y)?;
+        match residual {
+            None => Ok(y),
+            Some(residual) => residual + y,
+        }
+    }
+}
+
+impl Module for Linear {
+    /// Of `x` [.., inputs]: x·Wᵀ + b [.., outputs].
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_then(x, Activation::Identity)
+    }
+}
+
+/// A tensor that stands in for one that was not loaded (`spec::record`): one number broadcast to the whole shape.
+/// Packing or joining it would take the memory that it saves.
+pub(super) fn is_stand_in(tensor: &Tensor) -> bool {
+    tensor.elem_count() > 1 && tensor.stride().iter().all(|stride| *stride == 0)
+}
+
+struct Packed<'a> {
+    panels: &'a Panels,
+    bias: Option<&'a [f32]>,
+    activation: Activation,
+}
+
+impl Packed<'_> {
+    fn shape(&self, layout: &Layout) -> Shape {
+        let mut dims = layout.dims().to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = self.panels.columns();
+        }
+        Shape::from(dims)
+    }
+
+    fn run(&self, x: &CpuStorage, layout: &Layout, residual: Option<&[f32]>) -> Result<(CpuStorage, Shape)> {
+        let finish = Finish { bias: self.bias, activation: self.activation, residual };
+        let out = self.panels.multiply(super::contiguous_f32(x, layout, "a linear layer")?, finish);
+        Ok((CpuStorage::F32(out), self.shape(layout)))
+    }
+}
+
+impl CustomOp1 for Packed<'_> {
+    fn name(&self) -> &'static str {
+        "packed-linear"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.run(x, layout, None)
+    }
+}
+
+impl CustomOp2 for Packed<'_> {
+    fn name(&self) -> &'static str {
+        "packed-linear-onto"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        l1: &Layout,
+        onto: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        if self.shape(l1).dims() != l2.dims() {
+            candle_core::bail!(
+                "a linear layer gives {:?}, which cannot be added to {:?}",
+                self.shape(l1),
+                l2.dims()
+            );
+        }
+        self.run(x, l1, Some(super::contiguous_f32(onto, l2, "a residual")?))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+//! Bundles from outside: converted, made up, checked and pulled, through files and the built binary.
+
+mod convert;
+mod hub;
+mod memory;
+mod pull;
+mod verify;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs `vortex-node weights` with no settings of the machine around it.
+fn weights(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vortex-node"))
+        .arg("weights")
+        .args(arguments)
+        .env_clear()
+        .env("HF_HOME", "/nonexistent")
+        .output()
+        .unwrap()
+}
+
+fn printed(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    format!("{out}{err}")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
