@@ -131,11 +131,6 @@ impl Conv3 {
         }
     }
 
-    /// Multiplications and additions of one input of this size, as the definition counts them.
-    pub fn operations(&self, positions: usize) -> f64 {
-        2.0 * (self.outputs * self.inputs * self.taps * 9) as f64 * positions as f64
-    }
-
     /// The convolution of `input`, finished.
     pub fn forward(&self, input: Input<'_>, finish: Finish<'_>) -> Result<Tensor> {
         self.check(input)?;

@@ -28,8 +28,7 @@ use crate::types::{
 /// How a model is loaded and run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Precision of the networks. On the processor our kernels work in f32, whatever the weights are stored in; anything
-    /// else there runs on stock operations, slowly.
+    /// Precision of the networks on a device. The processor's kernels work in f32, whatever the weights are stored in.
     pub dtype: DType,
     /// Frames rendered at a time; a constant of the profile.
     pub batch: NonZeroU32,
@@ -38,7 +37,7 @@ pub struct Options {
 impl Options {
     /// The operators for this precision on `device`.
     pub(super) fn kernels(&self, device: &Device) -> Kernels {
-        if device.is_cpu() && self.dtype == DType::F32 { Kernels::Fused } else { Kernels::Stock(self.dtype) }
+        if device.is_cpu() { Kernels::Fused } else { Kernels::Stock(self.dtype) }
     }
 }
 
@@ -62,13 +61,13 @@ impl LivePortraitModel {
         run: &Run,
     ) -> Result<Self, ModelError> {
         let config = files.config()?;
-        let networks = files.networks(&config, options.kernels(device), device, run)?;
-        Ok(Self::new(config, networks, options, device))
+        let kernels = options.kernels(device);
+        let networks = files.networks(&config, kernels, device, run)?;
+        Ok(Self::new(config, networks, kernels, options.batch.get(), device))
     }
 
-    /// From networks that were built for the operators that `options` mean on `device`.
-    pub(super) fn new(config: Config, networks: Networks, options: &Options, device: &Device) -> Self {
-        let (kernels, batch) = (options.kernels(device), options.batch.get());
+    /// From networks that were built for `kernels` on `device`.
+    pub(super) fn new(config: Config, networks: Networks, kernels: Kernels, batch: u32, device: &Device) -> Self {
         Self { config, networks, kernels, batch, device: device.clone(), canary: None }
     }
 

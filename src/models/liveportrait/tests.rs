@@ -1,6 +1,5 @@
 //! Whole jobs on small random weights.
 
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 
 use candle_core::{DType, Device, Tensor};
@@ -10,12 +9,13 @@ use super::config::Config;
 use super::networks::{Networks, tensors};
 use super::*;
 use crate::contract::{Animate, Animation, FrameSink, Model, ModelError, RgbFrame, Run, SinkClosed};
+use crate::models::layers::kernels::Kernels;
 use crate::types::{
     CameraView, FaceControls, FramePlan, FrameSource, HeadPose, PlannedFrame, Resolution, RgbImage,
 };
 
 /// As small as it goes with all 21 key points.
-pub(crate) const TINY: &str = r#"{"input_shape": [32, 32], "model_params": {
+const TINY: &str = r#"{"input_shape": [32, 32], "model_params": {
     "appearance_feature_extractor_params": {"image_channel": 3, "block_expansion": 4, "num_down_blocks": 2,
         "max_features": 8, "reshape_channel": 4, "reshape_depth": 2, "num_resblocks": 1},
     "motion_extractor_params": {"num_kp": 21, "depths": [1, 1, 1, 1], "dims": [4, 4, 8, 8]},
@@ -30,9 +30,9 @@ pub(crate) const TINY: &str = r#"{"input_shape": [32, 32], "model_params": {
         "eye": {"input_size": 66, "hidden_sizes": [8], "output_size": 63}}}}"#;
 
 /// Weights as each tensor's initialisation asks, from a fixed stream of numbers, times `scale`.
-pub(crate) fn networks(
+fn networks(
     config: &Config,
-    kernels: crate::models::layers::kernels::Kernels,
+    kernels: Kernels,
     scale: f32,
 ) -> Networks {
     let mut state = 7u64;
@@ -59,9 +59,8 @@ pub(crate) fn networks(
 
 fn model(batch: u32, scale: f32) -> LivePortraitModel {
     let config = Config::parse(TINY).unwrap();
-    let options = Options { dtype: DType::F32, batch: NonZeroU32::new(batch).unwrap() };
-    let networks = networks(&config, options.kernels(&Device::Cpu), scale);
-    LivePortraitModel::new(config, networks, &options, &Device::Cpu)
+    let networks = networks(&config, Kernels::Fused, scale);
+    LivePortraitModel::new(config, networks, Kernels::Fused, batch, &Device::Cpu)
 }
 
 #[derive(Clone, Default)]
@@ -185,7 +184,7 @@ fn the_canary_sings_only_where_the_networks_work() {
 
 /// Networks whose last layer makes everything grey.
 fn flat_networks(config: &Config) -> Networks {
-    let kernels = crate::models::layers::kernels::Kernels::Fused;
+    let kernels = Kernels::Fused;
     let mut networks = networks(config, kernels, 1.0);
     networks.generator = {
         let specs = tensors(config).unwrap().remove(3).1;
@@ -217,9 +216,9 @@ fn what_a_batch_takes_is_estimated_from_its_frames() {
 #[test]
 fn half_precision_runs_on_stock_operations() {
     let config = Config::parse(TINY).unwrap();
-    let options = Options { dtype: DType::F16, batch: NonZeroU32::new(3).unwrap() };
-    let networks = networks(&config, options.kernels(&Device::Cpu), 1.0);
-    let mut half = LivePortraitModel::new(config, networks, &options, &Device::Cpu);
+    let kernels = Kernels::Stock(DType::F16);
+    let networks = networks(&config, kernels, 1.0);
+    let mut half = LivePortraitModel::new(config, networks, kernels, 3, &Device::Cpu);
     let (animation, film) = run(&mut half, 64, frames());
     animation.unwrap();
     let (_, full) = run(&mut model(3, 1.0), 64, frames());

@@ -96,10 +96,3 @@ impl WarpingModule {
         self.dense_motion.bytes() + self.third.bytes() + self.fourth.bytes()
     }
 }
-
-impl Source {
-    /// Bytes that it holds.
-    pub fn bytes(&self) -> usize {
-        (self.feature.elem_count() + self.compressed.elem_count()) * self.feature.dtype().size_in_bytes()
-    }
-}
