@@ -64,7 +64,11 @@ impl Nf4 {
         let bytes = &bytes[layout.start_offset()..];
         let end = start + out.len();
         if end.div_ceil(2) > bytes.len() || end.div_ceil(BLOCK) > absmax.len() {
-            candle_core::bail!("rows {first}.. of an NF4 matrix of {}x{} end outside it", self.rows, self.cols)
+            candle_core::bail!(
+                "rows {first}.. of an NF4 matrix of {}x{} end outside it",
+                self.rows,
+                self.cols
+            )
         }
         let mut at = start;
         let mut out = out;
