@@ -5,7 +5,7 @@
 //!
 //! Adding a command `x`:
 //! 1. `src/cli/x.rs`: a `#[derive(clap::Args)] pub struct XCommand`, with `#[command(flatten)] pub config: ConfigFlags`
-//!    if it needs settings, and `pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed>`.
+//!    as its last field (its help heading would cover what follows) if it needs settings, and `pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed>`.
 //! 2. Here: `mod x;`, a variant in [`Command`], an arm in [`Command::config_flags`] (`Some(&command.config)`, or `None`
 //!    if it needs no settings) and an arm in `app::run`.
 //!
@@ -16,6 +16,8 @@ pub mod config;
 mod console;
 mod failed;
 mod flags;
+pub mod recipe;
+pub mod storyboard;
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +41,10 @@ pub struct Cli {
 pub enum Command {
     /// Show the settings in force with their sources, or check configuration files.
     Config(config::ConfigCommand),
+    /// Start, check, sign and verify recipes.
+    Recipe(recipe::RecipeCommand),
+    /// Draw what a recipe's directions look like, without a model.
+    Storyboard(storyboard::StoryboardCommand),
 }
 
 impl Command {
@@ -47,6 +53,8 @@ impl Command {
     pub fn config_flags(&self) -> Option<&ConfigFlags> {
         match self {
             Self::Config(command) => command.config_flags(),
+            Self::Recipe(command) => command.config_flags(),
+            Self::Storyboard(command) => command.config_flags(),
         }
     }
 }

@@ -10,8 +10,10 @@ mod environment;
 mod layers;
 mod load;
 mod origin;
+pub mod preflight;
 mod problem;
 mod settings;
+mod sift;
 mod tree;
 mod values;
 mod voices;
@@ -23,7 +25,7 @@ pub use origin::Origin;
 pub use problem::{Problem, Problems};
 pub use settings::{
     Deadlines, FluxSettings, Http, KokoroSettings, Leak, LivePortraitSettings, Memory, ModelBudget, Models,
-    Recovery, Settings, Slots, StageSettings, Stages, T5Placement, Telemetry, TelemetryFormat,
+    Recovery, Restart, Settings, Slots, StageSettings, Stages, Telemetry,
 };
-pub use values::{Devices, Limit, Precision, Timeout};
+pub use values::{Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
 pub use voices::{Voices, check_voices};

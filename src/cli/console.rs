@@ -10,6 +10,7 @@ pub struct Console {
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,
     colour: bool,
+    err_colour: bool,
 }
 
 /// What a piece of text is, for terminals.
@@ -28,15 +29,20 @@ pub enum Style {
 }
 
 impl Console {
-    /// The process's own. Coloured where standard output is a terminal and `NO_COLOR` is not set (no-color.org).
+    /// The process's own. Each is coloured where it is a terminal and `NO_COLOR` is not set (no-color.org).
     pub fn standard() -> Self {
-        let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-        Self { out: Box::new(io::stdout()), err: Box::new(io::stderr()), colour }
+        let allowed = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self {
+            out: Box::new(io::stdout()),
+            err: Box::new(io::stderr()),
+            colour: allowed && io::stdout().is_terminal(),
+            err_colour: allowed && io::stderr().is_terminal(),
+        }
     }
 
     /// Into these writers.
     pub fn new(out: impl Write + Send + 'static, err: impl Write + Send + 'static, colour: bool) -> Self {
-        Self { out: Box::new(out), err: Box::new(err), colour }
+        Self { out: Box::new(out), err: Box::new(err), colour, err_colour: colour }
     }
 
     /// For the answer.
@@ -55,15 +61,81 @@ impl Console {
         writeln!(self.out)
     }
 
-    /// `text` in a style, where colour is wanted. Padding is the caller's: escape codes have no width.
+    /// `text` in a style for the answer, where colour is wanted. Padding is the caller's: escape codes have no width.
     pub fn paint(&self, style: Style, text: impl fmt::Display) -> String {
-        let code = match style {
-            Style::Strong => "1",
-            Style::Faint => "2",
-            Style::Good => "32",
-            Style::Doubtful => "33",
-            Style::Bad => "31",
-        };
-        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
+        painted(self.colour, style, text)
+    }
+
+    /// `text` in a style for [`err`](Self::err), where colour is wanted there.
+    pub fn paint_err(&self, style: Style, text: impl fmt::Display) -> String {
+        painted(self.err_colour, style, text)
+    }
+}
+
+fn painted(colour: bool, style: Style, text: impl fmt::Display) -> String {
+    let code = match style {
+        Style::Strong => "1",
+        Style::Faint => "2",
+        Style::Good => "32",
+        Style::Doubtful => "33",
+        Style::Bad => "31",
+    };
+    if colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::cli::Failed;
+    use crate::exit::Exit;
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Shared {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    #[test]
+    fn answers_and_complaints_go_their_own_ways() {
+        let (out, err) = (Shared::default(), Shared::default());
+        let mut console = Console::new(out.clone(), err.clone(), false);
+        console.json(&serde_json::json!({ "ok": true })).unwrap();
+        assert_eq!(Failed::bad_input("no such thing").report(&mut console), Exit::BadInput);
+        assert_eq!(out.text(), "{\n  \"ok\": true\n}\n");
+        assert_eq!(err.text(), "error: no such thing\n");
+    }
+
+    #[test]
+    fn colour_appears_only_where_it_is_wanted() {
+        let plain = Console::new(io::sink(), io::sink(), false);
+        assert_eq!(plain.paint(Style::Bad, "x"), "x");
+        let coloured = Console::new(io::sink(), io::sink(), true);
+        assert_eq!(coloured.paint(Style::Bad, "x"), "\u{1b}[31mx\u{1b}[0m");
+        assert_eq!(coloured.paint_err(Style::Good, "x"), "\u{1b}[32mx\u{1b}[0m");
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_enough_is_no_failure() {
+        let (err, broken) = (Shared::default(), io::Error::from(io::ErrorKind::BrokenPipe));
+        let mut console = Console::new(io::sink(), err.clone(), false);
+        assert_eq!(Failed::from(broken).report(&mut console), Exit::Success);
+        assert_eq!(err.text(), "");
+        assert_eq!(Failed::from(io::Error::other("disk full")).report(&mut console), Exit::Failure);
+        assert!(err.text().contains("disk full"));
     }
 }

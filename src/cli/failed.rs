@@ -27,7 +27,7 @@ impl Failed {
     /// Tells the user; the answer is the exit code.
     pub fn report(&self, console: &mut Console) -> Exit {
         if !self.message.is_empty() {
-            let label = console.paint(Style::Bad, "error:");
+            let label = console.paint_err(Style::Bad, "error:");
             // Where even standard error is gone there is nobody left to tell.
             let _ = writeln!(console.err(), "{label} {}", self.message);
         }

@@ -7,7 +7,8 @@ use figment::{Metadata, Profile, Provider};
 
 use super::environment::{Meaning, meaning};
 use super::origin::Origin;
-use super::problem::Problem;
+use super::problem::{Problem, Problems};
+use super::tree;
 use crate::types::nearest;
 
 /// The built-in defaults; every key there is stands in it.
@@ -59,42 +60,25 @@ impl Inputs {
         }
     }
 
-    /// One layer per variable and flag, weakest first, each with the text it was made of.
-    pub(super) fn overrides(&self, known: &[String], problems: &mut Vec<Problem>) -> Vec<Override> {
+    /// One layer per variable and flag, weakest first.
+    pub(super) fn overrides(&self, known: &[String], problems: &mut Vec<Problem>) -> Vec<Layer> {
         let mut overrides = Vec::new();
         let mut variables: Vec<_> = self.environment.iter().collect();
         variables.sort();
         for (name, text) in variables {
             match meaning(name, text, known) {
-                Meaning::Setting(key) => overrides.push(Override {
-                    key,
-                    text: text.clone(),
-                    origin: Origin::Environment { variable: name.clone() },
-                }),
+                Meaning::Setting(key) => {
+                    let origin = Origin::Environment { variable: name.clone() };
+                    overrides.push(Layer::of_one(&key, text, origin));
+                }
                 Meaning::Slip(problem) => problems.push(problem),
                 Meaning::Nothing => {}
             }
         }
-        overrides.extend(self.flags.iter().map(|FlagSetting { flag, key, value }| Override {
-            key: key.clone(),
-            text: value.clone(),
-            origin: Origin::Flag { flag: flag.clone() },
+        overrides.extend(self.flags.iter().map(|FlagSetting { flag, key, value }| {
+            Layer::of_one(key, value, Origin::Flag { flag: flag.clone() })
         }));
         overrides
-    }
-}
-
-/// One value from the environment or a flag.
-pub(super) struct Override {
-    pub(super) key: String,
-    pub(super) text: String,
-    pub(super) origin: Origin,
-}
-
-impl Override {
-    pub(super) fn layer(&self) -> Layer {
-        let data = figment::util::nest(&self.key, raw_value(&self.text)).into_dict().unwrap_or_default();
-        Layer { origin: self.origin.clone(), data }
     }
 }
 
@@ -115,31 +99,40 @@ fn raw_value(text: &str) -> Value {
 pub(super) struct Layer {
     pub(super) origin: Origin,
     pub(super) data: Dict,
+    /// What the one value in it was written as, in the environment or after a flag.
+    pub(super) text: Option<String>,
 }
 
 impl Layer {
-    pub(super) fn parse(text: &str, origin: Origin) -> Result<Self, Problem> {
-        match toml::from_str::<toml::Table>(text).map(Dict::try_from_table) {
-            Ok(Ok(data)) => Ok(Self { origin, data }),
-            Ok(Err(error)) => Err(Problem::of_source(origin, error.to_string())),
+    fn of_one(key: &str, text: &str, origin: Origin) -> Self {
+        let mut data = Dict::new();
+        tree::set(&mut data, key, Some(raw_value(text)));
+        Self { origin, data, text: Some(text.to_owned()) }
+    }
+
+    pub(super) fn parse(text: &str, origin: Origin) -> Result<Self, Problems> {
+        match toml::from_str::<Dict>(text) {
+            Ok(data) => Ok(Self { origin, data, text: None }),
             Err(error) => {
-                Err(Problem::of_source(origin, format!("is not TOML: {}", error.to_string().trim_end())))
+                let what = format!("is not TOML: {}", error.to_string().trim_end());
+                Err(Problem::of_source(origin, what).into())
             }
         }
     }
 
-    pub(super) fn read(path: &Path, origin: Origin) -> Result<Self, Problem> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Problem::of_source(origin.clone(), format!("cannot be read: {error}")))?;
-        Self::parse(&text, origin)
+    pub(super) fn read(path: &Path, origin: Origin) -> Result<Self, Problems> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, origin),
+            Err(error) => Err(Problem::of_source(origin, format!("cannot be read: {error}")).into()),
+        }
     }
 
-    pub(super) fn defaults() -> Result<Self, Problem> {
+    pub(super) fn defaults() -> Result<Self, Problems> {
         Self::parse(DEFAULTS, Origin::Default)
     }
 
     /// The profile `name`, from `dir` or else from the binary.
-    pub(super) fn profile(dir: &Path, name: &str, chosen_by: &Origin) -> Result<Self, Problem> {
+    pub(super) fn profile(dir: &Path, name: &str, chosen_by: &Origin) -> Result<Self, Problems> {
         let is_plain =
             !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
         let path = dir.join("profiles").join(format!("{name}.toml"));
@@ -151,9 +144,11 @@ impl Layer {
             return Self::parse(text, Origin::Profile { name: name.to_owned(), path: None });
         }
         let names = profile_names(dir);
-        Err(Problem::of_value("profile", format!("{name:?}"), chosen_by.clone(), "there is no such profile")
+        let what = "there is no such profile";
+        Err(Problem::of_value("profile", format!("{name:?}"), chosen_by.clone(), what)
             .accepting(names.join(", "))
-            .nearest(nearest(name, names.iter().map(String::as_str)).map(str::to_owned)))
+            .nearest(nearest(name, names.iter().map(String::as_str)).map(str::to_owned))
+            .into())
     }
 }
 
@@ -179,16 +174,5 @@ impl Provider for Layer {
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         Ok(Profile::Default.collect(self.data.clone()))
-    }
-}
-
-/// From one crate's tree of values to the other's.
-trait TryFromTable: Sized {
-    fn try_from_table(table: toml::Table) -> Result<Self, figment::Error>;
-}
-
-impl TryFromTable for Dict {
-    fn try_from_table(table: toml::Table) -> Result<Self, figment::Error> {
-        Ok(Value::serialize(table)?.into_dict().unwrap_or_default())
     }
 }

@@ -30,6 +30,12 @@ pub struct Problem {
 #[serde(transparent)]
 pub struct Problems(pub Vec<Problem>);
 
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}
+
 impl Problem {
     /// About a whole source rather than a key in it.
     pub(super) fn of_source(origin: Origin, what: impl Into<String>) -> Self {

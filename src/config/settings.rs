@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::values::{self, Devices, Limit, Precision, Timeout};
+use super::values::{self, Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
 use crate::types::{Bytes, ModelId, Stage};
 
-/// Everything, as [`load`](super::load) hands it out: parsed and free of contradictions.
+/// Everything, as [`load`](super::load()) hands it out: parsed and free of contradictions.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -30,8 +30,8 @@ pub struct Settings {
     pub stages: Stages,
     /// For admission and the orchestrator.
     pub slots: Slots,
-    /// For supervisors: when and how often to start a child again.
-    pub restart: Recovery,
+    /// For supervisors: when and how often to start something again.
+    pub restart: Restart,
     /// For the model actors: how long each state may last.
     pub deadlines: Deadlines,
     /// For the API.
@@ -61,6 +61,12 @@ pub struct Memory {
     /// Older samples decide nothing. Longer than `sample_every`.
     #[serde(deserialize_with = "values::above_zero")]
     pub stale_after: Duration,
+    /// Before a probe that failed is asked again.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub probe_retry: Duration,
+    /// While pressure stands, trims and restarts are due again after this.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub act_again: Duration,
     /// Memory counts as back when use is no more than this above the floor before the load.
     pub floor_tolerance: Bytes,
     /// Time between two snapshots of an idle node.
@@ -79,6 +85,8 @@ pub struct Leak {
     /// Fitted growth since the baseline above this.
     #[serde(deserialize_with = "values::some_bytes")]
     pub growth: Bytes,
+    /// Slots after a start whose floors do not count: caches fill, kernels load.
+    pub warm_up: u32,
     /// And above so many standard errors of the fit.
     #[serde(deserialize_with = "values::standard_errors")]
     pub standard_errors: f64,
@@ -154,16 +162,6 @@ pub struct FluxSettings {
     pub modulation_on_host: bool,
 }
 
-/// Where the T5 encoder's weights are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum T5Placement {
-    /// On the device, always.
-    Resident,
-    /// In host memory, sent through the device layer by layer.
-    Streamed,
-}
-
 /// LivePortrait.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -232,20 +230,27 @@ pub struct Slots {
     /// Time that must be left before a deadline, beyond the estimate of what is still to do.
     #[serde(deserialize_with = "values::duration")]
     pub deadline_buffer: Duration,
-    /// Between the request to cancel a run and giving its thread up for lost.
-    #[serde(deserialize_with = "values::above_zero")]
-    pub cancel_grace: Duration,
     /// For running slots to end after SIGTERM.
     #[serde(deserialize_with = "values::above_zero")]
     pub drain: Duration,
 }
 
-/// A sliding-window restart budget and a jittered exponential backoff, per child.
+/// The ladder: a model's restarts, then its device's cordons, then the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restart {
+    /// Of each model.
+    pub model: Recovery,
+    /// Of each device: cordons instead of restarts.
+    pub device: Recovery,
+}
+
+/// A sliding-window budget and a jittered exponential backoff.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recovery {
     /// Restarts allowed within the window; the next one escalates.
-    pub budget: u32,
+    pub budget: NonZeroU32,
     /// The window.
     #[serde(deserialize_with = "values::above_zero")]
     pub window: Duration,
@@ -270,21 +275,21 @@ pub struct Deadlines {
     /// For the canary.
     #[serde(deserialize_with = "values::above_zero")]
     pub warming: Duration,
-    /// For an answer to a question while idle.
+    /// Idle; after it the canary runs again.
     #[serde(deserialize_with = "values::above_zero")]
     pub ready: Duration,
     /// Between two steps of a job.
     #[serde(deserialize_with = "values::above_zero")]
     pub busy: Duration,
+    /// From the request to cancel a run to its end; after it the thread counts as lost.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub cancelling: Duration,
     /// For giving back caches.
     #[serde(deserialize_with = "values::above_zero")]
     pub trimming: Duration,
     /// Until memory is back and the model may load again.
     #[serde(deserialize_with = "values::above_zero")]
     pub restarting: Duration,
-    /// Before a cordoned device escalates to the process.
-    #[serde(deserialize_with = "values::above_zero")]
-    pub cordoned: Duration,
 }
 
 /// The API, metrics and health.
@@ -292,6 +297,7 @@ pub struct Deadlines {
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// Address and port.
+    #[serde(deserialize_with = "values::address")]
     pub listen: SocketAddr,
 }
 
@@ -303,16 +309,4 @@ pub struct Telemetry {
     pub format: TelemetryFormat,
     /// Which events, in `tracing`'s filter syntax; checked when it is read.
     pub filter: String,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TelemetryFormat {
-    /// For people on a terminal, JSON elsewhere.
-    Auto,
-    /// For people.
-    Human,
-    /// One JSON object per line.
-    Json,
 }

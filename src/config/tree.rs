@@ -32,6 +32,17 @@ pub(super) fn set(tree: &mut Dict, key: &str, value: Option<Value>) {
     }
 }
 
+/// Takes away every table with nothing in it.
+pub(super) fn prune(tree: &mut Dict) {
+    tree.retain(|_, value| match value {
+        Value::Dict(_, inner) => {
+            prune(inner);
+            !inner.is_empty()
+        }
+        _ => true,
+    });
+}
+
 /// Every leaf with its dotted key, in order of keys.
 pub(super) fn leaves(tree: &Dict) -> Vec<(String, &Value)> {
     fn walk<'a>(prefix: &str, tree: &'a Dict, found: &mut Vec<(String, &'a Value)>) {

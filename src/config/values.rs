@@ -4,10 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::{Deserializer, Error, SeqAccess, Unexpected, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::types::{Bytes, DeviceId, UnknownName};
+
+mod read;
+
+pub(super) use read::{above_zero, address, duration, share, some_bytes, standard_errors};
 
 /// An amount of memory, or a share of what was free when the node started.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,8 +63,13 @@ impl fmt::Display for Limit {
 pub enum Timeout {
     /// This long: for a device known to hold it.
     Fixed(Duration),
-    /// So many times the learned estimate of this stage: for machines whose speed nobody knows beforehand.
-    TimesEstimate(f64),
+    /// By the learned estimate of this stage: for machines whose speed nobody knows beforehand.
+    TimesEstimate {
+        /// So many times as long.
+        factor: f64,
+        /// But no shorter than this: of very short stages the scheduler's jitter is a large multiple.
+        at_least: Duration,
+    },
 }
 
 impl Timeout {
@@ -69,38 +77,55 @@ impl Timeout {
     pub fn resolve(self, estimate: Duration) -> Duration {
         match self {
             Self::Fixed(duration) => duration,
-            // A share of Duration::MAX at most: `mul_f64` panics on overflow.
-            Self::TimesEstimate(factor) => {
-                Duration::try_from_secs_f64(estimate.as_secs_f64() * factor).unwrap_or(Duration::MAX)
+            // `mul_f64` panics on overflow.
+            Self::TimesEstimate { factor, at_least } => {
+                let times = Duration::try_from_secs_f64(estimate.as_secs_f64() * factor);
+                times.unwrap_or(Duration::MAX).max(at_least)
             }
         }
     }
 }
 
-const TIMEOUT: &str = "a duration above zero such as \"15s\", or a multiple of the stage's estimate such as \"3x\" (from \"1x\" to \"1000x\")";
+const TIMEOUT: &str = "a duration above zero such as \"15s\", or a multiple of the stage's estimate such as \"3x\" or \"3x, at least 5s\" (from \"1x\" to \"1000x\")";
 
 impl FromStr for Timeout {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim().strip_suffix('x').map(|factor| factor.trim().parse::<f64>()) {
-            Some(Ok(factor)) if (1.0..=1000.0).contains(&factor) => Ok(Self::TimesEstimate(factor)),
-            None => match parse_duration(text) {
-                Some(duration) if !duration.is_zero() => Ok(Self::Fixed(duration)),
-                _ => Err(format!("{text:?} is not {TIMEOUT}")),
+        let fail = || format!("{text:?} is not {TIMEOUT}");
+        let (times, at_least) = match text.split_once(',') {
+            None => (text, None),
+            Some((times, rest)) => (times, Some(rest.trim().strip_prefix("at least").ok_or_else(fail)?)),
+        };
+        let at_least = at_least.map(|text| parse_duration(text).ok_or_else(fail)).transpose()?;
+        match (times.trim().strip_suffix('x'), at_least) {
+            (Some(factor), at_least) => match factor.trim().parse::<f64>() {
+                Ok(factor) if (1.0..=1000.0).contains(&factor) => {
+                    Ok(Self::TimesEstimate { factor, at_least: at_least.unwrap_or_default() })
+                }
+                _ => Err(fail()),
             },
-            Some(_) => Err(format!("{text:?} is not {TIMEOUT}")),
+            (None, None) => {
+                parse_duration(text).filter(|time| !time.is_zero()).map(Self::Fixed).ok_or_else(fail)
+            }
+            (None, Some(_)) => Err(fail()),
         }
     }
 }
 
 impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Fixed(duration) => f.pad(&format!("{duration:?}")),
-            Self::TimesEstimate(factor) => f.pad(&format!("{factor}x")),
-        }
+        let text = match self {
+            Self::Fixed(duration) => seconds(*duration),
+            Self::TimesEstimate { factor, at_least: Duration::ZERO } => format!("{factor}x"),
+            Self::TimesEstimate { factor, at_least } => format!("{factor}x, at least {}", seconds(*at_least)),
+        };
+        f.pad(&text)
     }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_secs_f64())
 }
 
 /// Where the models live.
@@ -193,6 +218,51 @@ impl fmt::Display for Precision {
     }
 }
 
+/// Where the T5 encoder's weights are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum T5Placement {
+    /// On the device, always.
+    Resident,
+    /// In host memory, sent through the device layer by layer.
+    Streamed,
+}
+
+impl FromStr for T5Placement {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "resident" => Ok(Self::Resident),
+            "streamed" => Ok(Self::Streamed),
+            _ => Err(UnknownName::new("a place for T5's weights", text, &["resident", "streamed"])),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TelemetryFormat {
+    /// For people on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+impl FromStr for TelemetryFormat {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "human" => Ok(Self::Human),
+            "json" => Ok(Self::Json),
+            _ => Err(UnknownName::new("a log format", text, &["auto", "human", "json"])),
+        }
+    }
+}
+
 /// Reads `"15s"`, `"250ms"`, `"1.5h"`: a plain number and one of `ms`, `s`, `min`, `h`, `d`.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     const UNITS: [(&str, f64); 5] = [("ms", 1e-3), ("min", 60.0), ("s", 1.0), ("h", 3600.0), ("d", 86400.0)];
@@ -206,129 +276,5 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(number.parse::<f64>().ok()? * unit).ok()
 }
 
-/// Deserializes by `FromStr` and says what was expected where it is no text at all.
-struct FromText<T>(&'static str, std::marker::PhantomData<T>);
-
-impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for FromText<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        text.parse().map_err(E::custom)
-    }
-}
-
-fn from_text<'de, T, D>(deserializer: D, expected: &'static str) -> Result<T, D::Error>
-where
-    T: FromStr<Err: fmt::Display>,
-    D: Deserializer<'de>,
-{
-    deserializer.deserialize_any(FromText(expected, std::marker::PhantomData))
-}
-
-impl<'de> Deserialize<'de> for Limit {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer, LIMIT)
-    }
-}
-
-impl<'de> Deserialize<'de> for Timeout {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer, TIMEOUT)
-    }
-}
-
-impl<'de> Deserialize<'de> for Precision {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer, "a precision such as \"f16\" or \"bundle\"")
-    }
-}
-
-impl<'de> Deserialize<'de> for Devices {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextOrList;
-        impl<'de> Visitor<'de> for TextOrList {
-            type Value = Devices;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(DEVICES)
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Devices, E> {
-                text.parse().map_err(E::custom)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Devices, A::Error> {
-                let mut devices = Vec::new();
-                while let Some(device) = items.next_element()? {
-                    devices.push(device);
-                }
-                Devices::listed(devices).map_err(A::Error::custom)
-            }
-        }
-        deserializer.deserialize_any(TextOrList)
-    }
-}
-
-/// A duration above zero, for `#[serde(deserialize_with)]`.
-pub(super) fn above_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    struct AboveZero(Duration);
-    impl FromStr for AboveZero {
-        type Err = String;
-
-        fn from_str(text: &str) -> Result<Self, Self::Err> {
-            match parse_duration(text) {
-                Some(duration) if !duration.is_zero() => Ok(Self(duration)),
-                _ => Err(format!("{text:?} is not {ABOVE_ZERO}")),
-            }
-        }
-    }
-    const ABOVE_ZERO: &str = "a duration above zero such as \"250ms\", \"15s\", \"5min\" or \"1h\"";
-    from_text::<AboveZero, D>(deserializer, ABOVE_ZERO).map(|AboveZero(duration)| duration)
-}
-
-/// A duration of zero or more, for `#[serde(deserialize_with)]`.
-pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    struct Any(Duration);
-    impl FromStr for Any {
-        type Err = String;
-
-        fn from_str(text: &str) -> Result<Self, Self::Err> {
-            parse_duration(text).map(Self).ok_or_else(|| format!("{text:?} is not {DURATION}"))
-        }
-    }
-    const DURATION: &str = "a duration such as \"0s\", \"250ms\", \"15s\", \"5min\" or \"1h\"";
-    from_text::<Any, D>(deserializer, DURATION).map(|Any(duration)| duration)
-}
-
-/// An amount of memory above zero, for `#[serde(deserialize_with)]`.
-pub(super) fn some_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-    let amount = Bytes::deserialize(deserializer)?;
-    if amount == Bytes::ZERO {
-        let expected = "an amount of memory above zero such as \"500MB\"";
-        return Err(D::Error::invalid_value(Unexpected::Unsigned(0), &expected));
-    }
-    Ok(amount)
-}
-
-/// A finite number in the stated range, both ends included, for `#[serde(deserialize_with)]`.
-fn between<'de, D: Deserializer<'de>>(deserializer: D, low: f64, high: f64) -> Result<f64, D::Error> {
-    let number = f64::deserialize(deserializer)?;
-    if (low..=high).contains(&number) {
-        return Ok(number);
-    }
-    Err(D::Error::custom(format!("{number} is outside the accepted {low} to {high}")))
-}
-
-/// A share from 0 to 1.
-pub(super) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    between(deserializer, 0.0, 1.0)
-}
-
-/// How many standard errors make a growth believable: at least one, at most a hundred.
-pub(super) fn standard_errors<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    between(deserializer, 1.0, 100.0)
-}
+#[cfg(test)]
+mod tests;

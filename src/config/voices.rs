@@ -49,7 +49,7 @@ impl Voices {
         } else {
             Layer::parse(BUILT_IN, Origin::Default)
         };
-        Self::parse(&layer.map_err(|problem| Problems(vec![problem]))?)
+        Self::parse(&layer?)
     }
 
     pub(super) fn effective(&self) -> Vec<Effective> {
@@ -108,7 +108,7 @@ impl Voices {
 /// Checks a `voices.toml`.
 pub fn check_voices(path: &Path) -> Result<(), Problems> {
     let layer = Layer::read(path, Origin::File { path: path.to_owned() });
-    Voices::parse(&layer.map_err(|problem| Problems(vec![problem]))?).map(drop)
+    Voices::parse(&layer?).map(drop)
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 mod architecture;
+mod config;
 mod parity_kokoro;
 mod phonemes_kokoro;
+mod recipe;
 mod speech_kokoro;
 mod support;
 mod synthetic_kokoro;
+mod vram;

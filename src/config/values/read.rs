@@ -1,0 +1,159 @@
+//! Reading leaf values through serde, with a description of what is accepted for every type.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Unexpected, Visitor};
+
+use super::{
+    DEVICES, Devices, LIMIT, Limit, Precision, T5Placement, TIMEOUT, TelemetryFormat, Timeout, parse_duration,
+};
+use crate::types::Bytes;
+
+/// Deserializes by `FromStr` and says what was expected where it is no text at all.
+struct FromText<T>(&'static str, std::marker::PhantomData<T>);
+
+impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for FromText<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+fn from_text<'de, T, D>(deserializer: D, expected: &'static str) -> Result<T, D::Error>
+where
+    T: FromStr<Err: fmt::Display>,
+    D: Deserializer<'de>,
+{
+    deserializer.deserialize_any(FromText(expected, std::marker::PhantomData))
+}
+
+macro_rules! read_from_text {
+    ($($type:ty: $expected:expr,)+) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                from_text(deserializer, $expected)
+            }
+        }
+    )+};
+}
+
+read_from_text! {
+    Limit: LIMIT,
+    Timeout: TIMEOUT,
+    Precision: "a precision such as \"f16\", or \"bundle\"",
+    T5Placement: "\"resident\" or \"streamed\"",
+    TelemetryFormat: "\"auto\", \"human\" or \"json\"",
+}
+
+impl<'de> Deserialize<'de> for Devices {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrList;
+        impl<'de> Visitor<'de> for TextOrList {
+            type Value = Devices;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(DEVICES)
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Devices, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Devices, A::Error> {
+                let mut devices = Vec::new();
+                while let Some(device) = items.next_element()? {
+                    devices.push(device);
+                }
+                Devices::listed(devices).map_err(A::Error::custom)
+            }
+        }
+        deserializer.deserialize_any(TextOrList)
+    }
+}
+
+/// A duration above zero, for `#[serde(deserialize_with)]`.
+pub(in crate::config) fn above_zero<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
+    struct AboveZero(Duration);
+    impl FromStr for AboveZero {
+        type Err = String;
+
+        fn from_str(text: &str) -> Result<Self, Self::Err> {
+            match parse_duration(text) {
+                Some(duration) if !duration.is_zero() => Ok(Self(duration)),
+                _ => Err(format!("{text:?} is not {ABOVE_ZERO}")),
+            }
+        }
+    }
+    const ABOVE_ZERO: &str = "a duration above zero such as \"250ms\", \"15s\", \"5min\" or \"1h\"";
+    from_text::<AboveZero, D>(deserializer, ABOVE_ZERO).map(|AboveZero(duration)| duration)
+}
+
+/// A duration of zero or more, for `#[serde(deserialize_with)]`.
+pub(in crate::config) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    struct Any(Duration);
+    impl FromStr for Any {
+        type Err = String;
+
+        fn from_str(text: &str) -> Result<Self, Self::Err> {
+            parse_duration(text).map(Self).ok_or_else(|| format!("{text:?} is not {DURATION}"))
+        }
+    }
+    const DURATION: &str = "a duration such as \"0s\", \"250ms\", \"15s\", \"5min\" or \"1h\"";
+    from_text::<Any, D>(deserializer, DURATION).map(|Any(duration)| duration)
+}
+
+/// An amount of memory above zero, for `#[serde(deserialize_with)]`.
+pub(in crate::config) fn some_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+    let amount = Bytes::deserialize(deserializer)?;
+    if amount == Bytes::ZERO {
+        let expected = "an amount of memory above zero such as \"500MB\"";
+        return Err(D::Error::invalid_value(Unexpected::Unsigned(0), &expected));
+    }
+    Ok(amount)
+}
+
+/// A finite number in the stated range, both ends included, for `#[serde(deserialize_with)]`.
+fn between<'de, D: Deserializer<'de>>(deserializer: D, low: f64, high: f64) -> Result<f64, D::Error> {
+    let number = f64::deserialize(deserializer)?;
+    if (low..=high).contains(&number) {
+        return Ok(number);
+    }
+    Err(D::Error::custom(format!("{number} is outside the accepted {low} to {high}")))
+}
+
+/// A share from 0 to 1.
+pub(in crate::config) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    between(deserializer, 0.0, 1.0)
+}
+
+/// How many standard errors make a growth believable: at least one, at most a hundred.
+pub(in crate::config) fn standard_errors<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<f64, D::Error> {
+    between(deserializer, 1.0, 100.0)
+}
+
+/// An address and port, for `#[serde(deserialize_with)]`.
+pub(in crate::config) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    struct Address(SocketAddr);
+    impl FromStr for Address {
+        type Err = String;
+
+        fn from_str(text: &str) -> Result<Self, Self::Err> {
+            text.parse().map(Self).map_err(|_| format!("{text:?} is not {ADDRESS}"))
+        }
+    }
+    const ADDRESS: &str = "an address and port such as \"127.0.0.1:9100\" or \"[::]:9100\"";
+    from_text::<Address, D>(deserializer, ADDRESS).map(|Address(address)| address)
+}
