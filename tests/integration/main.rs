@@ -6,6 +6,7 @@ mod bundles;
 mod parity_kokoro;
 mod parity_clip;
 mod parity_liveportrait;
+mod flux_model;
 mod parity_flux;
 mod phonemes_kokoro;
 mod speech_kokoro;
