@@ -231,7 +231,9 @@ fn a_bundle_is_a_model_too() {
         ("tokenizer_2", "tokenizer_2/tokenizer.json"),
     ] {
         let hash = "0".repeat(64);
-        text.push_str(&format!("{role} = [{{ path = \"{path}\", sha256 = \"{hash}\" }}]\n"));
+        let file = format!("{{ path = \"{path}\", sha256 = \"{hash}\" }}");
+        let several = path.ends_with(".safetensors");
+        text.push_str(&if several { format!("{role} = [{file}]\n") } else { format!("{role} = {file}\n") });
     }
     std::fs::write(whole.path("bundle.toml"), text).unwrap();
     let bundle = Bundle::open(whole.folder.path()).unwrap_or_else(|error| panic!("{error}"));
