@@ -17,6 +17,7 @@ mod support;
 mod synthetic_kokoro;
 mod vram;
 mod parity_liveportrait;
+mod flux_model;
 mod parity_flux;
 mod phonemes_kokoro;
 mod speech_kokoro;

@@ -182,7 +182,7 @@ pub fn total(parts: &[Part], place: Place) -> Bytes {
 ///
 /// Encoding, denoising and decoding follow each other, so it is the largest of the three: a streamed T5 layer as stored
 /// and unpacked with its activations; a block's activations with its largest matrix unpacked and the attention's
-/// scores; and the widest pictures in the decoder with one convolution unfolded.
+/// scores; and the widest pictures in the decoder with a band of a convolution unfolded.
 pub fn workspace(configs: &Configs, options: &Options, compute: DType, (width, height): (usize, usize)) -> Bytes {
     let wide = compute.size_in_bytes() as f64;
     let t = &configs.transformer;
@@ -209,7 +209,7 @@ pub fn workspace(configs: &Configs, options: &Options, compute: DType, (width, h
 
     // The last level but one is upsampled to the full size before its channels shrink.
     let full = configs.vae.channels.iter().take(2).max().copied().unwrap_or(0) as f64;
-    let decoding = pixels * full * (4.0 + wide) * 3.0 + pixels * full * 9.0 * wide;
+    let decoding = pixels * full * (4.0 + wide) * 3.0 + 2.0e8;
     Bytes::new(encoding.max(denoising).max(decoding) as u64)
 }
 

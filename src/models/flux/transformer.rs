@@ -10,7 +10,7 @@ mod blocks;
 mod modulation;
 mod position;
 
-pub use blocks::{DoubleBlock, SingleBlock};
+pub use blocks::{DoubleBlock, DoubleModulation, SingleBlock};
 pub use modulation::{Modulations, Modulators};
 pub use position::{image_ids, rotation};
 

@@ -29,8 +29,8 @@ impl Size {
         if !width.is_multiple_of(unit) || !height.is_multiple_of(unit) {
             return Err(ModelError::own(format!(
                 "a picture of {width}x{height}; expected sides divisible by {unit}, such as {}x{}",
-                width.next_multiple_of(unit).min(LONGEST_SIDE),
-                height.next_multiple_of(unit).min(LONGEST_SIDE)
+                width.min(LONGEST_SIDE).next_multiple_of(unit),
+                height.min(LONGEST_SIDE).next_multiple_of(unit)
             )));
         }
         if width.max(height) > LONGEST_SIDE {

@@ -65,3 +65,17 @@ fn parts_that_do_not_fit_the_shape_are_refused() {
     let error = Nf4::new((3, 3), &packed, absmax, LEVELS, DType::F32).unwrap_err().to_string();
     assert!(error.contains("3x3 has 5 packed bytes, not 4"), "{error}");
 }
+
+#[test]
+fn the_last_entry_of_a_table_is_an_entry_like_any_other() {
+    // candle takes the largest number of an index type for "none": as bytes, 0xFF would come back as zeros.
+    let matrix = Tensor::ones((2, 64), DType::F32, &Device::Cpu).unwrap();
+    let packed = Nf4::quantise(&matrix, false, &Device::Cpu).unwrap();
+    let back = packed.dequantise(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(back, [1.0; 128]);
+    let absmax = Tensor::from_vec(vec![1f32; 300], 300, &Device::Cpu).unwrap();
+    let codes = Tensor::from_vec(vec![255u8; 300], 300, &Device::Cpu).unwrap();
+    let map = Tensor::new(DYNAMIC_MAP.as_slice(), &Device::Cpu).unwrap();
+    let nested = Absmax::Nested { codes, map, scales: absmax.narrow(0, 0, 2).unwrap(), offset: 0.5 };
+    assert_eq!(nested.values().unwrap().to_vec1::<f32>().unwrap(), [1.5; 300]);
+}

@@ -73,7 +73,7 @@ impl Conv {
                 Tensor::from_vec(out, shape, x.device())
             }
             Kernel::Whole(weight) => {
-                let y = x.conv2d(weight, self.side / 2, 1, 1, 1)?;
+                let y = in_bands(x, weight, self.side / 2)?;
                 y.broadcast_add(&self.bias.reshape((1, self.outputs, 1, 1))?)
             }
         }
@@ -87,6 +87,29 @@ impl Conv {
         };
         kernel + self.bias.elem_count() * self.bias.dtype().size_in_bytes()
     }
+}
+
+/// Bytes that an unfolded band may take.
+const BAND: usize = 1 << 27;
+
+/// candle's convolution, some rows at a time: it unfolds what it is given to k² times its size, which at 512×512 would
+/// be more than a gigabyte for the widest pictures.
+fn in_bands(x: &Tensor, weight: &Tensor, padding: usize) -> Result<Tensor> {
+    let (_, inputs, height, width) = x.dims4()?;
+    let unfolded_row = inputs * weight.dim(2)? * weight.dim(3)? * width * x.dtype().size_in_bytes();
+    let rows = (BAND / unfolded_row.max(1)).clamp(1, height.max(1));
+    if rows >= height {
+        return x.conv2d(weight, padding, 1, 1, 1);
+    }
+    let padded = x.pad_with_zeros(2, padding, padding)?.pad_with_zeros(3, padding, padding)?;
+    let bands = (0..height)
+        .step_by(rows)
+        .map(|first| {
+            let count = rows.min(height - first) + 2 * padding;
+            padded.narrow(2, first, count)?.contiguous()?.conv2d(weight, 0, 1, 1, 1)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Tensor::cat(&bands, 2)
 }
 
 /// A matrix product over channels, at every pixel.
@@ -256,5 +279,26 @@ impl Attention {
     pub fn size(&self) -> usize {
         [&self.query, &self.key, &self.value, &self.output].map(Conv::size).iter().sum::<usize>()
             + self.norm.size()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::models::noise::Noise;
+
+    #[test]
+    fn a_convolution_in_bands_is_the_whole_one() {
+        let random = |dims: &[usize]| {
+            Tensor::from_vec(Noise::new(1, 0).normals(dims.iter().product()), dims, &Device::Cpu).unwrap()
+        };
+        // 40 channels of 3000 columns unfold to 4.3 MB a row: bands of 31 rows.
+        let (x, weight) = (random(&[1, 40, 70, 3000]), random(&[2, 40, 3, 3]));
+        let (bands, whole) = (in_bands(&x, &weight, 1).unwrap(), x.conv2d(&weight, 1, 1, 1, 1).unwrap());
+        assert_eq!(bands.dims(), whole.dims());
+        let worst = (bands - whole).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!(worst < 1e-3, "{worst:e}");
     }
 }
