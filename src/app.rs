@@ -11,5 +11,6 @@ pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> R
         Command::Config(command) => command.run(&mut context),
         Command::Recipe(command) => command.run(&mut context),
         Command::Storyboard(command) => command.run(&mut context),
+        Command::Rehearse(command) => command.run(&mut context),
     }
 }

@@ -18,6 +18,7 @@ mod failed;
 mod flags;
 pub mod recipe;
 pub mod storyboard;
+pub mod rehearse;
 
 use clap::{Parser, Subcommand};
 
@@ -45,6 +46,9 @@ pub enum Command {
     Recipe(recipe::RecipeCommand),
     /// Draw what a recipe's directions look like, without a model.
     Storyboard(storyboard::StoryboardCommand),
+    /// Play a scenario: the node as it is, on a scripted device with scripted models; exit code 1 where it does not end
+    /// as the scenario expects.
+    Rehearse(rehearse::RehearseCommand),
 }
 
 impl Command {
@@ -55,6 +59,7 @@ impl Command {
             Self::Config(command) => command.config_flags(),
             Self::Recipe(command) => command.config_flags(),
             Self::Storyboard(command) => command.config_flags(),
+            Self::Rehearse(_) => None,
         }
     }
 }

@@ -11,7 +11,8 @@ use serde::Serialize;
 use super::restart::Fault;
 use crate::contract::Progress;
 use crate::exit::Exit;
-use crate::journal::{CancelCause, Failure};
+use crate::journal::{CancelCause, Ending, Failure, Terminal};
+use crate::telemetry::names::event;
 use crate::types::{Bytes, ModelId, SlotId, Stage};
 use crate::vram::policy::{Crossing, LeakVerdict};
 use crate::vram::{Refusal, Sample};
@@ -224,4 +225,47 @@ impl Subscribers {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// Tells and logs how a slot ended.
+pub(super) fn tell_end(subscribers: &Subscribers, span: &tracing::Span, terminal: &Terminal) {
+    let slot = terminal.slot;
+    let told = match &terminal.ending {
+        Ending::Completed { deadline_met } => {
+            let breakdown = Breakdown::from(terminal.breakdown);
+            tracing::info!(
+                parent: span,
+                event = event::GENERATION_COMPLETE,
+                %slot,
+                elapsed = terminal.elapsed.as_secs_f64(),
+                audio = breakdown.audio.as_secs_f64(),
+                image = breakdown.image.as_secs_f64(),
+                video = breakdown.video.as_secs_f64(),
+                verify = breakdown.verify.as_secs_f64(),
+                package = breakdown.package.as_secs_f64(),
+                deadline_met,
+                "slot complete"
+            );
+            let (elapsed, deadline_met) = (terminal.elapsed, *deadline_met);
+            SlotEvent::GenerationComplete { slot, elapsed, breakdown, deadline_met }
+        }
+        Ending::Failed { cause, stage, message } => {
+            let stage_name = stage.map(Stage::name);
+            tracing::warn!(
+                parent: span,
+                event = event::SLOT_FAILED,
+                %slot,
+                cause = cause.name(),
+                stage = stage_name,
+                error = message,
+                "slot failed"
+            );
+            SlotEvent::SlotFailed { slot, cause: *cause, stage: *stage, message: message.clone() }
+        }
+        Ending::Cancelled { cause } => {
+            tracing::info!(parent: span, event = event::SLOT_CANCELLED, %slot, ?cause, "slot cancelled");
+            SlotEvent::SlotCancelled { slot, cause: *cause }
+        }
+    };
+    subscribers.tell(&told);
 }

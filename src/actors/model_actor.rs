@@ -6,7 +6,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
@@ -19,6 +19,7 @@ use super::restart::Fault;
 use super::supervisor::SupervisorMsg;
 use super::watchdog::WatchdogMsg;
 use crate::clock;
+use crate::telemetry::names::event;
 use crate::contract::{CancelFlag, ErrorClass, Model, ModelError, Observe};
 use crate::types::{Bytes, ModelId};
 use crate::vram::{Lease, Occasion};
@@ -26,7 +27,7 @@ use crate::vram::{Lease, Occasion};
 /// How long each state of a model may last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelLimits {
-    /// Loading, from the first byte.
+    /// Loading without a step.
     pub load: Duration,
     /// The canary.
     pub warm: Duration,
@@ -121,7 +122,8 @@ enum Phase {
     Loading,
     Warming,
     Ready,
-    Busy { run: RunId, cancel: CancelOnDrop },
+    /// At work. Leaving this sets the run's flag, which a run that has ended no longer heeds.
+    Busy { run: RunId, _cancel: CancelOnDrop },
     Trimming,
     /// Told to stop; what it was at decides nothing any more.
     Stopping { run: Option<RunId> },
@@ -270,7 +272,7 @@ where
         self.pulse.stamp(clock::now());
         let assignment = Assignment { run, job, lease, cancel: cancel.clone(), observer, span };
         self.order(Order::Run(assignment))?;
-        self.enter(myself, Phase::Busy { run, cancel: CancelOnDrop(cancel) });
+        self.enter(myself, Phase::Busy { run, _cancel: CancelOnDrop(cancel) });
         Ok(())
     }
 
@@ -326,7 +328,7 @@ where
     }
 
     fn loaded(&mut self, myself: &ActorRef<ModelMsg>, resident: Bytes) -> Result<(), ActorProcessingErr> {
-        tracing::info!(model = self.model.name(), resident = resident.get(), "model loaded");
+        tracing::info!(event = event::MODEL_LOADED, model = self.model.name(), resident = resident.get(), "model loaded");
         if let Some(watchdog) = self.registry.watchdog() {
             let _ = watchdog.cast(WatchdogMsg::Snapshot(Occasion::Loaded(self.model)));
         }
@@ -376,7 +378,7 @@ where
     }
 
     fn trimmed(&mut self, myself: &ActorRef<ModelMsg>, freed: Bytes) -> Result<(), ActorProcessingErr> {
-        tracing::info!(model = self.model.name(), freed = freed.get(), "model trimmed");
+        tracing::info!(event = event::MODEL_TRIMMED, model = self.model.name(), freed = freed.get(), "model trimmed");
         self.idle(myself)?;
         self.tell_ready();
         Ok(())
@@ -389,6 +391,11 @@ where
         }
         let hung = |what: &str, limit: Duration| broken(Fault::Hung, format!("{what} for more than {limit:.1?}"));
         match &self.phase {
+            Phase::Loading if self.pulse.age(now) < self.limits.load => {
+                let left = self.limits.load.saturating_sub(self.pulse.age(now));
+                self.alarm.set(myself, now.checked_add(left));
+                Ok(())
+            }
             Phase::Loading | Phase::Warming => {
                 self.cancel.cancel();
                 self.enter(myself, Phase::Stopping { run: None });
@@ -402,10 +409,10 @@ where
             Phase::Busy { run, .. } => {
                 let (run, age) = (*run, self.pulse.age(now));
                 if age < self.limits.stall {
-                    self.alarm.set(myself, deadline(now, self.limits.stall.saturating_sub(age)));
+                    self.alarm.set(myself, now.checked_add(self.limits.stall.saturating_sub(age)));
                     return Ok(());
                 }
-                tracing::warn!(model = self.model.name(), age = age.as_secs_f64(), "no progress, run cancelled");
+                tracing::warn!(event = event::MODEL_STALLED, model = self.model.name(), age = age.as_secs_f64(), "no progress, run cancelled");
                 self.enter(myself, Phase::Stopping { run: Some(run) });
                 Ok(())
             }
@@ -428,8 +435,4 @@ where
             let _ = orchestrator.cast(message);
         }
     }
-}
-
-fn deadline(now: Instant, wait: Duration) -> Option<Instant> {
-    now.checked_add(wait)
 }

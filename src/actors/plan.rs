@@ -233,7 +233,12 @@ impl Plan {
         self.tasks[task.index()] = State::Running(now);
         let attempts = &mut self.attempts[task.index()];
         *attempts = attempts.saturating_add(1);
-        (1..*attempts).fold(AttemptId::FIRST, |attempt, _| attempt.next())
+        self.attempt(task)
+    }
+
+    /// The how-manieth time `task` was last begun.
+    pub fn attempt(&self, task: Task) -> AttemptId {
+        (1..self.attempts[task.index()]).fold(AttemptId::FIRST, |attempt, _| attempt.next())
     }
 
     /// `task` has brought its output; says how long this run took.

@@ -22,6 +22,7 @@ use super::restart::{Fault, Ladder, LadderPolicy, Remedy};
 use super::spec::ModelSpec;
 use super::watchdog::WatchdogMsg;
 use crate::clock;
+use crate::telemetry::names::event;
 use crate::types::{Bytes, ModelId};
 use crate::vram::{Claim, Lease, Ledger};
 
@@ -154,6 +155,8 @@ impl SupervisorState {
     fn up(&mut self, model: ModelId) {
         let Some(place) = self.place(model) else { return };
         let after = self.children[place].down_since.take().map(|since| clock::now() - since);
+        let waited = after.map(|after| after.as_secs_f64());
+        tracing::info!(event = event::MODEL_READY, model = model.name(), after = waited, "model ready");
         self.args.subscribers.notice(&NodeEvent::ModelReady { model, after });
     }
 
@@ -172,7 +175,7 @@ impl SupervisorState {
     fn down(&mut self, myself: &ActorRef<SupervisorMsg>, place: usize, fault: Fault, message: &str) {
         let (model, now) = (self.args.models[place].model, clock::now());
         self.children[place].down_since.get_or_insert(now);
-        tracing::warn!(model = model.name(), fault = fault.name(), message, "model down");
+        tracing::warn!(event = event::MODEL_DOWN, model = model.name(), fault = fault.name(), error = message, "model down");
         self.args.registry.set_model(model, None);
         self.args.registry.set_state(model, ModelState::Restarting);
         let event = NodeEvent::ActorDown { actor: model.name(), fault, message: message.to_owned() };
@@ -186,7 +189,13 @@ impl SupervisorState {
         match self.ladder.remedy(model, fault, now) {
             Remedy::Restart(wait) => self.await_return(myself, place, wait),
             Remedy::Cordon(rest) => {
-                tracing::error!(model = model.name(), rest = rest.as_secs_f64(), "restart budget spent, model cordoned");
+                let rest_seconds = rest.as_secs_f64();
+                tracing::error!(
+                    event = event::MODEL_CORDONED,
+                    model = model.name(),
+                    rest = rest_seconds,
+                    "restart budget spent"
+                );
                 self.args.registry.set_state(model, ModelState::Cordoned);
                 self.args.subscribers.notice(&NodeEvent::Cordoned(model));
                 self.await_return(myself, place, rest);
