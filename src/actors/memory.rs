@@ -2,6 +2,7 @@
 //!
 //! Pure: the growth tracker takes samples and who was at work; the floor is arithmetic. Samples nothing itself.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::types::{Bytes, ModelId};
@@ -13,38 +14,80 @@ pub type PerModel<T> = [T; ModelId::ALL.len()];
 
 /// How far each model's use has drifted from what its leases stand for.
 ///
-/// Devices count memory per process, not per model. What changes between two looks, beyond what leases explain, is
-/// put down to the models at work between them; what changes while none works is nobody's.
+/// Devices count memory per process, not per model. Use is compared at the ends of stretches during which no lease came
+/// or went: what changes between two beyond what leases explain is put down to the models at work in between. Leases are
+/// estimates, so this alone would blame a model for a generous one; therefore all growth together is held to the drift
+/// between stretches with the *same* leases, which no estimate touches.
 #[derive(Clone, Debug, Default)]
 pub struct Growth {
-    drift: PerModel<f64>,
-    last: Option<i64>,
+    of_model: PerModel<f64>,
+    drift: f64,
+    baselines: HashMap<Leases, f64>,
+    last: Option<Leases>,
+    steady: Option<f64>,
+    before: Option<f64>,
+    worked: PerModel<bool>,
 }
 
+/// Which memory is promised to whom: residents, workspaces.
+type Leases = (PerModel<Bytes>, PerModel<Bytes>);
+
+/// Combinations of leases remembered: 32 of who is at work, twice over for what they take; forgetting them costs only
+/// the growth until each is seen again.
+const REMEMBERED: usize = 64;
+
 impl Growth {
-    /// Own use at a look, the leases then, and who has been at work since the last.
-    pub fn observe(&mut self, own: Bytes, reserved: Bytes, at_work: &PerModel<bool>) {
-        let now = own.signed_sub(reserved);
-        let change = self.last.map_or(0, |last| now.saturating_sub(last));
-        self.last = Some(now);
-        let workers = at_work.iter().filter(|working| **working).count();
-        if workers > 0 {
-            let share = change as f64 / workers as f64;
-            for (drift, _) in self.drift.iter_mut().zip(at_work).filter(|(_, working)| **working) {
-                *drift += share;
-            }
+    /// Own use at a look, the leases then, and who is at work.
+    pub fn observe(&mut self, own: Bytes, usage: &Usage, at_work: &PerModel<bool>) {
+        let leases = (usage.resident, usage.workspace);
+        if self.last == Some(leases) {
+            self.steady = Some(own.as_f64() - usage.reserved.as_f64());
+        } else {
+            self.stretch_ended();
+            self.last = Some(leases);
+        }
+        self.worked.iter_mut().zip(at_work).for_each(|(worked, now)| *worked |= *now);
+    }
+
+    /// Takes the present stretch into account before it has ended: for whoever has to choose now.
+    pub fn settle(&mut self) {
+        let beyond = self.steady;
+        self.stretch_ended();
+        self.steady = beyond;
+    }
+
+    fn stretch_ended(&mut self) {
+        let (Some(leases), Some(beyond)) = (self.last, self.steady.take()) else { return };
+        let worked = std::mem::take(&mut self.worked);
+        if let Some(before) = self.before.replace(beyond) {
+            let workers = worked.iter().filter(|worked| **worked).count().max(1);
+            let share = (beyond - before) / workers as f64;
+            let models = self.of_model.iter_mut().zip(worked).filter(|(_, worked)| *worked);
+            models.for_each(|(growth, _)| *growth = (*growth + share).max(0.0));
+        }
+        if self.baselines.len() >= REMEMBERED && !self.baselines.contains_key(&leases) {
+            self.baselines.clear();
+        }
+        let baseline = *self.baselines.entry(leases).or_insert(beyond - self.drift);
+        self.drift = beyond - baseline;
+        let sum: f64 = self.of_model.iter().sum();
+        if sum > self.drift.max(0.0) {
+            let scale = self.drift.max(0.0) / sum;
+            self.of_model.iter_mut().for_each(|growth| *growth *= scale);
         }
     }
 
-    /// A model was dropped: its growth went with it. The next look compares with nothing.
+    /// A model was dropped: its growth went with it, and nothing seen before says anything about the new one.
     pub fn forget(&mut self, model: ModelId) {
-        self.drift[model.index()] = 0.0;
-        self.last = None;
+        self.of_model[model.index()] = 0.0;
+        self.drift = self.of_model.iter().sum();
+        self.baselines.clear();
+        (self.last, self.steady, self.before) = (None, None, None);
     }
 
-    /// What each model has grown by; zero where it shrank.
+    /// What each model has grown by.
     pub fn of_models(&self) -> PerModel<Bytes> {
-        self.drift.map(|drift| Bytes::new(drift.max(0.0) as u64))
+        self.of_model.map(|growth| Bytes::new(growth as u64))
     }
 }
 
@@ -97,20 +140,51 @@ mod tests {
     use crate::types::DeviceId;
     use crate::vram::{Claim, Ledger};
 
+    /// Looks at a ledger on which flux holds a workspace where it is at work: two looks, so that it is a stretch.
+    fn stretch(growth: &mut Growth, own: u64, flux: bool, kokoro: bool) {
+        let ledger = Ledger::new(DeviceId::Scripted, Bytes::gb(20), Bytes::ZERO);
+        let claim = |model| Claim::workspace(model, None, Bytes::mb(100));
+        let _flux = flux.then(|| ledger.reserve(claim(ModelId::Flux)).unwrap());
+        let _kokoro = kokoro.then(|| ledger.reserve(claim(ModelId::Kokoro)).unwrap());
+        let mut at_work = PerModel::default();
+        (at_work[ModelId::Flux.index()], at_work[ModelId::Kokoro.index()]) = (flux, kokoro);
+        // The first look may catch a run before it has taken its memory.
+        growth.observe(Bytes::mb(7), &ledger.usage(), &at_work);
+        growth.observe(Bytes::mb(own), &ledger.usage(), &at_work);
+    }
+
+    fn grown(growth: &Growth) -> (u64, u64) {
+        let of_models = growth.of_models().map(|bytes| bytes.get() / 1_000_000);
+        (of_models[ModelId::Flux.index()], of_models[ModelId::Kokoro.index()])
+    }
+
+    #[test]
+    fn runs_that_take_what_they_always_take_are_no_growth() {
+        let mut growth = Growth::default();
+        for _ in 0..50 {
+            stretch(&mut growth, 1000, false, false);
+            stretch(&mut growth, 1730, true, false);
+            stretch(&mut growth, 1790, true, true);
+            stretch(&mut growth, 1060, false, true);
+        }
+        assert_eq!(grown(&growth), (0, 0));
+    }
+
     #[test]
     fn growth_is_put_down_to_who_was_at_work() {
         let mut growth = Growth::default();
-        let (mut flux, idle) = ([false; 5], [false; 5]);
-        flux[ModelId::Flux.index()] = true;
-        growth.observe(Bytes::mb(1000), Bytes::mb(900), &idle);
-        growth.observe(Bytes::mb(1300), Bytes::mb(900), &idle);
-        assert_eq!(growth.of_models(), [Bytes::ZERO; 5], "another process, or nobody");
-        growth.observe(Bytes::mb(1400), Bytes::mb(900), &flux);
-        growth.observe(Bytes::mb(1950), Bytes::mb(1400), &flux);
-        assert_eq!(growth.of_models()[ModelId::Flux.index()], Bytes::mb(150), "a new lease explains its part");
+        for round in 0..10 {
+            // Flux keeps 30 MB of every run, kokoro nothing, and both run alone.
+            stretch(&mut growth, 1000 + 30 * round, false, false);
+            stretch(&mut growth, 1700 + 30 * round, true, false);
+            stretch(&mut growth, 1000 + 30 * (round + 1), false, false);
+            stretch(&mut growth, 1060 + 30 * (round + 1), false, true);
+        }
+        stretch(&mut growth, 1000, false, false);
+        let (flux, kokoro) = grown(&growth);
+        assert!((230..=300).contains(&flux) && kokoro < 40, "flux {flux}, kokoro {kokoro}");
         growth.forget(ModelId::Flux);
-        growth.observe(Bytes::mb(5000), Bytes::ZERO, &flux);
-        assert_eq!(growth.of_models(), [Bytes::ZERO; 5], "nothing to compare with yet");
+        assert_eq!(grown(&growth).0, 0);
     }
 
     #[test]

@@ -180,7 +180,7 @@ pub struct Plan {
     tasks: [State; Task::ALL.len()],
     attempts: [u32; Task::ALL.len()],
     failures: [u32; Stage::ALL.len()],
-    rerun: [bool; Stage::ALL.len()],
+    rerun: [bool; Task::ALL.len()],
     spent: [Duration; Stage::ALL.len()],
 }
 
@@ -191,7 +191,7 @@ impl Plan {
             tasks: [State::Due; Task::ALL.len()],
             attempts: [0; Task::ALL.len()],
             failures: [0; Stage::ALL.len()],
-            rerun: [false; Stage::ALL.len()],
+            rerun: [false; Task::ALL.len()],
             spent: [Duration::ZERO; Stage::ALL.len()],
         };
         for task in Task::ALL.into_iter().filter(|task| done(task.stage())) {
@@ -251,14 +251,14 @@ impl Plan {
     /// `task` has brought nothing; says what follows.
     ///
     /// Own errors and timeouts use up tries. What was no fault of the job (a lost model, memory that ran out, a
-    /// transient error, a cancellation that came with a restart) is run again once per stage without using one up.
+    /// transient error, a cancellation that came with a restart) is run again once per task without using one up.
     pub fn setback(&mut self, task: Task, setback: Setback, policy: &PlanPolicy, now: Instant) -> Next {
         self.end(task, now);
         self.tasks[task.index()] = State::Due;
         let stage = task.stage().index();
         let counted = matches!(setback, Setback::TimedOut | Setback::Error(ErrorClass::Own));
-        if !counted && !self.rerun[stage] {
-            self.rerun[stage] = true;
+        if !counted && !self.rerun[task.index()] {
+            self.rerun[task.index()] = true;
             return Next::Again { counted: false };
         }
         if self.failures[stage] < policy.stages[stage].retries {

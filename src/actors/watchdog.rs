@@ -128,7 +128,6 @@ pub(super) struct WatchdogState {
     args: WatchdogArgs,
     monitor: Monitor,
     growth: Growth,
-    at_work: PerModel<bool>,
     base: Bytes,
     looked_once: bool,
     settling: bool,
@@ -159,7 +158,6 @@ impl Actor for Watchdog {
             args,
             monitor,
             growth: Growth::default(),
-            at_work: PerModel::default(),
             base,
             looked_once: false,
             settling: false,
@@ -279,10 +277,7 @@ impl WatchdogState {
             self.base = self.base.max(own);
         }
         let busy = self.args.registry.states().map(|state| state == ModelState::Busy);
-        let mut worked = self.at_work;
-        worked.iter_mut().zip(busy).for_each(|(worked, busy)| *worked |= busy);
-        self.growth.observe(own, usage.reserved, &worked);
-        self.at_work = busy;
+        self.growth.observe(own, &usage, &busy);
         let growth = self.growth.of_models();
         let view = MemoryView { own, taken_at: sample.taken_at, base: self.base, growth };
         self.args.memory.send_replace(Some(view));
@@ -333,7 +328,8 @@ impl WatchdogState {
             .collect()
     }
 
-    fn restart_victim(&self) {
+    fn restart_victim(&mut self) {
+        self.growth.settle();
         let Some(victim) = choose_victim(&self.uses()) else {
             tracing::warn!(event = event::VICTIM_NONE, "no model grew beyond its budget, none is restarted");
             return;
@@ -358,6 +354,7 @@ impl WatchdogState {
             growth = verdict.growth,
             standard_error = verdict.standard_error,
             leaking = verdict.leaking,
+            grown = ?self.growth.of_models(),
             "leak checked"
         );
         // The fit says that the process leaks; whose it is, what grew while who was at work says.

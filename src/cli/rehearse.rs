@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Context, Failed};
+use crate::config::{Telemetry, TelemetryFormat};
 use crate::exit::Exit;
 use crate::rehearse::{Pace, Scenario, rehearse};
+use crate::telemetry;
 
 /// Arguments of `rehearse`.
 #[derive(Debug, Args)]
@@ -20,11 +22,19 @@ pub struct RehearseCommand {
     /// Play in real time, models on threads of their own, instead of on a paused clock
     #[arg(long)]
     realtime: bool,
+    /// Write the node's log lines to standard error, such as --log info
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
 }
 
 impl RehearseCommand {
     /// Plays the scenario. Exit code 0 where everything was as it expects, 1 where not, 2 where it makes no sense.
     pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
+        if let Some(filter) = self.log {
+            telemetry::check_filter(&filter).map_err(|why| Failed::bad_input(format!("--log {filter}: {why}")))?;
+            let settings = Telemetry { format: TelemetryFormat::Auto, filter };
+            telemetry::install(&settings).map_err(|error| Failed::failure(error.to_string()))?;
+        }
         let name = self.scenario.display();
         let text = std::fs::read_to_string(&self.scenario)
             .map_err(|error| Failed::bad_input(format!("{name} could not be read: {error}")))?;

@@ -19,6 +19,7 @@ use crate::actors::model_actor::ModelLimits;
 use crate::actors::node::OpenSlots;
 use crate::actors::orchestrator::{Request, SlotLimits};
 use crate::actors::plan::PlanPolicy;
+use crate::actors::registry::ModelState;
 use crate::actors::restart::{LadderPolicy, RestartPolicy};
 use crate::actors::tree::{NodeHandle, Tree, TreeParts, TreeSettings};
 use crate::actors::watchdog::{InlineLooker, WatchSettings};
@@ -282,7 +283,7 @@ impl Rehearsal<'_> {
 async fn happen(fault: Fault, device: &ScriptedDevice, start: Instant, handle: &NodeHandle, drain: Duration) {
     // What lies in the past happened to an earlier process.
     let until = async |at: Duration| {
-        let ahead = start + at >= clock::now();
+        let ahead = start + at > clock::now();
         tokio::time::sleep_until((start + at).into()).await;
         ahead
     };
@@ -307,6 +308,10 @@ async fn happen(fault: Fault, device: &ScriptedDevice, start: Instant, handle: &
             until(at).await;
             while clock::now() < start + end {
                 tokio::time::sleep(Duration::from_secs(1)).await;
+                // What creeps up does so at work.
+                if handle.registry().states()[model.index()] != ModelState::Busy {
+                    continue;
+                }
                 device.apply(ScriptedChange::Leak(model, Bytes::new(per_minute.get() / 60)));
             }
         }

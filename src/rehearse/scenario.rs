@@ -107,7 +107,7 @@ pub enum Fault {
     Run {
         /// Which stage.
         stage: Stage,
-        /// From which slot on, counted from 1 in order of acceptance.
+        /// From which slot on, counted from 1 in the order of the tables of arrivals.
         slot: u64,
         /// How many slots in a row.
         slots: u64,
@@ -125,7 +125,7 @@ pub enum Fault {
         /// Bad ones then.
         times: u64,
     },
-    /// A model's use creeps up by this much a minute, until it is dropped.
+    /// A model's use creeps up by this much a minute of work, until it is dropped.
     Drift {
         /// Which model.
         model: ModelId,

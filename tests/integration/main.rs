@@ -4,5 +4,6 @@
 mod architecture;
 mod config;
 mod recipe;
+mod rehearsals;
 mod support;
 mod vram;

@@ -202,36 +202,39 @@ impl OrchestratorState {
         if needed == Bytes::ZERO {
             return Ok(None);
         }
-        // Taken before the claim, so that a change between the two is seen.
-        let mut changes = (!self.watching_leases).then(|| self.args.ledger.changes());
         let claim = Claim::workspace(model, Some(slot), needed);
+        if self.pressure.level == Level::Hard {
+            // The ledger may still have room while the device has none: what is measured counts. A change of
+            // pressure, not of leases, is what ends this wait.
+            return Err(self.charge(|state| state.measured_refusal(&claim)));
+        }
+        // Taken before the claim, so that a change between the two is seen.
+        let changes = (!self.watching_leases).then(|| self.args.ledger.changes());
         let refusal = match self.args.ledger.reserve(claim) {
-            Ok(lease) if self.pressure.level != Level::Hard => {
+            Ok(lease) => {
                 self.charged = false;
                 return Ok(Some(lease));
             }
-            // The ledger may still have room while the device has none: what is measured counts.
-            Ok(lease) => {
-                drop(lease);
-                self.measured_refusal(&claim)
-            }
             Err(refusal) => refusal,
         };
-        // One slot pays for a shortage; failing all that come after it would free nothing more.
-        if self.charged || (refusal.fits_later && self.pressure.level != Level::Hard) {
-            if let Some(mut changes) = changes.take() {
-                let mailbox = myself.clone();
-                self.watching_leases = true;
-                tokio::spawn(async move {
-                    if changes.changed().await.is_ok() {
-                        let _ = mailbox.cast(OrchestratorMsg::LeasesChanged);
-                    }
-                });
-            }
-            return Err(None);
+        if let Some(mut changes) = changes {
+            let mailbox = myself.clone();
+            self.watching_leases = true;
+            tokio::spawn(async move {
+                if changes.changed().await.is_ok() {
+                    let _ = mailbox.cast(OrchestratorMsg::LeasesChanged);
+                }
+            });
         }
-        self.charged = true;
-        Err(Some(Box::new(refusal)))
+        Err(if refusal.fits_later { None } else { self.charge(|_| refusal) })
+    }
+
+    /// One slot pays for a shortage with `refusal`; failing all that come after it would free nothing more.
+    fn charge(&mut self, refusal: impl FnOnce(&Self) -> Refusal) -> Option<Box<Refusal>> {
+        if std::mem::replace(&mut self.charged, true) {
+            return None;
+        }
+        Some(Box::new(refusal(self)))
     }
 
     fn measured_refusal(&self, claim: &Claim) -> Refusal {
