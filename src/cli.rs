@@ -17,8 +17,8 @@ mod console;
 mod failed;
 mod flags;
 pub mod recipe;
-pub mod storyboard;
 pub mod rehearse;
+pub mod storyboard;
 
 use clap::{Parser, Subcommand};
 

@@ -118,7 +118,10 @@ pub fn admit(
     }
     let eta = ahead.saturating_add(estimates.walk(costs));
     if !deadline.allows(now, eta, policy.buffer) {
-        return Err(Refusal::TooLate { eta: eta.saturating_add(policy.buffer), left: deadline.remaining(now) });
+        return Err(Refusal::TooLate {
+            eta: eta.saturating_add(policy.buffer),
+            left: deadline.remaining(now),
+        });
     }
     if standing.open >= standing.capacity.get() {
         let (open, capacity) = (standing.open, standing.capacity.get());

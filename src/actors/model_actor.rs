@@ -19,8 +19,8 @@ use super::restart::Fault;
 use super::supervisor::SupervisorMsg;
 use super::watchdog::WatchdogMsg;
 use crate::clock;
-use crate::telemetry::names::event;
 use crate::contract::{CancelFlag, ErrorClass, Model, ModelError, Observe};
+use crate::telemetry::names::event;
 use crate::types::{Bytes, ModelId};
 use crate::vram::{Lease, Occasion};
 
@@ -123,10 +123,15 @@ enum Phase {
     Warming,
     Ready,
     /// At work. Leaving this sets the run's flag, which a run that has ended no longer heeds.
-    Busy { run: RunId, _cancel: CancelOnDrop },
+    Busy {
+        run: RunId,
+        _cancel: CancelOnDrop,
+    },
     Trimming,
     /// Told to stop; what it was at decides nothing any more.
-    Stopping { run: Option<RunId> },
+    Stopping {
+        run: Option<RunId>,
+    },
 }
 
 /// The actor's state.
@@ -328,7 +333,12 @@ where
     }
 
     fn loaded(&mut self, myself: &ActorRef<ModelMsg>, resident: Bytes) -> Result<(), ActorProcessingErr> {
-        tracing::info!(event = event::MODEL_LOADED, model = self.model.name(), resident = resident.get(), "model loaded");
+        tracing::info!(
+            event = event::MODEL_LOADED,
+            model = self.model.name(),
+            resident = resident.get(),
+            "model loaded"
+        );
         if let Some(watchdog) = self.registry.watchdog() {
             let _ = watchdog.cast(WatchdogMsg::Snapshot(Occasion::Loaded(self.model)));
         }
@@ -378,7 +388,12 @@ where
     }
 
     fn trimmed(&mut self, myself: &ActorRef<ModelMsg>, freed: Bytes) -> Result<(), ActorProcessingErr> {
-        tracing::info!(event = event::MODEL_TRIMMED, model = self.model.name(), freed = freed.get(), "model trimmed");
+        tracing::info!(
+            event = event::MODEL_TRIMMED,
+            model = self.model.name(),
+            freed = freed.get(),
+            "model trimmed"
+        );
         self.idle(myself)?;
         self.tell_ready();
         Ok(())
@@ -389,7 +404,8 @@ where
         if !self.alarm.rang(myself, now) {
             return Ok(());
         }
-        let hung = |what: &str, limit: Duration| broken(Fault::Hung, format!("{what} for more than {limit:.1?}"));
+        let hung =
+            |what: &str, limit: Duration| broken(Fault::Hung, format!("{what} for more than {limit:.1?}"));
         match &self.phase {
             Phase::Loading if self.pulse.age(now) < self.limits.load => {
                 let left = self.limits.load.saturating_sub(self.pulse.age(now));
@@ -412,7 +428,12 @@ where
                     self.alarm.set(myself, now.checked_add(self.limits.stall.saturating_sub(age)));
                     return Ok(());
                 }
-                tracing::warn!(event = event::MODEL_STALLED, model = self.model.name(), age = age.as_secs_f64(), "no progress, run cancelled");
+                tracing::warn!(
+                    event = event::MODEL_STALLED,
+                    model = self.model.name(),
+                    age = age.as_secs_f64(),
+                    "no progress, run cancelled"
+                );
                 self.enter(myself, Phase::Stopping { run: Some(run) });
                 Ok(())
             }

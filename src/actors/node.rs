@@ -252,7 +252,8 @@ impl NodeState {
 
     fn restart(&mut self, myself: &ActorRef<NodeMsg>, part: Part, message: &str) {
         tracing::error!(event = event::ACTOR_DOWN, actor = part.name(), error = message, "actor down");
-        let down = NodeEvent::ActorDown { actor: part.name(), fault: Fault::Died, message: message.to_owned() };
+        let down =
+            NodeEvent::ActorDown { actor: part.name(), fault: Fault::Died, message: message.to_owned() };
         self.tree.subscribers.notice(&down);
         if part == Part::Models {
             // Ractor takes the children along: every model's actor is dead, and its run with it.
@@ -337,7 +338,9 @@ pub(super) async fn close(tree: &Tree) {
         Ok(Err(error)) => {
             tracing::error!(event = event::JOURNAL_FAILED, error = error.0, "journal not closed");
         }
-        Err(_) => tracing::error!(event = event::JOURNAL_FAILED, error = "it took too long", "journal not closed"),
+        Err(_) => {
+            tracing::error!(event = event::JOURNAL_FAILED, error = "it took too long", "journal not closed")
+        }
     }
 }
 

@@ -225,7 +225,9 @@ impl Actor for Orchestrator {
             OrchestratorMsg::Opened(result) => state.take_up(result),
             OrchestratorMsg::StageWritten(slot, result) => state.stage_written(slot, result),
             OrchestratorMsg::RunEnded { model, run, result } => state.run_ended(&myself, model, run, result),
-            OrchestratorMsg::Packaged(slot, attempt, result) => state.packaged(&myself, slot, attempt, result),
+            OrchestratorMsg::Packaged(slot, attempt, result) => {
+                state.packaged(&myself, slot, attempt, result)
+            }
             OrchestratorMsg::ModelReady(model) => state.model_ready(model),
             OrchestratorMsg::ModelDown(model) => state.model_down(model),
             OrchestratorMsg::PressureChanged(pressure) => state.pressure_changed(pressure),

@@ -290,7 +290,13 @@ impl Plan {
     }
 
     /// The running task whose stage's time is up at `now`.
-    pub fn overdue(&self, policy: &PlanPolicy, estimates: &Estimates, costs: &Costs, now: Instant) -> Option<Task> {
+    pub fn overdue(
+        &self,
+        policy: &PlanPolicy,
+        estimates: &Estimates,
+        costs: &Costs,
+        now: Instant,
+    ) -> Option<Task> {
         self.timeouts(policy, estimates, costs).find(|(_, at)| *at <= now).map(|(task, _)| task)
     }
 

@@ -134,9 +134,7 @@ impl Registry {
 
     /// `model` is doing this now.
     pub(super) fn set_state(&self, model: ModelId, state: ModelState) {
-        self.states.send_if_modified(|states| {
-            std::mem::replace(&mut states[model.index()], state) != state
-        });
+        self.states.send_if_modified(|states| std::mem::replace(&mut states[model.index()], state) != state);
     }
 
     /// What all models are doing.

@@ -178,11 +178,7 @@ impl Ladder {
     /// A ladder on which nothing has happened; the same `seed` draws the same waits.
     pub fn new(policy: LadderPolicy, seed: u64) -> Self {
         let history = |stream: usize| History::new(Jitter::new(seed ^ (stream as u64).rotate_left(32)));
-        Self {
-            policy,
-            models: ModelId::ALL.map(|model| history(model.index() + 1)),
-            device: history(0),
-        }
+        Self { policy, models: ModelId::ALL.map(|model| history(model.index() + 1)), device: history(0) }
     }
 
     /// What to do about `fault` of `model` at `now`. Enters what it decides into the histories.

@@ -161,9 +161,10 @@ impl SupervisorState {
     }
 
     fn went_down(&mut self, myself: &ActorRef<SupervisorMsg>, who: &ActorCell, fault: Fault, message: &str) {
-        let found = self.children.iter().position(|child| {
-            child.cell.as_ref().is_some_and(|cell| cell.get_id() == who.get_id())
-        });
+        let found = self
+            .children
+            .iter()
+            .position(|child| child.cell.as_ref().is_some_and(|cell| cell.get_id() == who.get_id()));
         let Some(place) = found else { return };
         let child = &mut self.children[place];
         child.cell = None;
@@ -175,7 +176,13 @@ impl SupervisorState {
     fn down(&mut self, myself: &ActorRef<SupervisorMsg>, place: usize, fault: Fault, message: &str) {
         let (model, now) = (self.args.models[place].model, clock::now());
         self.children[place].down_since.get_or_insert(now);
-        tracing::warn!(event = event::MODEL_DOWN, model = model.name(), fault = fault.name(), error = message, "model down");
+        tracing::warn!(
+            event = event::MODEL_DOWN,
+            model = model.name(),
+            fault = fault.name(),
+            error = message,
+            "model down"
+        );
         self.args.registry.set_model(model, None);
         self.args.registry.set_state(model, ModelState::Restarting);
         let event = NodeEvent::ActorDown { actor: model.name(), fault, message: message.to_owned() };
@@ -243,7 +250,8 @@ impl SupervisorState {
         generation: u64,
         result: Result<Lease, Fault>,
     ) {
-        let Some(place) = self.place(model).filter(|place| self.children[*place].generation == generation) else {
+        let Some(place) = self.place(model).filter(|place| self.children[*place].generation == generation)
+        else {
             return;
         };
         self.children[place].wait = None;

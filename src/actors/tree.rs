@@ -202,9 +202,8 @@ impl NodeHandle {
         let gone = Err(Refusal::NotReady { retry_after: self.tree.settings.actors.first_delay });
         let Some(orchestrator) = self.tree.registry.orchestrator() else { return gone };
         let request = Box::new(request);
-        let asked = orchestrator
-            .call(|reply| OrchestratorMsg::Submit(request, reply), Some(SUBMIT_TIMEOUT))
-            .await;
+        let asked =
+            orchestrator.call(|reply| OrchestratorMsg::Submit(request, reply), Some(SUBMIT_TIMEOUT)).await;
         match asked {
             Ok(CallResult::Success(answer)) => answer,
             Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => gone,

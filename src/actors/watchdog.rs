@@ -298,7 +298,11 @@ impl WatchdogState {
         }
         let was_blind = std::mem::replace(&mut self.blind, assessment.blind.is_some());
         if let Some(waited) = assessment.blind.filter(|_| !was_blind) {
-            tracing::warn!(event = event::PRESSURE_BLIND, waited = waited.as_secs_f64(), "nothing to decide by");
+            tracing::warn!(
+                event = event::PRESSURE_BLIND,
+                waited = waited.as_secs_f64(),
+                "nothing to decide by"
+            );
             self.args.subscribers.notice(&NodeEvent::Blind(waited));
         }
         let pressure = self.args.gauge.last();

@@ -219,7 +219,11 @@ impl<R: Role> Player<R> {
     }
 
     fn wait(wait: Duration) -> Vec<Beat> {
-        if wait.is_zero() { Vec::new() } else { vec![Beat { wait, step: Some(Progress::new(Unit::Parts, 1, 1)) }] }
+        if wait.is_zero() {
+            Vec::new()
+        } else {
+            vec![Beat { wait, step: Some(Progress::new(Unit::Parts, 1, 1)) }]
+        }
     }
 }
 
@@ -355,7 +359,9 @@ pub fn company(
             let (part, theatre) = (parts[model.index()], Arc::clone(theatre));
             match model {
                 ModelId::Flux => spec::<Painter>(model, Stage::Image, part, limits, theatre, hosting),
-                ModelId::LivePortrait => spec::<Animator>(model, Stage::Video, part, limits, theatre, hosting),
+                ModelId::LivePortrait => {
+                    spec::<Animator>(model, Stage::Video, part, limits, theatre, hosting)
+                }
                 ModelId::Kokoro => spec::<Speaker>(model, Stage::Audio, part, limits, theatre, hosting),
                 ModelId::ClipB | ModelId::ClipL => {
                     spec::<Scorer>(model, Stage::Verify, part, limits, theatre, hosting)

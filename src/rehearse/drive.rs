@@ -177,7 +177,8 @@ impl Rehearsal<'_> {
             return 0;
         }
         let mut changes = ledger.changes();
-        let patience = self.scenario.parts.iter().map(|part| part.run.max(part.load)).max().unwrap_or_default();
+        let patience =
+            self.scenario.parts.iter().map(|part| part.run.max(part.load)).max().unwrap_or_default();
         let returned = async {
             while ledger.usage().leases > 0 {
                 if changes.changed().await.is_err() {
@@ -273,7 +274,9 @@ impl Rehearsal<'_> {
     fn let_happen(&self, misfortunes: &mut JoinSet<()>, device: &ScriptedDevice) {
         for fault in self.scenario.faults.clone() {
             let (device, start) = (device.clone(), self.start);
-            let Some(handle) = self.handle.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
+            let Some(handle) = self.handle.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
+                return;
+            };
             let drain = self.scenario.drain;
             misfortunes.spawn(async move { happen(fault, &device, start, &handle, drain).await });
         }
@@ -414,7 +417,9 @@ impl Guest {
                 Refusal::Pressure { retry_after }
                 | Refusal::NotReady { retry_after }
                 | Refusal::QueueFull { retry_after, .. } => Some(*retry_after),
-                Refusal::Draining | Refusal::TooLate { .. } | Refusal::Recipe(_) | Refusal::Journal(_) => None,
+                Refusal::Draining | Refusal::TooLate { .. } | Refusal::Recipe(_) | Refusal::Journal(_) => {
+                    None
+                }
             };
             match retry.filter(|_| self.arrivals.patient) {
                 Some(wait) => tokio::time::sleep(wait.max(self.waits)).await,

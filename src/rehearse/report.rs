@@ -223,7 +223,9 @@ impl Report {
     /// Fills in what was not as expected. Lost slots, leaked leases and a broken-off run are never expected.
     pub fn compare(&mut self, expect: &Expectations) {
         let mut missed = Vec::new();
-        let mut wrong = |what: &str, wanted: String, got: String| missed.push(format!("{what}: expected {wanted}, got {got}"));
+        let mut wrong = |what: &str, wanted: String, got: String| {
+            missed.push(format!("{what}: expected {wanted}, got {got}"))
+        };
         let mut count = |what: &str, wanted: Option<u64>, got: u64| {
             if let Some(wanted) = wanted.filter(|wanted| *wanted != got) {
                 wrong(what, wanted.to_string(), got.to_string());
@@ -287,8 +289,16 @@ impl fmt::Display for Report {
         writeln!(f, "  completed       {} ({} in time)", self.completed, self.in_time)?;
         let refused = self.refused.iter().map(|(reason, refused)| (reason.clone(), refused.count));
         writeln!(f, "  refused         {}", list(refused))?;
-        writeln!(f, "  failed          {}", list(self.failed.iter().map(|(cause, n)| (cause.name().to_owned(), n))))?;
-        writeln!(f, "  cancelled       {}", list(self.cancelled.iter().map(|(cause, n)| (cause.clone(), n))))?;
+        writeln!(
+            f,
+            "  failed          {}",
+            list(self.failed.iter().map(|(cause, n)| (cause.name().to_owned(), n)))
+        )?;
+        writeln!(
+            f,
+            "  cancelled       {}",
+            list(self.cancelled.iter().map(|(cause, n)| (cause.clone(), n)))
+        )?;
         writeln!(f, "  lost            {}", self.lost)?;
         writeln!(f, "  resumed         {}", self.resumed)?;
         writeln!(f, "  restarts        {}", list(self.restarts.iter().map(|(actor, n)| (actor.clone(), n))))?;

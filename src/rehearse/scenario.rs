@@ -289,7 +289,15 @@ pub(super) fn actor_name(text: &str) -> Result<ActorName, UnknownName> {
     }
     text.parse().map(ActorName::Model).map_err(|_| {
         let names = [
-            "node", "watchdog", "models", "orchestrator", "flux", "liveportrait", "kokoro", "clip_b", "clip_l",
+            "node",
+            "watchdog",
+            "models",
+            "orchestrator",
+            "flux",
+            "liveportrait",
+            "kokoro",
+            "clip_b",
+            "clip_l",
         ];
         UnknownName::new("an actor", text, &names)
     })

@@ -18,7 +18,8 @@ fn folder() -> PathBuf {
 }
 
 fn shipped() -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     files.sort();
     files
@@ -72,7 +73,8 @@ fn every_shipped_scenario_ends_as_its_file_says() {
         let scenario: Scenario = std::fs::read_to_string(&file).unwrap().parse().unwrap();
         let report = play(&scenario);
         assert!(report.passed(), "{}:\n{report}", file.display());
-        let ended = report.completed + report.failed.values().sum::<u64>() + report.cancelled.values().sum::<u64>();
+        let ended =
+            report.completed + report.failed.values().sum::<u64>() + report.cancelled.values().sum::<u64>();
         assert_eq!(report.accepted, ended, "{}: a slot without a terminal record", file.display());
     }
 }
@@ -81,8 +83,20 @@ fn every_shipped_scenario_ends_as_its_file_says() {
 fn every_kind_of_fault_has_a_shipped_scenario() {
     let all: String = shipped().iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     for kind in [
-        "out_of_memory", "panic", "error", "hang", "poison", "slow", "load", "drift", "leak", "keep", "others",
-        "probe", "kill", "shutdown",
+        "out_of_memory",
+        "panic",
+        "error",
+        "hang",
+        "poison",
+        "slow",
+        "load",
+        "drift",
+        "leak",
+        "keep",
+        "others",
+        "probe",
+        "kill",
+        "shutdown",
     ] {
         assert!(all.contains(&format!("kind = {kind:?}")), "no scenario has a fault of kind {kind}");
     }
@@ -98,7 +112,12 @@ fn a_rehearsal_repeats_exactly() {
 #[test]
 fn the_binary_answers_with_the_verdict_and_refuses_nonsense() {
     let run = |file: &Path| {
-        Command::new(env!("CARGO_BIN_EXE_vortex-node")).arg("rehearse").arg(file).arg("--json").output().unwrap()
+        Command::new(env!("CARGO_BIN_EXE_vortex-node"))
+            .arg("rehearse")
+            .arg(file)
+            .arg("--json")
+            .output()
+            .unwrap()
     };
     let budget = run(&folder().join("restart-budget.toml"));
     let report: serde_json::Value = serde_json::from_slice(&budget.stdout).unwrap();
@@ -112,7 +131,8 @@ fn the_binary_answers_with_the_verdict_and_refuses_nonsense() {
     std::fs::write(&disappointed, "about = \"x\"\n[[arrivals]]\n[expect]\ncompleted = 2\n").unwrap();
     assert_eq!(run(&disappointed).status.code(), Some(1));
     let nonsense = place.path().join("nonsense.toml");
-    std::fs::write(&nonsense, "about = \"x\"\nlimit = \"0s\"\n[[faults]]\nkind = \"panic\"\nstage = \"x\"\n").unwrap();
+    std::fs::write(&nonsense, "about = \"x\"\nlimit = \"0s\"\n[[faults]]\nkind = \"panic\"\nstage = \"x\"\n")
+        .unwrap();
     let refused = run(&nonsense);
     let said = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(2));
@@ -198,7 +218,8 @@ fn the_soft_limit_closes_admission_within_a_look_and_the_running_slot_finishes()
     let dwell = scenario.device.dwell;
     assert!(reopened <= from + lasts + dwell + period * 2, "reopened only at {reopened:?}");
     let node = diary.node.lock().unwrap();
-    let soft = node.iter().any(|(_, event)| matches!(event, NodeEvent::PressureCrossed(it) if it.to == Level::Soft));
+    let soft =
+        node.iter().any(|(_, event)| matches!(event, NodeEvent::PressureCrossed(it) if it.to == Level::Soft));
     assert!(soft && report.restarts.is_empty(), "{report}");
     let slots = diary.slots.lock().unwrap();
     let first = slots.iter().find(|(_, event)| matches!(event, SlotEvent::GenerationComplete { .. }));
@@ -218,7 +239,9 @@ fn at_the_hard_limit_the_lease_is_refused_with_numbers_and_one_slot_pays() {
     let node = diary.node.lock().unwrap();
     let refusals: Vec<_> = node
         .iter()
-        .filter_map(|(_, event)| if let NodeEvent::LeaseRefused(refusal) = event { Some(refusal) } else { None })
+        .filter_map(
+            |(_, event)| if let NodeEvent::LeaseRefused(refusal) = event { Some(refusal) } else { None },
+        )
         .collect();
     assert_eq!(refusals.len(), 1, "one slot pays, the others wait:\n{report}");
     let refusal = refusals[0];
@@ -234,7 +257,9 @@ fn the_model_that_grew_restarts_and_the_others_never_stop() {
     let node = diary.node.lock().unwrap();
     let down: Vec<&str> = node
         .iter()
-        .filter_map(|(_, event)| if let NodeEvent::ActorDown { actor, .. } = event { Some(*actor) } else { None })
+        .filter_map(
+            |(_, event)| if let NodeEvent::ActorDown { actor, .. } = event { Some(*actor) } else { None },
+        )
         .collect();
     assert!(!down.is_empty() && down.iter().all(|actor| *actor == "liveportrait"), "{down:?}\n{report}");
 }
@@ -250,7 +275,12 @@ fn a_slot_tells_its_walk_in_order() {
     let mut without_repeats = names.clone();
     without_repeats.dedup();
     let wanted = [
-        "accepted", "audio_complete", "image_complete", "video_progress", "video_complete", "clip_complete",
+        "accepted",
+        "audio_complete",
+        "image_complete",
+        "video_progress",
+        "video_complete",
+        "clip_complete",
         "generation_complete",
     ];
     assert_eq!(without_repeats, wanted);

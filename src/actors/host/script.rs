@@ -179,7 +179,11 @@ fn bury<S: Script>(
     drop(life);
 }
 
-async fn canary<S: Script>(script: &mut S, run: &Run, notes: &NoteSink<S::Output>) -> Option<Note<S::Output>> {
+async fn canary<S: Script>(
+    script: &mut S,
+    run: &Run,
+    notes: &NoteSink<S::Output>,
+) -> Option<Note<S::Output>> {
     match play(script.canary(), run).await {
         Outcome::Done(Ok(())) => {
             notes(Note::Fit);

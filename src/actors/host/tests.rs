@@ -140,7 +140,9 @@ fn a_job_that_needs_more_than_its_lease_is_refused_before_it_runs() {
     let host = ready();
     let _rest = host.ledger.reserve(Claim::workspace(ModelId::Flux, None, Bytes::mb(105))).unwrap();
     host.run(1, Say::Panic, 5);
-    let Note::Ended { result: Err(RunFailure::Refused(refusal)), .. } = host.next() else { panic!("not refused") };
+    let Note::Ended { result: Err(RunFailure::Refused(refusal)), .. } = host.next() else {
+        panic!("not refused")
+    };
     assert_eq!((refusal.needed, refusal.limit), (Bytes::mb(15), Bytes::mb(200)));
     assert!(!refusal.holders.is_empty());
 }

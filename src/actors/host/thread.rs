@@ -7,7 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 
 use super::{
-    Assignment, Host, Launch, Note, NoteSink, Order, Pulse, RunFailure, Setup, Stamp, cover, panic_text, settle,
+    Assignment, Host, Launch, Note, NoteSink, Order, Pulse, RunFailure, Setup, Stamp, cover, panic_text,
+    settle,
 };
 use crate::contract::{CancelFlag, ErrorClass, Model, ModelError, Run};
 
@@ -53,7 +54,9 @@ impl<M: Model> Launch<M::Job, M::Output> for ThreadHost<M> {
         std::thread::Builder::new()
             .name(setup.model.name().to_owned())
             .spawn(move || live(&loader, setup, &inbox))
-            .map_err(|error| ModelError::transient("the system gave no thread for the model").because(error))?;
+            .map_err(|error| {
+                ModelError::transient("the system gave no thread for the model").because(error)
+            })?;
         Ok(Box::new(handle))
     }
 }

@@ -272,14 +272,13 @@ impl OrchestratorState {
     fn begin_packaging(&mut self, myself: &ActorRef<OrchestratorMsg>, place: usize, now: Instant) -> Began {
         let slot = &mut self.active[place];
         let attempt = slot.plan.begin(Task::Package, now);
-        let packaging =
-            match guarded(Failure::Package, || Ok(slot.work.package(&slot.outputs))) {
-                Ok(packaging) => packaging,
-                Err(error) => {
-                    let stage = Some(Task::Package.stage());
-                    return Began::No(Ending::Failed { cause: error.cause, stage, message: error.message });
-                }
-            };
+        let packaging = match guarded(Failure::Package, || Ok(slot.work.package(&slot.outputs))) {
+            Ok(packaging) => packaging,
+            Err(error) => {
+                let stage = Some(Task::Package.stage());
+                return Began::No(Ending::Failed { cause: error.cause, stage, message: error.message });
+            }
+        };
         let (id, mailbox) = (slot.id(), myself.clone());
         let stage = Task::Package.stage().name();
         let stage_span = tracing::info_span!(parent: &slot.span, span::STAGE, stage, attempt = attempt.get());
@@ -306,10 +305,7 @@ impl OrchestratorState {
         };
         let of_active = self.active.iter().flat_map(|slot| {
             let waits = slot.plan.due().next().is_some();
-            [
-                slot.plan.next_timeout(policy, estimates, &slot.costs),
-                waits.then(|| hopeless(slot)).flatten(),
-            ]
+            [slot.plan.next_timeout(policy, estimates, &slot.costs), waits.then(|| hopeless(slot)).flatten()]
         });
         let next = of_active.flatten().chain(self.queue.front().and_then(|slot| hopeless(slot))).min();
         self.alarm.set(myself, next);

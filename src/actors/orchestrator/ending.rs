@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::slot::Slot;
 use super::OrchestratorState;
+use super::slot::Slot;
 use crate::actors::events::{Subscribers, tell_end};
 use crate::actors::watchdog::WatchdogMsg;
 use crate::clock;

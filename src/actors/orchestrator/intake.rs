@@ -29,7 +29,8 @@ impl OrchestratorState {
                         tokio::spawn(async move {
                             let result = writing.await;
                             // Where the orchestrator has died meanwhile, the journal has the slot for its successor.
-                            let _ = mailbox.cast(OrchestratorMsg::AcceptanceWritten(slot, eta, reply, result));
+                            let _ =
+                                mailbox.cast(OrchestratorMsg::AcceptanceWritten(slot, eta, reply, result));
                         });
                     }
                 }
@@ -111,7 +112,11 @@ impl OrchestratorState {
             Ok(open) => open,
             Err(error) => {
                 // They stay open in the journal; a later start may read them.
-                tracing::error!(event = event::JOURNAL_FAILED, error = error.0, "open slots could not be read");
+                tracing::error!(
+                    event = event::JOURNAL_FAILED,
+                    error = error.0,
+                    "open slots could not be read"
+                );
                 return;
             }
         };
@@ -124,8 +129,7 @@ impl OrchestratorState {
                     self.take_in(Box::new(slot), eta, true);
                 }
                 Err(error) => {
-                    let ending =
-                        Ending::Failed { cause: error.cause, stage: None, message: error.message };
+                    let ending = Ending::Failed { cause: error.cause, stage: None, message: error.message };
                     self.write_end(&accepted, ending, Default::default(), &tracing::Span::none());
                 }
             }

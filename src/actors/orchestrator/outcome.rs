@@ -51,9 +51,10 @@ impl OrchestratorState {
             Err(RunFailure::Model(error)) => {
                 let cause = match error.class() {
                     ErrorClass::OutOfMemory => Failure::OutOfMemory,
-                    ErrorClass::Own | ErrorClass::Transient | ErrorClass::Poisoned | ErrorClass::Cancelled => {
-                        Failure::ModelError
-                    }
+                    ErrorClass::Own
+                    | ErrorClass::Transient
+                    | ErrorClass::Poisoned
+                    | ErrorClass::Cancelled => Failure::ModelError,
                 };
                 self.set_back(place, current.task, Setback::Error(error.class()), cause, error.chain());
             }

@@ -25,7 +25,10 @@ pub struct Estimates {
 impl Estimates {
     /// The profile's, until something is learned.
     pub fn new(policy: &PlanPolicy) -> Self {
-        Self { means: policy.stages.map(|row| row.estimate.as_secs_f64()), learned: [false; Stage::ALL.len()] }
+        Self {
+            means: policy.stages.map(|row| row.estimate.as_secs_f64()),
+            learned: [false; Stage::ALL.len()],
+        }
     }
 
     /// A run of `stage` took `took`. The first measurement replaces the profile's guess.

@@ -26,12 +26,17 @@ fn a_restart_stops_counting_when_the_window_has_slid_past_it() {
     assert!(history.admit(&policy(2), at(0)).is_some());
     assert!(history.admit(&policy(2), at(30)).is_some());
     assert_eq!(history.admit(&policy(2), at(59)), None);
-    assert_eq!(history.admit(&policy(2), at(60)), Some(Duration::from_secs(2)), "only the one of second 30 counts");
+    assert_eq!(
+        history.admit(&policy(2), at(60)),
+        Some(Duration::from_secs(2)),
+        "only the one of second 30 counts"
+    );
 }
 
 #[test]
 fn the_ladder_goes_from_model_to_cordon_to_process() {
-    let policy = LadderPolicy { model: policy(2), device: RestartPolicy { budget: NonZeroU32::MIN, ..policy(1) } };
+    let policy =
+        LadderPolicy { model: policy(2), device: RestartPolicy { budget: NonZeroU32::MIN, ..policy(1) } };
     let (now, mut ladder) = (crate::clock::now(), Ladder::new(policy, 7));
     let mut next = || ladder.remedy(ModelId::Flux, Fault::Died, now);
     assert!(matches!(next(), Remedy::Restart(_)));

@@ -198,8 +198,20 @@ fn arrival(section: &Section<'_>) -> Arrivals {
 }
 
 const FAULTS: [&str; 14] = [
-    "out_of_memory", "panic", "error", "hang", "poison", "slow", "load", "drift", "leak", "keep", "others",
-    "probe", "kill", "shutdown",
+    "out_of_memory",
+    "panic",
+    "error",
+    "hang",
+    "poison",
+    "slow",
+    "load",
+    "drift",
+    "leak",
+    "keep",
+    "others",
+    "probe",
+    "kill",
+    "shutdown",
 ];
 
 fn fault(section: &Section<'_>) -> Option<Fault> {
@@ -234,7 +246,12 @@ fn fault(section: &Section<'_>) -> Option<Fault> {
         "drift" => {
             let (model, per_minute, at, lasts) = (model(), bytes("per_minute"), at(), lasts());
             let at = at?;
-            Some(Fault::Drift { model: model?, per_minute: per_minute?, at, until: at.saturating_add(lasts?) })
+            Some(Fault::Drift {
+                model: model?,
+                per_minute: per_minute?,
+                at,
+                until: at.saturating_add(lasts?),
+            })
         }
         "leak" => {
             let (model, per_slot) = (model(), bytes("per_slot"));
@@ -376,7 +393,8 @@ fn check(it: &Scenario, problems: &Problems) {
         let what = format!("must not be above policy.backoff_max, {:?}", it.restart.longest_delay);
         wrong("policy.backoff", format!("{:?}", it.restart.first_delay), what);
     }
-    let budgets: Bytes = it.parts.iter().map(|part| part.budget).sum::<Bytes>().saturating_add(device.overhead);
+    let budgets: Bytes =
+        it.parts.iter().map(|part| part.budget).sum::<Bytes>().saturating_add(device.overhead);
     if budgets > device.hard_limit {
         let what = format!("they must fit under device.hard_limit, {}", device.hard_limit);
         wrong("models", format!("{budgets} of budgets and overhead"), what);

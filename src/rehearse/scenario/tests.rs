@@ -55,8 +55,14 @@ fn what_makes_no_sense_together_is_refused() {
     for (text, wanted) in [
         ("about = \"x\"", "arrivals: nothing arrives"),
         ("about = \"x\"\n[[arrivals]]\nat = \"2h\"", "after the scenario's limit"),
-        ("about = \"x\"\n[[arrivals]]\n[[faults]]\nkind = \"panic\"\nstage = \"image\"\nslot = 2", "only 1 slots arrive"),
-        ("about = \"x\"\n[[arrivals]]\n[[faults]]\nkind = \"panic\"\nstage = \"package\"", "no model runs there"),
+        (
+            "about = \"x\"\n[[arrivals]]\n[[faults]]\nkind = \"panic\"\nstage = \"image\"\nslot = 2",
+            "only 1 slots arrive",
+        ),
+        (
+            "about = \"x\"\n[[arrivals]]\n[[faults]]\nkind = \"panic\"\nstage = \"package\"",
+            "no model runs there",
+        ),
         ("about = \"x\"\n[[arrivals]]\n[device]\nstale_after = \"500ms\"", "device.sample_every"),
         ("about = \"x\"\n[[arrivals]]\n[models.flux]\nbudget = \"20GB\"", "device.hard_limit"),
         ("about = \"x\"\n[[arrivals]]\n[[faults]]\nkind = \"kill\"\nactor = \"flux\"\nat = \"3h\"", "limit"),
