@@ -17,6 +17,7 @@ mod console;
 mod failed;
 mod flags;
 pub mod recipe;
+pub mod rehearse;
 pub mod storyboard;
 pub mod weights;
 
@@ -48,6 +49,9 @@ pub enum Command {
     Storyboard(storyboard::StoryboardCommand),
     /// Check, describe, fetch, convert or make up bundles of weights.
     Weights(weights::WeightsCommand),
+    /// Play a scenario: the node as it is, on a scripted device with scripted models; exit code 1 where it does not end
+    /// as the scenario expects.
+    Rehearse(rehearse::RehearseCommand),
 }
 
 impl Command {
@@ -59,6 +63,7 @@ impl Command {
             Self::Recipe(command) => command.config_flags(),
             Self::Storyboard(command) => command.config_flags(),
             Self::Weights(_) => None,
+            Self::Rehearse(_) => None,
         }
     }
 }

@@ -7,6 +7,7 @@ mod bundles;
 mod parity_kokoro;
 mod parity_clip;
 mod recipe;
+mod rehearsals;
 mod support;
 mod config;
 mod parity_kokoro;
