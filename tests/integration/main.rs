@@ -2,26 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 mod architecture;
-mod liveportrait;
 mod bundles;
-mod parity_kokoro;
-mod parity_clip;
-mod recipe;
-mod rehearsals;
-mod support;
 mod config;
+mod flux_model;
+mod liveportrait;
+mod parity_clip;
+mod parity_flux;
 mod parity_kokoro;
+mod parity_liveportrait;
 mod phonemes_kokoro;
 mod recipe;
+mod rehearsals;
 mod speech_kokoro;
 mod support;
 mod synthetic_kokoro;
 mod vram;
-mod parity_liveportrait;
-mod flux_model;
-mod parity_flux;
-mod phonemes_kokoro;
-mod speech_kokoro;
-mod config;
-mod support;
-mod synthetic_kokoro;

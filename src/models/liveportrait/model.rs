@@ -67,7 +67,13 @@ impl LivePortraitModel {
     }
 
     /// From networks that were built for `kernels` on `device`.
-    pub(super) fn new(config: Config, networks: Networks, kernels: Kernels, batch: u32, device: &Device) -> Self {
+    pub(super) fn new(
+        config: Config,
+        networks: Networks,
+        kernels: Kernels,
+        batch: u32,
+        device: &Device,
+    ) -> Self {
         Self { config, networks, kernels, batch, device: device.clone(), canary: None }
     }
 

@@ -30,11 +30,7 @@ const TINY: &str = r#"{"input_shape": [32, 32], "model_params": {
         "eye": {"input_size": 66, "hidden_sizes": [8], "output_size": 63}}}}"#;
 
 /// Weights as each tensor's initialisation asks, from a fixed stream of numbers, times `scale`.
-fn networks(
-    config: &Config,
-    kernels: Kernels,
-    scale: f32,
-) -> Networks {
+fn networks(config: &Config, kernels: Kernels, scale: f32) -> Networks {
     let mut state = 7u64;
     let mut uniform = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
