@@ -6,6 +6,7 @@
 
 pub mod cast;
 pub mod drive;
+mod guest;
 mod reader;
 pub mod report;
 pub mod scenario;

@@ -141,7 +141,7 @@ pub(super) struct OrchestratorState {
     opened: bool,
     draining: bool,
     queue: VecDeque<Box<Slot>>,
-    active: Vec<Box<Slot>>,
+    active: Vec<Slot>,
     open: HashSet<SlotId>,
     hands: PerModel<Hand>,
     met: PerModel<bool>,
@@ -168,12 +168,11 @@ impl Actor for Orchestrator {
         args: OrchestratorArgs,
     ) -> Result<OrchestratorState, ActorProcessingErr> {
         let opening = args.journal.open();
-        let mailbox = myself.clone();
         match opening {
-            Written::Now(result) => mailbox.cast(OrchestratorMsg::Opened(result))?,
+            Written::Now(result) => myself.cast(OrchestratorMsg::Opened(result))?,
             Written::Later(reading) => {
                 tokio::spawn(async move {
-                    let _ = mailbox.cast(OrchestratorMsg::Opened(reading.await));
+                    let _ = myself.cast(OrchestratorMsg::Opened(reading.await));
                 });
             }
         }

@@ -10,14 +10,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::cast::{Hosting, Theatre, company};
-use super::report::{Recorder, Report, slot_id};
-use super::scenario::{Arrivals, Fault, Scenario};
-use super::studio::{Stagehand, recipe};
-use crate::actors::admission::Refusal;
+use super::guest::Guest;
+use super::report::{Recorder, Report};
+use super::scenario::{Fault, Scenario};
+use super::studio::Stagehand;
 use crate::actors::events::{Subscriber, Subscribers};
 use crate::actors::model_actor::ModelLimits;
 use crate::actors::node::OpenSlots;
-use crate::actors::orchestrator::{Request, SlotLimits};
+use crate::actors::orchestrator::SlotLimits;
 use crate::actors::plan::PlanPolicy;
 use crate::actors::registry::ModelState;
 use crate::actors::restart::{LadderPolicy, RestartPolicy};
@@ -26,7 +26,7 @@ use crate::actors::watchdog::{InlineLooker, WatchSettings};
 use crate::clock;
 use crate::exit::Exit;
 use crate::journal::MemoryJournal;
-use crate::types::{Bytes, Deadline, DeviceId};
+use crate::types::{Bytes, DeviceId};
 use crate::vram::policy::{LeakSettings, Thresholds};
 use crate::vram::{
     ChainSettings, Ledger, MonitorSettings, ProbeChain, ScriptedChange, ScriptedDevice, ScriptedProbe,
@@ -361,73 +361,4 @@ fn settings(it: &Scenario, open_slots: OpenSlots) -> Result<TreeSettings, Rehear
         open_slots,
         seed: it.seed,
     })
-}
-
-/// Whoever wants the slots of one table of arrivals.
-struct Guest {
-    arrivals: Arrivals,
-    first: u64,
-    start: Instant,
-    handle: Arc<Mutex<Option<NodeHandle>>>,
-    recorder: Arc<Recorder>,
-    waits: Duration,
-}
-
-impl Guest {
-    async fn go(self) {
-        let mut takebacks = JoinSet::new();
-        for place in 0..self.arrivals.count {
-            let after = u32::try_from(place).ok().and_then(|place| self.arrivals.every.checked_mul(place));
-            let at = self.arrivals.at.saturating_add(after.unwrap_or(Duration::MAX));
-            if let Some(at) = self.start.checked_add(at) {
-                tokio::time::sleep_until(at.into()).await;
-            }
-            let number = self.first + place;
-            if self.ask(number).await
-                && let Some(wait) = self.arrivals.cancel_after
-            {
-                let handle = Arc::clone(&self.handle);
-                takebacks.spawn(async move {
-                    tokio::time::sleep(wait).await;
-                    let handle = handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                    if let Some(handle) = handle {
-                        handle.cancel(slot_id(number)).await;
-                    }
-                });
-            }
-        }
-        while takebacks.join_next().await.is_some() {}
-    }
-
-    /// Asks for slot `number` until the answer is final; whether it was accepted.
-    async fn ask(&self, number: u64) -> bool {
-        loop {
-            let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let now = clock::now();
-            let deadline = Deadline::after(now, self.arrivals.deadline).unwrap_or(Deadline::at(now));
-            let request = Request { slot: slot_id(number), recipe: recipe(number), deadline };
-            let answer = match handle {
-                Some(handle) => handle.submit(request).await,
-                None => Err(Refusal::NotReady { retry_after: self.waits }),
-            };
-            let Err(refusal) = answer else { return true };
-            let retry = match &refusal {
-                // Known already: an earlier answer was lost with the orchestrator that gave it.
-                Refusal::Duplicate => return true,
-                Refusal::Pressure { retry_after }
-                | Refusal::NotReady { retry_after }
-                | Refusal::QueueFull { retry_after, .. } => Some(*retry_after),
-                Refusal::Draining | Refusal::TooLate { .. } | Refusal::Recipe(_) | Refusal::Journal(_) => {
-                    None
-                }
-            };
-            match retry.filter(|_| self.arrivals.patient) {
-                Some(wait) => tokio::time::sleep(wait.max(self.waits)).await,
-                None => {
-                    self.recorder.refused(refusal.name());
-                    return false;
-                }
-            }
-        }
-    }
 }

@@ -13,6 +13,7 @@ use crate::journal::Failure;
 use crate::types::{Bytes, ModelId, Stage, UnknownName};
 use crate::vram::ScriptedFault;
 
+mod check;
 mod parse;
 #[cfg(test)]
 mod tests;

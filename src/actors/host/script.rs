@@ -293,8 +293,11 @@ fn play_here<T>(act: Act<T>, run: &Run) -> Result<T, ModelError> {
             run.step(progress)?;
         }
     }
-    while matches!(ending, Ending::Hang) {
-        std::thread::park();
+    if matches!(ending, Ending::Hang) {
+        loop {
+            // Parking may end without a reason.
+            std::thread::park();
+        }
     }
     drop(holds);
     finish(ending)

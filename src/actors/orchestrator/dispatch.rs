@@ -96,7 +96,7 @@ impl OrchestratorState {
             }
             self.snapshot(crate::vram::Occasion::BeforeSlot(slot.id()));
             let id = slot.id();
-            self.active.push(slot);
+            self.active.push(*slot);
             if let Err(late) = check {
                 let message = late.to_string();
                 self.end(id, Ending::Failed { cause: Failure::Deadline, stage: None, message });
@@ -339,11 +339,11 @@ fn job(slot: &Slot, task: Task, attempt: AttemptId) -> Result<Job, StudioError> 
 
 impl OrchestratorState {
     /// Keeps a stage's output, in the journal too.
-    pub(super) fn keep(&mut self, myself: &ActorRef<OrchestratorMsg>, place: usize, output: StageOutput) {
+    pub(super) fn keep(&mut self, myself: &ActorRef<OrchestratorMsg>, place: usize, output: &StageOutput) {
         let slot = &mut self.active[place];
         let id = slot.id();
         slot.outputs.put(output.clone());
-        match self.args.journal.stage_done(id, &output) {
+        match self.args.journal.stage_done(id, output) {
             crate::journal::Written::Now(result) => {
                 slot.unwritten += 1;
                 self.stage_written(id, result);

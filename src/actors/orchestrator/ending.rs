@@ -16,13 +16,13 @@ impl OrchestratorState {
     /// Ends an open slot, wherever it stands; false where there is none of this id.
     pub(super) fn end(&mut self, id: SlotId, ending: Ending) -> bool {
         let is_it = |slot: &Slot| slot.id() == id;
-        let slot = if let Some(place) = self.active.iter().position(|slot| is_it(slot)) {
+        let slot = if let Some(place) = self.active.iter().position(is_it) {
             self.drop_run(id, None);
             self.active.remove(place)
         } else if let Some(slot) =
             self.queue.iter().position(|slot| is_it(slot)).and_then(|place| self.queue.remove(place))
         {
-            slot
+            *slot
         } else {
             return false;
         };

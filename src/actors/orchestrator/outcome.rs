@@ -85,7 +85,7 @@ impl OrchestratorState {
         };
         self.completed(place, task);
         self.announce(place, &output);
-        self.keep(myself, place, output);
+        self.keep(myself, place, &output);
     }
 
     /// A task is done: the plan moves on, and the estimate learns.
@@ -136,7 +136,7 @@ impl OrchestratorState {
         match result {
             Ok(parcel) => {
                 self.completed(place, Task::Package);
-                self.keep(myself, place, StageOutput::Parcel(Arc::new(parcel)));
+                self.keep(myself, place, &StageOutput::Parcel(Arc::new(parcel)));
                 self.finish_if_done(slot);
             }
             Err(error) => {
@@ -235,7 +235,11 @@ impl OrchestratorState {
     /// Ends every waiting slot that can no longer be in time.
     fn drop_hopeless(&mut self, now: Instant) {
         let (policy, estimates) = (self.args.policy, self.estimates.clone());
-        let waiting = self.active.iter().filter(|slot| slot.plan.due().next().is_some()).chain(&self.queue);
+        let waiting = self
+            .active
+            .iter()
+            .filter(|slot| slot.plan.due().next().is_some())
+            .chain(self.queue.iter().map(|slot| &**slot));
         let late: Vec<(SlotId, String)> = waiting
             .filter_map(|slot| {
                 let check = slot.plan.check(slot.accepted.deadline, &policy, &estimates, &slot.costs, now);
