@@ -193,13 +193,13 @@ impl KokoroConfig {
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(format!("{key} is 0, and has to be at least 1"));
         }
-        if self.hidden_dim % 2 != 0 {
+        if !self.hidden_dim.is_multiple_of(2) {
             return Err(format!(
                 "hidden_dim is {}, and has to be even: its LSTMs run both ways",
                 self.hidden_dim
             ));
         }
-        if self.plbert.hidden_size % self.plbert.num_attention_heads != 0 {
+        if !self.plbert.hidden_size.is_multiple_of(self.plbert.num_attention_heads) {
             let (size, heads) = (self.plbert.hidden_size, self.plbert.num_attention_heads);
             return Err(format!("plbert.hidden_size {size} does not divide into {heads} heads"));
         }

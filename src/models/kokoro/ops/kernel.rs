@@ -41,6 +41,7 @@ impl ConvPanel<'_> {
     }
 
     /// `ROWS` rows from `first` and `VECTORS` vectors from `t`, all in registers.
+    #[expect(clippy::needless_range_loop, reason = "r numbers rows of weights, bias and output as well")]
     #[inline(always)]
     fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(&mut self, simd: S, first: usize, t: usize) {
         let lanes = S::F32_LANES;

@@ -114,8 +114,8 @@ fn sine_up_to_sign<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let turns = simd.neg_f32s(simd.sub_f32s(turns, magic));
     // π as a sum of floats with few bits: the products with small integers are exact.
     let r = simd.mul_add_e_f32s(turns, simd.splat_f32s(3.140_625), x);
-    let r = simd.mul_add_e_f32s(turns, simd.splat_f32s(9.675_025_939_941_406e-4), r);
-    let r = simd.mul_add_e_f32s(turns, simd.splat_f32s(1.509_957_990_978_376e-7), r);
+    let r = simd.mul_add_e_f32s(turns, simd.splat_f32s(9.675_026e-4), r);
+    let r = simd.mul_add_e_f32s(turns, simd.splat_f32s(1.509_958e-7), r);
     let square = simd.mul_f32s(r, r);
     let mut sum = simd.splat_f32s(-1.0 / 39_916_800.0);
     for coefficient in [1.0 / 362_880.0, -1.0 / 5_040.0, 1.0 / 120.0, -1.0 / 6.0] {

@@ -96,9 +96,9 @@ impl Upsample {
                 into.zip(&stream[skip..]).for_each(|(out, value)| *out += value);
             }
             // Mirrored around the first sample, which is not repeated: sample 0 takes what was added to sample 2.
-            for sample in 0..reflected {
+            for (sample, out) in out.iter_mut().take(reflected).enumerate() {
                 let source = reflected - sample;
-                out[sample] += streams_at(streams, phases, self.rate, source + self.padding);
+                *out += streams_at(streams, phases, self.rate, source + self.padding);
             }
         });
         Ok(())
