@@ -5,7 +5,6 @@
 //!
 //! Adding a command `x`:
 //! 1. `src/cli/x.rs`: a `#[derive(clap::Args)] pub struct XCommand`, with `#[command(flatten)] pub config: ConfigFlags`
-//!    if it needs settings, and `pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed>`.
 //!    as its last field (its help heading would cover what follows) if it needs settings, and `pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed>`.
 //! 2. Here: `mod x;`, a variant in [`Command`], an arm in [`Command::config_flags`] (`Some(&command.config)`, or `None`
 //!    if it needs no settings) and an arm in `app::run`.
@@ -17,6 +16,9 @@ pub mod config;
 mod console;
 mod failed;
 mod flags;
+pub mod recipe;
+pub mod rehearse;
+pub mod storyboard;
 pub mod weights;
 
 use clap::{Parser, Subcommand};
@@ -41,8 +43,15 @@ pub struct Cli {
 pub enum Command {
     /// Show the settings in force with their sources, or check configuration files.
     Config(config::ConfigCommand),
+    /// Start, check, sign and verify recipes.
+    Recipe(recipe::RecipeCommand),
+    /// Draw what a recipe's directions look like, without a model.
+    Storyboard(storyboard::StoryboardCommand),
     /// Check, describe, fetch, convert or make up bundles of weights.
     Weights(weights::WeightsCommand),
+    /// Play a scenario: the node as it is, on a scripted device with scripted models; exit code 1 where it does not end
+    /// as the scenario expects.
+    Rehearse(rehearse::RehearseCommand),
 }
 
 impl Command {
@@ -51,7 +60,10 @@ impl Command {
     pub fn config_flags(&self) -> Option<&ConfigFlags> {
         match self {
             Self::Config(command) => command.config_flags(),
+            Self::Recipe(command) => command.config_flags(),
+            Self::Storyboard(command) => command.config_flags(),
             Self::Weights(_) => None,
+            Self::Rehearse(_) => None,
         }
     }
 }

@@ -10,6 +10,7 @@ mod environment;
 mod layers;
 mod load;
 mod origin;
+pub mod preflight;
 mod problem;
 mod settings;
 mod sift;
@@ -26,5 +27,6 @@ pub use settings::{
     Deadlines, FluxSettings, Http, KokoroSettings, Leak, LivePortraitSettings, Memory, ModelBudget, Models,
     Recovery, Restart, Settings, Slots, StageSettings, Stages, Telemetry,
 };
+pub(crate) use values::parse_duration;
 pub use values::{Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
 pub use voices::{Voices, check_voices};

@@ -3,6 +3,7 @@
 //! One part per module, each with a list of what it may not know; `tests/integration/architecture.rs` enforces it.
 //! Nothing is re-exported here: a path says which part a thing belongs to.
 
+pub mod actors;
 pub mod app;
 pub mod cli;
 pub mod clock;
@@ -10,6 +11,13 @@ pub mod config;
 pub mod contract;
 pub mod direction;
 pub mod exit;
+pub mod files;
+pub mod journal;
 pub mod models;
+pub mod recipe;
+pub mod rehearse;
+pub mod signing;
 pub mod telemetry;
 pub mod types;
+pub mod verify;
+pub mod vram;

@@ -8,7 +8,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{ConfigFlags, Context, Failed, Style};
+use crate::config::preflight::preflight;
 use crate::exit::Exit;
+use crate::vram::policy::Fit;
 use kinds::{Checked, check};
 
 /// Arguments of `config`.
@@ -65,8 +67,12 @@ impl ConfigCommand {
 
 fn show(command: &Show, context: &mut Context<'_>) -> Result<Exit, Failed> {
     let loaded = context.loaded()?.clone();
+    // Loading has refused a plan that does not fit a known limit; one of shares is judged when the node starts.
+    let fit = preflight(&loaded.settings, None).and_then(Result::ok);
     if command.json {
-        context.console.json(&json!({ "config_dir": loaded.dir, "settings": loaded.effective }))?;
+        let plan = fit.map(|fit| json!({ "needed": fit.needed, "spare": fit.spare }));
+        let answer = json!({ "config_dir": loaded.dir, "settings": loaded.effective, "memory_plan": plan });
+        context.console.json(&answer)?;
         return Ok(Exit::Success);
     }
     let rows: Vec<(&str, String, String)> = loaded
@@ -79,6 +85,14 @@ fn show(command: &Show, context: &mut Context<'_>) -> Result<Exit, Failed> {
     for (key, value, source) in rows {
         let source = context.console.paint(Style::Faint, source);
         writeln!(context.console.out(), "{key:keys$}  {value:values$}  {source}")?;
+    }
+    if let Some(Fit { residents, workspaces, needed, spare }) = fit {
+        let overhead = loaded.settings.memory.overhead;
+        writeln!(
+            context.console.out(),
+            "\nmemory plan: residents {residents} + workspaces at once {workspaces} + overhead {overhead} = {needed}, \
+             {spare} below the hard limit"
+        )?;
     }
     Ok(Exit::Success)
 }

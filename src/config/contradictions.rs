@@ -1,10 +1,11 @@
 //! Settings that are each fine and cannot hold together.
 
 use super::origin::Origin;
+use super::preflight::preflight;
 use super::problem::Problem;
 use super::settings::{Memory, Models, Settings};
 use super::values::{Limit, Precision};
-use crate::types::{Bytes, ModelId};
+use crate::types::ModelId;
 
 /// Reports each contradiction in `settings` at the key to blame; `found` gives a key's value as written and its origin.
 ///
@@ -17,9 +18,7 @@ pub(super) fn contradictions(
     let mut report =
         Report { found, reported: problems.iter().filter_map(|p| p.key.clone()).collect(), problems };
     memory(&settings.memory, &mut report);
-    if let Limit::Amount(hard_limit) = settings.memory.hard_limit {
-        budgets(&settings.models, settings.memory.overhead, hard_limit, &mut report);
-    }
+    budgets(settings, &mut report);
     precisions(&settings.models, &mut report);
     for (name, recovery) in [("model", settings.restart.model), ("device", settings.restart.device)] {
         if recovery.backoff > recovery.backoff_max {
@@ -89,23 +88,11 @@ fn memory(memory: &Memory, report: &mut Report<'_>) {
     }
 }
 
-/// The least that the models need at once: all residents, one run at a time, and what nobody accounts for.
-fn budgets(models: &Models, overhead: Bytes, hard_limit: Bytes, report: &mut Report<'_>) {
-    let budgets = ModelId::ALL.map(|model| models.budget(model));
-    let residents: Bytes = budgets.iter().map(|model| model.budget).sum();
-    let workspace = budgets.iter().map(|model| model.workspace).max().unwrap_or_default();
-    let needed: Bytes = [residents, workspace, overhead].into_iter().sum();
-    if needed > hard_limit {
-        let over = needed.saturating_sub(hard_limit);
-        report.add(
-            "memory.hard_limit",
-            &["memory.overhead"],
-            format!(
-                "budgets {residents}, the largest workspace {workspace} and the overhead {overhead} need {needed}, \
-                 {over} too much"
-            ),
-            &format!("at least {needed}, or smaller budgets"),
-        );
+/// Preflight against a limit that is known beforehand; a share of what is free is judged when the node starts.
+fn budgets(settings: &Settings, report: &mut Report<'_>) {
+    if let Some(Err(misfit)) = preflight(settings, None) {
+        let accepted = format!("at least {}, or smaller budgets", misfit.needed);
+        report.add("memory.hard_limit", &["memory.overhead"], misfit.to_string(), &accepted);
     }
 }
 

@@ -99,6 +99,7 @@ mod tests {
             "VORTEX_SERVICE_HOST",
             "VORTEX_SERVICE_PORT_HTTP",
             "VORTEX_FIXTURES",
+            "VORTEX_PYTHON",
             "VORTEX_BUILD_ID",
             "HOME",
         ] {

@@ -264,7 +264,7 @@ impl FromStr for TelemetryFormat {
 }
 
 /// Reads `"15s"`, `"250ms"`, `"1.5h"`: a plain number and one of `ms`, `s`, `min`, `h`, `d`.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     const UNITS: [(&str, f64); 5] = [("ms", 1e-3), ("min", 60.0), ("s", 1.0), ("h", 3600.0), ("d", 86400.0)];
     let text = text.trim();
     let (number, unit) = UNITS

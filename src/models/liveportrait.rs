@@ -4,11 +4,23 @@
 //! Owns the networks and how a job is carried out; never decides what a frame shows.
 
 pub mod appearance;
+mod canvas;
 pub mod config;
+mod controls;
+mod driving;
+pub mod files;
+mod frames;
 pub mod generator;
 pub mod keypoints;
+mod model;
 pub mod motion;
 pub mod networks;
 pub mod parts;
 pub mod retargeting;
 pub mod warping;
+mod workspace;
+
+pub use model::{LivePortraitModel, Options};
+
+#[cfg(test)]
+mod tests;

@@ -7,4 +7,67 @@
 pub mod event {
     /// The configuration was read and is in force. Fields: `profile`, `dir`.
     pub const CONFIG_LOADED: &str = "config.loaded";
+
+    /// A slot came in or was taken up again. Fields: `slot`, `resumed`, `eta`.
+    pub const SLOT_ACCEPTED: &str = "slot.accepted";
+    /// Its speech is there. Fields: `slot`, `took`; so for the next three.
+    pub const AUDIO_COMPLETE: &str = "slot.audio_complete";
+    /// Its picture is there.
+    pub const IMAGE_COMPLETE: &str = "slot.image_complete";
+    /// Frames were rendered. Fields: `slot`, `done`, `total`.
+    pub const VIDEO_PROGRESS: &str = "slot.video_progress";
+    /// Its video is there.
+    pub const VIDEO_COMPLETE: &str = "slot.video_complete";
+    /// The semantic check was passed. Also `summary`.
+    pub const CLIP_COMPLETE: &str = "slot.clip_complete";
+    /// It was handed over. Fields: `slot`, `elapsed`, one per stage, `deadline_met`.
+    pub const GENERATION_COMPLETE: &str = "slot.generation_complete";
+    /// It is not to be had. Fields: `slot`, `cause`, `stage`, `error`.
+    pub const SLOT_FAILED: &str = "slot.failed";
+    /// It was stopped. Fields: `slot`, `cause`.
+    pub const SLOT_CANCELLED: &str = "slot.cancelled";
+    /// A lease was refused before anything was allocated. Fields: `slot`, `refusal`.
+    pub const LEASE_REFUSED: &str = "memory.lease_refused";
+    /// Another probe answers now. Fields: `from`, `to`, `because`.
+    pub const PROBE_SWITCHED: &str = "memory.probe_switched";
+    /// Pressure changed. Fields: `from`, `to`, `used`, `limit`.
+    pub const PRESSURE_CHANGED: &str = "memory.pressure_changed";
+    /// No usable sample for too long. Field: `waited`.
+    pub const PRESSURE_BLIND: &str = "memory.blind";
+    /// Memory at one moment. Field: `snapshot`, as JSON.
+    pub const MEMORY_SNAPSHOT: &str = "memory.snapshot";
+    /// A model is restarted to make room. Fields: `model`, `used`, `budget`.
+    pub const VICTIM_CHOSEN: &str = "memory.victim_chosen";
+    /// Memory is short and no model is to blame.
+    pub const VICTIM_NONE: &str = "memory.victim_none";
+    /// A checkpoint of the leak fit. Fields: `slope`, `growth`, `standard_error`, `leaking`.
+    pub const LEAK_CHECKED: &str = "memory.leak_checked";
+    /// A model is loaded. Fields: `model`, `resident`.
+    pub const MODEL_LOADED: &str = "model.loaded";
+    /// A model passed its canary. Fields: `model`, `after`.
+    pub const MODEL_READY: &str = "model.ready";
+    /// A model gave back memory. Fields: `model`, `freed`.
+    pub const MODEL_TRIMMED: &str = "model.trimmed";
+    /// A run made no step for too long. Fields: `model`, `age`.
+    pub const MODEL_STALLED: &str = "model.stalled";
+    /// A model's actor went down. Fields: `model`, `fault`, `error`.
+    pub const MODEL_DOWN: &str = "model.down";
+    /// A model's restart budget is spent. Fields: `model`, `rest`.
+    pub const MODEL_CORDONED: &str = "model.cordoned";
+    /// An actor of the tree went down. Fields: `actor`, `error`.
+    pub const ACTOR_DOWN: &str = "actor.down";
+    /// The process is to end. Fields: `exit`, `cause`.
+    pub const PROCESS_ESCALATED: &str = "process.escalated";
+    /// The journal could not write. Fields: `slot`, `error`.
+    pub const JOURNAL_FAILED: &str = "journal.failed";
+}
+
+/// Spans: something that takes time.
+pub mod span {
+    /// A slot from acceptance to its end. Field: `slot`.
+    pub const SLOT: &str = "slot";
+    /// A stage's attempt, within its slot. Fields: `stage`, `attempt`.
+    pub const STAGE: &str = "stage";
+    /// A model's run, within its stage; entered on the model's thread. Fields: `model`, `run`.
+    pub const RUN: &str = "run";
 }

@@ -3,12 +3,17 @@
 
 mod architecture;
 mod bundles;
-mod parity_kokoro;
-mod parity_clip;
-mod parity_liveportrait;
-mod parity_flux;
-mod phonemes_kokoro;
-mod speech_kokoro;
 mod config;
+mod flux_model;
+mod liveportrait;
+mod parity_clip;
+mod parity_flux;
+mod parity_kokoro;
+mod parity_liveportrait;
+mod phonemes_kokoro;
+mod recipe;
+mod rehearsals;
+mod speech_kokoro;
 mod support;
 mod synthetic_kokoro;
+mod vram;

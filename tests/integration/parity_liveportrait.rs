@@ -63,7 +63,8 @@ fn pose(seen: &mut Seen, who: &str, motions: &[Motion]) -> Vec<KeyPoints> {
         let angles = motions.iter().map(|motion| motion.angles[axis]).collect();
         seen.insert(format!("M.{who}.{name}_degree"), vector(angles));
     }
-    let turned = motions.iter().flat_map(|motion| rotation(motion.angles)).flatten().map(|v| v as f32).collect();
+    let turned =
+        motions.iter().flat_map(|motion| rotation(motion.angles)).flatten().map(|v| v as f32).collect();
     let turned = Tensor::from_vec(turned, (motions.len(), 3, 3), &Device::Cpu).unwrap();
     seen.insert(format!("M.{who}.rotation"), turned);
     let all: Vec<KeyPoints> = motions.iter().map(Motion::key_points).collect();
@@ -79,9 +80,11 @@ fn rows<const N: usize>(tensor: &Tensor) -> Vec<[f32; N]> {
 fn run(networks: &Networks, recorded: &Recorded, kernels: Kernels) -> Seen {
     let mut seen = Seen::new();
     let picture = |name: &str| recorded.input(name).to_dtype(kernels.dtype()).unwrap();
-    let source = seeing(&mut seen, "source", |probe| networks.motion.forward(&picture("source"), probe)).unwrap();
+    let source =
+        seeing(&mut seen, "source", |probe| networks.motion.forward(&picture("source"), probe)).unwrap();
     let source = pose(&mut seen, "source", &source);
-    let driving = seeing(&mut seen, "driving", |probe| networks.motion.forward(&picture("driving"), probe)).unwrap();
+    let driving =
+        seeing(&mut seen, "driving", |probe| networks.motion.forward(&picture("driving"), probe)).unwrap();
     let driving = pose(&mut seen, "driving", &driving);
 
     let eyes = networks.retargeting.eyes(&source, &rows(&recorded.input("eye_close_ratio"))).unwrap();
@@ -105,7 +108,8 @@ fn as_recorded(name: &str, ours: &Tensor, reference: &Tensor) -> Tensor {
     match name {
         "F.first" => {
             let (_, _, height, width) = ours.dims4().unwrap();
-            let every = |count: usize| Tensor::new((0..count as u32).step_by(4).collect::<Vec<_>>(), &Device::Cpu);
+            let every =
+                |count: usize| Tensor::new((0..count as u32).step_by(4).collect::<Vec<_>>(), &Device::Cpu);
             let ours = ours.index_select(&every(height).unwrap(), 2).unwrap();
             ours.index_select(&every(width).unwrap(), 3).unwrap()
         }
@@ -133,7 +137,11 @@ fn parity(kernels: Kernels) {
             recorded.assert_matches(name, &ours);
         }
         worst.sort_by(|a, b| b.0.total_cmp(&a.0));
-        eprintln!("{} {kernels:?}: largest shares of the bound {:?}", folder.display(), &worst[..4.min(worst.len())]);
+        eprintln!(
+            "{} {kernels:?}: largest shares of the bound {:?}",
+            folder.display(),
+            &worst[..4.min(worst.len())]
+        );
     }
 }
 
@@ -173,10 +181,18 @@ fn parity_does_not_depend_on_how_frames_are_batched() {
         let feature = networks.appearance.forward(&picture, off).unwrap();
         let prepared = networks.warping.source(feature, vec![source.clone()], off).unwrap();
         let driving: Vec<KeyPoints> = (0..5)
-            .map(|frame| source.iter().map(|[x, y, z]| [x + 0.01 * frame as f32, *y, z - 0.02 * frame as f32]).collect())
+            .map(|frame| {
+                source
+                    .iter()
+                    .map(|[x, y, z]| [x + 0.01 * frame as f32, *y, z - 0.02 * frame as f32])
+                    .collect()
+            })
             .collect();
         let mut frames = |driving: &[KeyPoints]| {
-            networks.generator.forward(&networks.warping.forward(&prepared, driving, off).unwrap(), off).unwrap()
+            networks
+                .generator
+                .forward(&networks.warping.forward(&prepared, driving, off).unwrap(), off)
+                .unwrap()
         };
         let together = frames(&driving);
         let apart: Vec<Tensor> = driving.chunks(2).map(&mut frames).collect();
@@ -192,7 +208,8 @@ fn the_networks_ask_for_exactly_the_published_tensors() {
             for (file, specs) in tensors(&config).unwrap() {
                 let path = folder.join(format!("{file}.safetensors"));
                 let stored = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
-                let mut asked: Vec<_> = specs.iter().map(|s| (s.name.clone(), s.shape.dims().to_vec())).collect();
+                let mut asked: Vec<_> =
+                    specs.iter().map(|s| (s.name.clone(), s.shape.dims().to_vec())).collect();
                 let mut there: Vec<_> = stored
                     .iter()
                     .filter(|(name, _)| !name.ends_with("num_batches_tracked"))

@@ -2,10 +2,12 @@
 
 use vortex_node::models::kokoro::text::{Accent, Phonemiser};
 
-/// Words and phonemes of all sentences that have to agree. The rest are dictionaries' own differences (weak forms,
-/// reduced vowels) and are printed by the test.
-const WORDS: f64 = 0.93;
+/// Words and phonemes of all sentences that have to agree; what differs is printed by the test. Most of it is where
+/// dictionaries differ among themselves: the weak vowel of "planted" and "dishes", written ɪ or ə.
+const WORDS: f64 = 0.90;
 const PHONEMES: f64 = 0.97;
+/// Words where ɪ and ə count as the same.
+const WORDS_BUT_FOR_WEAK_VOWELS: f64 = 0.95;
 
 struct Sentence {
     accent: Accent,
@@ -66,7 +68,8 @@ fn two_hundred_sentences_are_said_as_dictionaries_say_them() {
     let (american, british) = (Phonemiser::new(Accent::American), Phonemiser::new(Accent::British));
     let all = sentences();
     assert_eq!(all.len(), 200);
-    let (mut words, mut wrong_words, mut phonemes, mut wrong_phonemes, mut identical) = (0, 0, 0, 0, 0);
+    let (mut words, mut wrong_words, mut wrong_even_so, mut phonemes, mut wrong_phonemes, mut identical) =
+        (0, 0, 0, 0, 0, 0);
     for Sentence { accent, text, expected } in &all {
         let phonemiser = if *accent == Accent::American { &american } else { &british };
         let script = phonemiser.script(text).unwrap();
@@ -76,6 +79,8 @@ fn two_hundred_sentences_are_said_as_dictionaries_say_them() {
         let letters = |words: &[String]| words.concat().chars().collect::<Vec<_>>();
         words += expected.len();
         wrong_words += differing;
+        let merged = |words: &[String]| words.iter().map(|word| word.replace('ɪ', "ə")).collect::<Vec<_>>();
+        wrong_even_so += edits(&merged(&said), &merged(expected));
         phonemes += letters(expected).len();
         wrong_phonemes += edits(&letters(&said), &letters(expected));
         identical += usize::from(differing == 0);
@@ -85,10 +90,13 @@ fn two_hundred_sentences_are_said_as_dictionaries_say_them() {
         script.warnings.iter().for_each(|warning| println!("  {text}: {}", warning.message));
     }
     let agreement = |wrong: usize, of: usize| 1.0 - wrong as f64 / of as f64;
+    let even_so = agreement(wrong_even_so, words);
+    assert!(even_so >= WORDS_BUT_FOR_WEAK_VOWELS, "{even_so} of the words but for weak vowels");
     let (by_word, by_phoneme) = (agreement(wrong_words, words), agreement(wrong_phonemes, phonemes));
     println!(
-        "{identical} of 200 sentences, {:.1} % of {words} words, {:.1} % of {phonemes} phonemes agree",
+        "{identical} of 200 sentences, {:.1} % of {words} words ({:.1} % but for weak vowels), {:.1} % of {phonemes} phonemes",
         100.0 * by_word,
+        100.0 * even_so,
         100.0 * by_phoneme
     );
     assert!(

@@ -137,9 +137,10 @@ fn a_long_script_stops_when_the_slot_is_full() {
     assert_eq!(speech.pcm.samples.len(), 240_000);
     assert_eq!(codes(&speech), ["script_cut"]);
     let message = &speech.warnings[0].message;
-    assert!(message.contains("10s") && message.contains("of 72"), "{message}");
+    assert!(message.contains("does not fit into 10s: cut at "), "{message}");
     let steps = seen.0.lock().unwrap();
-    assert!(steps.iter().all(|step| step.unit == Unit::Sentences && step.total == 72));
+    // A sentence that is too long for one piece counts for two.
+    assert!(steps.iter().all(|step| step.unit == Unit::Sentences && (72..80).contains(&step.total)));
     assert!(steps.len() < 8, "{} sentences were begun for ten seconds", steps.len());
     // Cut at a word's end: what follows the last sound is silence, after a short fade.
     let end = spoken(&speech) as usize;
@@ -171,11 +172,7 @@ fn a_cancelled_job_stops_between_sentences() {
 
 #[test]
 fn a_long_sentence_is_spoken_in_pieces_that_fit_into_memory() {
-    // Wide enough that a piece holds two seconds or so.
-    let mut config = small();
-    config.istftnet.upsample_initial_channel = 512;
-    config.istftnet.upsample_rates = vec![10, 6];
-    let bundle = bundle(&config);
+    let bundle = bundle(&small());
     let mut model = load(&bundle.files);
     let sentence = format!("We saw {} and a wall.", "a boat, a bridge, a bird, ".repeat(9));
     let speech = say(&mut model, Speak { duration: Duration::from_secs(40), ..job(&sentence) });

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 
+pub mod allocations;
+pub mod simulated_nvml;
+
 /// Whether a missing tool or fixture is a failure (`.ci/run` sets this) instead of a skip.
 pub fn tools_are_required() -> bool {
     std::env::var_os("VORTEX_REQUIRE_TOOLS").is_some_and(|value| value == "1")

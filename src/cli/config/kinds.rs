@@ -33,6 +33,11 @@ pub const KINDS: &[Kind] = &[
         check: |path| Bundle::open(path).err().map(|error| error.to_string()).into_iter().collect(),
     },
     Kind { name: "profile", is: |path| lies_in(path, "profiles"), check: |path| lines(check_profile(path)) },
+    Kind {
+        name: "recipe",
+        is: |path| has_extension(path, "json") && lies_directly_in(path, "recipes"),
+        check: crate::cli::recipe::problems_of,
+    },
 ];
 
 /// What came of one file.
@@ -83,8 +88,15 @@ fn is_named(path: &Path, name: &str) -> bool {
 
 /// A TOML file directly in a folder called `folder`.
 fn lies_in(path: &Path, folder: &str) -> bool {
-    path.extension().is_some_and(|extension| extension == "toml")
-        && path.parent().and_then(Path::file_name).is_some_and(|found| found == folder)
+    has_extension(path, "toml") && lies_directly_in(path, folder)
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
+fn lies_directly_in(path: &Path, folder: &str) -> bool {
+    path.parent().and_then(Path::file_name).is_some_and(|found| found == folder)
 }
 
 fn lines(result: Result<(), Problems>) -> Vec<String> {

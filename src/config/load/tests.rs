@@ -200,9 +200,10 @@ fn budgets_beyond_the_hard_limit_say_by_how_much() {
         "9.0GB",
     );
     let problem = given.problem();
-    // 9.0 + 0.3 + 0.4 + 0.2 + 0.5 resident, 1.5 workspace, 1.0 overhead: 12.9 of 11.5.
-    assert!(problem.contains("need 12.90 GB, 1.40 GB too much"), "{problem}");
-    assert!(problem.contains("accepted: at least 12.90 GB, or smaller budgets"), "{problem}");
+    // 9.0 + 0.3 + 0.4 + 0.2 + 0.5 resident; 1.4 + 0.3 + 1.5 of workspaces at once; 1.0 overhead: 14.6 of 11.5.
+    assert!(problem.contains("need 14.60 GB") && problem.contains("3.10 GB too much"), "{problem}");
+    assert!(problem.contains("what would fit: only liveportrait, kokoro, clip_b, clip_l"), "{problem}");
+    assert!(problem.contains("accepted: at least 14.60 GB, or smaller budgets"), "{problem}");
 }
 
 #[test]

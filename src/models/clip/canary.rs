@@ -40,8 +40,8 @@ pub(super) fn compare(expected: &Outcome, found: &Outcome) -> Result<(), ModelEr
     let pairs = expected.images.iter().zip(&found.images).chain([(&expected.text, &found.text)]);
     for (index, (expected, found)) in pairs.enumerate() {
         let cosine = expected.cosine(found);
-        // Written so that NaN fails.
-        if !((cosine - 1.0).abs() <= SAME) {
+        let same = (cosine - 1.0).abs() <= SAME; // false for NaN
+        if !same {
             return wrong(format!(
                 "embedding {index} has cosine {cosine} with the one made when the weights were loaded, expected 1"
             ));

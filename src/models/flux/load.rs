@@ -77,6 +77,8 @@ struct Way<'a> {
     device: &'a Device,
     compute: DType,
     precision: Precision,
+    /// Whether every value is looked at.
+    finite: bool,
     run: &'a Run,
 }
 
@@ -89,8 +91,12 @@ impl Way<'_> {
     ) -> Result<T, ModelError> {
         match opened {
             Opened::Dense(tensors) => {
-                let loading =
-                    Loading::new(tensors, &weights::Options::new(self.compute, self.device), self.run);
+                let options = weights::Options {
+                    dtype: self.compute,
+                    device: self.device.clone(),
+                    finite: self.finite,
+                };
+                let loading = Loading::new(tensors, &options, self.run);
                 let source = Source::dense(loading.builder(), Some(std::sync::Arc::clone(tensors)));
                 network(source.kept(self.precision, self.compute)).map_err(|error| loading.explain(error))
             }
@@ -112,7 +118,7 @@ pub fn networks(
     let opened = Files::open(files)?;
     let configs = Configs::read(files, &opened.transformer, &opened.t5)?;
     let compute = compute_type(options.precision, device);
-    let way = |precision| Way { device, compute, precision, run };
+    let way = |precision| Way { device, compute, precision, finite: true, run };
 
     let host = if options.modulation_in_host { &Device::Cpu } else { device };
     let layout = opened.transformer.layout();
@@ -144,7 +150,12 @@ pub fn networks(
     Ok(Networks { configs, transformer, decoder, clip, t5, parts, compute })
 }
 
-fn load_t5(opened: &Opened, configs: &Configs, options: &Options, way: &Way<'_>) -> Result<T5Encoder, ModelError> {
+fn load_t5(
+    opened: &Opened,
+    configs: &Configs,
+    options: &Options,
+    way: &Way<'_>,
+) -> Result<T5Encoder, ModelError> {
     let naming = |source: Source<'static>| match opened {
         Opened::Gguf(_) => source.named(llama_t5),
         Opened::Dense(_) => source,
@@ -156,7 +167,7 @@ fn load_t5(opened: &Opened, configs: &Configs, options: &Options, way: &Way<'_>)
         // value each time.
         T5Place::Streamed => {
             let unobserved = Run::unobserved();
-            let way = Way { run: &unobserved, ..*way };
+            let way = Way { finite: false, run: &unobserved, ..*way };
             way.build(opened, "T5's encoder", |source| T5Encoder::streamed(&configs.t5, &naming(source)))
         }
     }

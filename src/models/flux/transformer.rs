@@ -10,7 +10,7 @@ mod blocks;
 mod modulation;
 mod position;
 
-pub use blocks::{DoubleBlock, SingleBlock};
+pub use blocks::{DoubleBlock, DoubleModulation, SingleBlock};
 pub use modulation::{Modulations, Modulators};
 pub use position::{image_ids, rotation};
 
@@ -44,7 +44,12 @@ pub struct Transformer {
 
 impl Transformer {
     /// From `source`; the modulation layers' weights are put on `host`.
-    pub fn new(config: &TransformerConfig, source: &Source<'_>, layout: Layout, host: &Device) -> Result<Self> {
+    pub fn new(
+        config: &TransformerConfig,
+        source: &Source<'_>,
+        layout: Layout,
+        host: &Device,
+    ) -> Result<Self> {
         let source = match layout {
             Layout::BlackForestLabs => source.clone(),
             Layout::Diffusers => source.clone().named(super::naming::diffusers_transformer),

@@ -44,7 +44,7 @@ struct Halving {
 impl Halving {
     fn new(vb: &VarBuilder<'_>) -> Result<Self> {
         let bias = vb.get_with_hints(1, "bias", Init::Const(0.0))?.reshape((1, 1, 1))?;
-        Ok(Self { weight: weight_norm(vb, (1, 1, 3))?, bias })
+        Ok(Self { weight: weight_norm(vb, (1, 1, 3), 1.0)?, bias })
     }
 
     fn forward(&self, curve: &Tensor) -> Result<Tensor> {

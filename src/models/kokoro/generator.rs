@@ -123,8 +123,8 @@ impl Generator {
         }
         let channels = vocoder.upsample_initial_channel >> count;
         let vb = vb.pp("conv_post");
-        let weight = weight_norm(&vb, (2 * stft.bins(), channels, LAST_TAPS))?;
-        // Log-magnitudes around e⁻³ make a fresh network's sound fit into [−1, 1].
+        // Log-magnitudes around −3, not spread far, make a fresh network's sound fit into [−1, 1].
+        let weight = weight_norm(&vb, (2 * stft.bins(), channels, LAST_TAPS), 0.25)?;
         let bias = vb.get_with_hints(2 * stft.bins(), "bias", Init::Const(-3.0))?;
         let last = Conv1d::new(&weight, Some(&bias), 1, LAST_TAPS / 2, kernels)?;
         Ok(Self { source, stft, stages, last, kernels })

@@ -4,17 +4,19 @@
 //! what Misaki leaves unread, unknown words, and cutting to the model's context. Knows nothing of networks.
 
 mod fallback;
+mod guess;
 mod normalise;
 mod sentences;
 mod split;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use misaki_rs::lexicon::PhonemeEntry;
 use misaki_rs::{G2P, Language};
 
 pub use split::{at_context, in_two};
 
-use self::fallback::{Spelled, Speller};
+use self::fallback::{Speller, Unknown};
 use crate::contract::{ModelError, Warning};
 
 /// Whose English.
@@ -60,7 +62,7 @@ pub struct Utterance {
 pub struct Script {
     /// Sentences, in order; none is silent.
     pub utterances: Vec<Utterance>,
-    /// `word_spelled`, `text_skipped`.
+    /// `word_guessed`, `word_spelled`, `text_skipped`.
     pub warnings: Vec<Warning>,
 }
 
@@ -91,7 +93,7 @@ pub fn is_sound(symbol: char) -> bool {
 /// The G2P of one accent.
 pub struct Phonemiser {
     g2p: G2P,
-    spelled: Spelled,
+    unknown: Unknown,
 }
 
 impl std::fmt::Debug for Phonemiser {
@@ -107,11 +109,13 @@ impl Phonemiser {
             Accent::American => Language::EnglishUS,
             Accent::British => Language::EnglishGB,
         };
-        let spelled = Spelled::default();
-        let mut g2p = G2P::with_fallback(language, Some(Box::new(Speller::new(accent, spelled.clone()))));
+        let unknown = Unknown::default();
+        let mut g2p = G2P::with_fallback(language, Some(Box::new(Speller::new(accent, unknown.clone()))));
         // What even the fallback cannot spell is silent, not a symbol outside the vocabulary.
         g2p.unk = String::new();
-        Self { g2p, spelled }
+        // Misaki has the Hebrew letter here ("bet"); the name is far commoner.
+        g2p.lexicon.golds.insert("Beth".to_owned(), PhonemeEntry::Simple("bˈɛθ".to_owned()));
+        Self { g2p, unknown }
     }
 
     /// The phonemes of `text`, sentence by sentence; an error where nothing of it can be spoken.
@@ -128,17 +132,21 @@ impl Phonemiser {
                 script.utterances.push(utterance);
             }
         }
-        let spelled = self.spelled.take();
+        let unknown = self.unknown.take();
         if script.utterances.is_empty() {
             return Err(ModelError::own(format!(
                 "nothing in the text {} can be spoken: it has no letters or digits of English",
                 quoted(text)
             )));
         }
-        if !spelled.is_empty() {
-            let message =
-                format!("not in the dictionary, so spelled letter by letter: {}", spelled.join(", "));
-            script.warnings.push(Warning::new("word_spelled", message));
+        let notes = [
+            ("word_guessed", "not in the dictionary, so said as the spelling suggests", unknown.guessed),
+            ("word_spelled", "not in the dictionary, so spelled letter by letter", unknown.spelled),
+        ];
+        for (code, what, words) in notes {
+            if !words.is_empty() {
+                script.warnings.push(Warning::new(code, format!("{what}: {}", words.join(", "))));
+            }
         }
         if !skipped.is_empty() {
             skipped.dedup();

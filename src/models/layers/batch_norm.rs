@@ -16,7 +16,8 @@ pub struct BatchNorm {
 impl BatchNorm {
     /// From the learned and the running values, each `[channels]`.
     pub fn new(weight: &Tensor, bias: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<Self> {
-        let [weight, bias, mean, variance] = [weight, bias, mean, variance].map(|part| part.to_dtype(DType::F64));
+        let [weight, bias, mean, variance] =
+            [weight, bias, mean, variance].map(|part| part.to_dtype(DType::F64));
         let scale = (weight? / (variance? + EPSILON)?.sqrt()?)?;
         let shift = (bias? - (mean? * &scale)?)?;
         Ok(Self { scale: scale.to_dtype(DType::F32)?, shift: shift.to_dtype(DType::F32)? })
@@ -82,11 +83,14 @@ mod tests {
         let weight = Tensor::new(&[[1f32, 2.0], [3.0, -1.0]], &Device::Cpu).unwrap();
         let bias = channels([0.1, 0.2]);
         let x = Tensor::new(&[[0.3f32, -0.7]], &Device::Cpu).unwrap();
-        let apart = norm.forward(&x.matmul(&weight.t().unwrap()).unwrap().broadcast_add(&bias).unwrap()).unwrap();
+        let apart =
+            norm.forward(&x.matmul(&weight.t().unwrap()).unwrap().broadcast_add(&bias).unwrap()).unwrap();
         let (weight, bias) = norm.fold(&weight, &bias).unwrap();
         let folded = x.matmul(&weight.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
-        let (a, b): (Vec<f32>, Vec<f32>) =
-            (apart.flatten_all().unwrap().to_vec1().unwrap(), folded.flatten_all().unwrap().to_vec1().unwrap());
+        let (a, b): (Vec<f32>, Vec<f32>) = (
+            apart.flatten_all().unwrap().to_vec1().unwrap(),
+            folded.flatten_all().unwrap().to_vec1().unwrap(),
+        );
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{a:?} {b:?}");
     }
 }

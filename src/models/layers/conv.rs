@@ -68,7 +68,9 @@ impl Conv {
             Kernels::Fused => Form::Fused(Fused::new(&values(weight)?, values(bias)?, inputs, kernel)),
             Kernels::Stock(dtype) if !volumes => {
                 if kernel[1] != kernel[2] {
-                    bail!("stock convolutions pad both sides alike, a kernel of {kernel:?} needs two paddings");
+                    bail!(
+                        "stock convolutions pad both sides alike, a kernel of {kernel:?} needs two paddings"
+                    );
                 }
                 let bias = bias.to_dtype(dtype)?.reshape((1, outputs, 1, 1))?;
                 Form::Picture { weight: weight.to_dtype(dtype)?, bias }
@@ -178,7 +180,14 @@ impl Conv {
             multiply(weights, view, &mut sums[to * width..], columns, Into::Add);
         }
         let mut out = vec![0.0; self.outputs * columns];
-        vectorised(SumShifted { fused, outputs: self.outputs, rows: rows.len(), width, sums: &sums, out: &mut out });
+        vectorised(SumShifted {
+            fused,
+            outputs: self.outputs,
+            rows: rows.len(),
+            width,
+            sums: &sums,
+            out: &mut out,
+        });
         out
     }
 }

@@ -17,7 +17,6 @@ use super::kernels::{Activation, Kernels, values, with_values};
 use super::resample::{average_pool, enlarge};
 use super::stencil::Stencil;
 
-
 /// Gives back what the calling thread keeps for its next convolution; returns the bytes.
 pub fn release_scratch() -> usize {
     winograd::release_scratch()
@@ -100,7 +99,9 @@ impl Conv3 {
         let (outputs, inputs, taps) = match *weight.dims() {
             [outputs, inputs, 3, 3] => (outputs, inputs, 1),
             [outputs, inputs, taps, 3, 3] if taps % 2 == 1 => (outputs, inputs, taps),
-            _ => bail!("a 3x3 convolution's weight has shape [o, i, (n,) 3, 3], this one {:?}", weight.dims()),
+            _ => {
+                bail!("a 3x3 convolution's weight has shape [o, i, (n,) 3, 3], this one {:?}", weight.dims())
+            }
         };
         if bias.dims() != [outputs] {
             bail!("a convolution with {outputs} outputs has as many biases, not {:?}", bias.dims());
@@ -128,11 +129,6 @@ impl Conv3 {
             Form::Volume(stencil) => stencil.bytes(),
             Form::Listed => 0,
         }
-    }
-
-    /// Multiplications and additions of one input of this size, as the definition counts them.
-    pub fn operations(&self, positions: usize) -> f64 {
-        2.0 * (self.outputs * self.inputs * self.taps * 9) as f64 * positions as f64
     }
 
     /// The convolution of `input`, finished.
@@ -179,8 +175,10 @@ impl Conv3 {
         self.check(input)?;
         let Form::Fused { kernel, bias } = &self.form else {
             let modulation = self.stock(&input.made()?)?;
-            let (gamma, beta) =
-                (modulation.narrow(1, 0, self.outputs / 2)?, modulation.narrow(1, self.outputs / 2, self.outputs / 2)?);
+            let (gamma, beta) = (
+                modulation.narrow(1, 0, self.outputs / 2)?,
+                modulation.narrow(1, self.outputs / 2, self.outputs / 2)?,
+            );
             let x = enlarge(&statistics.normalise(x)?, factor)?;
             return activation.apply(&((&x * (gamma + 1.0)?)? + beta)?);
         };
@@ -210,7 +208,12 @@ impl Conv3 {
         let mut out = vec![0.0; dims.iter().product()];
         if !out.is_empty() {
             with_values(input.tensor, |data| {
-                kernel.run(Source { data, total, first: input.first, factor: input.factor }, volume, epilogue, &mut out);
+                kernel.run(
+                    Source { data, total, first: input.first, factor: input.factor },
+                    volume,
+                    epilogue,
+                    &mut out,
+                );
                 Ok(())
             })?;
         }

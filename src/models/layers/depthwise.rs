@@ -17,9 +17,15 @@ pub struct Depthwise {
 }
 
 enum Form {
-    Fused { weight: Vec<f32>, bias: Vec<f32> },
+    Fused {
+        weight: Vec<f32>,
+        bias: Vec<f32>,
+    },
     /// Per tap `[1, channels, 1, 1]`.
-    Stock { taps: Vec<Tensor>, bias: Tensor },
+    Stock {
+        taps: Vec<Tensor>,
+        bias: Tensor,
+    },
     Listed,
 }
 
@@ -69,7 +75,8 @@ impl Depthwise {
                 let padded = x.pad_with_zeros(2, margin, margin)?.pad_with_zeros(3, margin, margin)?;
                 let mut sum = bias.broadcast_as(x.dims())?.contiguous()?;
                 for (place, tap) in taps.iter().enumerate() {
-                    let view = padded.narrow(2, place / self.side, height)?.narrow(3, place % self.side, width)?;
+                    let view =
+                        padded.narrow(2, place / self.side, height)?.narrow(3, place % self.side, width)?;
                     sum = (sum + view.broadcast_mul(tap)?)?;
                 }
                 Ok(sum)
@@ -123,7 +130,8 @@ mod tests {
     fn both_forms_are_candles_grouped_convolution() {
         let tensor = |dims: &[usize], f: fn(f32) -> f32| {
             let count = dims.iter().product::<usize>() as u32;
-            Tensor::from_vec((0..count).map(|i| f(i as f32)).collect::<Vec<f32>>(), dims, &Device::Cpu).unwrap()
+            Tensor::from_vec((0..count).map(|i| f(i as f32)).collect::<Vec<f32>>(), dims, &Device::Cpu)
+                .unwrap()
         };
         for side in [3, 7] {
             let x = tensor(&[2, 3, 5, 4], |i| (i * 0.37).sin());

@@ -90,7 +90,11 @@ impl Corners {
             let low = low as i64;
             [(low, 1.0 - share), (low.saturating_add(1), share)].map(|(place, weight)| {
                 let inside = (0..count as i64).contains(&place);
-                if inside || weight.is_nan() { (place.clamp(0, count as i64 - 1) as u32, weight) } else { (0, 0.0) }
+                if inside || weight.is_nan() {
+                    (place.clamp(0, count as i64 - 1) as u32, weight)
+                } else {
+                    (0, 0.0)
+                }
             })
         };
         let (x, y, z) = (axis(point[0], width), axis(point[1], height), axis(point[2], depth));

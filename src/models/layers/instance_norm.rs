@@ -61,7 +61,8 @@ impl WithSimd for Plane<'_> {
         let count = self.0.len() as f64;
         let mean = self.0.chunks(RUN).map(|run| f64::from(sum(run, |x| x))).sum::<f64>() / count;
         let middle = mean as f32;
-        let squares = self.0.chunks(RUN).map(|run| f64::from(sum(run, |x| (x - middle) * (x - middle)))).sum::<f64>();
+        let squares =
+            self.0.chunks(RUN).map(|run| f64::from(sum(run, |x| (x - middle) * (x - middle)))).sum::<f64>();
         (middle, (1.0 / (squares / count + EPSILON).sqrt()) as f32)
     }
 }

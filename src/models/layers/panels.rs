@@ -122,7 +122,7 @@ impl Panels {
 
     /// The product of `x`, rows of `depth`, with the packed matrix: rows of `columns`, finished.
     pub fn multiply(&self, x: &[f32], finish: Finish<'_>) -> Vec<f32> {
-        let rows = if self.depth == 0 { 0 } else { x.len() / self.depth };
+        let rows = x.len().checked_div(self.depth).unwrap_or(0);
         let mut out = vec![0.0f32; rows * self.columns];
         let panels = self.columns.div_ceil(WIDTH);
         let pass = (PASS / (4 * self.depth.max(1))).clamp(MAX_ROWS, rows.max(MAX_ROWS));
@@ -214,6 +214,7 @@ struct Store<'a> {
 
 impl Store<'_> {
     #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "that is what `Disjoint` is for")]
     #[expect(unsafe_code, reason = "a tile is a strip of the output's rows; see `disjoint`")]
     fn row(&self, index: usize) -> &mut [f32] {
         let start = (self.first + index) * self.stride + self.columns.start;

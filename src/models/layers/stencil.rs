@@ -53,9 +53,11 @@ impl Stencil {
             });
         }
         let Some(sum) = sum else { bail!("a kernel without taps") };
-        let columns = sum
-            .reshape((batch, kw, self.outputs, depth * height, width))?
-            .pad_with_zeros(4, kw / 2, kw / 2)?;
+        let columns = sum.reshape((batch, kw, self.outputs, depth * height, width))?.pad_with_zeros(
+            4,
+            kw / 2,
+            kw / 2,
+        )?;
         let mut out: Option<Tensor> = None;
         for tap in 0..kw {
             let shifted = columns.narrow(1, tap, 1)?.narrow(4, tap, width)?;

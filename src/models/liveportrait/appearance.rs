@@ -39,8 +39,10 @@ impl AppearanceExtractor {
         let down = (0..config.num_down_blocks)
             .map(|level| normed(vb.pp(format!("down_blocks.{level}")), width(level + 1), width(level)))
             .collect::<Result<_>>()?;
-        let (weight, bias) =
-            conv_weights(&vb.pp("second"), &kernel(config.max_features, width(config.num_down_blocks), &[1, 1]))?;
+        let (weight, bias) = conv_weights(
+            &vb.pp("second"),
+            &kernel(config.max_features, width(config.num_down_blocks), &[1, 1]),
+        )?;
         let channels = config.reshape_channel;
         let shape = kernel(channels, channels, &[3, 3, 3]);
         let residual = (0..config.num_resblocks)
@@ -77,7 +79,9 @@ impl AppearanceExtractor {
         let mut volume = x.reshape((batch, self.shape.0, self.shape.1, height, width))?;
         for block in &self.residual {
             let inner = block.first.forward(Input::new(&block.norm.forward(&volume)?.relu()?), relu)?;
-            volume = block.second.forward(Input::new(&inner), Finish { residual: Some(&volume), ..Finish::default() })?;
+            volume = block
+                .second
+                .forward(Input::new(&inner), Finish { residual: Some(&volume), ..Finish::default() })?;
         }
         probe.see("F.feature_3d", &volume);
         Ok(volume)
@@ -85,7 +89,11 @@ impl AppearanceExtractor {
 
     /// Bytes that its weights hold.
     pub fn bytes(&self) -> usize {
-        let residual: usize = self.residual.iter().map(|block| block.first.bytes() + block.second.bytes()).sum();
-        self.first.bytes() + self.second.bytes() + residual + self.down.iter().map(Conv3::bytes).sum::<usize>()
+        let residual: usize =
+            self.residual.iter().map(|block| block.first.bytes() + block.second.bytes()).sum();
+        self.first.bytes()
+            + self.second.bytes()
+            + residual
+            + self.down.iter().map(Conv3::bytes).sum::<usize>()
     }
 }

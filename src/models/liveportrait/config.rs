@@ -237,7 +237,12 @@ impl Config {
         if let Some((name, size)) = sizes.iter().find(|(_, size)| !(1..=LARGEST).contains(size)) {
             return Err(format!("{name} is {size}, accepted are 1 to {LARGEST}"));
         }
-        let depths = [appearance.num_down_blocks, warping.num_down_blocks, generator.num_down_blocks, dense.num_blocks];
+        let depths = [
+            appearance.num_down_blocks,
+            warping.num_down_blocks,
+            generator.num_down_blocks,
+            dense.num_blocks,
+        ];
         if depths.iter().any(|depth| *depth > 8) || appearance.num_resblocks > 64 {
             return Err(format!("{depths:?} halvings, accepted are at most 8; residual blocks at most 64"));
         }
@@ -254,9 +259,11 @@ impl Config {
             || warping.max_features != appearance.max_features
             || dense.reshape_depth != appearance.reshape_depth
         {
-            return Err("warping_module_params must state the key points, reshape_channel, max_features and \
+            return Err(
+                "warping_module_params must state the key points, reshape_channel, max_features and \
                  reshape_depth of the two extractors"
-                .into());
+                    .into(),
+            );
         }
         let given = warping.block_expansion << warping.num_down_blocks;
         if given != generator.input_channels() {
@@ -264,7 +271,10 @@ impl Config {
         }
         let four = |list: &[usize]| list.len() == 4 && list.iter().all(|size| (1..=LARGEST).contains(size));
         if !four(&motion.depths) || !four(&motion.dims) {
-            return Err(format!("depths {:?} and dims {:?} must have four sizes", motion.depths, motion.dims));
+            return Err(format!(
+                "depths {:?} and dims {:?} must have four sizes",
+                motion.depths, motion.dims
+            ));
         }
         let kp = 3 * motion.num_kp;
         for (name, mlp, input, output) in [

@@ -89,9 +89,7 @@ impl SpadeGenerator {
             let is_last = place + 1 == self.up.len();
             let activation = if is_last { Activation::Leaky(SLOPE) } else { Activation::None };
             x = block.forward(&x, 2, &shared, 0, activation, self.kernels)?;
-            if !is_last {
-                probe.see(&format!("G.up_{place}"), &x);
-            }
+            probe.see(&format!("G.up_{place}{}", if is_last { ".activated" } else { "" }), &x);
         }
         let mut picture = self.picture.forward(Input::new(&x), Finish::default())?;
         if self.shuffles {

@@ -65,7 +65,8 @@ pub fn degrees(bins: &[f32]) -> f32 {
 
 /// (R_z · R_y · R_x)ᵀ of pitch, yaw and roll in degrees; rows of points are multiplied from the left.
 pub fn rotation([pitch, yaw, roll]: [f32; 3]) -> [[f64; 3]; 3] {
-    let [(sx, cx), (sy, cy), (sz, cz)] = [pitch, yaw, roll].map(|angle| f64::from(angle).to_radians().sin_cos());
+    let [(sx, cx), (sy, cy), (sz, cz)] =
+        [pitch, yaw, roll].map(|angle| f64::from(angle).to_radians().sin_cos());
     [
         [cz * cy, sz * cy, -sy],
         [cz * sy * sx - sz * cx, sz * sy * sx + cz * cx, cy * sx],

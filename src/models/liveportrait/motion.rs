@@ -109,7 +109,12 @@ impl MotionExtractor {
                 Ok((name, Linear::new(&vb.pp(format!("fc_{name}")), &[outputs, last], kernels)?))
             })
             .collect::<Result<_>>()?;
-        Ok(Self { stages, norm: LayerNorm::new(&vb.pp("norm"), last, kernels)?, heads, dtype: kernels.dtype() })
+        Ok(Self {
+            stages,
+            norm: LayerNorm::new(&vb.pp("norm"), last, kernels)?,
+            heads,
+            dtype: kernels.dtype(),
+        })
     }
 
     /// The motion of each picture of `[batch, 3, height, width]`, in 0 … 1.
@@ -176,7 +181,11 @@ impl Block {
     fn new(vb: &VarBuilder<'_>, channels: usize, kernels: Kernels) -> Result<Self> {
         let wide = 4 * channels;
         let depthwise = vb.pp("dwconv");
-        let weight = depthwise.get_with_hints((channels, 1, 7, 7), "weight", Init::Randn { mean: 0.0, stdev: 0.02 })?;
+        let weight = depthwise.get_with_hints(
+            (channels, 1, 7, 7),
+            "weight",
+            Init::Randn { mean: 0.0, stdev: 0.02 },
+        )?;
         let bias = depthwise.get_with_hints(channels, "bias", Init::Const(0.0))?;
         let grn = |name: &str| {
             vb.pp("grn").get_with_hints((1, 1, 1, wide), name, Init::Const(0.0))?.to_dtype(kernels.dtype())

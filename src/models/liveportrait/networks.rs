@@ -92,7 +92,9 @@ mod tests {
         let millions = |file: &str| {
             let (_, specs) = listed.iter().find(|(name, _)| *name == file).unwrap();
             let learned = specs.iter().filter(|spec| {
-                ![".running_mean", ".running_var", ".weight_u", ".weight_v"].iter().any(|end| spec.name.ends_with(end))
+                ![".running_mean", ".running_var", ".weight_u", ".weight_v"]
+                    .iter()
+                    .any(|end| spec.name.ends_with(end))
             });
             learned.map(|spec| spec.shape.elem_count()).sum::<usize>() as f64 / 1e6
         };

@@ -61,7 +61,11 @@ impl Retargeting {
     }
 }
 
-fn deltas<const N: usize>(network: &Perceptron, source: &[KeyPoints], ratios: &[[f32; N]]) -> Result<Vec<KeyPoints>> {
+fn deltas<const N: usize>(
+    network: &Perceptron,
+    source: &[KeyPoints],
+    ratios: &[[f32; N]],
+) -> Result<Vec<KeyPoints>> {
     let rows: Vec<Vec<f32>> = source
         .iter()
         .zip(ratios)

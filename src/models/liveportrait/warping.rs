@@ -55,7 +55,12 @@ impl WarpingModule {
     }
 
     /// Prepares a source: `feature` is F's output, with key points for each of its batch.
-    pub fn source(&self, feature: Tensor, key_points: Vec<KeyPoints>, probe: &mut Probe<'_>) -> Result<Source> {
+    pub fn source(
+        &self,
+        feature: Tensor,
+        key_points: Vec<KeyPoints>,
+        probe: &mut Probe<'_>,
+    ) -> Result<Source> {
         if feature.dim(0)? != key_points.len() {
             candle_core::bail!("{} sets of key points for {:?}", key_points.len(), feature.dims());
         }
@@ -89,12 +94,5 @@ impl WarpingModule {
     /// Bytes that its weights hold.
     pub fn bytes(&self) -> usize {
         self.dense_motion.bytes() + self.third.bytes() + self.fourth.bytes()
-    }
-}
-
-impl Source {
-    /// Bytes that it holds.
-    pub fn bytes(&self) -> usize {
-        (self.feature.elem_count() + self.compressed.elem_count()) * self.feature.dtype().size_in_bytes()
     }
 }

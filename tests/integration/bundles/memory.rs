@@ -1,7 +1,5 @@
 //! A load that fails leaves nothing in memory: counted at the allocator, on the loading thread.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -9,38 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use vortex_node::contract::Run;
 use vortex_node::models::weights::{Options, Weights, load};
 
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-}
-
-/// The system's allocator, counting what each thread holds.
-struct Counting;
-
-#[expect(unsafe_code, reason = "an allocator can only be written so; it adds a counter to the system's")]
-// SAFETY: every call is handed on to the system's allocator unchanged; the counter allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-fn count(bytes: isize) {
-    // A thread that is ending has no counter any more.
-    let _ = HELD.try_with(|held| held.set(held.get() + bytes));
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn held() -> isize {
-    HELD.get()
-}
+use crate::support::allocations::held;
 
 #[test]
 fn a_failed_load_leaves_no_part_of_the_model_in_memory() {

@@ -21,7 +21,10 @@ impl Size {
     /// Of a job that can be painted; else what would be.
     pub fn of(job: &Paint, configs: &Configs) -> Result<Self, ModelError> {
         if !(1..=MOST_STEPS).contains(&job.steps) {
-            return Err(ModelError::own(format!("{} denoising steps; expected 1 to {MOST_STEPS}", job.steps)));
+            return Err(ModelError::own(format!(
+                "{} denoising steps; expected 1 to {MOST_STEPS}",
+                job.steps
+            )));
         }
         // A token is 2×2 latent positions.
         let unit = 2 * configs.vae.factor() as u32;
@@ -29,8 +32,8 @@ impl Size {
         if !width.is_multiple_of(unit) || !height.is_multiple_of(unit) {
             return Err(ModelError::own(format!(
                 "a picture of {width}x{height}; expected sides divisible by {unit}, such as {}x{}",
-                width.next_multiple_of(unit).min(LONGEST_SIDE),
-                height.next_multiple_of(unit).min(LONGEST_SIDE)
+                width.min(LONGEST_SIDE).next_multiple_of(unit),
+                height.min(LONGEST_SIDE).next_multiple_of(unit)
             )));
         }
         if width.max(height) > LONGEST_SIDE {

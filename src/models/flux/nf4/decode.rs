@@ -5,6 +5,14 @@ use half::{bf16, f16};
 
 use super::{Absmax, BLOCK, NESTED_BLOCK, Nf4};
 
+/// Rows `bytes` of `table`.
+///
+/// As u32: candle's look-up takes the largest number of the index type for "none" and gives zeros for it, which among
+/// bytes is the 256th entry.
+fn looked_up(table: &Tensor, bytes: &Tensor) -> Result<Tensor> {
+    table.index_select(&bytes.to_dtype(DType::U32)?, 0)
+}
+
 impl Absmax {
     /// f32 [blocks].
     pub fn values(&self) -> Result<Tensor> {
@@ -13,7 +21,7 @@ impl Absmax {
             return Ok(values.clone());
         };
         let blocks = codes.elem_count();
-        let values = map.index_select(codes, 0)?;
+        let values = looked_up(map, codes)?;
         let whole = blocks / NESTED_BLOCK;
         let mut parts = Vec::with_capacity(2);
         if whole > 0 {
@@ -34,7 +42,7 @@ impl Nf4 {
     /// The matrix as `dtype` [rows, cols], by one look-up of two values per byte.
     pub fn dequantise(&self, dtype: DType) -> Result<Tensor> {
         let count = self.rows * self.cols;
-        let values = self.pairs.index_select(&self.packed, 0)?.flatten_all()?.narrow(0, 0, count)?;
+        let values = looked_up(&self.pairs, &self.packed)?.flatten_all()?.narrow(0, 0, count)?;
         let absmax = self.absmax.values()?;
         let whole = count / BLOCK;
         let mut parts = Vec::with_capacity(2);
@@ -64,7 +72,11 @@ impl Nf4 {
         let bytes = &bytes[layout.start_offset()..];
         let end = start + out.len();
         if end.div_ceil(2) > bytes.len() || end.div_ceil(BLOCK) > absmax.len() {
-            candle_core::bail!("rows {first}.. of an NF4 matrix of {}x{} end outside it", self.rows, self.cols)
+            candle_core::bail!(
+                "rows {first}.. of an NF4 matrix of {}x{} end outside it",
+                self.rows,
+                self.cols
+            )
         }
         let mut at = start;
         let mut out = out;

@@ -31,8 +31,10 @@ fn quantised_matrices_of_any_shape_come_back_within_the_formats_error() {
 fn rows_decoded_on_a_processor_are_the_tensor_operations_bits() {
     for dtype in [DType::F32, DType::BF16] {
         for (rows, cols) in [(7, 3), (9, 65), (24, 96), (40, 128)] {
-            let packed = Nf4::quantise(&random(rows, cols).to_dtype(dtype).unwrap(), true, &Device::Cpu).unwrap();
-            let whole = packed.dequantise(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let packed =
+                Nf4::quantise(&random(rows, cols).to_dtype(dtype).unwrap(), true, &Device::Cpu).unwrap();
+            let whole =
+                packed.dequantise(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             let absmax = packed.host_absmax().unwrap();
             for first in [0, 1, rows / 2] {
                 let mut out = vec![0.0; (rows - first) * cols];
@@ -62,4 +64,18 @@ fn parts_that_do_not_fit_the_shape_are_refused() {
     let absmax = Absmax::Plain(Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap());
     let error = Nf4::new((3, 3), &packed, absmax, LEVELS, DType::F32).unwrap_err().to_string();
     assert!(error.contains("3x3 has 5 packed bytes, not 4"), "{error}");
+}
+
+#[test]
+fn the_last_entry_of_a_table_is_an_entry_like_any_other() {
+    // candle takes the largest number of an index type for "none": as bytes, 0xFF would come back as zeros.
+    let matrix = Tensor::ones((2, 64), DType::F32, &Device::Cpu).unwrap();
+    let packed = Nf4::quantise(&matrix, false, &Device::Cpu).unwrap();
+    let back = packed.dequantise(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(back, [1.0; 128]);
+    let absmax = Tensor::from_vec(vec![1f32; 300], 300, &Device::Cpu).unwrap();
+    let codes = Tensor::from_vec(vec![255u8; 300], 300, &Device::Cpu).unwrap();
+    let map = Tensor::new(DYNAMIC_MAP.as_slice(), &Device::Cpu).unwrap();
+    let nested = Absmax::Nested { codes, map, scales: absmax.narrow(0, 0, 2).unwrap(), offset: 0.5 };
+    assert_eq!(nested.values().unwrap().to_vec1::<f32>().unwrap(), [1.5; 300]);
 }

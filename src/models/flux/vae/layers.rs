@@ -32,7 +32,12 @@ pub struct Conv {
 
 impl Conv {
     /// `name` of `source`, `side` × `side`.
-    pub fn new(source: &Source<'_>, name: &str, (inputs, outputs): (usize, usize), side: usize) -> Result<Self> {
+    pub fn new(
+        source: &Source<'_>,
+        name: &str,
+        (inputs, outputs): (usize, usize),
+        side: usize,
+    ) -> Result<Self> {
         let weight = source.tensor(&format!("{name}.weight"), &[outputs, inputs, side, side])?;
         let bias = source.tensor(&format!("{name}.bias"), &[outputs])?;
         let in_host = weight.device().is_cpu() && weight.dtype() == DType::F32 && !source.is_listing();
@@ -55,7 +60,9 @@ impl Conv {
             Kernel::Offsets(weight) => {
                 let sizes = Sizes { inputs, outputs: self.outputs, height, width };
                 let out = on_host(&[x, &self.bias], |v| conv3x3(sizes, v[0], weight, v[1]))?;
-                let Some(out) = out else { candle_core::bail!("a convolution of {sizes:?} does not fit its weights") };
+                let Some(out) = out else {
+                    candle_core::bail!("a convolution of {sizes:?} does not fit its weights")
+                };
                 Tensor::from_vec(out, shape, x.device())
             }
             Kernel::Whole(weight) if self.side == 1 && x.device().is_cpu() => {
@@ -66,7 +73,7 @@ impl Conv {
                 Tensor::from_vec(out, shape, x.device())
             }
             Kernel::Whole(weight) => {
-                let y = x.conv2d(weight, self.side / 2, 1, 1, 1)?;
+                let y = in_bands(x, weight, self.side / 2)?;
                 y.broadcast_add(&self.bias.reshape((1, self.outputs, 1, 1))?)
             }
         }
@@ -80,6 +87,29 @@ impl Conv {
         };
         kernel + self.bias.elem_count() * self.bias.dtype().size_in_bytes()
     }
+}
+
+/// Bytes that an unfolded band may take.
+const BAND: usize = 1 << 27;
+
+/// candle's convolution, some rows at a time: it unfolds what it is given to k² times its size, which at 512×512 would
+/// be more than a gigabyte for the widest pictures.
+fn in_bands(x: &Tensor, weight: &Tensor, padding: usize) -> Result<Tensor> {
+    let (_, inputs, height, width) = x.dims4()?;
+    let unfolded_row = inputs * weight.dim(2)? * weight.dim(3)? * width * x.dtype().size_in_bytes();
+    let rows = (BAND / unfolded_row.max(1)).clamp(1, height.max(1));
+    if rows >= height {
+        return x.conv2d(weight, padding, 1, 1, 1);
+    }
+    let padded = x.pad_with_zeros(2, padding, padding)?.pad_with_zeros(3, padding, padding)?;
+    let bands = (0..height)
+        .step_by(rows)
+        .map(|first| {
+            let count = rows.min(height - first) + 2 * padding;
+            padded.narrow(2, first, count)?.contiguous()?.conv2d(weight, 0, 1, 1, 1)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Tensor::cat(&bands, 2)
 }
 
 /// A matrix product over channels, at every pixel.
@@ -132,9 +162,11 @@ impl Norm {
         let grouped = x.to_dtype(DType::F32)?.reshape((self.groups, ()))?;
         let centred = grouped.broadcast_sub(&grouped.mean_keepdim(1)?)?;
         let variance = centred.sqr()?.mean_keepdim(1)?;
-        let normal = centred.broadcast_div(&(variance + EPS)?.sqrt()?)?.reshape((1, channels, height, width))?;
+        let normal =
+            centred.broadcast_div(&(variance + EPS)?.sqrt()?)?.reshape((1, channels, height, width))?;
         let per_channel = |v: &Tensor| v.to_dtype(DType::F32)?.reshape((1, channels, 1, 1));
-        let y = normal.broadcast_mul(&per_channel(&self.weight)?)?.broadcast_add(&per_channel(&self.bias)?)?;
+        let y =
+            normal.broadcast_mul(&per_channel(&self.weight)?)?.broadcast_add(&per_channel(&self.bias)?)?;
         (if silu { y.silu()? } else { y }).to_dtype(x.dtype())
     }
 
@@ -156,7 +188,12 @@ pub struct Residual {
 
 impl Residual {
     /// `name` of `source`.
-    pub fn new(source: &Source<'_>, name: &str, (inputs, outputs): (usize, usize), groups: usize) -> Result<Self> {
+    pub fn new(
+        source: &Source<'_>,
+        name: &str,
+        (inputs, outputs): (usize, usize),
+        groups: usize,
+    ) -> Result<Self> {
         let at = |part: &str| format!("{name}.{part}");
         Ok(Self {
             norm1: Norm::new(source, &at("norm1"), inputs, groups)?,
@@ -198,14 +235,21 @@ pub struct Attention {
 
 impl Attention {
     /// `name` of `source`: 1×1 convolutions as Black Forest Labs store them, matrices as diffusers does.
-    pub fn new(source: &Source<'_>, name: &str, channels: usize, groups: usize, layout: Layout) -> Result<Self> {
+    pub fn new(
+        source: &Source<'_>,
+        name: &str,
+        channels: usize,
+        groups: usize,
+        layout: Layout,
+    ) -> Result<Self> {
         let conv = |part: &str| {
             let name = format!("{name}.{part}");
             if layout == Layout::BlackForestLabs {
                 return Conv::new(source, &name, (channels, channels), 1);
             }
             let weight = source.tensor(&format!("{name}.weight"), &[channels, channels])?;
-            let weight = if source.is_listing() { weight } else { weight.reshape((channels, channels, 1, 1))? };
+            let weight =
+                if source.is_listing() { weight } else { weight.reshape((channels, channels, 1, 1))? };
             let bias = source.tensor(&format!("{name}.bias"), &[channels])?;
             Ok(Conv { inputs: channels, outputs: channels, side: 1, kernel: Kernel::Whole(weight), bias })
         };
@@ -222,7 +266,8 @@ impl Attention {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (_, channels, height, width) = x.dims4()?;
         let normal = self.norm.forward(x)?;
-        let tokens = |conv: &Conv| conv.forward(&normal)?.reshape((channels, height * width))?.t()?.contiguous();
+        let tokens =
+            |conv: &Conv| conv.forward(&normal)?.reshape((channels, height * width))?.t()?.contiguous();
         let (q, k, v) = (tokens(&self.query)?, tokens(&self.key)?, tokens(&self.value)?);
         let scale = 1.0 / (channels as f64).sqrt();
         let attended = attention(1, scale, [&q, &k, &v], &Mask::None)?;
@@ -232,6 +277,28 @@ impl Attention {
 
     /// Bytes it holds.
     pub fn size(&self) -> usize {
-        [&self.query, &self.key, &self.value, &self.output].map(Conv::size).iter().sum::<usize>() + self.norm.size()
+        [&self.query, &self.key, &self.value, &self.output].map(Conv::size).iter().sum::<usize>()
+            + self.norm.size()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::models::noise::Noise;
+
+    #[test]
+    fn a_convolution_in_bands_is_the_whole_one() {
+        let random = |dims: &[usize]| {
+            Tensor::from_vec(Noise::new(1, 0).normals(dims.iter().product()), dims, &Device::Cpu).unwrap()
+        };
+        // 40 channels of 3000 columns unfold to 4.3 MB a row: bands of 31 rows.
+        let (x, weight) = (random(&[1, 40, 70, 3000]), random(&[2, 40, 3, 3]));
+        let (bands, whole) = (in_bands(&x, &weight, 1).unwrap(), x.conv2d(&weight, 1, 1, 1, 1).unwrap());
+        assert_eq!(bands.dims(), whole.dims());
+        let worst = (bands - whole).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!(worst < 1e-3, "{worst:e}");
     }
 }

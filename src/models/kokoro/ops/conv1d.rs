@@ -48,8 +48,9 @@ pub struct ConvShape {
 /// `weight_v` scaled so that each slice along dimension 0 has the length `weight_g` says (Salimans & Kingma 2016).
 ///
 /// Dimension 0 is output channels for convolutions and *input* channels for transposed ones.
-pub fn weight_norm(vb: &VarBuilder<'_>, dims: (usize, usize, usize)) -> Result<Tensor> {
-    let gain = vb.get_with_hints((dims.0, 1, 1), "weight_g", Init::Const(1.0))?;
+/// A fresh network's lengths are `fresh`.
+pub fn weight_norm(vb: &VarBuilder<'_>, dims: (usize, usize, usize), fresh: f64) -> Result<Tensor> {
+    let gain = vb.get_with_hints((dims.0, 1, 1), "weight_g", Init::Const(fresh))?;
     let direction = vb.get_with_hints(dims, "weight_v", Init::Randn { mean: 0.0, stdev: 1.0 })?;
     // In f64: once per load, and no rounding is added to what the checkpoint says.
     let wide = direction.to_dtype(DType::F64)?;
@@ -60,7 +61,7 @@ pub fn weight_norm(vb: &VarBuilder<'_>, dims: (usize, usize, usize)) -> Result<T
 impl Conv1d {
     /// A weight-normed convolution with the padding that keeps the length.
     pub fn normed(shape: ConvShape, bias: bool, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Self> {
-        let weight = weight_norm(vb, (shape.outputs, shape.inputs, shape.taps))?;
+        let weight = weight_norm(vb, (shape.outputs, shape.inputs, shape.taps), 1.0)?;
         let bias = match bias {
             true => Some(vb.get_with_hints(shape.outputs, "bias", Init::Const(0.0))?),
             false => None,

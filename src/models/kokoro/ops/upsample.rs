@@ -34,7 +34,7 @@ impl Upsample {
         vb: &VarBuilder<'_>,
         kernels: Kernels,
     ) -> Result<Self> {
-        let weight = weight_norm(vb, (inputs, outputs, taps))?;
+        let weight = weight_norm(vb, (inputs, outputs, taps), 1.0)?;
         let bias = vb.get_with_hints(outputs, "bias", Init::Const(0.0))?;
         let form = match kernels {
             Kernels::Portable => Form::Tensor { weight, bias: bias.reshape((1, outputs, 1))? },
@@ -120,7 +120,7 @@ pub struct Doubler {
 impl Doubler {
     /// For `channels`.
     pub fn new(channels: usize, vb: &VarBuilder<'_>) -> Result<Self> {
-        let weight = weight_norm(vb, (channels, 1, 3))?;
+        let weight = weight_norm(vb, (channels, 1, 3), 1.0)?;
         let tap = |tap| weight.narrow(2, tap, 1)?.reshape((1, channels, 1));
         Ok(Self {
             taps: [tap(0)?, tap(1)?, tap(2)?],

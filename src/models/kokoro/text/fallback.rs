@@ -1,4 +1,4 @@
-//! Words that no dictionary has, spelled letter by letter.
+//! Words that no dictionary has: said as their spelling suggests, or letter by letter.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,21 +6,32 @@ use misaki_rs::Fallback;
 use misaki_rs::fallback::FallbackError;
 
 use super::Accent;
+use super::guess::guess;
 
-/// Which words were spelled, in order, each once; shared with the [`Speller`] inside the G2P.
+/// Which words no dictionary had, in order, each once; shared with the [`Speller`] inside the G2P.
 #[derive(Clone, Debug, Default)]
-pub struct Spelled(Arc<Mutex<Vec<String>>>);
+pub struct Unknown(Arc<Mutex<Words>>);
 
-impl Spelled {
-    /// What was spelled since the last time.
-    pub fn take(&self) -> Vec<String> {
+/// What became of unknown words.
+#[derive(Debug, Default)]
+pub struct Words {
+    /// Said as their spelling suggests.
+    pub guessed: Vec<String>,
+    /// Said letter by letter.
+    pub spelled: Vec<String>,
+}
+
+impl Unknown {
+    /// What came up since the last time.
+    pub fn take(&self) -> Words {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn note(&self, word: &str) {
+    fn note(&self, word: &str, into: impl Fn(&mut Words) -> &mut Vec<String>) {
         let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !words.iter().any(|noted| noted == word) {
-            words.push(word.to_owned());
+        let list = into(&mut words);
+        if !list.iter().any(|noted| noted == word) {
+            list.push(word.to_owned());
         }
     }
 }
@@ -29,22 +40,26 @@ impl Spelled {
 #[derive(Debug)]
 pub struct Speller {
     accent: Accent,
-    spelled: Spelled,
+    unknown: Unknown,
 }
 
 impl Speller {
-    /// Notes what it spells in `spelled`.
-    pub fn new(accent: Accent, spelled: Spelled) -> Self {
-        Self { accent, spelled }
+    /// Notes what it meets in `unknown`.
+    pub fn new(accent: Accent, unknown: Unknown) -> Self {
+        Self { accent, unknown }
     }
 }
 
 impl Fallback for Speller {
     fn phonemize(&self, word: &str) -> Result<String, FallbackError> {
+        if let Some(phonemes) = guess(word, self.accent) {
+            self.unknown.note(word, |words| &mut words.guessed);
+            return Ok(phonemes);
+        }
         let names: Vec<&str> =
             word.chars().filter_map(|letter| name_of(plain(letter)?, self.accent)).collect();
         if !names.is_empty() {
-            self.spelled.note(word);
+            self.unknown.note(word, |words| &mut words.spelled);
         }
         Ok(names.join(" "))
     }

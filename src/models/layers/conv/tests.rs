@@ -20,7 +20,14 @@ const BOTH: [Kernels; 2] = [Kernels::Fused, Kernels::Stock(DType::F32)];
 fn volumes_are_those_of_torch() {
     // torch.nn.functional.conv3d in f64, kernel 5×7×7, every 29th value.
     let torch = [
-        6.447_176, 5.622_963, 7.873_247_5, -3.526_153, -6.642_601_5, 3.590_135_5, 2.407_198, 5.283_891,
+        6.447_176,
+        5.622_963,
+        7.873_247_5,
+        -3.526_153,
+        -6.642_601_5,
+        3.590_135_5,
+        2.407_198,
+        5.283_891,
         1.249_941_2,
     ];
     let x = wave(&[2, 2, 3, 4, 5], |i| (i * 0.37).sin());
@@ -52,8 +59,9 @@ fn every_kernel_and_size_gives_what_stock_operations_give() {
         let weight = wave(&[&[outputs, 3], kernel.as_slice()].concat(), |i| (i * 0.31).sin());
         let bias = wave(&[outputs], |i| i * 0.3 - 0.2);
         let x = wave(&[&[2, 3], size].concat(), |i| (i * 0.23).cos());
-        let [ours, stock] =
-            BOTH.map(|kernels| Conv::new(&weight, &bias, kernels).unwrap().forward(&x, Activation::Relu).unwrap());
+        let [ours, stock] = BOTH.map(|kernels| {
+            Conv::new(&weight, &bias, kernels).unwrap().forward(&x, Activation::Relu).unwrap()
+        });
         assert_eq!(ours.dims(), stock.dims());
         let worst = flat(&ours).iter().zip(flat(&stock)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 5e-5, "{kernel:?} on {size:?}: {worst}");

@@ -38,14 +38,7 @@ pub(super) enum Finish<'a> {
     /// The sums are γ (first half of the channels) and β: (x − mean) · scale · (1 + γ) + β, activated.
     ///
     /// `x` is `[batch, channels, height / factor, width / factor]`, `mean` and `scale` one per batch and channel.
-    Modulate {
-        bias: &'a [f32],
-        slope: f32,
-        x: &'a [f32],
-        factor: usize,
-        mean: &'a [f32],
-        scale: &'a [f32],
-    },
+    Modulate { bias: &'a [f32], slope: f32, x: &'a [f32], factor: usize, mean: &'a [f32], scale: &'a [f32] },
 }
 
 impl Finish<'_> {
@@ -88,7 +81,8 @@ impl Finish<'_> {
                     if let Some(residual) = residual {
                         let channels = residual.len() / (place.volume.batch * depth * height * width);
                         let plane = (place.batch * channels + place.channel) * depth + place.depth;
-                        let line = &residual[(plane * height + place.y + i) * width + place.x..][..place.width];
+                        let line =
+                            &residual[(plane * height + place.y + i) * width + place.x..][..place.width];
                         row.iter_mut().zip(line).for_each(|(value, other)| *value += other);
                     }
                     row.iter_mut().for_each(|value| *value = leaky(*value, slope));
@@ -123,7 +117,8 @@ impl Finish<'_> {
                     } else {
                         for (at, out) in out.iter_mut().enumerate() {
                             let x = line[(place.x + at) / factor];
-                            let value = (x - mean) * scale * (gamma_bias + gamma[at]) + (beta_bias + beta[at]);
+                            let value =
+                                (x - mean) * scale * (gamma_bias + gamma[at]) + (beta_bias + beta[at]);
                             *out = leaky(value, slope);
                         }
                     }

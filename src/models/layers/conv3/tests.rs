@@ -32,21 +32,31 @@ fn pictures_and_volumes_are_those_of_torch() {
     let pictures =
         [0.365_517_07, -1.220_057_7, 1.459_449_8, 1.963_460_5, 0.764_096_65, 2.578_241_2, -2.134_967_4];
     let volumes = [
-        -2.723_541, -9.625_679, -3.868_570_4, -5.040_419, -3.335_61, 4.288_122, -0.093_317_48, -1.265_795_7,
-        6.992_189_4, -4.265_985,
+        -2.723_541,
+        -9.625_679,
+        -3.868_570_4,
+        -5.040_419,
+        -3.335_61,
+        4.288_122,
+        -0.093_317_48,
+        -1.265_795_7,
+        6.992_189_4,
+        -4.265_985,
     ];
     for kernels in BOTH {
-        let ours = Conv3::new(&tensor(&[4, 3, 3, 3], |i| (i * 0.11).cos()), &tensor(&[4], |i| i * 0.1), kernels)
-            .unwrap()
-            .forward(Input::new(&wave(&[2, 3, 5, 7], 0.37)), Finish::default())
-            .unwrap();
+        let ours =
+            Conv3::new(&tensor(&[4, 3, 3, 3], |i| (i * 0.11).cos()), &tensor(&[4], |i| i * 0.1), kernels)
+                .unwrap()
+                .forward(Input::new(&wave(&[2, 3, 5, 7], 0.37)), Finish::default())
+                .unwrap();
         for (ours, torch) in flat(&ours).iter().step_by(41).zip(pictures) {
             assert!((ours - torch).abs() < 5e-6, "{kernels:?}: {ours} for {torch}");
         }
-        let ours = Conv3::new(&tensor(&[3, 2, 3, 3, 3], |i| (i * 0.11).cos()), &tensor(&[3], |i| i * 0.1), kernels)
-            .unwrap()
-            .forward(Input::new(&wave(&[2, 2, 3, 4, 5], 0.37)), Finish::default())
-            .unwrap();
+        let ours =
+            Conv3::new(&tensor(&[3, 2, 3, 3, 3], |i| (i * 0.11).cos()), &tensor(&[3], |i| i * 0.1), kernels)
+                .unwrap()
+                .forward(Input::new(&wave(&[2, 2, 3, 4, 5], 0.37)), Finish::default())
+                .unwrap();
         for (ours, torch) in flat(&ours).iter().step_by(37).zip(volumes) {
             assert!((ours - torch).abs() < 1e-5, "{kernels:?}: {ours} for {torch}");
         }
@@ -129,7 +139,8 @@ fn rounding_stays_near_that_of_the_direct_sum() {
         .broadcast_add(&double(&bias).reshape((1, 32, 1, 1)).unwrap())
         .unwrap();
     let error = |kernels| {
-        let ours = Conv3::new(&weight, &bias, kernels).unwrap().forward(Input::new(&x), Finish::default()).unwrap();
+        let ours =
+            Conv3::new(&weight, &bias, kernels).unwrap().forward(Input::new(&x), Finish::default()).unwrap();
         let worst = (double(&ours) - &exact).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
         worst.to_scalar::<f64>().unwrap()
     };

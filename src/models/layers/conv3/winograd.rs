@@ -247,13 +247,7 @@ impl WithSimd for InputStage<'_> {
 
 /// Inputs of one row from column `start` − 1 on, zero outside.
 #[inline(always)]
-fn load_row(
-    row: &mut [f32; STEP * GROUP + 2],
-    line: &[f32],
-    factor: usize,
-    width: usize,
-    start: usize,
-) {
+fn load_row(row: &mut [f32; STEP * GROUP + 2], line: &[f32], factor: usize, width: usize, start: usize) {
     row[0] = if start == 0 { 0.0 } else { line[(start - 1) / factor] };
     let count = (width - start).min(STEP * GROUP + 1);
     let inner = &mut row[1..];
@@ -327,9 +321,7 @@ impl OutputStage<'_> {
                 }
             }
             for i in 0..STEP {
-                let m = std::array::from_fn(|j| {
-                    simd.partial_load_f32s(&half[i * SIDE + j][at..at + count])
-                });
+                let m = std::array::from_fn(|j| simd.partial_load_f32s(&half[i * SIDE + j][at..at + count]));
                 for (j, value) in output(simd, m).into_iter().enumerate() {
                     simd.partial_store_f32s(&mut done[i * STEP + j][at..at + count], value);
                 }

@@ -19,13 +19,19 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
             let content = line.split(" #").next().unwrap_or(line).trim_end();
             let trimmed = content.trim_start();
             let skipped = trimmed.is_empty() || trimmed.starts_with('#') || trimmed == "---";
-            (!skipped).then_some(Line { number: place + 1, indent: content.len() - trimmed.len(), text: trimmed })
+            (!skipped).then_some(Line {
+                number: place + 1,
+                indent: content.len() - trimmed.len(),
+                text: trimmed,
+            })
         })
         .collect();
     let mut rest = lines.as_slice();
     let value = mapping(&mut rest, 0)?;
     match rest.first() {
-        Some(line) => Err(format!("line {}: {:?} is indented unlike what precedes it", line.number, line.text)),
+        Some(line) => {
+            Err(format!("line {}: {:?} is indented unlike what precedes it", line.number, line.text))
+        }
         None => Ok(value),
     }
 }
@@ -38,7 +44,9 @@ fn mapping(lines: &mut &[Line<'_>], indent: usize) -> Result<Value, String> {
         };
         *lines = after;
         let value = match (value.trim(), lines.first()) {
-            ("", Some(next)) if next.text.starts_with("- ") && next.indent >= indent => list(lines, next.indent)?,
+            ("", Some(next)) if next.text.starts_with("- ") && next.indent >= indent => {
+                list(lines, next.indent)?
+            }
             ("", Some(next)) if next.indent > indent => mapping(lines, next.indent)?,
             ("", _) => Value::Null,
             (text, _) => scalar_or_list(text).map_err(|what| format!("line {}: {what}", line.number))?,

@@ -96,10 +96,15 @@ impl SpadeBlock {
         let shortcut = if from == to {
             None
         } else {
-            let (weight, bias) = spectral_weights(&vb.pp("conv_s"), &kernel(to, from, &[1, 1]), false, kernels)?;
+            let (weight, bias) =
+                spectral_weights(&vb.pp("conv_s"), &kernel(to, from, &[1, 1]), false, kernels)?;
             Some(Conv::new(&weight, &bias, kernels)?)
         };
-        Ok(Self { modulations, convs: [conv("conv_0", middle, from)?, conv("conv_1", to, middle)?], shortcut })
+        Ok(Self {
+            modulations,
+            convs: [conv("conv_0", middle, from)?, conv("conv_1", to, middle)?],
+            shortcut,
+        })
     }
 
     /// Of `x` as enlarged `factor` times. `place` is the block's place among those that share `shared`.
@@ -119,16 +124,23 @@ impl SpadeBlock {
         let inner = self.modulations[0].modulate(shared.of(first), x, factor, &statistics, leaky)?;
         let inner = self.convs[0].forward(Input::new(&inner), Finish::default())?;
         let inner_statistics = Statistics::of(&inner, kernels)?;
-        let inner = self.modulations[1].modulate(shared.of(first + 1), &inner, 1, &inner_statistics, leaky)?;
+        let inner =
+            self.modulations[1].modulate(shared.of(first + 1), &inner, 1, &inner_statistics, leaky)?;
         let shortcut = match &self.shortcut {
             Some(conv) => {
-                let normed =
-                    self.modulations[2].modulate(shared.of(first + 2), x, factor, &statistics, Activation::None)?;
+                let normed = self.modulations[2].modulate(
+                    shared.of(first + 2),
+                    x,
+                    factor,
+                    &statistics,
+                    Activation::None,
+                )?;
                 conv.forward(&normed, Activation::None)?
             }
             None => enlarge(x, factor)?,
         };
-        self.convs[1].forward(Input::new(&inner), Finish { residual: Some(&shortcut), activation, pool: false })
+        self.convs[1]
+            .forward(Input::new(&inner), Finish { residual: Some(&shortcut), activation, pool: false })
     }
 
     /// The first SPADE's result before its activation; for probes.

@@ -79,7 +79,10 @@ impl DenseMotion {
             let split = input.reshape((batch, motions, (), depth * height * width))?;
             let compressed = split.dim(2)? - 1;
             let part = |first: usize, count: usize| -> Result<Tensor> {
-                split.narrow(2, first, count)?.contiguous()?.reshape(vec![batch, motions, count, depth, height, width])
+                split
+                    .narrow(2, first, count)?
+                    .contiguous()?
+                    .reshape(vec![batch, motions, count, depth, height, width])
             };
             probe.see("W.heatmap", &part(0, 1)?);
             probe.see("W.deformed_feature", &part(1, compressed)?);

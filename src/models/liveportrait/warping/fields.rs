@@ -110,7 +110,15 @@ pub(super) fn deformation(
                 .collect();
             let logits = &logits[b * motions * plane..][..motions * plane];
             let z_at = identity_axis(depth)[z];
-            vectorised(Weigh { out, logits, offsets: &offsets, plane, start: z * height * width, z_at, size: [height, width] });
+            vectorised(Weigh {
+                out,
+                logits,
+                offsets: &offsets,
+                plane,
+                start: z * height * width,
+                z_at,
+                size: [height, width],
+            });
         });
         Ok(())
     })?;
@@ -169,7 +177,8 @@ impl WithSimd for Weigh<'_> {
 /// Key points of a batch as `[batch, key points, 1, 1, 1, 3]`; a single source serves all.
 fn as_tensor(points: &[KeyPoints], batch: usize, device: &Device) -> Result<Tensor> {
     let count = points.first().map_or(0, Vec::len);
-    let values: Vec<f32> = (0..batch).flat_map(|b| points[b % points.len()].iter().flatten().copied()).collect();
+    let values: Vec<f32> =
+        (0..batch).flat_map(|b| points[b % points.len()].iter().flatten().copied()).collect();
     Tensor::from_vec(values, vec![batch, count, 1, 1, 1, 3], device)
 }
 
@@ -194,7 +203,14 @@ fn stock_input(compressed: &Tensor, source: &[KeyPoints], driving: &[KeyPoints])
         (away * f64::from(-0.5 / VARIANCE))?.exp()
     };
     let heat = (heat(driving)? - heat(source)?)?.pad_with_zeros(1, 1, 0)?;
-    let repeated = compressed.unsqueeze(1)?.broadcast_as(vec![sources, batch * motions / sources, channels, depth, height, width])?;
+    let repeated = compressed.unsqueeze(1)?.broadcast_as(vec![
+        sources,
+        batch * motions / sources,
+        channels,
+        depth,
+        height,
+        width,
+    ])?;
     let repeated = repeated.contiguous()?.reshape((batch * motions, channels, depth, height, width))?;
     let grids = grids.reshape((batch * motions, depth, height, width, 3))?;
     let shifted = grid_sample(&repeated, &grids, Kernels::Stock(compressed.dtype()))?;

@@ -61,7 +61,9 @@ impl Hourglass {
         let Some(mut x) = levels.pop() else { candle_core::bail!("an hourglass without input") };
         for up in &self.up {
             let grown = up.forward(Input::new(&x).enlarged(2), relu)?;
-            let Some(skip) = levels.pop() else { candle_core::bail!("an hourglass with more ways up than down") };
+            let Some(skip) = levels.pop() else {
+                candle_core::bail!("an hourglass with more ways up than down")
+            };
             x = Tensor::cat(&[grown, skip], 1)?;
         }
         self.last.forward(Input::new(&x), relu)

@@ -32,7 +32,7 @@ fn letters_are_read_as_people_read_them() {
         ("on St. James St. today", "on Saint James Street today"),
         (
             "He lives on Elm St. She left. Acme Inc., etc. and so on",
-            "He lives on Elm Street. She left. Acme Incorporated, etcetera and so on",
+            "He lives on Elm Street. She left. Acme Incorporated, et cetera and so on",
         ),
         ("Henry VIII, World War II, Part IV, MIX", "Henry the 8th, World War 2, Part 4, MIX"),
         ("this & that @ home", "this and that at home"),

@@ -78,7 +78,7 @@ fn abbreviation(previous: &str, core: &str) -> Option<&'static str> {
         "approx" => "approximately",
         "est" => "established",
         "vs" => "versus",
-        "etc" => "etcetera",
+        "etc" => "et cetera",
         "Fig" | "fig" => "figure",
         "Vol" | "vol" => "volume",
         _ => return None,

@@ -1,0 +1,176 @@
+//! Whether a slot may come in: pressure, readiness, queue and deadline to an answer with an expected time.
+//!
+//! Pure. Never queues anything itself; refusing at once is kinder than accepting what cannot be kept.
+
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::plan::{Costs, Estimates, PlanPolicy};
+use crate::types::Deadline;
+
+/// What the node looks like from outside at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Why nothing may come in at all, if so.
+    pub closed: Option<Closed>,
+    /// Accepted slots that have not ended.
+    pub open: usize,
+    /// The most there may be.
+    pub capacity: NonZeroUsize,
+}
+
+/// Why admission is closed altogether.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closed {
+    /// Memory stands above the soft or the hard limit.
+    Pressure,
+    /// A model has never been ready, or is cordoned.
+    NotReady,
+    /// The node is on its way out.
+    Draining,
+}
+
+/// Why a slot was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Refusal {
+    /// Memory stands above a limit.
+    #[error("memory is under pressure; try again in {retry_after:.1?}")]
+    Pressure {
+        /// When another try makes sense.
+        retry_after: Duration,
+    },
+    /// A model is not ready.
+    #[error("the node is not ready; try again in {retry_after:.1?}")]
+    NotReady {
+        /// When another try makes sense.
+        retry_after: Duration,
+    },
+    /// The node is shutting down.
+    #[error("the node is shutting down")]
+    Draining,
+    /// As many slots are open as there may be.
+    #[error("{open} slots are open, {capacity} may be; try again in {retry_after:.1?}")]
+    QueueFull {
+        /// Open now.
+        open: usize,
+        /// Allowed.
+        capacity: usize,
+        /// When one is expected to have ended.
+        retry_after: Duration,
+    },
+    /// It would be late.
+    #[error("it would be done in {eta:.1?}, but its deadline is in {left:.1?}")]
+    TooLate {
+        /// Expected time to the end, buffer included.
+        eta: Duration,
+        /// Time to the deadline.
+        left: Duration,
+    },
+    /// A slot of this id is open already.
+    #[error("a slot of this id is open already")]
+    Duplicate,
+    /// The recipe makes no job.
+    #[error("the recipe cannot be carried out: {0}")]
+    Recipe(String),
+    /// The journal could not write it down, so it may not be accepted.
+    #[error("the journal could not write it down: {0}")]
+    Journal(String),
+}
+
+impl Refusal {
+    /// The name in metrics and reports.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Pressure { .. } => "pressure",
+            Self::NotReady { .. } => "not_ready",
+            Self::Draining => "draining",
+            Self::QueueFull { .. } => "queue_full",
+            Self::TooLate { .. } => "too_late",
+            Self::Duplicate => "duplicate",
+            Self::Recipe(_) => "recipe",
+            Self::Journal(_) => "journal",
+        }
+    }
+}
+
+/// The answer: when the slot is expected to be done, or why it may not come in.
+///
+/// Slots ahead cost the slowest stage each, since stages of different slots overlap; the slot itself its whole walk.
+pub fn admit(
+    standing: &Standing,
+    deadline: Deadline,
+    policy: &PlanPolicy,
+    estimates: &Estimates,
+    costs: &Costs,
+    now: Instant,
+) -> Result<Duration, Refusal> {
+    let slot = estimates.bottleneck(costs);
+    let ahead = slot.saturating_mul(u32::try_from(standing.open).unwrap_or(u32::MAX));
+    match standing.closed {
+        Some(Closed::Draining) => return Err(Refusal::Draining),
+        Some(Closed::Pressure) => return Err(Refusal::Pressure { retry_after: slot }),
+        Some(Closed::NotReady) => return Err(Refusal::NotReady { retry_after: slot }),
+        None => {}
+    }
+    let eta = ahead.saturating_add(estimates.walk(costs));
+    if !deadline.allows(now, eta, policy.buffer) {
+        return Err(Refusal::TooLate {
+            eta: eta.saturating_add(policy.buffer),
+            left: deadline.remaining(now),
+        });
+    }
+    if standing.open >= standing.capacity.get() {
+        let (open, capacity) = (standing.open, standing.capacity.get());
+        return Err(Refusal::QueueFull { open, capacity, retry_after: slot });
+    }
+    Ok(eta)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNIT: Costs = [1.0; 5];
+
+    fn ask(closed: Option<Closed>, open: usize, budget: u64) -> Result<Duration, Refusal> {
+        let (now, policy) = (crate::clock::now(), PlanPolicy::default());
+        let standing = Standing { closed, open, capacity: NonZeroUsize::MIN.saturating_add(3) };
+        let deadline = Deadline::after(now, Duration::from_secs(budget)).unwrap();
+        admit(&standing, deadline, &policy, &Estimates::new(&policy), &UNIT, now)
+    }
+
+    #[test]
+    fn an_idle_node_promises_the_length_of_the_walk() {
+        assert_eq!(ask(None, 0, 3600), Ok(Duration::from_secs(21)));
+    }
+
+    #[test]
+    fn every_slot_ahead_costs_the_slowest_stage() {
+        assert_eq!(ask(None, 3, 3600), Ok(Duration::from_secs(36 + 21)));
+    }
+
+    #[test]
+    fn what_cannot_make_its_deadline_is_refused_with_the_expected_time() {
+        assert_eq!(ask(None, 0, 26), Ok(Duration::from_secs(21)));
+        let (eta, left) = (Duration::from_secs(26), Duration::from_secs(25));
+        assert_eq!(ask(None, 0, 25), Err(Refusal::TooLate { eta, left }));
+    }
+
+    #[test]
+    fn a_full_queue_says_when_to_come_back() {
+        let retry_after = Duration::from_secs(12);
+        assert_eq!(ask(None, 4, 3600), Err(Refusal::QueueFull { open: 4, capacity: 4, retry_after }));
+    }
+
+    #[test]
+    fn a_closed_node_refuses_whatever_the_deadline() {
+        assert_eq!(ask(Some(Closed::Draining), 0, 3600), Err(Refusal::Draining));
+        for closed in [Closed::Pressure, Closed::NotReady] {
+            assert!(ask(Some(closed), 0, 3600).is_err());
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What the outside hears of a slot while it is under way.
+//!
+//! Owns the events and the subscriber trait; the orchestrator and the models' threads send them. A subscriber must
+//! not block: it forwards to a channel of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::restart::Fault;
+use crate::contract::Progress;
+use crate::exit::Exit;
+use crate::journal::{CancelCause, Ending, Failure, Terminal};
+use crate::telemetry::names::event;
+use crate::types::{Bytes, ModelId, SlotId, Stage};
+use crate::vram::policy::{Crossing, LeakVerdict};
+use crate::vram::{Refusal, Sample};
+
+/// Time spent per stage, all attempts together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Breakdown {
+    /// Speech.
+    pub audio: Duration,
+    /// Actor image.
+    pub image: Duration,
+    /// Animation.
+    pub video: Duration,
+    /// Semantic check.
+    pub verify: Duration,
+    /// Handing over.
+    pub package: Duration,
+}
+
+impl From<[Duration; Stage::ALL.len()]> for Breakdown {
+    fn from([audio, image, video, verify, package]: [Duration; Stage::ALL.len()]) -> Self {
+        Self { audio, image, video, verify, package }
+    }
+}
+
+/// Something happened to a slot.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum SlotEvent {
+    /// It came in, or was taken up again after a restart.
+    Accepted {
+        /// Which.
+        slot: SlotId,
+        /// Expected time to the end.
+        eta: Duration,
+        /// Whether it was open before and is taken up again.
+        resumed: bool,
+    },
+    /// The speech is there.
+    AudioComplete {
+        /// Of which slot.
+        slot: SlotId,
+        /// The stage's time, all attempts together.
+        took: Duration,
+    },
+    /// The actor's picture is there.
+    ImageComplete {
+        /// Of which slot.
+        slot: SlotId,
+        /// The stage's time, all attempts together.
+        took: Duration,
+    },
+    /// Frames were rendered.
+    VideoProgress {
+        /// Of which slot.
+        slot: SlotId,
+        /// How far.
+        progress: Progress,
+    },
+    /// The video is there.
+    VideoComplete {
+        /// Of which slot.
+        slot: SlotId,
+        /// The stage's time, all attempts together.
+        took: Duration,
+    },
+    /// The semantic check was passed.
+    ClipComplete {
+        /// By which slot.
+        slot: SlotId,
+        /// The stage's time, all attempts together.
+        took: Duration,
+        /// The verdict in one line.
+        summary: String,
+    },
+    /// It was handed over.
+    GenerationComplete {
+        /// Which.
+        slot: SlotId,
+        /// From acceptance to the end.
+        elapsed: Duration,
+        /// Where the time went.
+        breakdown: Breakdown,
+        /// Whether it was in time.
+        deadline_met: bool,
+    },
+    /// It is not to be had.
+    SlotFailed {
+        /// Which.
+        slot: SlotId,
+        /// What kind of failure.
+        cause: Failure,
+        /// In which stage, if in one.
+        stage: Option<Stage>,
+        /// What happened, with the values.
+        message: String,
+    },
+    /// It was stopped.
+    SlotCancelled {
+        /// Which.
+        slot: SlotId,
+        /// By what.
+        cause: CancelCause,
+    },
+}
+
+impl SlotEvent {
+    /// The slot it happened to.
+    pub fn slot(&self) -> SlotId {
+        match self {
+            Self::Accepted { slot, .. }
+            | Self::AudioComplete { slot, .. }
+            | Self::ImageComplete { slot, .. }
+            | Self::VideoProgress { slot, .. }
+            | Self::VideoComplete { slot, .. }
+            | Self::ClipComplete { slot, .. }
+            | Self::GenerationComplete { slot, .. }
+            | Self::SlotFailed { slot, .. }
+            | Self::SlotCancelled { slot, .. } => *slot,
+        }
+    }
+}
+
+/// Something happened to the node itself.
+#[derive(Clone, Debug)]
+pub enum NodeEvent {
+    /// An actor went down.
+    ActorDown {
+        /// Its name: a model's, `watchdog`, `models`, `orchestrator`.
+        actor: &'static str,
+        /// What befell it.
+        fault: Fault,
+        /// What happened, with the values.
+        message: String,
+    },
+    /// It is started again.
+    ActorRestarted {
+        /// Its name.
+        actor: &'static str,
+    },
+    /// A model passed its canary.
+    ModelReady {
+        /// Which.
+        model: ModelId,
+        /// Since its fault, where there was one.
+        after: Option<Duration>,
+    },
+    /// Memory was looked at and the look can be decided by.
+    Sampled(Sample),
+    /// Pressure changed.
+    PressureCrossed(Crossing),
+    /// Nothing to decide by for this long.
+    Blind(Duration),
+    /// A lease was refused before anything was allocated.
+    LeaseRefused(Refusal),
+    /// A model gave back memory.
+    Trimmed {
+        /// Which.
+        model: ModelId,
+        /// How much.
+        freed: Bytes,
+    },
+    /// A checkpoint of the leak fit.
+    LeakChecked(LeakVerdict),
+    /// A model's restart budget is spent: the node is not ready.
+    Cordoned(ModelId),
+    /// The process is to end.
+    Escalated {
+        /// With what code.
+        exit: Exit,
+        /// What led to it.
+        cause: String,
+    },
+}
+
+/// Hears every event, in order per slot. Called inside actors and on models' threads: never blocks.
+pub trait Subscriber: Send + Sync + 'static {
+    /// `event` happened to a slot.
+    fn hear(&self, event: &SlotEvent);
+
+    /// `event` happened to the node.
+    fn notice(&self, _event: &NodeEvent) {}
+}
+
+/// All subscribers of a tree.
+#[derive(Clone, Default)]
+pub struct Subscribers(Arc<[Arc<dyn Subscriber>]>);
+
+impl Subscribers {
+    /// These.
+    pub fn new(all: Vec<Arc<dyn Subscriber>>) -> Self {
+        Self(all.into())
+    }
+
+    /// Tells every one.
+    pub fn tell(&self, event: &SlotEvent) {
+        for subscriber in self.0.iter() {
+            subscriber.hear(event);
+        }
+    }
+
+    /// Tells every one what happened to the node.
+    pub fn notice(&self, event: &NodeEvent) {
+        for subscriber in self.0.iter() {
+            subscriber.notice(event);
+        }
+    }
+
+    /// Whether nobody listens.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Tells and logs how a slot ended.
+pub(super) fn tell_end(subscribers: &Subscribers, span: &tracing::Span, terminal: &Terminal) {
+    let slot = terminal.slot;
+    let told = match &terminal.ending {
+        Ending::Completed { deadline_met } => {
+            let breakdown = Breakdown::from(terminal.breakdown);
+            tracing::info!(
+                parent: span,
+                event = event::GENERATION_COMPLETE,
+                %slot,
+                elapsed = terminal.elapsed.as_secs_f64(),
+                audio = breakdown.audio.as_secs_f64(),
+                image = breakdown.image.as_secs_f64(),
+                video = breakdown.video.as_secs_f64(),
+                verify = breakdown.verify.as_secs_f64(),
+                package = breakdown.package.as_secs_f64(),
+                deadline_met,
+                "slot complete"
+            );
+            let (elapsed, deadline_met) = (terminal.elapsed, *deadline_met);
+            SlotEvent::GenerationComplete { slot, elapsed, breakdown, deadline_met }
+        }
+        Ending::Failed { cause, stage, message } => {
+            let stage_name = stage.map(Stage::name);
+            tracing::warn!(
+                parent: span,
+                event = event::SLOT_FAILED,
+                %slot,
+                cause = cause.name(),
+                stage = stage_name,
+                error = message,
+                "slot failed"
+            );
+            SlotEvent::SlotFailed { slot, cause: *cause, stage: *stage, message: message.clone() }
+        }
+        Ending::Cancelled { cause } => {
+            tracing::info!(parent: span, event = event::SLOT_CANCELLED, %slot, ?cause, "slot cancelled");
+            SlotEvent::SlotCancelled { slot, cause: *cause }
+        }
+    };
+    subscribers.tell(&told);
+}

@@ -1,0 +1,136 @@
+//! The real host: a model, its tensors and its leases on one OS thread from load to drop.
+//!
+//! Catches panics, so that dropping the model happens here and is told. Is never joined: a thread that hangs ends with
+//! the process.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+
+use super::{
+    Assignment, Host, Launch, Note, NoteSink, Order, Pulse, RunFailure, Setup, Stamp, cover, panic_text,
+    settle,
+};
+use crate::contract::{CancelFlag, ErrorClass, Model, ModelError, Run};
+
+/// Loads a model on the thread it is called on; steps while doing so.
+pub type Loader<M> = Arc<dyn Fn(&Run) -> Result<M, ModelError> + Send + Sync>;
+
+/// Hosts `M` on OS threads.
+pub struct ThreadHost<M> {
+    loader: Loader<M>,
+}
+
+impl<M: Model> ThreadHost<M> {
+    /// One that loads by `loader`.
+    pub fn new(loader: Loader<M>) -> Self {
+        Self { loader }
+    }
+}
+
+struct Handle<J> {
+    orders: mpsc::Sender<Order<J>>,
+    cancel: CancelFlag,
+}
+
+impl<J: Send> Host<J> for Handle<J> {
+    fn order(&self, order: Order<J>) -> bool {
+        self.orders.send(order).is_ok()
+    }
+}
+
+impl<J> Drop for Handle<J> {
+    fn drop(&mut self) {
+        // A load in progress has nobody to load for any more.
+        self.cancel.cancel();
+    }
+}
+
+impl<M: Model> Launch<M::Job, M::Output> for ThreadHost<M> {
+    fn launch(&self, setup: Setup<M::Output>) -> Result<Box<dyn Host<M::Job>>, ModelError> {
+        let (orders, inbox) = mpsc::channel();
+        let handle = Handle { orders, cancel: setup.cancel.clone() };
+        let loader = Arc::clone(&self.loader);
+        // Linux keeps 15 bytes of a thread's name: the model's own is what a debugger should show.
+        std::thread::Builder::new()
+            .name(setup.model.name().to_owned())
+            .spawn(move || live(&loader, setup, &inbox))
+            .map_err(|error| {
+                ModelError::transient("the system gave no thread for the model").because(error)
+            })?;
+        Ok(Box::new(handle))
+    }
+}
+
+/// One host's whole life. Locals drop in reverse order: the model inside, then the lease, then the guard.
+fn live<M: Model>(loader: &Loader<M>, setup: Setup<M::Output>, inbox: &mpsc::Receiver<Order<M::Job>>) {
+    let Setup { lease, cancel, pulse, notes, life, .. } = setup;
+    let last_note = {
+        let mut lease = lease;
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            let run = Run::new(cancel, Arc::new(Stamp { pulse: Arc::clone(&pulse), next: None }));
+            let mut model = match loader(&run) {
+                Ok(model) => model,
+                Err(error) => return Some(Note::Unfit(error)),
+            };
+            if let Err(error) = settle(lease.as_mut(), model.resident()) {
+                return Some(Note::Unfit(error));
+            }
+            notes(Note::Loaded { resident: model.resident() });
+            if let Err(error) = model.canary(&run) {
+                return Some(Note::Unfit(error));
+            }
+            notes(Note::Fit);
+            while let Ok(order) = inbox.recv() {
+                pulse.stamp(crate::clock::now());
+                match order {
+                    Order::Run(assignment) => {
+                        if let Some(panicked) = work(&mut model, assignment, &pulse, &notes) {
+                            return Some(panicked);
+                        }
+                    }
+                    Order::Canary => match model.canary(&run) {
+                        Ok(()) => notes(Note::Fit),
+                        Err(error) => return Some(Note::Unfit(error)),
+                    },
+                    Order::Trim => notes(Note::Trimmed { freed: model.trim() }),
+                }
+            }
+            None
+        }));
+        worked.unwrap_or_else(|payload| Some(Note::Panicked { message: panic_text(&*payload) }))
+    };
+    // Told only now that model and lease are dropped: whoever hears it may count on the memory.
+    if let Some(note) = last_note {
+        notes(note);
+    }
+    drop(life);
+}
+
+/// One run; its own lease is dropped before anything is told of its end. `Some` ends the host.
+fn work<M: Model>(
+    model: &mut M,
+    assignment: Assignment<M::Job>,
+    pulse: &Arc<Pulse>,
+    notes: &NoteSink<M::Output>,
+) -> Option<Note<M::Output>> {
+    let Assignment { run: id, job, lease, cancel, observer, span } = assignment;
+    let run = Run::new(cancel, Arc::new(Stamp { pulse: Arc::clone(pulse), next: observer }));
+    let worked = {
+        let mut lease = lease;
+        let _entered = span.enter();
+        catch_unwind(AssertUnwindSafe(|| {
+            cover(lease.as_mut(), model.workspace(&job))?;
+            model.run(job, &run).map_err(RunFailure::Model)
+        }))
+    };
+    match worked {
+        Ok(result) => {
+            let poisoned =
+                matches!(&result, Err(RunFailure::Model(error)) if error.class() == ErrorClass::Poisoned);
+            notes(Note::Ended { run: id, result });
+            // Nothing on this thread may touch the context again; the process is about to end.
+            poisoned.then(|| Note::Unfit(ModelError::poisoned("the device context is unusable")))
+        }
+        Err(payload) => Some(Note::Panicked { message: panic_text(&*payload) }),
+    }
+}

@@ -1,0 +1,349 @@
+//! NodeSupervisor: the root. Starts the watchdog, the models' supervisor and the orchestrator, restarts them, and turns
+//! an escalation or a shutdown into the process's exit code.
+//!
+//! Owns what outlives its children: registry, ledger, gauge, journal. Ends in one way only: drain, stop the
+//! orchestrator, close what is not to be taken up again, `before_exit`, exit code.
+
+use std::time::{Duration, Instant};
+
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use tokio::sync::watch;
+
+use super::alarm::Alarm;
+use super::events::{NodeEvent, tell_end};
+use super::orchestrator::{Orchestrator, OrchestratorArgs, OrchestratorMsg};
+use super::restart::{Fault, History, Jitter};
+use super::supervisor::{ModelSupervisor, SupervisorArgs};
+use super::tree::Tree;
+use super::watchdog::{Watchdog, WatchdogArgs};
+use crate::clock;
+use crate::exit::Exit;
+use crate::journal::{CancelCause, Ending, Terminal};
+use crate::telemetry::names::event;
+use crate::types::ModelId;
+
+/// Longest wait for the journal's last writes: a disk that takes longer keeps no promise anyway, and systemd's default
+/// for a whole stop is 90 s.
+const JOURNAL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What becomes of slots still open when the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenSlots {
+    /// They stay open; the next process takes them up.
+    Resume,
+    /// They are cancelled: there is no next process.
+    Close,
+}
+
+/// What the root is told.
+pub enum NodeMsg {
+    /// End the process with this code; only a new one helps.
+    Escalate {
+        /// The code.
+        exit: Exit,
+        /// What led to it.
+        cause: String,
+    },
+    /// End the process in order, within this time.
+    Shutdown {
+        /// The code.
+        exit: Exit,
+        /// For the slots in work.
+        within: Duration,
+    },
+    /// The orchestrator has no slot in work any more.
+    Drained,
+    /// The wait before a child's restart is over.
+    Respawn(Part),
+    /// A deadline may have passed.
+    AlarmRang,
+}
+
+/// The root's children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The watchdog.
+    Watchdog,
+    /// The models' supervisor.
+    Models,
+    /// The orchestrator.
+    Orchestrator,
+}
+
+impl Part {
+    const ALL: [Self; 3] = [Self::Watchdog, Self::Models, Self::Orchestrator];
+
+    /// As in logs and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Watchdog => "watchdog",
+            Self::Models => "models",
+            Self::Orchestrator => "orchestrator",
+        }
+    }
+}
+
+/// What the root is started with.
+pub(super) struct NodeArgs {
+    pub(super) tree: Tree,
+    pub(super) exit: watch::Sender<Option<Exit>>,
+}
+
+/// The actor's state.
+pub(super) struct NodeState {
+    tree: Tree,
+    exit: watch::Sender<Option<Exit>>,
+    children: [Option<ActorCell>; 3],
+    histories: [History; 3],
+    models_started: bool,
+    ending: Option<Exit>,
+    alarm: Alarm<NodeMsg>,
+}
+
+/// The actor.
+pub(super) struct NodeSupervisor;
+
+impl Actor for NodeSupervisor {
+    type Msg = NodeMsg;
+    type State = NodeState;
+    type Arguments = NodeArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<NodeMsg>,
+        args: NodeArgs,
+    ) -> Result<NodeState, ActorProcessingErr> {
+        let NodeArgs { tree, exit } = args;
+        let seed = tree.settings.seed;
+        let history = |part: Part| History::new(Jitter::new(seed ^ (part as u64 + 1).rotate_left(48)));
+        let mut state = NodeState {
+            tree,
+            exit,
+            children: [None, None, None],
+            histories: Part::ALL.map(history),
+            models_started: false,
+            ending: None,
+            alarm: Alarm::new(|| NodeMsg::AlarmRang),
+        };
+        // Consumers before producers: what the models tell, the orchestrator hears.
+        for part in [Part::Orchestrator, Part::Watchdog, Part::Models] {
+            state.spawn(&myself, part).await?;
+        }
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<NodeMsg>,
+        message: NodeMsg,
+        state: &mut NodeState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            NodeMsg::Escalate { exit, cause } => state.escalate(&myself, exit, cause),
+            NodeMsg::Shutdown { exit, within } => state.drain(&myself, exit, within),
+            NodeMsg::Drained => state.finish(&myself).await,
+            NodeMsg::Respawn(part) => state.respawn(&myself, part).await,
+            NodeMsg::AlarmRang => {
+                if state.alarm.rang(&myself, clock::now()) {
+                    state.finish(&myself).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<NodeMsg>,
+        event: SupervisionEvent,
+        state: &mut NodeState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(who, error) => state.went_down(&myself, &who, &error.to_string()),
+            SupervisionEvent::ActorTerminated(who, _, reason) => {
+                state.went_down(&myself, &who, reason.as_deref().unwrap_or("it was stopped"));
+            }
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl NodeState {
+    async fn spawn(&mut self, myself: &ActorRef<NodeMsg>, part: Part) -> Result<(), SpawnErr> {
+        let (tree, root) = (&self.tree, myself.get_cell());
+        let cell = match part {
+            Part::Watchdog => {
+                let args = WatchdogArgs {
+                    settings: tree.settings.watch,
+                    models: tree.budgets(),
+                    looker: tree.looker.clone(),
+                    ledger: tree.ledger.clone(),
+                    gauge: tree.gauge.clone(),
+                    memory: tree.memory.clone(),
+                    registry: tree.registry.clone(),
+                    subscribers: tree.subscribers.clone(),
+                };
+                let (actor, _) = Actor::spawn_linked(None, Watchdog, args, root).await?;
+                tree.registry.set_watchdog(actor.clone());
+                actor.get_cell()
+            }
+            Part::Models => {
+                let args = SupervisorArgs {
+                    models: tree.models.clone(),
+                    policy: tree.settings.ladder,
+                    seed: tree.settings.seed,
+                    tolerance: tree.settings.floor_tolerance,
+                    max_age: tree.settings.max_age(),
+                    ledger: tree.ledger.clone(),
+                    memory: tree.memory.subscribe(),
+                    registry: tree.registry.clone(),
+                    node: myself.clone(),
+                    subscribers: tree.subscribers.clone(),
+                    first: !std::mem::replace(&mut self.models_started, true),
+                };
+                let (actor, _) = Actor::spawn_linked(None, ModelSupervisor, args, root).await?;
+                tree.registry.set_supervisor(actor.clone());
+                actor.get_cell()
+            }
+            Part::Orchestrator => {
+                let args = OrchestratorArgs {
+                    policy: tree.settings.plan,
+                    limits: tree.settings.slots,
+                    workspaces: tree.workspaces(),
+                    max_age: tree.settings.max_age(),
+                    registry: tree.registry.clone(),
+                    ledger: tree.ledger.clone(),
+                    gauge: tree.gauge.clone(),
+                    journal: tree.journal.clone(),
+                    studio: tree.studio.clone(),
+                    subscribers: tree.subscribers.clone(),
+                    node: myself.clone(),
+                };
+                let (actor, _) = Actor::spawn_linked(None, Orchestrator, args, root).await?;
+                actor.get_cell()
+            }
+        };
+        self.children[part as usize] = Some(cell);
+        Ok(())
+    }
+
+    async fn respawn(&mut self, myself: &ActorRef<NodeMsg>, part: Part) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.tree.subscribers.notice(&NodeEvent::ActorRestarted { actor: part.name() });
+        if let Err(error) = self.spawn(myself, part).await {
+            self.restart(myself, part, &error.to_string());
+        }
+    }
+
+    fn went_down(&mut self, myself: &ActorRef<NodeMsg>, who: &ActorCell, message: &str) {
+        let is_it = |part: &Part| {
+            self.children[*part as usize].as_ref().is_some_and(|cell| cell.get_id() == who.get_id())
+        };
+        let Some(part) = Part::ALL.into_iter().find(is_it) else { return };
+        self.children[part as usize] = None;
+        if self.ending.is_some() {
+            return;
+        }
+        self.restart(myself, part, message);
+    }
+
+    fn restart(&mut self, myself: &ActorRef<NodeMsg>, part: Part, message: &str) {
+        tracing::error!(event = event::ACTOR_DOWN, actor = part.name(), error = message, "actor down");
+        let down =
+            NodeEvent::ActorDown { actor: part.name(), fault: Fault::Died, message: message.to_owned() };
+        self.tree.subscribers.notice(&down);
+        if part == Part::Models {
+            // Ractor takes the children along: every model's actor is dead, and its run with it.
+            for model in ModelId::ALL {
+                self.tree.registry.set_model(model, None);
+                if let Some(orchestrator) = self.tree.registry.orchestrator() {
+                    let _ = orchestrator.cast(OrchestratorMsg::ModelDown(model));
+                }
+            }
+        }
+        let policy = self.tree.settings.actors;
+        match self.histories[part as usize].admit(&policy, clock::now()) {
+            Some(wait) => drop(myself.send_after(wait, move || NodeMsg::Respawn(part))),
+            None => {
+                let cause = format!("{}: restart budget spent: {message}", part.name());
+                self.escalate(myself, Exit::ModelGivenUp, cause);
+            }
+        }
+    }
+
+    fn escalate(&mut self, myself: &ActorRef<NodeMsg>, exit: Exit, cause: String) {
+        tracing::error!(event = event::PROCESS_ESCALATED, exit = exit.code(), cause, "process has to end");
+        self.tree.subscribers.notice(&NodeEvent::Escalated { exit, cause });
+        // A lost device finishes nothing; what a given-up model does not touch may be finished.
+        let within = if exit == Exit::DeviceLost { Duration::ZERO } else { self.tree.settings.drain };
+        self.drain(myself, exit, within);
+    }
+
+    fn drain(&mut self, myself: &ActorRef<NodeMsg>, exit: Exit, within: Duration) {
+        let now = clock::now();
+        // What cannot wait overrules what can; otherwise the first word counts.
+        if self.ending.is_none() || exit == Exit::DeviceLost {
+            self.ending = Some(exit);
+            self.alarm.set(myself, Some(now.checked_add(within).unwrap_or(now)));
+        }
+        match self.tree.registry.orchestrator() {
+            Some(orchestrator) if within > Duration::ZERO => {
+                let _ = orchestrator.cast(OrchestratorMsg::Drain);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// The end of the process, once: everything that must be written is, then the code is told.
+    async fn finish(&mut self, myself: &ActorRef<NodeMsg>) {
+        let Some(exit) = self.ending else { return };
+        if self.exit.borrow().is_some() {
+            return;
+        }
+        if let Some(orchestrator) = &self.children[Part::Orchestrator as usize] {
+            // Before the journal is read for the last time: afterwards nobody ends a slot any more.
+            orchestrator.kill();
+            let _ = orchestrator.wait(None).await;
+        }
+        close(&self.tree).await;
+        self.exit.send_replace(Some(exit));
+        myself.stop(None);
+    }
+}
+
+/// Closes what nobody takes up again, and makes the journal safe. Also for a tree whose root has died.
+pub(super) async fn close(tree: &Tree) {
+    let closing = async {
+        if tree.settings.open_slots == OpenSlots::Close {
+            let open = tree.journal.open().wait().await.unwrap_or_default();
+            for slot in open {
+                let terminal = Terminal {
+                    slot: slot.accepted.slot,
+                    ending: Ending::Cancelled { cause: CancelCause::Shutdown },
+                    elapsed: elapsed(slot.accepted.at),
+                    breakdown: Default::default(),
+                };
+                if tree.journal.terminal(&terminal).wait().await.is_ok() {
+                    tell_end(&tree.subscribers, &tracing::Span::none(), &terminal);
+                }
+            }
+        }
+        tree.journal.before_exit().wait().await
+    };
+    match tokio::time::timeout(JOURNAL_TIMEOUT, closing).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::error!(event = event::JOURNAL_FAILED, error = error.0, "journal not closed");
+        }
+        Err(_) => {
+            tracing::error!(event = event::JOURNAL_FAILED, error = "it took too long", "journal not closed")
+        }
+    }
+}
+
+fn elapsed(since: Instant) -> Duration {
+    clock::now().saturating_duration_since(since)
+}

@@ -1,0 +1,257 @@
+//! Orchestrator: takes slots in, walks them through their stages, and gives each its end.
+//!
+//! Owns the queue, the slots in work and which model works for whom. What comes next is the [plan](super::plan)'s to
+//! say and who may come in [admission](super::admission)'s; this carries it out. Never awaits a render: completions
+//! come back as messages. Dies without loss: its successor reads the open slots from the journal.
+
+use std::collections::{HashSet, VecDeque};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+
+use super::admission::Refusal;
+use super::alarm::Alarm;
+use super::events::Subscribers;
+use super::host::{RunFailure, RunId};
+use super::job::Output;
+use super::memory::PerModel;
+use super::model_actor::ModelMsg;
+use super::node::NodeMsg;
+use super::plan::{Estimates, PlanPolicy, Task};
+use super::registry::Registry;
+use super::studio::{Studio, StudioError};
+use crate::clock;
+use crate::journal::{Journal, JournalError, OpenSlot, Parcel, Written};
+use crate::types::{AttemptId, Bytes, Deadline, ModelId, SlotId};
+use crate::vram::{Ledger, Pressure, PressureGauge};
+
+mod dispatch;
+mod ending;
+mod intake;
+mod outcome;
+mod slot;
+
+use slot::Slot;
+
+/// A slot that somebody wants.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its id.
+    pub slot: SlotId,
+    /// The recipe, for the studio.
+    pub recipe: Arc<[u8]>,
+    /// By when.
+    pub deadline: Deadline,
+}
+
+/// The answer to a request: when the slot is expected to be done, or why it may not come in.
+pub type Answer = Result<Duration, Refusal>;
+
+/// What the orchestrator is told.
+pub enum OrchestratorMsg {
+    /// Take this slot in; answered once the journal has it.
+    Submit(Box<Request>, RpcReplyPort<Answer>),
+    /// Stop this slot; answers whether it was open.
+    Cancel(SlotId, RpcReplyPort<bool>),
+    /// The journal has written an acceptance down, or could not.
+    AcceptanceWritten(Box<Slot>, Duration, RpcReplyPort<Answer>, Result<(), JournalError>),
+    /// The journal has read what is open.
+    Opened(Result<Vec<OpenSlot>, JournalError>),
+    /// The journal has written a stage's output down, or could not.
+    StageWritten(SlotId, Result<(), JournalError>),
+    /// A run has ended; its model is free.
+    RunEnded {
+        /// Which model.
+        model: ModelId,
+        /// Which run.
+        run: RunId,
+        /// What it brought.
+        result: Result<Output, RunFailure>,
+    },
+    /// A package was handed over, or could not be.
+    Packaged(SlotId, AttemptId, Result<Parcel, StudioError>),
+    /// A model is free.
+    ModelReady(ModelId),
+    /// A model is down, with whatever it was at.
+    ModelDown(ModelId),
+    /// Memory pressure changed.
+    PressureChanged(Pressure),
+    /// A lease came or went while one was waited for.
+    LeasesChanged,
+    /// Let this model be restarted at the next slot boundary.
+    PlanRestart(ModelId),
+    /// Take nothing in, begin nothing new; tell the node when the slots in work have ended.
+    Drain,
+    /// A deadline may have passed.
+    AlarmRang,
+}
+
+/// How much may be open at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotLimits {
+    /// Accepted slots that may wait.
+    pub queue: NonZeroUsize,
+    /// Slots in work at once.
+    pub lookahead: NonZeroUsize,
+}
+
+/// What it is started with.
+#[derive(Clone)]
+pub(super) struct OrchestratorArgs {
+    pub(super) policy: PlanPolicy,
+    pub(super) limits: SlotLimits,
+    pub(super) workspaces: PerModel<Bytes>,
+    pub(super) max_age: Duration,
+    pub(super) registry: Registry,
+    pub(super) ledger: Ledger,
+    pub(super) gauge: PressureGauge,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) studio: Arc<dyn Studio>,
+    pub(super) subscribers: Subscribers,
+    pub(super) node: ActorRef<NodeMsg>,
+}
+
+/// What a model is at.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    run: RunId,
+    slot: SlotId,
+    task: Task,
+    /// Its slot waits for it no more (timed out, cancelled, ended): what it brings is dropped.
+    dropped: bool,
+}
+
+/// How a model stands to this orchestrator.
+#[derive(Clone, Copy, Debug)]
+enum Hand {
+    /// Never heard of, or down.
+    Away,
+    /// Free.
+    Idle,
+    /// At work for us.
+    Working(Current),
+}
+
+/// The actor's state.
+pub(super) struct OrchestratorState {
+    args: OrchestratorArgs,
+    estimates: Estimates,
+    opened: bool,
+    draining: bool,
+    queue: VecDeque<Box<Slot>>,
+    active: Vec<Box<Slot>>,
+    open: HashSet<SlotId>,
+    hands: PerModel<Hand>,
+    met: PerModel<bool>,
+    next_run: u64,
+    pressure: Pressure,
+    /// A slot has been failed for memory since memory last moved: the others wait.
+    charged: bool,
+    watching_leases: bool,
+    restart_due: Option<ModelId>,
+    alarm: Alarm<OrchestratorMsg>,
+}
+
+/// The actor.
+pub(super) struct Orchestrator;
+
+impl Actor for Orchestrator {
+    type Msg = OrchestratorMsg;
+    type State = OrchestratorState;
+    type Arguments = OrchestratorArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<OrchestratorMsg>,
+        args: OrchestratorArgs,
+    ) -> Result<OrchestratorState, ActorProcessingErr> {
+        let opening = args.journal.open();
+        let mailbox = myself.clone();
+        match opening {
+            Written::Now(result) => mailbox.cast(OrchestratorMsg::Opened(result))?,
+            Written::Later(reading) => {
+                tokio::spawn(async move {
+                    let _ = mailbox.cast(OrchestratorMsg::Opened(reading.await));
+                });
+            }
+        }
+        let state = OrchestratorState {
+            estimates: Estimates::new(&args.policy),
+            opened: false,
+            draining: false,
+            queue: VecDeque::new(),
+            active: Vec::new(),
+            open: HashSet::new(),
+            hands: [Hand::Away; ModelId::ALL.len()],
+            met: PerModel::default(),
+            next_run: 0,
+            pressure: args.gauge.read(clock::now(), args.max_age),
+            charged: false,
+            watching_leases: false,
+            restart_due: None,
+            alarm: Alarm::new(|| OrchestratorMsg::AlarmRang),
+            args,
+        };
+        Ok(state)
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<OrchestratorMsg>,
+        state: &mut OrchestratorState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.args.registry.set_orchestrator(myself);
+        // Whatever the models were at, they were at it for a predecessor.
+        for actor in ModelId::ALL.into_iter().filter_map(|model| state.args.registry.model(model)) {
+            let _ = actor.cast(ModelMsg::Report);
+        }
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<OrchestratorMsg>,
+        message: OrchestratorMsg,
+        state: &mut OrchestratorState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            OrchestratorMsg::Submit(request, reply) => state.submit(&myself, *request, reply),
+            OrchestratorMsg::Cancel(slot, reply) => state.cancel(slot, reply),
+            OrchestratorMsg::AcceptanceWritten(slot, eta, reply, result) => {
+                state.acceptance_written(slot, eta, reply, result);
+            }
+            OrchestratorMsg::Opened(result) => state.take_up(result),
+            OrchestratorMsg::StageWritten(slot, result) => state.stage_written(slot, result),
+            OrchestratorMsg::RunEnded { model, run, result } => state.run_ended(&myself, model, run, result),
+            OrchestratorMsg::Packaged(slot, attempt, result) => {
+                state.packaged(&myself, slot, attempt, result)
+            }
+            OrchestratorMsg::ModelReady(model) => state.model_ready(model),
+            OrchestratorMsg::ModelDown(model) => state.model_down(model),
+            OrchestratorMsg::PressureChanged(pressure) => state.pressure_changed(pressure),
+            OrchestratorMsg::LeasesChanged => state.leases_changed(),
+            OrchestratorMsg::PlanRestart(model) => state.restart_due = Some(model),
+            OrchestratorMsg::Drain => state.draining = true,
+            OrchestratorMsg::AlarmRang => state.alarm_rang(&myself),
+        }
+        state.pump(&myself);
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<OrchestratorMsg>,
+        event: SupervisionEvent,
+        _: &mut OrchestratorState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            // It has no children: runs and packaging are no actors.
+            SupervisionEvent::ActorStarted(_)
+            | SupervisionEvent::ActorTerminated(..)
+            | SupervisionEvent::ActorFailed(..)
+            | SupervisionEvent::ProcessGroupChanged(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! How work goes out: which task may begin, with which memory, on which model.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ractor::ActorRef;
+
+use super::slot::{Slot, guarded};
+use super::{Current, Hand, OrchestratorMsg, OrchestratorState};
+use crate::actors::events::{NodeEvent, SlotEvent, Subscribers};
+use crate::actors::host::RunId;
+use crate::actors::job::Job;
+use crate::actors::model_actor::{ModelMsg, Work};
+use crate::actors::node::NodeMsg;
+use crate::actors::plan::Task;
+use crate::actors::restart::Fault;
+use crate::actors::studio::StudioError;
+use crate::actors::supervisor::SupervisorMsg;
+use crate::clock;
+use crate::contract::{Observe, Progress};
+use crate::journal::{Ending, Failure, StageOutput};
+use crate::telemetry::names::{event, span};
+use crate::types::{AttemptId, Bytes, ModelId, SlotId};
+use crate::vram::policy::Level;
+use crate::vram::{Claim, Lease, Purpose, Refusal};
+
+/// Whether a task began.
+enum Began {
+    Yes,
+    /// Not now: its model or its memory is taken.
+    Wait,
+    /// Never: its slot has to end.
+    No(Ending),
+}
+
+/// Forwards a video's steps to whoever listens.
+struct VideoObserver {
+    slot: SlotId,
+    subscribers: Subscribers,
+}
+
+impl Observe for VideoObserver {
+    fn step(&self, progress: Progress) {
+        tracing::debug!(
+            event = event::VIDEO_PROGRESS,
+            slot = %self.slot,
+            done = progress.done,
+            total = progress.total,
+            "video progress"
+        );
+        self.subscribers.tell(&SlotEvent::VideoProgress { slot: self.slot, progress });
+    }
+}
+
+impl OrchestratorState {
+    /// Begins whatever can begin now. Called after every message; cheap where nothing can.
+    pub(super) fn pump(&mut self, myself: &ActorRef<OrchestratorMsg>) {
+        let now = clock::now();
+        self.restart_at_boundary();
+        loop {
+            self.fill(now);
+            let ended = self.begin_all(myself, now);
+            if !ended {
+                break;
+            }
+        }
+        if self.draining && self.active.is_empty() {
+            let _ = self.args.node.cast(NodeMsg::Drained);
+        }
+        self.set_alarm(myself, now);
+    }
+
+    fn restart_at_boundary(&mut self) {
+        if self.active.is_empty()
+            && let Some(model) = self.restart_due.take()
+            && let Some(supervisor) = self.args.registry.supervisor()
+        {
+            // Away at once: nothing is to be given to a model about to go.
+            self.hands[model.index()] = Hand::Away;
+            let _ = supervisor.cast(SupervisorMsg::Restart(model, Fault::Leak));
+        }
+    }
+
+    /// Moves waiting slots into work, as far as the lookahead goes.
+    fn fill(&mut self, now: Instant) {
+        // Under hard pressure, while draining, and before a planned restart nothing new begins.
+        let held = self.draining || self.restart_due.is_some() || self.pressure.level == Level::Hard;
+        while !held && self.active.len() < self.args.limits.lookahead.get() {
+            let Some(slot) = self.queue.pop_front() else { return };
+            let (policy, estimates) = (&self.args.policy, &self.estimates);
+            let check = slot.plan.check(slot.accepted.deadline, policy, estimates, &slot.costs, now);
+            if self.active.is_empty()
+                && let Some(watchdog) = self.args.registry.watchdog()
+            {
+                let _ = watchdog.cast(crate::actors::watchdog::WatchdogMsg::WorkBegan);
+            }
+            self.snapshot(crate::vram::Occasion::BeforeSlot(slot.id()));
+            let id = slot.id();
+            self.active.push(slot);
+            if let Err(late) = check {
+                let message = late.to_string();
+                self.end(id, Ending::Failed { cause: Failure::Deadline, stage: None, message });
+            }
+        }
+    }
+
+    /// Whether a slot ended on the way, so that there is room for another.
+    fn begin_all(&mut self, myself: &ActorRef<OrchestratorMsg>, now: Instant) -> bool {
+        // Oldest first: what has come furthest gets the models and the memory.
+        for place in 0..self.active.len() {
+            for task in Task::ALL {
+                if !self.active[place].plan.is_due(task) {
+                    continue;
+                }
+                if let Began::No(ending) = self.begin(myself, place, task, now) {
+                    let id = self.active[place].id();
+                    self.end(id, ending);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn begin(&mut self, myself: &ActorRef<OrchestratorMsg>, place: usize, task: Task, now: Instant) -> Began {
+        if let Some(model) = task.model()
+            && !matches!(self.hands[model.index()], Hand::Idle)
+        {
+            return Began::Wait;
+        }
+        if task == Task::Package && self.active[place].unwritten > 0 {
+            return Began::Wait;
+        }
+        let slot = &self.active[place];
+        let (policy, estimates) = (&self.args.policy, &self.estimates);
+        if let Err(late) = slot.plan.check(slot.accepted.deadline, policy, estimates, &slot.costs, now) {
+            let (stage, message) = (Some(task.stage()), late.to_string());
+            return Began::No(Ending::Failed { cause: Failure::Deadline, stage, message });
+        }
+        match task.model() {
+            Some(model) => self.begin_run(myself, place, task, model, now),
+            None => self.begin_packaging(myself, place, now),
+        }
+    }
+
+    fn begin_run(
+        &mut self,
+        myself: &ActorRef<OrchestratorMsg>,
+        place: usize,
+        task: Task,
+        model: ModelId,
+        now: Instant,
+    ) -> Began {
+        let Some(actor) = self.args.registry.model(model) else { return Began::Wait };
+        let id = self.active[place].id();
+        let lease = match self.lease(myself, id, model) {
+            Ok(lease) => lease,
+            Err(None) => return Began::Wait,
+            Err(Some(refusal)) => return Began::No(self.refused(task, &refusal)),
+        };
+        let slot = &mut self.active[place];
+        let attempt = slot.plan.begin(task, now);
+        let job = match guarded(Failure::ModelError, || job(slot, task, attempt)) {
+            Ok(job) => job,
+            Err(error) => {
+                let stage = Some(task.stage());
+                return Began::No(Ending::Failed { cause: error.cause, stage, message: error.message });
+            }
+        };
+        let run = RunId(self.next_run);
+        self.next_run += 1;
+        let stage_span = tracing::info_span!(
+            parent: &slot.span,
+            span::STAGE,
+            stage = task.stage().name(),
+            attempt = attempt.get()
+        );
+        let run_span = tracing::info_span!(parent: &stage_span, span::RUN, model = model.name(), run = run.0);
+        let observer: Option<Arc<dyn Observe>> = (task == Task::Animate).then(|| {
+            let subscribers = self.args.subscribers.clone();
+            Arc::new(VideoObserver { slot: id, subscribers }) as Arc<dyn Observe>
+        });
+        let work = Box::new(Work { run, job, lease, observer, span: run_span });
+        if actor.cast(ModelMsg::Run(work)).is_err() {
+            // Died this moment; its supervisor will say so.
+            slot.plan.withdraw(task, now);
+            self.hands[model.index()] = Hand::Away;
+            return Began::Wait;
+        }
+        self.hands[model.index()] = Hand::Working(Current { run, slot: id, task, dropped: false });
+        Began::Yes
+    }
+
+    /// The memory for a run: there, to be waited for (`Err(None)`), or refused with numbers.
+    fn lease(
+        &mut self,
+        myself: &ActorRef<OrchestratorMsg>,
+        slot: SlotId,
+        model: ModelId,
+    ) -> Result<Option<Lease>, Option<Box<Refusal>>> {
+        let needed = self.args.workspaces[model.index()];
+        if needed == Bytes::ZERO {
+            return Ok(None);
+        }
+        let claim = Claim::workspace(model, Some(slot), needed);
+        if self.pressure.level == Level::Hard {
+            // The ledger may still have room while the device has none: what is measured counts. A change of
+            // pressure, not of leases, is what ends this wait.
+            return Err(self.charge(|state| state.measured_refusal(&claim)));
+        }
+        // Taken before the claim, so that a change between the two is seen.
+        let changes = (!self.watching_leases).then(|| self.args.ledger.changes());
+        let refusal = match self.args.ledger.reserve(claim) {
+            Ok(lease) => {
+                self.charged = false;
+                return Ok(Some(lease));
+            }
+            Err(refusal) => refusal,
+        };
+        if let Some(mut changes) = changes {
+            let mailbox = myself.clone();
+            self.watching_leases = true;
+            tokio::spawn(async move {
+                if changes.changed().await.is_ok() {
+                    let _ = mailbox.cast(OrchestratorMsg::LeasesChanged);
+                }
+            });
+        }
+        Err(if refusal.fits_later { None } else { self.charge(|_| refusal) })
+    }
+
+    /// One slot pays for a shortage with `refusal`; failing all that come after it would free nothing more.
+    fn charge(&mut self, refusal: impl FnOnce(&Self) -> Refusal) -> Option<Box<Refusal>> {
+        if std::mem::replace(&mut self.charged, true) {
+            return None;
+        }
+        Some(Box::new(refusal(self)))
+    }
+
+    fn measured_refusal(&self, claim: &Claim) -> Refusal {
+        let usage = self.args.ledger.usage();
+        Refusal {
+            device: self.args.ledger.device(),
+            model: claim.model,
+            purpose: Purpose::Workspace,
+            used: usage.actual.unwrap_or(usage.reserved),
+            unaccounted: usage.unaccounted.unwrap_or_default(),
+            needed: claim.bytes,
+            limit: usage.limit,
+            fits_later: false,
+            holders: self.args.ledger.holdings(),
+        }
+    }
+
+    pub(super) fn refused(&self, task: Task, refusal: &Refusal) -> Ending {
+        let numbers = serde_json::json!({
+            "used": refusal.used,
+            "needed": refusal.needed,
+            "limit": refusal.limit,
+            "unaccounted": refusal.unaccounted,
+            "holders": refusal.holders,
+        });
+        tracing::warn!(event = event::LEASE_REFUSED, refusal = %numbers, "lease refused");
+        self.args.subscribers.notice(&NodeEvent::LeaseRefused(refusal.clone()));
+        Ending::Failed {
+            cause: Failure::MemoryRefused,
+            stage: Some(task.stage()),
+            message: refusal.to_string(),
+        }
+    }
+
+    fn begin_packaging(&mut self, myself: &ActorRef<OrchestratorMsg>, place: usize, now: Instant) -> Began {
+        let slot = &mut self.active[place];
+        let attempt = slot.plan.begin(Task::Package, now);
+        let packaging = match guarded(Failure::Package, || Ok(slot.work.package(&slot.outputs))) {
+            Ok(packaging) => packaging,
+            Err(error) => {
+                let stage = Some(Task::Package.stage());
+                return Began::No(Ending::Failed { cause: error.cause, stage, message: error.message });
+            }
+        };
+        let (id, mailbox) = (slot.id(), myself.clone());
+        let stage = Task::Package.stage().name();
+        let stage_span = tracing::info_span!(parent: &slot.span, span::STAGE, stage, attempt = attempt.get());
+        let handing_over = async move {
+            // On a task of its own, so that a panic in it is told and not lost.
+            let result = match tokio::spawn(packaging).await {
+                Ok(result) => result,
+                Err(error) => Err(StudioError::new(Failure::Package, format!("packaging panicked: {error}"))),
+            };
+            let _ = mailbox.cast(OrchestratorMsg::Packaged(id, attempt, result));
+        };
+        slot.packaging = Some(tokio::spawn(tracing::Instrument::instrument(handing_over, stage_span)));
+        Began::Yes
+    }
+
+    fn set_alarm(&mut self, myself: &ActorRef<OrchestratorMsg>, now: Instant) {
+        let (policy, estimates) = (&self.args.policy, &self.estimates);
+        // When a slot that waits (in work or before it) can no longer be in time.
+        let hopeless = |slot: &Slot| {
+            let needed = slot.plan.remaining(estimates, &slot.costs, now).saturating_add(policy.buffer);
+            let left = slot.accepted.deadline.remaining(now);
+            // A millisecond beyond: at the very moment it could still begin.
+            now.checked_add(left.saturating_sub(needed) + std::time::Duration::from_millis(1))
+        };
+        let of_active = self.active.iter().flat_map(|slot| {
+            let waits = slot.plan.due().next().is_some();
+            [slot.plan.next_timeout(policy, estimates, &slot.costs), waits.then(|| hopeless(slot)).flatten()]
+        });
+        let next = of_active.flatten().chain(self.queue.front().and_then(|slot| hopeless(slot))).min();
+        self.alarm.set(myself, next);
+    }
+
+    pub(super) fn snapshot(&self, occasion: crate::vram::Occasion) {
+        if let Some(watchdog) = self.args.registry.watchdog() {
+            let _ = watchdog.cast(crate::actors::watchdog::WatchdogMsg::Snapshot(occasion));
+        }
+    }
+}
+
+/// The job of a task whose needs are met.
+fn job(slot: &Slot, task: Task, attempt: AttemptId) -> Result<Job, StudioError> {
+    let missing = |what: &str| StudioError::new(Failure::Journal, format!("the {what} was not kept"));
+    match task {
+        Task::Speak => slot.work.speak().map(Job::Speak),
+        Task::Paint => slot.work.paint().map(Job::Paint),
+        Task::Animate => {
+            let speech = slot.outputs.speech.as_ref().ok_or_else(|| missing("speech"))?;
+            let painting = slot.outputs.painting.as_ref().ok_or_else(|| missing("picture"))?;
+            slot.work.animate(attempt, speech, painting).map(Job::Animate)
+        }
+        Task::ScoreB | Task::ScoreL => {
+            let animation = slot.outputs.animation.as_ref().ok_or_else(|| missing("video"))?;
+            slot.work.score(animation).map(Job::Score)
+        }
+        Task::Package => Err(missing("package's model")),
+    }
+}
+
+impl OrchestratorState {
+    /// Keeps a stage's output, in the journal too.
+    pub(super) fn keep(&mut self, myself: &ActorRef<OrchestratorMsg>, place: usize, output: StageOutput) {
+        let slot = &mut self.active[place];
+        let id = slot.id();
+        slot.outputs.put(output.clone());
+        match self.args.journal.stage_done(id, &output) {
+            crate::journal::Written::Now(result) => {
+                slot.unwritten += 1;
+                self.stage_written(id, result);
+            }
+            crate::journal::Written::Later(writing) => {
+                slot.unwritten += 1;
+                let mailbox = myself.clone();
+                tokio::spawn(async move {
+                    let _ = mailbox.cast(OrchestratorMsg::StageWritten(id, writing.await));
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! How slots come in: requests, what a predecessor left, cancellation.
+
+use ractor::{ActorRef, RpcReplyPort};
+
+use super::slot::Slot;
+use super::{Answer, OrchestratorMsg, OrchestratorState, Request};
+use crate::actors::admission::{self, Closed, Refusal, Standing};
+use crate::actors::events::SlotEvent;
+use crate::actors::registry::ModelState;
+use crate::clock;
+use crate::journal::{Accepted, CancelCause, Ending, JournalError, OpenSlot, Outputs, Written};
+use crate::telemetry::names::event;
+use crate::types::{ModelId, SlotId};
+
+impl OrchestratorState {
+    pub(super) fn submit(
+        &mut self,
+        myself: &ActorRef<OrchestratorMsg>,
+        request: Request,
+        reply: RpcReplyPort<Answer>,
+    ) {
+        match self.consider(request) {
+            Ok((slot, eta)) => {
+                self.open.insert(slot.id());
+                match self.args.journal.accept(&slot.accepted) {
+                    Written::Now(result) => self.acceptance_written(slot, eta, reply, result),
+                    Written::Later(writing) => {
+                        let mailbox = myself.clone();
+                        tokio::spawn(async move {
+                            let result = writing.await;
+                            // Where the orchestrator has died meanwhile, the journal has the slot for its successor.
+                            let _ =
+                                mailbox.cast(OrchestratorMsg::AcceptanceWritten(slot, eta, reply, result));
+                        });
+                    }
+                }
+            }
+            // Whoever asked may have gone; a refusal needs no ears.
+            Err(refusal) => drop(reply.send(Err(refusal))),
+        }
+    }
+
+    fn consider(&self, request: Request) -> Result<(Box<Slot>, std::time::Duration), Refusal> {
+        let now = clock::now();
+        let Request { slot, recipe, deadline } = request;
+        if self.open.contains(&slot) {
+            return Err(Refusal::Duplicate);
+        }
+        let limits = self.args.limits;
+        let standing = Standing {
+            closed: self.closed(now),
+            open: self.open.len(),
+            capacity: limits.queue.saturating_add(limits.lookahead.get()),
+        };
+        let accepted = Accepted { slot, recipe, deadline, at: now };
+        let open = OpenSlot { accepted, outputs: Outputs::default() };
+        let slot = Slot::open(&*self.args.studio, open).map_err(|error| Refusal::Recipe(error.message))?;
+        let (policy, estimates) = (&self.args.policy, &self.estimates);
+        let eta = admission::admit(&standing, deadline, policy, estimates, &slot.costs, now)?;
+        Ok((Box::new(slot), eta))
+    }
+
+    /// Why nothing may come in at `now`, if so. The gauge is asked, not the last message: it cannot be late.
+    fn closed(&self, now: std::time::Instant) -> Option<Closed> {
+        let cordoned = self.args.registry.states().contains(&ModelState::Cordoned);
+        if self.draining {
+            Some(Closed::Draining)
+        } else if !self.opened || cordoned || !self.met.iter().all(|met| *met) {
+            Some(Closed::NotReady)
+        } else if !self.args.gauge.read(now, self.args.max_age).admits() {
+            Some(Closed::Pressure)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn acceptance_written(
+        &mut self,
+        slot: Box<Slot>,
+        eta: std::time::Duration,
+        reply: RpcReplyPort<Answer>,
+        result: Result<(), JournalError>,
+    ) {
+        if let Err(error) = result {
+            self.open.remove(&slot.id());
+            let _ = reply.send(Err(Refusal::Journal(error.0)));
+            return;
+        }
+        let _ = reply.send(Ok(eta));
+        self.take_in(slot, eta, false);
+    }
+
+    fn take_in(&mut self, slot: Box<Slot>, eta: std::time::Duration, resumed: bool) {
+        let id = slot.id();
+        let eta_seconds = eta.as_secs_f64();
+        tracing::info!(
+            parent: &slot.span,
+            event = event::SLOT_ACCEPTED,
+            slot = %id,
+            resumed,
+            eta = eta_seconds,
+            "slot accepted"
+        );
+        self.args.subscribers.tell(&SlotEvent::Accepted { slot: id, eta, resumed });
+        self.queue.push_back(slot);
+    }
+
+    /// What a predecessor, or an earlier process, accepted and did not end.
+    pub(super) fn take_up(&mut self, result: Result<Vec<OpenSlot>, JournalError>) {
+        self.opened = true;
+        let open = match result {
+            Ok(open) => open,
+            Err(error) => {
+                // They stay open in the journal; a later start may read them.
+                tracing::error!(
+                    event = event::JOURNAL_FAILED,
+                    error = error.0,
+                    "open slots could not be read"
+                );
+                return;
+            }
+        };
+        for open in open {
+            let accepted = open.accepted.clone();
+            match Slot::open(&*self.args.studio, open) {
+                Ok(slot) => {
+                    let eta = slot.plan.remaining(&self.estimates, &slot.costs, clock::now());
+                    self.open.insert(accepted.slot);
+                    self.take_in(Box::new(slot), eta, true);
+                }
+                Err(error) => {
+                    let ending = Ending::Failed { cause: error.cause, stage: None, message: error.message };
+                    self.write_end(&accepted, ending, Default::default(), &tracing::Span::none());
+                }
+            }
+        }
+    }
+
+    pub(super) fn cancel(&mut self, slot: SlotId, reply: RpcReplyPort<bool>) {
+        let known = self.end(slot, Ending::Cancelled { cause: CancelCause::Requested });
+        let _ = reply.send(known);
+    }
+
+    pub(super) fn model_ready(&mut self, model: ModelId) {
+        self.met[model.index()] = true;
+        if matches!(self.hands[model.index()], super::Hand::Away) {
+            self.hands[model.index()] = super::Hand::Idle;
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Who is who in one tree, and how its models stand: what actors look each other up in instead of process-wide names.
+//!
+//! One per tree, so that trees in parallel tests never meet. Owns references and states; decides nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ractor::ActorRef;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::host::Life;
+use super::model_actor::ModelMsg;
+use super::orchestrator::OrchestratorMsg;
+use super::supervisor::SupervisorMsg;
+use super::watchdog::WatchdogMsg;
+use crate::types::ModelId;
+
+/// What a model's actor is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelState {
+    /// Reading weights.
+    #[default]
+    Loading,
+    /// Passing its canary.
+    Warming,
+    /// Waiting for work.
+    Ready,
+    /// At work.
+    Busy,
+    /// Giving back memory.
+    Trimming,
+    /// Down; waiting for its thread's end, its memory and its backoff.
+    Restarting,
+    /// Given up for now; the node is not ready.
+    Cordoned,
+}
+
+impl ModelState {
+    /// As written in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Warming => "warming",
+            Self::Ready => "ready",
+            Self::Busy => "busy",
+            Self::Trimming => "trimming",
+            Self::Restarting => "restarting",
+            Self::Cordoned => "cordoned",
+        }
+    }
+}
+
+/// The states of all models, by [`ModelId::index`].
+pub type ModelStates = [ModelState; ModelId::ALL.len()];
+
+#[derive(Default)]
+struct Entries {
+    models: [Option<ActorRef<ModelMsg>>; ModelId::ALL.len()],
+    lives: [Option<Life>; ModelId::ALL.len()],
+    orchestrator: Option<ActorRef<OrchestratorMsg>>,
+    watchdog: Option<ActorRef<WatchdogMsg>>,
+    supervisor: Option<ActorRef<SupervisorMsg>>,
+}
+
+/// The registry of one tree; clones are handles to the same one. An entry may be of an actor that has just died: a
+/// cast to it is lost like any other, and its supervisor tells whoever has to know.
+#[derive(Clone)]
+pub struct Registry {
+    entries: Arc<Mutex<Entries>>,
+    states: Arc<watch::Sender<ModelStates>>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            entries: Arc::default(),
+            states: Arc::new(watch::Sender::new([ModelState::Loading; ModelId::ALL.len()])),
+        }
+    }
+}
+
+impl Registry {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        // Entries are replaced whole; a panic elsewhere leaves them true.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The actor of `model`.
+    pub fn model(&self, model: ModelId) -> Option<ActorRef<ModelMsg>> {
+        self.entries().models[model.index()].clone()
+    }
+
+    /// `actor` is `model`'s from now on; `None` where it is down.
+    pub(super) fn set_model(&self, model: ModelId, actor: Option<ActorRef<ModelMsg>>) {
+        self.entries().models[model.index()] = actor;
+    }
+
+    /// The life of `model`'s latest host, whoever started it.
+    pub(super) fn life(&self, model: ModelId) -> Option<Life> {
+        self.entries().lives[model.index()].clone()
+    }
+
+    pub(super) fn set_life(&self, model: ModelId, life: Life) {
+        self.entries().lives[model.index()] = Some(life);
+    }
+
+    /// The orchestrator.
+    pub fn orchestrator(&self) -> Option<ActorRef<OrchestratorMsg>> {
+        self.entries().orchestrator.clone()
+    }
+
+    pub(super) fn set_orchestrator(&self, actor: ActorRef<OrchestratorMsg>) {
+        self.entries().orchestrator = Some(actor);
+    }
+
+    /// The watchdog.
+    pub fn watchdog(&self) -> Option<ActorRef<WatchdogMsg>> {
+        self.entries().watchdog.clone()
+    }
+
+    pub(super) fn set_watchdog(&self, actor: ActorRef<WatchdogMsg>) {
+        self.entries().watchdog = Some(actor);
+    }
+
+    /// The models' supervisor.
+    pub fn supervisor(&self) -> Option<ActorRef<SupervisorMsg>> {
+        self.entries().supervisor.clone()
+    }
+
+    pub(super) fn set_supervisor(&self, actor: ActorRef<SupervisorMsg>) {
+        self.entries().supervisor = Some(actor);
+    }
+
+    /// `model` is doing this now.
+    pub(super) fn set_state(&self, model: ModelId, state: ModelState) {
+        self.states.send_if_modified(|states| std::mem::replace(&mut states[model.index()], state) != state);
+    }
+
+    /// What all models are doing.
+    pub fn states(&self) -> ModelStates {
+        *self.states.borrow()
+    }
+
+    /// Follows what the models are doing.
+    pub fn watch_states(&self) -> watch::Receiver<ModelStates> {
+        self.states.subscribe()
+    }
+}

@@ -1,0 +1,82 @@
+//! The seam between the tree and what a slot is about: recipe and outputs to jobs, verdict and package.
+//!
+//! The orchestrator knows stages, memory and time; a [`Studio`] knows recipes. `app` injects the one that makes real
+//! jobs (direction, encoder, verifier, sink), rehearsals one that plays. Owns the traits only.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::plan::Costs;
+use crate::contract::{Animate, Animation, ErrorClass, Paint, Painting, Score, Scores, Speak, Speech};
+use crate::journal::{Accepted, Failure, Judgement, Outputs, Parcel};
+use crate::types::{AttemptId, Stage};
+
+/// Why a stage's work could not be set up, judged or handed over. Fails the slot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct StudioError {
+    /// What kind of failure the slot's record names.
+    pub cause: Failure,
+    /// What happened, with the values.
+    pub message: String,
+    /// Whether packaging may be tried again; nothing else is.
+    pub transient: bool,
+}
+
+impl StudioError {
+    /// Final, of this kind.
+    pub fn new(cause: Failure, message: impl Into<String>) -> Self {
+        Self { cause, message: message.into(), transient: false }
+    }
+
+    /// As the plan counts it.
+    pub(super) fn class(&self) -> ErrorClass {
+        if self.transient { ErrorClass::Transient } else { ErrorClass::Own }
+    }
+}
+
+/// Reads accepted slots. Called on admission, and again for every open slot when an orchestrator takes them up.
+pub trait Studio: Send + Sync + 'static {
+    /// What `accepted` asks for. Quick: parses and checks, touches no disk and no network.
+    fn open(&self, accepted: &Accepted) -> Result<Arc<dyn SlotWork>, StudioError>;
+}
+
+/// A package being handed over.
+pub type Packaging = Pin<Box<dyn Future<Output = Result<Parcel, StudioError>> + Send>>;
+
+/// One slot's work. All but [`package`](Self::package) is called inside an actor's handler and must be quick: plans
+/// and plain data, a few milliseconds at most; a [`FrameSink`](crate::contract::FrameSink) opens what it needs at its
+/// first frame, on the model's thread. A panic in here fails the slot and nothing else.
+///
+/// Every job may be asked for again after a fault; the same slot gives the same job.
+pub trait SlotWork: Send + Sync + 'static {
+    /// How much work each stage is, relative to what the profile's estimates are for.
+    fn costs(&self) -> Costs {
+        [1.0; Stage::ALL.len()]
+    }
+
+    /// The speech.
+    fn speak(&self) -> Result<Speak, StudioError>;
+
+    /// The picture.
+    fn paint(&self) -> Result<Paint, StudioError>;
+
+    /// The video, with a fresh sink for every attempt: what an earlier one pushed is void.
+    fn animate(
+        &self,
+        attempt: AttemptId,
+        speech: &Arc<Speech>,
+        painting: &Arc<Painting>,
+    ) -> Result<Animate, StudioError>;
+
+    /// What both CLIPs are asked about the keyframes.
+    fn score(&self, animation: &Arc<Animation>) -> Result<Score, StudioError>;
+
+    /// The verdict on both answers. Fails with [`Failure::Rejected`] where the slot may not be handed over.
+    fn judge(&self, b32: &Scores, l14: &Scores) -> Result<Judgement, StudioError>;
+
+    /// Closes the artifacts and hands them over. May wait for disks and networks; dropped where it takes too long, and
+    /// begun anew, so it must replace what an earlier try left.
+    fn package(&self, outputs: &Outputs) -> Packaging;
+}

@@ -1,0 +1,391 @@
+//! VramWatchdog: looks at one device's memory every period and has done what the assessment says is due.
+//!
+//! Owns the monitor, the growth tracker and the rhythm. What follows from a look is decided by [`crate::vram`]; this
+//! carries it out: pressure to admission (by message; the gauge is the channel), trims, the victim's restart, the leak's
+//! planned restart, snapshots. Looking itself may block, so it happens wherever the [`Looker`] does it.
+
+use std::sync::{Arc, Mutex, TryLockError, mpsc};
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio::sync::watch;
+
+use super::alarm::Alarm;
+use super::events::{NodeEvent, Subscribers};
+use super::memory::{Growth, MemoryView, PerModel};
+use super::model_actor::ModelMsg;
+use super::orchestrator::OrchestratorMsg;
+use super::registry::{ModelState, Registry};
+use super::restart::Fault;
+use super::supervisor::SupervisorMsg;
+use crate::clock;
+use crate::telemetry::names::event;
+use crate::types::{Bytes, ModelId};
+use crate::vram::policy::{Assessment, LeakVerdict, ModelUse, choose_victim};
+use crate::vram::{
+    Ledger, Mark, Monitor, MonitorSettings, Occasion, Pressure, PressureGauge, ProbeChain, Reading, Snapshot,
+};
+
+/// Where looks are made. One that is still at it refuses the next.
+pub trait Looker: Send + Sync + 'static {
+    /// Looks, and hands the reading to `done`; false where an earlier look is still under way.
+    fn look(&self, done: Box<dyn FnOnce(Reading) + Send>) -> bool;
+}
+
+/// Looks where it is asked: for scripted probes, which do not block.
+pub struct InlineLooker(Mutex<ProbeChain>);
+
+impl InlineLooker {
+    /// Through `chain`.
+    pub fn new(chain: ProbeChain) -> Self {
+        Self(Mutex::new(chain))
+    }
+}
+
+impl Looker for InlineLooker {
+    fn look(&self, done: Box<dyn FnOnce(Reading) + Send>) -> bool {
+        let reading = match self.0.try_lock() {
+            Ok(mut chain) => chain.sample(clock::now()),
+            Err(TryLockError::Poisoned(chain)) => chain.into_inner().sample(clock::now()),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        done(reading);
+        true
+    }
+}
+
+type Done = Box<dyn FnOnce(Reading) + Send>;
+
+/// Looks on an OS thread of its own: for drivers, which may block, or hang for good.
+pub struct ThreadLooker(mpsc::SyncSender<Done>);
+
+impl ThreadLooker {
+    /// Through `chain`, on a thread that ends when this is dropped.
+    pub fn start(mut chain: ProbeChain) -> std::io::Result<Self> {
+        // No queue: a look asked for while another is under way is refused, not owed.
+        let (sender, asked) = mpsc::sync_channel::<Done>(0);
+        std::thread::Builder::new().name("probe".to_owned()).spawn(move || {
+            while let Ok(done) = asked.recv() {
+                done(chain.sample(clock::now()));
+            }
+        })?;
+        Ok(Self(sender))
+    }
+}
+
+impl Looker for ThreadLooker {
+    fn look(&self, done: Done) -> bool {
+        self.0.try_send(done).is_ok()
+    }
+}
+
+/// How a device is watched.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchSettings {
+    /// Between two looks.
+    pub period: Duration,
+    /// Between two snapshots of the clock's own.
+    pub snapshot_every: Duration,
+    /// What a look leads to.
+    pub monitor: MonitorSettings,
+    /// What the process takes before any model: the floor of floors until a look says more.
+    pub overhead: Bytes,
+}
+
+/// What the watchdog is told.
+pub enum WatchdogMsg {
+    /// A look is due.
+    AlarmRang,
+    /// A look is done; the mark says where the ledger stood before it.
+    Looked(Box<Reading>, Mark),
+    /// Keep a snapshot now.
+    Snapshot(Occasion),
+    /// The device goes from idle to work.
+    WorkBegan,
+    /// The device is idle after a slot.
+    SlotSettled,
+    /// A model's thread has been told to end: its growth goes with it.
+    ModelDropped(ModelId),
+    /// Hand out the snapshots kept.
+    Snapshots(RpcReplyPort<Vec<Snapshot>>),
+}
+
+/// What it is started with.
+#[derive(Clone)]
+pub(super) struct WatchdogArgs {
+    pub(super) settings: WatchSettings,
+    pub(super) models: PerModel<Bytes>,
+    pub(super) looker: Arc<dyn Looker>,
+    pub(super) ledger: Ledger,
+    pub(super) gauge: PressureGauge,
+    pub(super) memory: Arc<watch::Sender<Option<MemoryView>>>,
+    pub(super) registry: Registry,
+    pub(super) subscribers: Subscribers,
+}
+
+/// The actor's state.
+pub(super) struct WatchdogState {
+    args: WatchdogArgs,
+    monitor: Monitor,
+    growth: Growth,
+    base: Bytes,
+    looked_once: bool,
+    settling: bool,
+    told: Option<Pressure>,
+    blind: bool,
+    next_snapshot: std::time::Instant,
+    alarm: Alarm<WatchdogMsg>,
+}
+
+/// The actor.
+pub(super) struct Watchdog;
+
+impl Actor for Watchdog {
+    type Msg = WatchdogMsg;
+    type State = WatchdogState;
+    type Arguments = WatchdogArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<WatchdogMsg>,
+        args: WatchdogArgs,
+    ) -> Result<WatchdogState, ActorProcessingErr> {
+        let monitor = Monitor::new(&args.settings.monitor, args.ledger.clone(), args.gauge.clone());
+        // Of an earlier watchdog: what it knew about the time before the models is still so.
+        let base = args.memory.borrow().map_or(args.settings.overhead, |view| view.base);
+        let next_snapshot = clock::now() + args.settings.snapshot_every;
+        let mut state = WatchdogState {
+            args,
+            monitor,
+            growth: Growth::default(),
+            base,
+            looked_once: false,
+            settling: false,
+            told: None,
+            blind: false,
+            next_snapshot,
+            alarm: Alarm::new(|| WatchdogMsg::AlarmRang),
+        };
+        state.look(&myself);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<WatchdogMsg>,
+        message: WatchdogMsg,
+        state: &mut WatchdogState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            WatchdogMsg::AlarmRang => state.alarm_rang(&myself),
+            WatchdogMsg::Looked(reading, mark) => state.looked(&reading, mark),
+            WatchdogMsg::Snapshot(occasion) => state.snapshot(occasion),
+            WatchdogMsg::WorkBegan => state.work_began(),
+            WatchdogMsg::SlotSettled => state.settling = true,
+            WatchdogMsg::ModelDropped(model) => state.model_dropped(model),
+            WatchdogMsg::Snapshots(reply) => {
+                // Whoever asked may have gone.
+                let _ = reply.send(state.monitor.snapshots().iter().copied().collect());
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<WatchdogMsg>,
+        event: SupervisionEvent,
+        _: &mut WatchdogState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            // It has no children.
+            SupervisionEvent::ActorStarted(_)
+            | SupervisionEvent::ActorTerminated(..)
+            | SupervisionEvent::ActorFailed(..)
+            | SupervisionEvent::ProcessGroupChanged(_) => Ok(()),
+        }
+    }
+}
+
+impl WatchdogState {
+    fn alarm_rang(&mut self, myself: &ActorRef<WatchdogMsg>) {
+        let now = clock::now();
+        if !self.alarm.rang(myself, now) {
+            return;
+        }
+        if now >= self.next_snapshot {
+            self.next_snapshot = now + self.args.settings.snapshot_every;
+            self.snapshot(Occasion::Periodic);
+        }
+        self.look(myself);
+    }
+
+    fn look(&mut self, myself: &ActorRef<WatchdogMsg>) {
+        let (mark, mailbox) = (self.args.ledger.mark(), myself.clone());
+        let began = self.args.looker.look(Box::new(move |reading| {
+            let _ = mailbox.cast(WatchdogMsg::Looked(Box::new(reading), mark));
+        }));
+        if !began {
+            // The driver has not answered the last look: that is a look without a sample.
+            self.assess(&Reading { sample: None, switch: None }, mark);
+        }
+        let next = clock::now().checked_add(self.args.settings.period);
+        self.alarm.set(myself, next);
+    }
+
+    fn looked(&mut self, reading: &Reading, mark: Mark) {
+        if let Some(switch) = &reading.switch {
+            let because = switch.because.as_ref().map(ToString::to_string);
+            tracing::warn!(
+                event = event::PROBE_SWITCHED,
+                from = switch.from,
+                to = switch.to,
+                because,
+                "probe switched"
+            );
+        }
+        self.assess(reading, mark);
+    }
+
+    fn assess(&mut self, reading: &Reading, mark: Mark) {
+        let now = clock::now();
+        let assessment = self.monitor.assess(reading.sample.as_ref(), mark, now);
+        self.note_growth();
+        self.tell(&assessment);
+        if assessment.actions.trim {
+            self.trim();
+        }
+        if assessment.actions.restart_victim {
+            self.restart_victim();
+        }
+        if std::mem::take(&mut self.settling) {
+            let verdict = self.monitor.slot_settled();
+            self.monitor.slot_ended();
+            verdict.into_iter().for_each(|verdict| self.leak_checked(verdict));
+        }
+        if !std::mem::replace(&mut self.looked_once, true) {
+            self.snapshot(Occasion::Startup);
+        }
+    }
+
+    /// What the last usable look says about each model and about restarts.
+    fn note_growth(&mut self) {
+        let Some(sample) = self.monitor.fresh(clock::now()).copied() else { return };
+        let usage = self.args.ledger.usage();
+        let own = MemoryView::own_use(&sample);
+        if usage.leases == 0 && !self.looked_once {
+            self.base = self.base.max(own);
+        }
+        let busy = self.args.registry.states().map(|state| state == ModelState::Busy);
+        self.growth.observe(own, &usage, &busy);
+        let growth = self.growth.of_models();
+        let view = MemoryView { own, taken_at: sample.taken_at, base: self.base, growth };
+        self.args.memory.send_replace(Some(view));
+        self.args.subscribers.notice(&NodeEvent::Sampled(sample));
+    }
+
+    fn tell(&mut self, assessment: &Assessment) {
+        if let Some(crossing) = assessment.crossing {
+            tracing::warn!(
+                event = event::PRESSURE_CHANGED,
+                from = crossing.from.name(),
+                to = crossing.to.name(),
+                used = crossing.used.get(),
+                limit = crossing.limit.get(),
+                "memory pressure changed"
+            );
+            self.args.subscribers.notice(&NodeEvent::PressureCrossed(crossing));
+        }
+        let was_blind = std::mem::replace(&mut self.blind, assessment.blind.is_some());
+        if let Some(waited) = assessment.blind.filter(|_| !was_blind) {
+            tracing::warn!(
+                event = event::PRESSURE_BLIND,
+                waited = waited.as_secs_f64(),
+                "nothing to decide by"
+            );
+            self.args.subscribers.notice(&NodeEvent::Blind(waited));
+        }
+        let pressure = self.args.gauge.last();
+        if self.told.replace(pressure) != Some(pressure)
+            && let Some(orchestrator) = self.args.registry.orchestrator()
+        {
+            let _ = orchestrator.cast(OrchestratorMsg::PressureChanged(pressure));
+        }
+    }
+
+    fn trim(&self) {
+        for actor in ModelId::ALL.into_iter().filter_map(|model| self.args.registry.model(model)) {
+            let _ = actor.cast(ModelMsg::Trim);
+        }
+    }
+
+    fn uses(&self) -> Vec<ModelUse> {
+        let (usage, growth) = (self.args.ledger.usage(), self.growth.of_models());
+        ModelId::ALL
+            .into_iter()
+            .filter(|model| usage.resident[model.index()] > Bytes::ZERO)
+            .map(|model| ModelUse {
+                model,
+                budget: self.args.models[model.index()],
+                used: usage.resident[model.index()].saturating_add(growth[model.index()]),
+            })
+            .collect()
+    }
+
+    fn restart_victim(&mut self) {
+        self.growth.settle();
+        let Some(victim) = choose_victim(&self.uses()) else {
+            tracing::warn!(event = event::VICTIM_NONE, "no model grew beyond its budget, none is restarted");
+            return;
+        };
+        tracing::warn!(
+            event = event::VICTIM_CHOSEN,
+            model = victim.model.name(),
+            used = victim.used.get(),
+            budget = victim.budget.get(),
+            "victim chosen"
+        );
+        if let Some(supervisor) = self.args.registry.supervisor() {
+            let _ = supervisor.cast(SupervisorMsg::Restart(victim.model, Fault::Victim));
+        }
+    }
+
+    fn leak_checked(&mut self, verdict: LeakVerdict) {
+        self.args.subscribers.notice(&NodeEvent::LeakChecked(verdict));
+        tracing::info!(
+            event = event::LEAK_CHECKED,
+            slope = verdict.slope,
+            growth = verdict.growth,
+            standard_error = verdict.standard_error,
+            leaking = verdict.leaking,
+            grown = ?self.growth.of_models(),
+            "leak checked"
+        );
+        // The fit says that the process leaks; whose it is, what grew while who was at work says.
+        let growth = self.growth.of_models();
+        let most = ModelId::ALL.into_iter().max_by_key(|model| growth[model.index()]);
+        if verdict.leaking
+            && let (Some(model), Some(orchestrator)) = (most, self.args.registry.orchestrator())
+        {
+            let _ = orchestrator.cast(OrchestratorMsg::PlanRestart(model));
+        }
+    }
+
+    fn work_began(&mut self) {
+        self.settling = false;
+        self.monitor.slot_began();
+    }
+
+    fn model_dropped(&mut self, model: ModelId) {
+        self.growth.forget(model);
+        self.monitor.restarted();
+    }
+
+    fn snapshot(&mut self, occasion: Occasion) {
+        let snapshot = self.monitor.snapshot(occasion, clock::now(), clock::unix_time());
+        if tracing::enabled!(tracing::Level::INFO) {
+            let text = serde_json::to_string(&snapshot).unwrap_or_default();
+            tracing::info!(event = event::MEMORY_SNAPSHOT, snapshot = text, "memory snapshot");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! `vortex-node recipe`: start, check, sign and verify recipes.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{ConfigFlags, Context, Failed, Style};
+use crate::clock;
+use crate::exit::Exit;
+use crate::files::{Existing, Readers, write_whole};
+use crate::recipe::{Problem, Problems, Recipe, example, schema, signature};
+use crate::signing::{create_key, read_key, to_hex};
+
+/// Arguments of `recipe`.
+#[derive(Debug, Args)]
+pub struct RecipeCommand {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Print the JSON Schema of recipes
+    Schema,
+    /// Check recipes and list everything that is wrong with them; exit code 2 where something is
+    Check {
+        /// Recipe files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a commented example with an id of its own
+    New {
+        /// Where to; standard output if not given. Nothing is overwritten
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Make a director's key, readable by its owner only
+    Keygen {
+        /// Where to; nothing is overwritten
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Sign a recipe and print it, without its comments
+    Sign {
+        /// The recipe
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The director's key, as `recipe keygen` makes it
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Where to; standard output if not given. May be the recipe itself
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Check a recipe's signature; exit code 1 where it does not hold
+    Verify {
+        /// The recipe
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+impl RecipeCommand {
+    /// Recipes need no settings.
+    pub fn config_flags(&self) -> Option<&ConfigFlags> {
+        None
+    }
+
+    /// Does what was asked.
+    pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
+        match self.what {
+            What::Schema => {
+                context.console.json(&schema::schema())?;
+                Ok(Exit::Success)
+            }
+            What::Check { files, json } => check(&files, json, context),
+            What::New { file } => new(file.as_deref(), context),
+            What::Keygen { file } => keygen(&file, context),
+            What::Sign { file, key, output } => sign(&file, &key, output.as_deref(), context),
+            What::Verify { file } => verify(&file, context),
+        }
+    }
+}
+
+/// Everything that is wrong with the recipe at `path`, readable or not.
+pub(super) fn problems_of(path: &Path) -> Vec<String> {
+    match std::fs::read(path) {
+        Err(error) => vec![format!("cannot be read: {error}")],
+        Ok(text) => Recipe::read(&text).err().map_or_else(Vec::new, |problems| lines(&problems)),
+    }
+}
+
+fn lines(problems: &Problems) -> Vec<String> {
+    problems.list().iter().map(Problem::to_string).collect()
+}
+
+fn check(files: &[PathBuf], as_json: bool, context: &mut Context<'_>) -> Result<Exit, Failed> {
+    let mut is_good = true;
+    let mut answers = Vec::new();
+    for file in files {
+        let problems = problems_of(file);
+        is_good &= problems.is_empty();
+        if as_json {
+            answers.push(json!({ "path": file, "problems": problems }));
+            continue;
+        }
+        let (style, verdict) = if problems.is_empty() { (Style::Good, "ok") } else { (Style::Bad, "wrong") };
+        let verdict = context.console.paint(style, format!("{verdict:5}"));
+        writeln!(context.console.out(), "{verdict}  {}", file.display())?;
+        for problem in problems {
+            writeln!(context.console.out(), "       {problem}")?;
+        }
+    }
+    if as_json {
+        context.console.json(&json!({ "ok": is_good, "recipes": answers }))?;
+    }
+    Ok(if is_good { Exit::Success } else { Exit::BadInput })
+}
+
+fn new(file: Option<&Path>, context: &mut Context<'_>) -> Result<Exit, Failed> {
+    let text = example::with_id(Uuid::new_v4());
+    match file {
+        None => write!(context.console.out(), "{text}")?,
+        Some(path) => write_file(path, &text, Existing::Keep)?,
+    }
+    Ok(Exit::Success)
+}
+
+fn keygen(file: &Path, context: &mut Context<'_>) -> Result<Exit, Failed> {
+    let key = create_key(file).map_err(|error| Failed::failure(error.to_string()))?;
+    writeln!(context.console.out(), "{}", to_hex(key.verifying_key().as_bytes()))?;
+    Ok(Exit::Success)
+}
+
+fn sign(file: &Path, key: &Path, output: Option<&Path>, context: &mut Context<'_>) -> Result<Exit, Failed> {
+    let key = read_key(key).map_err(|error| Failed::bad_input(error.to_string()))?;
+    let recipe = read(file)?;
+    let signed = signature::sign(recipe.document().clone(), &key, clock::unix_time().as_secs());
+    let text = format!("{signed:#}\n");
+    match output {
+        None => write!(context.console.out(), "{text}")?,
+        Some(path) => write_file(path, &text, Existing::Replace)?,
+    }
+    Ok(Exit::Success)
+}
+
+fn verify(file: &Path, context: &mut Context<'_>) -> Result<Exit, Failed> {
+    let recipe = read(file)?;
+    match signature::verify(&recipe) {
+        Ok(security) => {
+            let (director, signed) = (to_hex(&security.director), security.timestamp);
+            writeln!(context.console.out(), "signed by {director} at {signed} (Unix seconds)")?;
+            Ok(Exit::Success)
+        }
+        Err(error) => Err(Failed::failure(format!("{}: {error}", file.display()))),
+    }
+}
+
+fn read(file: &Path) -> Result<Recipe, Failed> {
+    let text = std::fs::read(file)
+        .map_err(|error| Failed::bad_input(format!("{} cannot be read: {error}", file.display())))?;
+    Recipe::read(&text).map_err(|problems| {
+        Failed::bad_input(format!("{} is not a recipe:\n{}", file.display(), lines(&problems).join("\n")))
+    })
+}
+
+fn write_file(path: &Path, text: &str, existing: Existing) -> Result<(), Failed> {
+    write_whole(path, existing, Readers::Umask, |file| file.write_all(text.as_bytes()))
+        .map_err(|error| Failed::failure(format!("{} cannot be written: {error}", path.display())))
+}

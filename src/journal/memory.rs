@@ -1,0 +1,164 @@
+//! A journal that lives as long as whoever holds it: for rehearsals and commands that render once.
+//!
+//! Outlives the supervision tree, so a rehearsal's "new process" finds what the old one left. Never touches a disk.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{Accepted, Journal, JournalError, OpenSlot, Outputs, StageOutput, Terminal, Written};
+use crate::types::SlotId;
+
+#[derive(Debug, Default)]
+struct Records {
+    order: HashMap<SlotId, u64>,
+    open: BTreeMap<u64, OpenSlot>,
+    ended: Vec<Terminal>,
+    accepted: u64,
+    exits: u64,
+}
+
+/// Everything in memory.
+#[derive(Debug, Default)]
+pub struct MemoryJournal(Mutex<Records>);
+
+impl MemoryJournal {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Slots accepted so far.
+    pub fn accepted(&self) -> u64 {
+        self.records().accepted
+    }
+
+    /// Slots accepted and not ended.
+    pub fn unfinished(&self) -> usize {
+        self.records().open.len()
+    }
+
+    /// Every terminal record so far, in order.
+    pub fn ended(&self) -> Vec<Terminal> {
+        self.records().ended.clone()
+    }
+
+    /// How often a process announced its end.
+    pub fn exits(&self) -> u64 {
+        self.records().exits
+    }
+
+    fn records(&self) -> MutexGuard<'_, Records> {
+        // Records are only ever replaced whole, so a panic elsewhere leaves them readable.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn accept(&self, accepted: &Accepted) -> Written {
+        let mut records = self.records();
+        if records.order.contains_key(&accepted.slot) {
+            return Written::Now(Err(JournalError(format!("slot {} is open already", accepted.slot))));
+        }
+        records.accepted += 1;
+        let place = records.accepted;
+        records.order.insert(accepted.slot, place);
+        records.open.insert(place, OpenSlot { accepted: accepted.clone(), outputs: Outputs::default() });
+        Written::Now(Ok(()))
+    }
+
+    fn stage_done(&self, slot: SlotId, output: &StageOutput) -> Written {
+        let mut records = self.records();
+        let place = records.order.get(&slot).copied();
+        match place.and_then(|place| records.open.get_mut(&place)) {
+            Some(open) => {
+                open.outputs.put(output.clone());
+                Written::Now(Ok(()))
+            }
+            None => Written::Now(Err(JournalError(format!("slot {slot} is not open")))),
+        }
+    }
+
+    fn terminal(&self, terminal: &Terminal) -> Written {
+        let mut records = self.records();
+        if let Some(place) = records.order.remove(&terminal.slot) {
+            records.open.remove(&place);
+            records.ended.push(terminal.clone());
+        }
+        Written::Now(Ok(()))
+    }
+
+    fn open(&self) -> Written<Vec<OpenSlot>> {
+        Written::Now(Ok(self.records().open.values().cloned().collect()))
+    }
+
+    fn before_exit(&self) -> Written {
+        self.records().exits += 1;
+        Written::Now(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::{CancelCause, Ending, Judgement};
+    use super::*;
+    use crate::types::Deadline;
+
+    fn slot(number: u128) -> SlotId {
+        SlotId::new(uuid::Uuid::from_u128(number))
+    }
+
+    fn accepted(number: u128) -> Accepted {
+        let now = crate::clock::now();
+        Accepted { slot: slot(number), recipe: Arc::new([]), deadline: Deadline::at(now), at: now }
+    }
+
+    fn end(number: u128) -> Terminal {
+        Terminal {
+            slot: slot(number),
+            ending: Ending::Cancelled { cause: CancelCause::Requested },
+            elapsed: Duration::ZERO,
+            breakdown: [Duration::ZERO; 5],
+        }
+    }
+
+    fn now<T>(written: Written<T>) -> Result<T, JournalError> {
+        match written {
+            Written::Now(result) => result,
+            Written::Later(_) => panic!("memory is never later"),
+        }
+    }
+
+    #[test]
+    fn open_slots_come_back_in_order_with_their_outputs() {
+        let journal = MemoryJournal::new();
+        for number in [3, 1, 2] {
+            now(journal.accept(&accepted(number))).unwrap();
+        }
+        let judgement = Judgement { summary: "passed".into(), report: serde_json::Value::Null };
+        now(journal.stage_done(slot(1), &StageOutput::Judgement(Arc::new(judgement)))).unwrap();
+        now(journal.terminal(&end(3))).unwrap();
+        let open = now(journal.open()).unwrap();
+        assert_eq!(open.iter().map(|it| it.accepted.slot).collect::<Vec<_>>(), [slot(1), slot(2)]);
+        assert!(open[0].outputs.judgement.is_some() && open[1].outputs.judgement.is_none());
+    }
+
+    #[test]
+    fn a_slot_ends_once() {
+        let journal = MemoryJournal::new();
+        now(journal.accept(&accepted(1))).unwrap();
+        now(journal.terminal(&end(1))).unwrap();
+        now(journal.terminal(&end(1))).unwrap();
+        assert_eq!((journal.ended().len(), journal.unfinished()), (1, 0));
+    }
+
+    #[test]
+    fn an_open_slot_is_not_accepted_twice() {
+        let journal = MemoryJournal::new();
+        now(journal.accept(&accepted(1))).unwrap();
+        assert!(now(journal.accept(&accepted(1))).is_err());
+        assert_eq!(journal.accepted(), 1);
+    }
+}

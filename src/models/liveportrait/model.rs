@@ -1,0 +1,237 @@
+//! The resident model: an `Animate` job in, frames out through its sink.
+//!
+//! Owns the networks and the sizes of batches. A job's own tensors live in its call and are gone when it returns, however
+//! it returns.
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+
+use candle_core::{DType, Device, Tensor};
+
+use super::canvas::{Canvas, portrait};
+use super::config::Config;
+use super::driving::Driver;
+use super::files::LivePortraitFiles;
+use super::frames::{Render, check, play};
+use super::networks::Networks;
+use super::parts::Probe;
+use super::warping::Source;
+use super::workspace;
+use crate::contract::{Animate, Animation, FrameSink, Model, ModelError, RgbFrame, Run, SinkClosed, Warning};
+use crate::models::error::Context;
+use crate::models::layers::conv3::release_scratch;
+use crate::models::layers::kernels::Kernels;
+use crate::types::{
+    Bytes, CameraView, FaceControls, FramePlan, FrameSource, HeadPose, PlannedFrame, Resolution, RgbImage,
+};
+
+/// How a model is loaded and run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Precision of the networks on a device. The processor's kernels work in f32, whatever the weights are stored in.
+    pub dtype: DType,
+    /// Frames rendered at a time; a constant of the profile.
+    pub batch: NonZeroU32,
+}
+
+impl Options {
+    /// The operators for this precision on `device`.
+    pub(super) fn kernels(&self, device: &Device) -> Kernels {
+        if device.is_cpu() { Kernels::Fused } else { Kernels::Stock(self.dtype) }
+    }
+}
+
+/// LivePortrait on a device.
+pub struct LivePortraitModel {
+    config: Config,
+    pub(super) networks: Networks,
+    pub(super) kernels: Kernels,
+    batch: u32,
+    device: Device,
+    /// What the first canary rendered, which every later one must render again.
+    canary: Option<Vec<u8>>,
+}
+
+impl LivePortraitModel {
+    /// Loads what `files` name; `run` sees every tensor and can cancel.
+    pub fn load(
+        files: &LivePortraitFiles,
+        options: &Options,
+        device: &Device,
+        run: &Run,
+    ) -> Result<Self, ModelError> {
+        let config = files.config()?;
+        let kernels = options.kernels(device);
+        let networks = files.networks(&config, kernels, device, run)?;
+        Ok(Self::new(config, networks, kernels, options.batch.get(), device))
+    }
+
+    /// From networks that were built for `kernels` on `device`.
+    pub(super) fn new(
+        config: Config,
+        networks: Networks,
+        kernels: Kernels,
+        batch: u32,
+        device: &Device,
+    ) -> Self {
+        Self { config, networks, kernels, batch, device: device.clone(), canary: None }
+    }
+
+    fn animate(&self, job: &mut Animate, run: &Run) -> Result<Animation, ModelError> {
+        check(job)?;
+        let (picture, cut) = portrait(&job.image, self.config.input_shape, &self.device)
+            .context(|| format!("preparing a portrait of {}", job.image.resolution()))?;
+        let mut renderer = Renderer::of(self, &picture).context(|| "looking at the portrait".into())?;
+        drop(picture);
+        let played = play(job, &mut renderer, self.batch, run)?;
+        let mut warnings = played.warnings;
+        if cut {
+            let [height, width] = self.config.input_shape;
+            let what =
+                format!("the portrait is {}, its middle was cut to {width}:{height}", job.image.resolution());
+            warnings.insert(0, Warning::new("portrait_cut", what));
+        }
+        Ok(Animation {
+            frames: job.plan.frames.len() as u32,
+            rendered: played.rendered,
+            batch: played.batch,
+            keyframes: played.keyframes,
+            warnings,
+        })
+    }
+}
+
+/// Renders frames of one source.
+struct Renderer<'a> {
+    model: &'a LivePortraitModel,
+    driver: Driver,
+    source: Source,
+}
+
+impl<'a> Renderer<'a> {
+    /// F and M look at the source, once.
+    fn of(model: &'a LivePortraitModel, picture: &Tensor) -> candle_core::Result<Self> {
+        let (networks, off) = (&model.networks, &mut Probe::off());
+        let Some(motion) = networks.motion.forward(picture, off)?.pop() else {
+            candle_core::bail!("no motion was found in the portrait")
+        };
+        let driver = Driver::new(motion);
+        if !driver.source().iter().flatten().all(|value| value.is_finite()) {
+            candle_core::bail!("the motion extractor found key points that are no numbers");
+        }
+        let feature = networks.appearance.forward(&picture.to_dtype(model.kernels.dtype())?, off)?;
+        let source = networks.warping.source(feature, vec![driver.source().clone()], off)?;
+        Ok(Self { model, driver, source })
+    }
+}
+
+impl Render for Renderer<'_> {
+    fn render(&mut self, frames: &[&PlannedFrame]) -> Result<Vec<Canvas>, ModelError> {
+        let (networks, off) = (&self.model.networks, &mut Probe::off());
+        let rendered = self.driver.drive(frames, &networks.retargeting).and_then(|driving| {
+            let warped = networks.warping.forward(&self.source, &driving, off)?;
+            Canvas::of(&networks.generator.forward(&warped, off)?)
+        });
+        rendered.context(|| format!("rendering {} frames", frames.len()))
+    }
+}
+
+impl Model for LivePortraitModel {
+    type Job = Animate;
+    type Output = Animation;
+
+    fn resident(&self) -> Bytes {
+        self.networks.bytes()
+    }
+
+    fn workspace(&self, job: &Animate) -> Bytes {
+        let frames = job.plan.rendered().clamp(1, self.batch as usize);
+        workspace::of(&self.config, self.kernels, frames).saturating_add(job.resolution.rgb_bytes())
+    }
+
+    fn run(&mut self, mut job: Animate, run: &Run) -> Result<Animation, ModelError> {
+        self.animate(&mut job, run)
+    }
+
+    /// Renders a drawn face at rest and one that has turned and speaks: all pixels must be numbers, neither picture flat,
+    /// the two different, and both what the first canary saw.
+    fn canary(&mut self, run: &Run) -> Result<(), ModelError> {
+        let frame =
+            |pose, face| PlannedFrame { pose, face, camera: CameraView::WHOLE, source: FrameSource::Render };
+        let moved = HeadPose { yaw: 15.0, pitch: -8.0, ..HeadPose::REST };
+        let speaking = FaceControls { lips: 60.0, smile: 0.5, ..FaceControls::REST };
+        let frames = vec![frame(HeadPose::REST, FaceControls::REST), frame(moved, speaking)];
+        let [height, width] = self.config.output_shape();
+        let resolution = Resolution::new(width as u32, height as u32)
+            .ok_or_else(|| ModelError::own("the networks make pictures of no size"))?;
+        let seen = Seen::default();
+        let mut job = Animate {
+            image: Arc::new(drawn_face()?),
+            plan: Arc::new(FramePlan { fps: 1, frames }),
+            resolution,
+            keyframes: Vec::new(),
+            sink: Box::new(seen.clone()),
+        };
+        self.animate(&mut job, run)?;
+        let pictures = seen.take();
+        let failed = |what: &str| Err(ModelError::own(format!("the canary failed: {what}")));
+        let half = pictures.len() / 2;
+        let (rest, speaks) = pictures.split_at(half);
+        if [rest, speaks].iter().any(|picture| picture.iter().min() == picture.iter().max()) {
+            return failed("a rendered picture is flat");
+        }
+        if rest == speaks {
+            return failed("the picture does not follow the key points");
+        }
+        match &self.canary {
+            Some(first) if *first != pictures => failed("the same job gave other pixels than after loading"),
+            Some(_) => Ok(()),
+            None => {
+                self.canary = Some(pictures);
+                Ok(())
+            }
+        }
+    }
+
+    fn trim(&mut self) -> Bytes {
+        Bytes::new(release_scratch() as u64)
+    }
+}
+
+/// Collects the pixels of a few frames.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<u8>>>);
+
+impl Seen {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+impl FrameSink for Seen {
+    fn push(&mut self, frame: RgbFrame<'_>) -> Result<(), SinkClosed> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend_from_slice(frame.data);
+        Ok(())
+    }
+}
+
+/// An oval with eyes and a mouth on a two-coloured ground: something with edges where faces have them.
+fn drawn_face() -> Result<RgbImage, ModelError> {
+    const SIDE: u32 = 64;
+    let inside =
+        |x: f32, y: f32, [cx, cy, rx, ry]: [f32; 4]| ((x - cx) / rx).powi(2) + ((y - cy) / ry).powi(2) < 1.0;
+    let pixels = (0..SIDE * SIDE).flat_map(|place| {
+        let [x, y] = [place % SIDE, place / SIDE].map(|at| at as f32 / SIDE as f32);
+        let eyes = inside(x, y, [0.37, 0.42, 0.06, 0.03]) || inside(x, y, [0.63, 0.42, 0.06, 0.03]);
+        if eyes || inside(x, y, [0.5, 0.72, 0.12, 0.03]) {
+            [40, 20, 30]
+        } else if inside(x, y, [0.5, 0.52, 0.3, 0.4]) {
+            [225, 180, 150]
+        } else {
+            [60, (120.0 + 100.0 * y) as u8, 200]
+        }
+    });
+    Resolution::new(SIDE, SIDE).ok_or_else(|| ModelError::own("a picture without sides")).and_then(|size| {
+        RgbImage::new(size, pixels.collect()).map_err(|error| ModelError::own("a face").because(error))
+    })
+}

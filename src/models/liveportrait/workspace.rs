@@ -1,0 +1,39 @@
+//! An upper estimate of the memory that a batch of frames takes beyond the weights. Pure arithmetic on the sizes.
+
+use super::config::Config;
+use crate::models::layers::kernels::Kernels;
+use crate::types::Bytes;
+
+/// Transformed inputs and products of the fused convolutions, whatever the batch; their aim is 32 MB, wide layers take a
+/// little more.
+const FUSED_SCRATCH: usize = 48 << 20;
+
+/// For `frames` frames at a time.
+pub(super) fn of(config: &Config, kernels: Kernels, frames: usize) -> Bytes {
+    let networks = &config.model_params;
+    let (generator, dense) = (&networks.generator, &networks.warping.dense_motion_params);
+    let [height, width] = config.input_shape;
+    let pixels = height * width;
+    let cell = pixels >> (2 * networks.appearance.num_down_blocks);
+    let voxels = cell * dense.reshape_depth;
+    let motions = networks.warping.num_kp + 1;
+    // The hourglass: its input, what its levels keep, its output and one more of those while it is made.
+    let inputs = motions * (dense.compress + 1);
+    let outputs = inputs + dense.block_expansion;
+    let hourglass = voxels * (2 * inputs + 3 * outputs + 4 * dense.block_expansion);
+    // G at four times the features' size: shared activations, and three tensors of its block.
+    let channels = generator.input_channels();
+    let large = 16 * cell;
+    let fused = large * (3 * generator.nhidden + 3 * channels + 2 * generator.out_channels);
+    let picture = 8 * pixels * 3;
+    let (elements, scratch) = match kernels {
+        Kernels::Fused | Kernels::Listed => (hourglass.max(fused) + picture, FUSED_SCRATCH),
+        Kernels::Stock(_) => {
+            // Stock convolutions lay out nine times their input; the masks' seven times their output.
+            let columns = large * (9 * channels.max(generator.nhidden) + 4 * channels);
+            (hourglass.max(fused + columns) + voxels * (14 * motions + 2 * outputs) + picture, 0)
+        }
+    };
+    let bytes = elements * kernels.dtype().size_in_bytes() * frames + picture * size_of::<f32>() * frames;
+    Bytes::new((bytes + scratch) as u64)
+}

@@ -1,0 +1,155 @@
+//! JSON texts to documents: comments out, duplicate names refused, canonical bytes (RFC 8785).
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::{FILE_SIZE, Problem, Problems};
+
+/// Parses a JSON text that may hold `//` comments.
+///
+/// A name that stands twice in an object is an error: readers differ in which one counts, and a signature must not
+/// depend on the reader.
+pub fn parse(text: &[u8]) -> Result<Value, Problems> {
+    let whole = |found: String, accepted: &str| Problems::from(Problem::new("", found, accepted));
+    if text.len() > FILE_SIZE {
+        return Err(whole(format!("a file of {} bytes", text.len()), "a JSON document of at most 1 MiB"));
+    }
+    let text = std::str::from_utf8(text).map_err(|error| {
+        whole(format!("byte {} is not UTF-8", error.valid_up_to()), "a JSON document in UTF-8")
+    })?;
+    let Strict(value) = serde_json::from_str(&without_comments(text))
+        .map_err(|error| whole(error.to_string(), "one JSON object; // comments are allowed"))?;
+    Ok(value)
+}
+
+/// The canonical bytes of a document: what is hashed and signed.
+pub fn canonical(document: &Value) -> Vec<u8> {
+    // Documents come from `parse`: every key is a string and every number finite, so nothing can fail to be written.
+    serde_json_canonicalizer::to_vec(document).unwrap_or_default()
+}
+
+/// Comments become spaces, so that lines and columns in errors stay true.
+fn without_comments(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let (mut in_string, mut in_comment, mut escaped) = (false, false, false);
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if in_comment {
+            in_comment = c != '\n';
+            clean.push(if in_comment { ' ' } else { '\n' });
+            continue;
+        }
+        if in_string {
+            in_string = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+        } else if c == '"' {
+            in_string = true;
+        } else if c == '/' && chars.peek() == Some(&'/') {
+            in_comment = true;
+            clean.push(' ');
+            continue;
+        }
+        clean.push(c);
+    }
+    clean
+}
+
+/// A JSON value whose objects name nothing twice.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+                Ok(Value::Bool(value))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+                let mut list = Vec::new();
+                while let Some(Strict(value)) = seq.next_element()? {
+                    list.push(value);
+                }
+                Ok(Value::Array(list))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+                let mut map = Map::new();
+                while let Some((name, Strict(value))) = entries.next_entry::<String, Strict>()? {
+                    if map.contains_key(&name) {
+                        return Err(de::Error::custom(format_args!("{name:?} stands twice in one object")));
+                    }
+                    map.insert(name, value);
+                }
+                Ok(Value::Object(map))
+            }
+        }
+
+        deserializer.deserialize_any(Reader).map(Strict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_are_left_out_and_slashes_in_strings_are_not() {
+        let text = "{ // why\n \"a\": \"http://x\\\"//y\" // end\n}";
+        assert_eq!(parse(text.as_bytes()).unwrap(), serde_json::json!({"a": "http://x\"//y"}));
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_refused_at_any_depth() {
+        let error = parse(br#"{"a": [{"b": 1, "b": 2}]}"#).unwrap_err().to_string();
+        assert!(error.contains("\"b\" stands twice"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_with_its_place() {
+        for text in [&b"{"[..], b"", b"{} {}", b"\xff{}", b"[1,", b"nul", b"{\"a\": 1e999}"] {
+            assert!(parse(text).is_err(), "{:?}", String::from_utf8_lossy(text));
+        }
+        let error = parse(b"{\n // c\n \"a\": }").unwrap_err().to_string();
+        assert!(error.contains("line 3"), "{error}");
+        assert!(parse(&vec![b' '; FILE_SIZE + 1]).unwrap_err().to_string().contains("1 MiB"));
+    }
+
+    #[test]
+    fn canonical_bytes_are_those_of_the_rfc() {
+        // The sample of RFC 8785, section 3.2.2 and 3.2.3.
+        let text = r#"{ "numbers": [333333333.33333329, 1E30, 4.50, 2e-3, 0.000000000000000000000000001],
+            "string": "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/", "literals": [null, true, false] }"#;
+        let expected = r#"{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],"string":"€$\u000f\nA'B\"\\\\\"/"}"#;
+        assert_eq!(String::from_utf8(canonical(&parse(text.as_bytes()).unwrap())).unwrap(), expected);
+    }
+}

@@ -1,0 +1,16 @@
+//! Rehearsals: the real tree on a scripted device, with scripted models and scripted misfortune.
+//!
+//! A scenario (TOML, see `config/rehearsals/`) declares memory, durations, arrivals, faults and what is expected of the
+//! node. Everything that decides is the node's own: same actors, same policies. Owns the played parts only: models
+//! ([`cast`]), the recipes' reading ([`studio`]), the driver ([`drive`]) and the report ([`report`]).
+
+pub mod cast;
+pub mod drive;
+mod reader;
+pub mod report;
+pub mod scenario;
+mod studio;
+
+pub use drive::{Pace, rehearse};
+pub use report::Report;
+pub use scenario::{Scenario, ScenarioError};

@@ -1,0 +1,433 @@
+//! Plays a scenario: starts the tree, lets slots arrive and faults happen at their times, starts the next process where
+//! one ends, and reports.
+//!
+//! A paused clock by default: time jumps to the next timer whenever nothing is left to do.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::cast::{Hosting, Theatre, company};
+use super::report::{Recorder, Report, slot_id};
+use super::scenario::{Arrivals, Fault, Scenario};
+use super::studio::{Stagehand, recipe};
+use crate::actors::admission::Refusal;
+use crate::actors::events::{Subscriber, Subscribers};
+use crate::actors::model_actor::ModelLimits;
+use crate::actors::node::OpenSlots;
+use crate::actors::orchestrator::{Request, SlotLimits};
+use crate::actors::plan::PlanPolicy;
+use crate::actors::registry::ModelState;
+use crate::actors::restart::{LadderPolicy, RestartPolicy};
+use crate::actors::tree::{NodeHandle, Tree, TreeParts, TreeSettings};
+use crate::actors::watchdog::{InlineLooker, WatchSettings};
+use crate::clock;
+use crate::exit::Exit;
+use crate::journal::MemoryJournal;
+use crate::types::{Bytes, Deadline, DeviceId};
+use crate::vram::policy::{LeakSettings, Thresholds};
+use crate::vram::{
+    ChainSettings, Ledger, MonitorSettings, ProbeChain, ScriptedChange, ScriptedDevice, ScriptedProbe,
+};
+
+/// How fast a rehearsal runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// On a paused clock, models on tasks.
+    Accelerated,
+    /// In real time, models on threads of their own.
+    RealTime,
+}
+
+/// Why a rehearsal could not be held: nothing to do with the scenario.
+#[derive(Debug, thiserror::Error)]
+#[error("the rehearsal could not be held: {0}")]
+pub struct RehearsalError(String);
+
+fn held(error: impl std::fmt::Display) -> RehearsalError {
+    RehearsalError(error.to_string())
+}
+
+/// Plays `scenario` on a runtime of its own and compares the outcome with what it expects. `more` hear everything too.
+pub fn rehearse(
+    scenario: &Scenario,
+    pace: Pace,
+    more: Vec<Arc<dyn Subscriber>>,
+) -> Result<Report, RehearsalError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(pace == Pace::Accelerated)
+        .build()
+        .map_err(held)?;
+    let report = runtime.block_on(play(scenario, pace, more));
+    // Played threads that hang are part of some scenarios: they end with the process, not before.
+    runtime.shutdown_background();
+    report
+}
+
+async fn play(
+    scenario: &Scenario,
+    pace: Pace,
+    more: Vec<Arc<dyn Subscriber>>,
+) -> Result<Report, RehearsalError> {
+    let start = clock::now();
+    let (journal, recorder) =
+        (Arc::new(MemoryJournal::new()), Arc::new(Recorder::new(start, scenario.device.hard_limit)));
+    let subscribers = std::iter::once(Arc::clone(&recorder) as Arc<dyn Subscriber>).chain(more).collect();
+    let run = Rehearsal {
+        scenario,
+        start,
+        hosting: if pace == Pace::Accelerated { Hosting::Tasks } else { Hosting::Threads },
+        journal,
+        recorder,
+        subscribers: Subscribers::new(subscribers),
+        handle: Arc::new(Mutex::new(None)),
+    };
+    run.go().await
+}
+
+struct Rehearsal<'a> {
+    scenario: &'a Scenario,
+    start: Instant,
+    hosting: Hosting,
+    journal: Arc<MemoryJournal>,
+    recorder: Arc<Recorder>,
+    subscribers: Subscribers,
+    /// The running process, if one is.
+    handle: Arc<Mutex<Option<NodeHandle>>>,
+}
+
+impl Rehearsal<'_> {
+    async fn go(self) -> Result<Report, RehearsalError> {
+        let device = || ScriptedDevice::new(self.scenario.device.total);
+        let mut theatre = Arc::new(Theatre::new(device(), self.scenario.faults.clone()));
+        let (arrived, all_in) = watch::channel(false);
+        let mut guests = JoinSet::new();
+        self.invite(&mut guests, arrived);
+        let mut processes = 0;
+        let broken_off = loop {
+            let last = processes == self.scenario.processes;
+            let open = if last { OpenSlots::Close } else { OpenSlots::Resume };
+            // A new process begins with an empty device.
+            let device = device();
+            theatre = Arc::new(theatre.moved_to(device.clone()));
+            let (ended, leaked, broken_off) = self.process(&theatre, device, open, all_in.clone()).await?;
+            self.recorder.exited(ended.code());
+            processes += 1;
+            if broken_off || leaked > 0 || last || !ended.wants_restart() {
+                guests.abort_all();
+                let mut report = self.recorder.report(
+                    &self.scenario.about,
+                    &self.journal.ended(),
+                    self.journal.accepted(),
+                    self.journal.unfinished() as u64,
+                    leaked,
+                );
+                report.broken_off = broken_off;
+                break report;
+            }
+        };
+        let mut report = broken_off;
+        report.compare(&self.scenario.expect);
+        Ok(report)
+    }
+
+    /// One process from start to exit code; also the leases still out after it, and whether time ran out.
+    async fn process(
+        &self,
+        theatre: &Arc<Theatre>,
+        device: ScriptedDevice,
+        open_slots: OpenSlots,
+        all_in: watch::Receiver<bool>,
+    ) -> Result<(Exit, u64, bool), RehearsalError> {
+        let ledger = self.ledger(&device);
+        let tree = self.tree(theatre, &device, ledger.clone(), open_slots)?;
+        let node = tree.start().await.map_err(held)?;
+        self.put_handle(Some(node.handle()));
+        let mut misfortunes = JoinSet::new();
+        self.let_happen(&mut misfortunes, &device);
+        let (handle, settled) = (node.handle(), self.settled(all_in));
+        let mut ended = std::pin::pin!(node.ended());
+        let mut broken_off = false;
+        let limit = tokio::time::sleep_until((self.start + self.scenario.limit).into());
+        let exit = tokio::select! {
+            exit = &mut ended => exit,
+            () = settled => {
+                handle.shut_down(Exit::Success, self.scenario.drain);
+                ended.await
+            }
+            () = limit => {
+                broken_off = true;
+                handle.shut_down(Exit::Failure, Duration::ZERO);
+                ended.await
+            }
+        };
+        self.put_handle(None);
+        misfortunes.abort_all();
+        let leaked = self.leaked(&ledger, exit).await;
+        Ok((exit, leaked, broken_off))
+    }
+
+    /// Leases that are not returned though every host that can end has had the time to. The end of a process takes
+    /// everything with it, so where a new one is wanted there is nothing to leak.
+    async fn leaked(&self, ledger: &Ledger, exit: Exit) -> u64 {
+        if exit.wants_restart() {
+            return 0;
+        }
+        let mut changes = ledger.changes();
+        let patience =
+            self.scenario.parts.iter().map(|part| part.run.max(part.load)).max().unwrap_or_default();
+        let returned = async {
+            while ledger.usage().leases > 0 {
+                if changes.changed().await.is_err() {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(patience + self.scenario.grace, returned).await;
+        u64::from(ledger.usage().leases)
+    }
+
+    fn put_handle(&self, handle: Option<NodeHandle>) {
+        *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = handle;
+    }
+
+    /// Everything has arrived, every accepted slot has ended, nothing is still to go wrong, and it has been quiet.
+    async fn settled(&self, mut all_in: watch::Receiver<bool>) {
+        let _ = all_in.wait_for(|all_in| *all_in).await;
+        let mut ended = self.recorder.ended();
+        while self.journal.unfinished() > 0 {
+            let _ = ended.changed().await;
+        }
+        let over = self.scenario.faults.iter().map(Fault::over_at).max().unwrap_or_default();
+        tokio::time::sleep_until((self.start + over).into()).await;
+        tokio::time::sleep(self.scenario.settle).await;
+    }
+
+    fn ledger(&self, device: &ScriptedDevice) -> Ledger {
+        let settings = &self.scenario.device;
+        device.apply(ScriptedChange::Overhead(settings.overhead));
+        let slack: Bytes = self.scenario.parts.iter().map(|part| part.slack).sum();
+        if slack > Bytes::ZERO {
+            device.apply(ScriptedChange::PoolSlack(slack));
+        }
+        Ledger::new(DeviceId::Scripted, settings.hard_limit, settings.overhead)
+    }
+
+    fn tree(
+        &self,
+        theatre: &Arc<Theatre>,
+        device: &ScriptedDevice,
+        ledger: Ledger,
+        open_slots: OpenSlots,
+    ) -> Result<Tree, RehearsalError> {
+        let it = self.scenario;
+        let limits = ModelLimits {
+            grace: it.grace,
+            stall: it.stall,
+            memory: it.memory_back,
+            ..ModelLimits::default()
+        };
+        let chain = ChainSettings { max_age: it.device.stale_after, ..ChainSettings::default() };
+        let chain = ChainSettings { retry_after: it.device.sample_every, ..chain };
+        let probe = ScriptedProbe::new("scripted", device.clone());
+        let looker = InlineLooker::new(ProbeChain::new(vec![Box::new(probe)], chain));
+        Ok(Tree::new(TreeParts {
+            settings: settings(it, open_slots)?,
+            models: company(&it.parts, limits, theatre, self.hosting),
+            studio: Arc::new(Stagehand::new(it.package).map_err(held)?),
+            journal: self.journal.clone(),
+            looker: Arc::new(looker),
+            ledger,
+            subscribers: self.subscribers.clone(),
+        }))
+    }
+
+    /// Everybody who wants slots; says so when the last has had an answer.
+    fn invite(&self, guests: &mut JoinSet<()>, arrived: watch::Sender<bool>) {
+        let mut first = 1;
+        let arrived = Arc::new(arrived);
+        for arrivals in &self.scenario.arrivals {
+            let guest = Guest {
+                arrivals: *arrivals,
+                first,
+                start: self.start,
+                handle: Arc::clone(&self.handle),
+                recorder: Arc::clone(&self.recorder),
+                waits: Duration::from_millis(250),
+            };
+            first += arrivals.count;
+            let arrived = Arc::clone(&arrived);
+            guests.spawn(async move {
+                guest.go().await;
+                // The last one out.
+                if let Some(arrived) = Arc::into_inner(arrived) {
+                    arrived.send_replace(true);
+                }
+            });
+        }
+    }
+
+    /// Whatever happens at a time of its own.
+    fn let_happen(&self, misfortunes: &mut JoinSet<()>, device: &ScriptedDevice) {
+        for fault in self.scenario.faults.clone() {
+            let (device, start) = (device.clone(), self.start);
+            let Some(handle) = self.handle.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
+                return;
+            };
+            let drain = self.scenario.drain;
+            misfortunes.spawn(async move { happen(fault, &device, start, &handle, drain).await });
+        }
+    }
+}
+
+async fn happen(fault: Fault, device: &ScriptedDevice, start: Instant, handle: &NodeHandle, drain: Duration) {
+    // What lies in the past happened to an earlier process.
+    let until = async |at: Duration| {
+        let ahead = start + at > clock::now();
+        tokio::time::sleep_until((start + at).into()).await;
+        ahead
+    };
+    match fault {
+        Fault::Others { at, lasts, bytes } => {
+            until(at).await;
+            if clock::now() < start + at + lasts {
+                device.apply(ScriptedChange::Others(bytes));
+                until(at + lasts).await;
+                device.apply(ScriptedChange::Others(Bytes::ZERO));
+            }
+        }
+        Fault::Probe { at, lasts, how } => {
+            until(at).await;
+            if clock::now() < start + at + lasts {
+                device.apply(ScriptedChange::Fault(Some(how)));
+                until(at + lasts).await;
+                device.apply(ScriptedChange::Fault(None));
+            }
+        }
+        Fault::Drift { model, per_minute, at, until: end } => {
+            until(at).await;
+            while clock::now() < start + end {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                // What creeps up does so at work.
+                if handle.registry().states()[model.index()] != ModelState::Busy {
+                    continue;
+                }
+                device.apply(ScriptedChange::Leak(model, Bytes::new(per_minute.get() / 60)));
+            }
+        }
+        Fault::Kill { actor, at } => {
+            if until(at).await {
+                handle.kill(actor);
+            }
+        }
+        Fault::Shutdown { at } => {
+            if until(at).await {
+                handle.shut_down(Exit::Interrupted, drain);
+            }
+        }
+        // These happen on the stage.
+        Fault::Run { .. } | Fault::Load { .. } | Fault::Leak { .. } | Fault::Keep { .. } => {}
+    }
+}
+
+fn settings(it: &Scenario, open_slots: OpenSlots) -> Result<TreeSettings, RehearsalError> {
+    let device = &it.device;
+    let (soft, hard) = (device.soft_limit, device.hard_limit);
+    let thresholds = Thresholds::new(soft, hard, device.hysteresis, device.dwell, device.stale_after);
+    let monitor = MonitorSettings {
+        thresholds: thresholds.map_err(held)?,
+        leak: LeakSettings { every: it.leak_every.get(), ..LeakSettings::default() },
+        snapshots: it.queue,
+    };
+    let watch = WatchSettings {
+        period: device.sample_every,
+        snapshot_every: Duration::from_secs(60),
+        monitor,
+        overhead: device.overhead,
+    };
+    let (first_delay, longest_delay) = (it.cordon, it.cordon);
+    let cordons = RestartPolicy { first_delay, longest_delay, ..LadderPolicy::default().device };
+    Ok(TreeSettings {
+        plan: PlanPolicy { stages: it.stages, buffer: it.buffer },
+        slots: SlotLimits { queue: it.queue, lookahead: it.lookahead },
+        watch,
+        ladder: LadderPolicy { model: it.restart, device: cordons },
+        actors: RestartPolicy { first_delay: Duration::from_millis(100), ..it.restart },
+        floor_tolerance: Bytes::mb(100),
+        drain: it.drain,
+        open_slots,
+        seed: it.seed,
+    })
+}
+
+/// Whoever wants the slots of one table of arrivals.
+struct Guest {
+    arrivals: Arrivals,
+    first: u64,
+    start: Instant,
+    handle: Arc<Mutex<Option<NodeHandle>>>,
+    recorder: Arc<Recorder>,
+    waits: Duration,
+}
+
+impl Guest {
+    async fn go(self) {
+        let mut takebacks = JoinSet::new();
+        for place in 0..self.arrivals.count {
+            let after = u32::try_from(place).ok().and_then(|place| self.arrivals.every.checked_mul(place));
+            let at = self.arrivals.at.saturating_add(after.unwrap_or(Duration::MAX));
+            if let Some(at) = self.start.checked_add(at) {
+                tokio::time::sleep_until(at.into()).await;
+            }
+            let number = self.first + place;
+            if self.ask(number).await
+                && let Some(wait) = self.arrivals.cancel_after
+            {
+                let handle = Arc::clone(&self.handle);
+                takebacks.spawn(async move {
+                    tokio::time::sleep(wait).await;
+                    let handle = handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    if let Some(handle) = handle {
+                        handle.cancel(slot_id(number)).await;
+                    }
+                });
+            }
+        }
+        while takebacks.join_next().await.is_some() {}
+    }
+
+    /// Asks for slot `number` until the answer is final; whether it was accepted.
+    async fn ask(&self, number: u64) -> bool {
+        loop {
+            let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let now = clock::now();
+            let deadline = Deadline::after(now, self.arrivals.deadline).unwrap_or(Deadline::at(now));
+            let request = Request { slot: slot_id(number), recipe: recipe(number), deadline };
+            let answer = match handle {
+                Some(handle) => handle.submit(request).await,
+                None => Err(Refusal::NotReady { retry_after: self.waits }),
+            };
+            let Err(refusal) = answer else { return true };
+            let retry = match &refusal {
+                // Known already: an earlier answer was lost with the orchestrator that gave it.
+                Refusal::Duplicate => return true,
+                Refusal::Pressure { retry_after }
+                | Refusal::NotReady { retry_after }
+                | Refusal::QueueFull { retry_after, .. } => Some(*retry_after),
+                Refusal::Draining | Refusal::TooLate { .. } | Refusal::Recipe(_) | Refusal::Journal(_) => {
+                    None
+                }
+            };
+            match retry.filter(|_| self.arrivals.patient) {
+                Some(wait) => tokio::time::sleep(wait.max(self.waits)).await,
+                None => {
+                    self.recorder.refused(refusal.name());
+                    return false;
+                }
+            }
+        }
+    }
+}

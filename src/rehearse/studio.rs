@@ -1,0 +1,118 @@
+//! The recipes of a rehearsal: a slot's number and nothing else. Makes the smallest jobs there are.
+
+use std::error::Error;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::actors::plan::Costs;
+use crate::actors::studio::{Packaging, SlotWork, Studio, StudioError};
+use crate::contract::{
+    Animate, Animation, FrameSink, Paint, Painting, RgbFrame, Score, Scores, SinkClosed, Speak, Speech,
+};
+use crate::journal::{Accepted, Failure, Judgement, Outputs, Parcel};
+use crate::types::{AttemptId, Emotion, FramePlan, Resolution, RgbImage, SpeechSpeed, Stage, VoiceBlend};
+
+/// Reads a rehearsal's recipes.
+pub(super) struct Stagehand {
+    voice: VoiceBlend,
+    plan: Arc<FramePlan>,
+    image: Arc<RgbImage>,
+    package: Duration,
+}
+
+impl Stagehand {
+    /// Packaging takes `package`.
+    pub(super) fn new(package: Duration) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        // The smallest picture there is.
+        let size = Resolution { width: NonZeroU32::MIN, height: NonZeroU32::MIN };
+        Ok(Self {
+            voice: "rehearsal".parse()?,
+            plan: Arc::new(FramePlan { fps: 24, frames: Vec::new() }),
+            image: Arc::new(RgbImage::new(size, vec![0; 3])?),
+            package,
+        })
+    }
+}
+
+/// The recipe of slot `number`.
+pub(super) fn recipe(number: u64) -> Arc<[u8]> {
+    Arc::new(number.to_le_bytes())
+}
+
+impl Studio for Stagehand {
+    fn open(&self, accepted: &Accepted) -> Result<Arc<dyn SlotWork>, StudioError> {
+        let bytes: [u8; 8] = (*accepted.recipe)
+            .try_into()
+            .map_err(|_| StudioError::new(Failure::Recipe, "a rehearsal's recipe is eight bytes long"))?;
+        let number = u64::from_le_bytes(bytes);
+        let (voice, plan, image) = (self.voice.clone(), Arc::clone(&self.plan), Arc::clone(&self.image));
+        Ok(Arc::new(PlayedSlot { number, voice, plan, image, package: self.package }))
+    }
+}
+
+struct PlayedSlot {
+    number: u64,
+    voice: VoiceBlend,
+    plan: Arc<FramePlan>,
+    image: Arc<RgbImage>,
+    package: Duration,
+}
+
+/// Takes frames and forgets them: nothing is rendered in a rehearsal.
+struct NoFrames;
+
+impl FrameSink for NoFrames {
+    fn push(&mut self, _: RgbFrame<'_>) -> Result<(), SinkClosed> {
+        Ok(())
+    }
+}
+
+impl SlotWork for PlayedSlot {
+    fn costs(&self) -> Costs {
+        [1.0; Stage::ALL.len()]
+    }
+
+    fn speak(&self) -> Result<Speak, StudioError> {
+        Ok(Speak {
+            text: String::new(),
+            voice: self.voice.clone(),
+            speed: SpeechSpeed::NORMAL,
+            emotion: Emotion::Neutral,
+            duration: Duration::ZERO,
+            seed: self.number,
+        })
+    }
+
+    fn paint(&self) -> Result<Paint, StudioError> {
+        let resolution = self.image.resolution();
+        Ok(Paint { prompt: String::new(), seed: self.number, resolution, steps: 4 })
+    }
+
+    fn animate(&self, _: AttemptId, _: &Arc<Speech>, _: &Arc<Painting>) -> Result<Animate, StudioError> {
+        let resolution: Resolution = self.image.resolution();
+        // The one keyframe carries the slot's number to the player.
+        let keyframes = vec![u32::try_from(self.number).unwrap_or(u32::MAX)];
+        let (image, plan) = (Arc::clone(&self.image), Arc::clone(&self.plan));
+        Ok(Animate { image, plan, resolution, keyframes, sink: Box::new(NoFrames) })
+    }
+
+    fn score(&self, animation: &Arc<Animation>) -> Result<Score, StudioError> {
+        let keyframes = animation.keyframes.iter().map(|keyframe| keyframe.image.clone()).collect();
+        Ok(Score { keyframes, texts: Arc::new([self.number.to_string()]) })
+    }
+
+    fn judge(&self, _: &Scores, _: &Scores) -> Result<Judgement, StudioError> {
+        Ok(Judgement { summary: "played".to_owned(), report: serde_json::Value::Null })
+    }
+
+    fn package(&self, _: &Outputs) -> Packaging {
+        let package = self.package;
+        Box::pin(async move {
+            if !package.is_zero() {
+                tokio::time::sleep(package).await;
+            }
+            Ok(Parcel { artifacts: Vec::new() })
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! A board's memory through NVIDIA's management library: all of it, this process's part, the others' part.
+//!
+//! The library is opened at run time. Where it is missing that is a normal answer; after an error it is closed and
+//! opened anew at the next look, since a driver that was reloaded or a card that fell off the bus needs that.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use nvml_wrapper::enums::device::UsedGpuMemory;
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::struct_wrappers::device::ProcessInfo;
+use nvml_wrapper::{Device, Nvml};
+
+use crate::types::Bytes;
+use crate::vram::sample::{Sample, Standing};
+
+use super::{Probe, ProbeError, ProbeErrorKind};
+
+const NAME: &str = "nvml";
+
+/// The loader's name for the library where nothing else is configured; the versioned one, since the other comes only
+/// with development packages.
+const LIBRARY: &str = "libnvidia-ml.so.1";
+
+/// Which board. NVML counts all boards in the order of their bus; CUDA counts the visible ones, fastest first, so an
+/// index is only right where all are visible and alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NvmlSelector {
+    /// The n-th board on the bus.
+    Index(u32),
+    /// By its identifier, `GPU-…`.
+    Uuid(String),
+}
+
+/// Looks at one board.
+pub struct NvmlProbe {
+    library: PathBuf,
+    selector: NvmlSelector,
+    pid: u32,
+    open: Option<Nvml>,
+}
+
+impl NvmlProbe {
+    /// For one board, through the library at `library` or the loader's own. Nothing is opened before the first sample.
+    pub fn new(selector: NvmlSelector, library: Option<PathBuf>) -> Self {
+        let library = library.unwrap_or_else(|| LIBRARY.into());
+        Self { library, selector, pid: std::process::id(), open: None }
+    }
+
+    fn look(&mut self, now: Instant) -> Result<Sample, NvmlError> {
+        let nvml = match self.open.take() {
+            Some(nvml) => nvml,
+            None => Nvml::builder().lib_path(self.library.as_os_str() as &OsStr).init()?,
+        };
+        let sample = {
+            let board = match &self.selector {
+                NvmlSelector::Index(index) => nvml.device_by_index(*index)?,
+                NvmlSelector::Uuid(uuid) => nvml.device_by_uuid(uuid.as_str())?,
+            };
+            // Version 2 of the structure: what the driver keeps back is neither used nor free.
+            let memory = board.memory_info()?;
+            let used = Bytes::new(memory.used);
+            let own = own_use(&board, self.pid)?;
+            Sample {
+                source: NAME,
+                standing: Standing::Unchecked,
+                taken_at: now,
+                total: Bytes::new(memory.total),
+                used,
+                free: Bytes::new(memory.free),
+                own,
+                others: own.map(|own| used.saturating_sub(own)),
+                pool: None,
+            }
+        };
+        self.open = Some(nvml);
+        Ok(sample)
+    }
+}
+
+/// What the driver attributes to `pid`. `None` where it does not say, or does not list it: inside a container it lists
+/// the host's numbers, and then this process cannot be told from others.
+fn own_use(board: &Device<'_>, pid: u32) -> Result<Option<Bytes>, NvmlError> {
+    let compute = listed(board.running_compute_processes())?;
+    let graphics = listed(board.running_graphics_processes())?;
+    // A process with both kinds of context is in both lists, with the same figure.
+    let ours = compute.iter().chain(&graphics).filter(|process| process.pid == pid);
+    Ok(ours
+        .filter_map(|process| match process.used_gpu_memory {
+            UsedGpuMemory::Used(bytes) => Some(Bytes::new(bytes)),
+            UsedGpuMemory::Unavailable => None,
+        })
+        .max())
+}
+
+/// An empty list where this driver, board or account has none to give; other errors stay errors.
+fn listed(answer: Result<Vec<ProcessInfo>, NvmlError>) -> Result<Vec<ProcessInfo>, NvmlError> {
+    match answer {
+        Err(
+            NvmlError::NotSupported
+            | NvmlError::NoPermission
+            | NvmlError::FunctionNotFound
+            | NvmlError::FailedToLoadSymbol(_),
+        ) => Ok(Vec::new()),
+        // More processes started between the two calls than there was room for: look again next time.
+        Err(NvmlError::InsufficientSize(_)) => Ok(Vec::new()),
+        answer => answer,
+    }
+}
+
+impl Probe for NvmlProbe {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn sample(&mut self, now: Instant) -> Result<Sample, ProbeError> {
+        self.look(now).map_err(|error| {
+            let kind = match &error {
+                NvmlError::LibloadingError(_)
+                | NvmlError::LibraryNotFound
+                | NvmlError::DriverNotLoaded
+                | NvmlError::NotFound
+                | NvmlError::InvalidArg => ProbeErrorKind::Missing,
+                _ => ProbeErrorKind::Failed,
+            };
+            let board = match &self.selector {
+                NvmlSelector::Index(index) => format!("board {index}"),
+                NvmlSelector::Uuid(uuid) => format!("board {uuid:?}"),
+            };
+            ProbeError::new(NAME, kind, format!("{board} through {}: {error}", self.library.display()))
+        })
+    }
+}

@@ -1,0 +1,246 @@
+//! A library that looks like NVIDIA's management library to whoever opens it, and shows boards that a test plays.
+//!
+//! Not part of the crate: the test suite compiles it on its own (`rustc --crate-type cdylib`) and steers it through
+//! the file `control` beside the library, read anew at every call (`tests/integration/support/simulated_nvml.rs`
+//! writes it; the layout below is shared by both). Signatures and codes are those of `nvml.h`, R535 and later.
+//!
+//! Keeps no thread-locals with destructors: they would hold the library in memory after it is closed.
+
+#![allow(non_snake_case)]
+
+use std::ffi::{CStr, OsStr, c_char, c_int, c_uint, c_ulonglong, c_void};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+// The control file: little-endian u64 words.
+const HEADER: usize = 2; // boards, result of initialising
+const PROCESSES: usize = 16;
+const BOARD: usize = 6 + 2 * PROCESSES; // total, reserved, used, result of memory, of processes, processes; (pid, used)…
+const BOARDS: usize = 8;
+const WORDS: usize = HEADER + BOARDS * BOARD;
+
+const SUCCESS: c_int = 0;
+const INVALID_ARGUMENT: c_int = 2;
+const NOT_FOUND: c_int = 6;
+const INSUFFICIENT_SIZE: c_int = 7;
+const GPU_IS_LOST: c_int = 15;
+const ARGUMENT_VERSION_MISMATCH: c_int = 25;
+
+#[repr(C)]
+pub struct MemoryV2 {
+    version: c_uint,
+    total: c_ulonglong,
+    reserved: c_ulonglong,
+    free: c_ulonglong,
+    used: c_ulonglong,
+}
+
+#[repr(C)]
+pub struct ProcessInfo {
+    pid: c_uint,
+    used: c_ulonglong,
+    gpu_instance: c_uint,
+    compute_instance: c_uint,
+}
+
+#[repr(C)]
+struct DlInfo {
+    file_name: *const c_char,
+    file_base: *mut c_void,
+    symbol_name: *const c_char,
+    symbol_address: *mut c_void,
+}
+
+unsafe extern "C" {
+    fn dladdr(address: *const c_void, info: *mut DlInfo) -> c_int;
+}
+
+/// `control` beside this library, wherever the loader found it.
+fn control_path() -> Option<PathBuf> {
+    let mut info = DlInfo {
+        file_name: std::ptr::null(),
+        file_base: std::ptr::null_mut(),
+        symbol_name: std::ptr::null(),
+        symbol_address: std::ptr::null_mut(),
+    };
+    // SAFETY: the address is one of this library's functions, and `info` outlives the call.
+    let found = unsafe { dladdr(nvmlShutdown as *const c_void, &mut info) } != 0 && !info.file_name.is_null();
+    // SAFETY: the loader's name of a loaded library is a C string that lives as long as the library.
+    let name = found.then(|| unsafe { CStr::from_ptr(info.file_name) })?;
+    Some(Path::new(OsStr::from_bytes(name.to_bytes())).with_file_name("control"))
+}
+
+struct Control([u8; WORDS * 8]);
+
+impl Control {
+    /// `None` where there is no such file: the card is gone.
+    fn read() -> Option<Self> {
+        let mut bytes = [0; WORDS * 8];
+        File::open(control_path()?).ok()?.read_exact_at(&mut bytes, 0).ok()?;
+        Some(Self(bytes))
+    }
+
+    fn word(&self, index: usize) -> u64 {
+        let mut word = [0; 8];
+        word.copy_from_slice(&self.0[index * 8..index * 8 + 8]);
+        u64::from_le_bytes(word)
+    }
+
+    fn boards(&self) -> u64 {
+        self.word(0).min(BOARDS as u64)
+    }
+
+    /// Word `field` of the board that `handle` stands for.
+    fn board(&self, handle: *mut c_void, field: usize) -> Option<u64> {
+        let index = (handle as usize).checked_sub(1).filter(|index| (*index as u64) < self.boards())?;
+        Some(self.word(HEADER + index * BOARD + field))
+    }
+}
+
+fn code(word: u64) -> c_int {
+    c_int::try_from(word).unwrap_or(999)
+}
+
+/// Copies `text` and its NUL; fails where there is no room.
+///
+/// # Safety
+/// `buffer` is writable for `length` bytes.
+unsafe fn put(text: &str, buffer: *mut c_char, length: c_uint) -> c_int {
+    if text.len() + 1 > length as usize {
+        return INSUFFICIENT_SIZE;
+    }
+    // SAFETY: there is room for the text and its NUL, as checked above and promised by the caller.
+    unsafe {
+        std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, text.len());
+        *buffer.add(text.len()) = 0;
+    }
+    SUCCESS
+}
+
+fn uuid(index: usize) -> String {
+    format!("GPU-00000000-0000-0000-0000-{index:012}")
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlInit_v2() -> c_int {
+    Control::read().map_or(GPU_IS_LOST, |control| code(control.word(1)))
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlShutdown() -> c_int {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlErrorString(_result: c_int) -> *const c_char {
+    c"simulated".as_ptr()
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlSystemGetDriverVersion(buffer: *mut c_char, length: c_uint) -> c_int {
+    // SAFETY: the caller's buffer, as NVML's contract has it.
+    unsafe { put("580.00.00", buffer, length) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetCount_v2(count: *mut c_uint) -> c_int {
+    let Some(control) = Control::read() else { return GPU_IS_LOST };
+    // SAFETY: the caller's pointer, as NVML's contract has it.
+    unsafe { *count = control.boards() as c_uint };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, device: *mut *mut c_void) -> c_int {
+    let Some(control) = Control::read() else { return GPU_IS_LOST };
+    if u64::from(index) >= control.boards() {
+        return INVALID_ARGUMENT;
+    }
+    // SAFETY: the caller's pointer, as NVML's contract has it. Handles are indices from 1, never followed.
+    unsafe { *device = (index as usize + 1) as *mut c_void };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetHandleByUUID(wanted: *const c_char, device: *mut *mut c_void) -> c_int {
+    let Some(control) = Control::read() else { return GPU_IS_LOST };
+    // SAFETY: the caller's C string, as NVML's contract has it.
+    let wanted = unsafe { CStr::from_ptr(wanted) };
+    let found = (0..control.boards() as usize).find(|index| uuid(*index).as_bytes() == wanted.to_bytes());
+    let Some(index) = found else { return NOT_FOUND };
+    // SAFETY: the caller's pointer, as NVML's contract has it.
+    unsafe { *device = (index + 1) as *mut c_void };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetName(device: *mut c_void, buffer: *mut c_char, length: c_uint) -> c_int {
+    // SAFETY: the caller's buffer, as NVML's contract has it.
+    unsafe { put(&format!("Simulated board {}", device as usize - 1), buffer, length) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetUUID(device: *mut c_void, buffer: *mut c_char, length: c_uint) -> c_int {
+    // SAFETY: the caller's buffer, as NVML's contract has it.
+    unsafe { put(&uuid(device as usize - 1), buffer, length) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: *mut c_void, memory: *mut MemoryV2) -> c_int {
+    // SAFETY: the caller's structure, as NVML's contract has it.
+    let memory = unsafe { &mut *memory };
+    if memory.version != size_of::<MemoryV2>() as c_uint | 2 << 24 {
+        return ARGUMENT_VERSION_MISMATCH;
+    }
+    let Some(control) = Control::read() else { return GPU_IS_LOST };
+    let word = |field| control.board(device, field);
+    let (Some(total), Some(reserved), Some(used), Some(result)) = (word(0), word(1), word(2), word(3)) else {
+        return INVALID_ARGUMENT;
+    };
+    (memory.total, memory.reserved, memory.used) = (total, reserved, used);
+    memory.free = total.saturating_sub(reserved).saturating_sub(used);
+    code(result)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
+    device: *mut c_void,
+    count: *mut c_uint,
+    processes: *mut ProcessInfo,
+) -> c_int {
+    let Some(control) = Control::read() else { return GPU_IS_LOST };
+    let word = |field| control.board(device, field);
+    let (Some(result), Some(running)) = (word(4), word(5)) else { return INVALID_ARGUMENT };
+    if result != 0 {
+        return code(result);
+    }
+    let running = running.min(PROCESSES as u64) as usize;
+    // SAFETY: the caller's pointer, as NVML's contract has it.
+    let room = unsafe { std::mem::replace(&mut *count, running as c_uint) } as usize;
+    if running == 0 {
+        return SUCCESS;
+    }
+    if processes.is_null() || room < running {
+        return INSUFFICIENT_SIZE;
+    }
+    for place in 0..running {
+        let (pid, used) = (word(6 + 2 * place).unwrap_or(0), word(7 + 2 * place).unwrap_or(0));
+        let info = ProcessInfo { pid: pid as c_uint, used, gpu_instance: u32::MAX, compute_instance: u32::MAX };
+        // SAFETY: the caller gave room for that many, as checked above.
+        unsafe { processes.add(place).write(info) };
+    }
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetGraphicsRunningProcesses_v3(
+    _device: *mut c_void,
+    count: *mut c_uint,
+    _processes: *mut ProcessInfo,
+) -> c_int {
+    // SAFETY: the caller's pointer, as NVML's contract has it.
+    unsafe { *count = 0 };
+    SUCCESS
+}
