@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
-use std::str::FromStr;
 
 use toml::{Table, Value};
 
 use super::{Bundle, Card, FileEntry, Hub, ModelEntry, Precision, Remote, Sha256, Verification, roles};
-use crate::types::{Bytes, ModelId, nearest};
+use crate::types::{Bytes, ModelId};
+
+mod section;
+
+use section::{Section, absent, wrong};
 
 /// Why a bundle cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -78,84 +81,6 @@ pub(super) fn parse(text: &str, file: &Path, folder: &Path) -> Result<Bundle, Bu
         Some(bundle) if problems.is_empty() => Ok(bundle),
         _ => Err(BundleError::Wrong { file: file.to_owned(), problems }),
     }
-}
-
-/// One table of the description; what is taken out of it is known, the rest is refused.
-struct Section {
-    path: String,
-    table: Table,
-    known: Vec<&'static str>,
-}
-
-impl Section {
-    fn new(path: impl Into<String>, table: Table) -> Self {
-        Self { path: path.into(), table, known: Vec::new() }
-    }
-
-    fn key(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
-    }
-
-    fn take(&mut self, name: &'static str) -> Option<Value> {
-        self.known.push(name);
-        self.table.remove(name)
-    }
-
-    /// An optional value of a type that text stands for.
-    fn parsed<T: FromStr>(
-        &mut self,
-        name: &'static str,
-        accepted: &str,
-        problems: &mut Vec<Problem>,
-    ) -> Option<T> {
-        let value = self.take(name)?;
-        let parsed = value.as_str().and_then(|text| text.parse().ok());
-        if parsed.is_none() {
-            problems.push(wrong(self.key(name), &value, accepted));
-        }
-        parsed
-    }
-
-    fn text(&mut self, name: &'static str, problems: &mut Vec<Problem>) -> Option<String> {
-        let text: String = self.parsed(name, "a text that is not empty", problems)?;
-        if text.trim().is_empty() {
-            problems.push(wrong(self.key(name), &Value::from(text), "a text that is not empty"));
-            return None;
-        }
-        Some(text)
-    }
-
-    fn section(&mut self, name: &'static str, problems: &mut Vec<Problem>) -> Option<Self> {
-        let (key, value) = (self.key(name), self.take(name)?);
-        match value {
-            Value::Table(table) => Some(Self::new(key, table)),
-            other => {
-                problems.push(wrong(key, &other, "a table"));
-                None
-            }
-        }
-    }
-
-    /// Refuses what nobody took.
-    fn finish(self, problems: &mut Vec<Problem>) {
-        for name in self.table.keys() {
-            let meant = nearest(name, self.known.iter().copied());
-            let meant = meant.map(|meant| format!(" (did you mean {meant:?}?)")).unwrap_or_default();
-            problems.push(Problem {
-                key: self.key(name),
-                found: "an unknown key".to_owned(),
-                accepted: format!("one of {}{meant}", self.known.join(", ")),
-            });
-        }
-    }
-}
-
-fn wrong(key: String, value: &Value, accepted: &str) -> Problem {
-    Problem { key, found: value.to_string(), accepted: accepted.to_owned() }
-}
-
-fn absent(key: String, accepted: &str) -> Problem {
-    Problem { key, found: "nothing".to_owned(), accepted: accepted.to_owned() }
 }
 
 fn bundle(mut root: Section, folder: &Path, problems: &mut Vec<Problem>) -> Option<Bundle> {

@@ -54,11 +54,11 @@ pub(super) fn plan(model: ModelId, profile: Profile) -> Plan {
             Plan { precision: Precision::F32, budget: budget(Bytes::mb(400)), files: kokoro(profile) }
         }
         ModelId::ClipB => {
-            let files = clip("clip-b", sizes::clip_b(profile));
+            let files = clip("clip-b", &sizes::clip_b(profile));
             Plan { precision: Precision::Q8_0, budget: budget(Bytes::mb(300)), files }
         }
         ModelId::ClipL => {
-            let files = clip("clip-l", sizes::clip_l(profile));
+            let files = clip("clip-l", &sizes::clip_l(profile));
             Plan { precision: Precision::Q8_0, budget: budget(Bytes::mb(600)), files }
         }
     }
@@ -80,11 +80,11 @@ fn size_of(config: &Value, path: &str) -> usize {
     config.pointer(path).and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok()).unwrap_or(0)
 }
 
-fn clip(folder: &str, sizes: Value) -> Vec<Planned> {
-    let side = size_of(&sizes, "/vision_config/image_size");
-    let vocab = size_of(&sizes, "/text_config/vocab_size");
+fn clip(folder: &str, sizes: &Value) -> Vec<Planned> {
+    let side = size_of(sizes, "/vision_config/image_size");
+    let vocab = size_of(sizes, "/text_config/vocab_size");
     vec![
-        config("config", format!("{folder}/config.json"), &sizes),
+        config("config", format!("{folder}/config.json"), sizes),
         text("tokenizer", format!("{folder}/tokenizer.json"), tokenizers::clip(vocab)),
         config("preprocessor", format!("{folder}/preprocessor_config.json"), &preprocessor(side)),
         weights("model", format!("{folder}/model.safetensors"), Dtype::F32),

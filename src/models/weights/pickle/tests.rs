@@ -60,7 +60,10 @@ fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-fn converted(pickle: &[u8], storage: &[u8]) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>, String> {
+/// A tensor's name, shape and values.
+type Read = (String, Vec<usize>, Vec<f32>);
+
+fn converted(pickle: &[u8], storage: &[u8]) -> Result<Vec<Read>, String> {
     let (folder, path) = checkpoint(pickle, &[("0", storage)]);
     let out = folder.path().join("m.safetensors");
     convert(&path, &out, &Run::unobserved()).map_err(|error| {
