@@ -43,7 +43,14 @@ const REST: Duration = Duration::from_millis(30);
 struct Random(AtomicU64);
 
 impl SimpleBackend for Random {
-    fn get(&self, shape: Shape, _: &str, _: Init, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+    fn get(
+        &self,
+        shape: Shape,
+        _: &str,
+        _: Init,
+        dtype: DType,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
         let mut state = self.0.fetch_add(0x9e37_79b9, Ordering::Relaxed) | 1;
         let next = || {
             state ^= state << 13;
@@ -155,7 +162,8 @@ fn vae(precision: Precision) -> Work {
     let config = VaeConfig::flux();
     let decoder = Decoder::new(&config, &source(precision), Layout::BlackForestLabs).unwrap();
     let latent = random(&[1, config.latent, SIDE / config.factor(), SIDE / config.factor()]);
-    let convolution = |inputs: usize, outputs: usize, side: usize| 18.0 * (inputs * outputs * side * side) as f64;
+    let convolution =
+        |inputs: usize, outputs: usize, side: usize| 18.0 * (inputs * outputs * side * side) as f64;
     let mut side = SIDE / config.factor();
     let mut channels = *config.channels.last().unwrap();
     let places = side * side;
@@ -218,7 +226,8 @@ fn compare_with_plan(precision: Precision) {
     let parts = plan(&configs, &options, &Stored::published(), DType::F32).unwrap();
     let before = own_memory();
     let made =
-        Transformer::new(&configs.transformer, &source(precision), Layout::BlackForestLabs, &Device::Cpu).unwrap();
+        Transformer::new(&configs.transformer, &source(precision), Layout::BlackForestLabs, &Device::Cpu)
+            .unwrap();
     let held = Bytes::new(own_memory().saturating_sub(before));
     let sizes = [made.size(), made.modulators().size()].map(Bytes::of::<u8>);
     for (part, measured) in parts.iter().zip(sizes) {
@@ -247,9 +256,13 @@ fn main() {
     }
     let square = Linear::new(vec![Weight::Plain(random(&[PRODUCT, PRODUCT]))], None).unwrap();
     let input = random(&[PRODUCT, PRODUCT]);
-    println!("| layer | precision | ours | PyTorch f32 | ours / PyTorch | of bf16 | GFLOP/s | PyTorch GFLOP/s | of peak |");
+    println!(
+        "| layer | precision | ours | PyTorch f32 | ours / PyTorch | of bf16 | GFLOP/s | PyTorch GFLOP/s | of peak |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
-    for (name, build, precisions) in CASES.iter().filter(|case| wanted.split(',').any(|wanted| wanted == case.0)) {
+    for (name, build, precisions) in
+        CASES.iter().filter(|case| wanted.split(',').any(|wanted| wanted == case.0))
+    {
         let works: Vec<Work> = precisions.iter().map(|precision| build(precision.parse().unwrap())).collect();
         if let Some(twin) = &mut twin {
             assert_eq!(twin.ask(&format!("load {name}")), "ready");

@@ -31,28 +31,49 @@ struct Whole {
 impl Whole {
     /// `None` where there are no fixtures, which has then been said.
     fn new() -> Option<Self> {
-        let set = fixture_sets("Flux", |folder| folder.join("flux1-schnell.safetensors").exists()).into_iter().next()?;
+        let set = fixture_sets("Flux", |folder| folder.join("flux1-schnell.safetensors").exists())
+            .into_iter()
+            .next()?;
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        for name in ["flux1-schnell.safetensors", "ae.safetensors", "transformer/config.json", "vae/config.json",
-            "scheduler/scheduler_config.json", "text_encoder/config.json", "text_encoder_2/config.json"]
-        {
+        for name in [
+            "flux1-schnell.safetensors",
+            "ae.safetensors",
+            "transformer/config.json",
+            "vae/config.json",
+            "scheduler/scheduler_config.json",
+            "text_encoder/config.json",
+            "text_encoder_2/config.json",
+        ] {
             std::fs::create_dir_all(at(name).parent().unwrap()).unwrap();
             std::fs::copy(set.join(name), at(name)).unwrap();
         }
         for name in ["tokenizer", "tokenizer_2"] {
             std::fs::create_dir_all(at(name)).unwrap();
             for file in ["tokenizer.json", "tokenizer_config.json"] {
-                std::fs::copy(fixtures_root().join("tokenizers/tokenizers").join(name).join(file), at(name).join(file))
-                    .or_else(|_| std::fs::copy(fixtures_root().join("tokenizers").join(name).join(file), at(name).join(file)))
-                    .unwrap();
+                std::fs::copy(
+                    fixtures_root().join("tokenizers/tokenizers").join(name).join(file),
+                    at(name).join(file),
+                )
+                .or_else(|_| {
+                    std::fs::copy(
+                        fixtures_root().join("tokenizers").join(name).join(file),
+                        at(name).join(file),
+                    )
+                })
+                .unwrap();
             }
         }
-        let clip = enlarge(&at("text_encoder/config.json"), &[("vocab_size", 700), ("max_position_embeddings", 77)]);
+        let clip =
+            enlarge(&at("text_encoder/config.json"), &[("vocab_size", 700), ("max_position_embeddings", 77)]);
         let clip = tensors::clip(&ClipConfig::from_json(&clip).unwrap()).unwrap();
         save(&clip, 1, &at("text_encoder/model.safetensors"));
         let t5 = enlarge(&at("text_encoder_2/config.json"), &[("vocab_size", 300)]);
-        save(&tensors::t5(&T5Config::from_json(&t5).unwrap()).unwrap(), 2, &at("text_encoder_2/model.safetensors"));
+        save(
+            &tensors::t5(&T5Config::from_json(&t5).unwrap()).unwrap(),
+            2,
+            &at("text_encoder_2/model.safetensors"),
+        );
         Some(Self { folder })
     }
 
@@ -168,7 +189,10 @@ fn a_job_cancelled_at_any_step_leaves_no_trace() {
         let (run, _) = watched(Some(at));
         let error = model.run(job("a ginger girl", 3, 2), &run).unwrap_err();
         assert_eq!(error.class(), ErrorClass::Cancelled, "at {at}: {}", error.chain());
-        assert!(paint(&mut model, job("a ginger girl", 3, 2)) == expected, "the job after one cancelled at {at}");
+        assert!(
+            paint(&mut model, job("a ginger girl", 3, 2)) == expected,
+            "the job after one cancelled at {at}"
+        );
         assert_eq!(model.resident(), resident);
     }
 }
@@ -193,7 +217,8 @@ fn jobs_that_cannot_be_painted_are_refused_and_harm_nothing() {
     let Some(whole) = Whole::new() else { return };
     let mut model = whole.load();
     let expected = paint(&mut model, job("head", 1, 1));
-    let size = |width, height| Paint { resolution: Resolution::new(width, height).unwrap(), ..job("head", 1, 1) };
+    let size =
+        |width, height| Paint { resolution: Resolution::new(width, height).unwrap(), ..job("head", 1, 1) };
     for (bad, told) in [
         (job("head", 1, 0), "0 denoising steps; expected 1 to"),
         (size(60, 48), "a picture of 60x48; expected sides divisible by 16"),
@@ -247,7 +272,8 @@ fn a_bundle_is_a_model_too() {
 fn t5_gives_the_same_picture_streamed_and_resident() {
     let Some(whole) = Whole::new() else { return };
     let streamed = paint(&mut whole.load(), job("head", 5, 2));
-    let resident = Options { t5: T5Place::Resident(Precision::Stored), modulation_in_host: false, ..options() };
+    let resident =
+        Options { t5: T5Place::Resident(Precision::Stored), modulation_in_host: false, ..options() };
     let mut model = FluxModel::load(&whole.files(), &resident, &Device::Cpu, &Run::unobserved()).unwrap();
     assert!(paint(&mut model, job("head", 5, 2)) == streamed);
 }

@@ -32,7 +32,8 @@ fn as_stored() -> Options {
 }
 
 fn load(files: &FluxFiles, options: &Options) -> Networks {
-    networks(files, options, &Device::Cpu, &Run::unobserved()).unwrap_or_else(|error| panic!("{}", error.chain()))
+    networks(files, options, &Device::Cpu, &Run::unobserved())
+        .unwrap_or_else(|error| panic!("{}", error.chain()))
 }
 
 fn ids(recorded: &Recorded, name: &str) -> Vec<u32> {
@@ -136,7 +137,9 @@ fn compare(set: &Path, ours: &BTreeMap<String, Tensor>, recorded: &Recorded, but
         if but.iter().any(|prefix| name.starts_with(prefix)) {
             continue;
         }
-        let value = ours.get(name).unwrap_or_else(|| panic!("{} records {name}, which is not compared", set.display()));
+        let value = ours
+            .get(name)
+            .unwrap_or_else(|| panic!("{} records {name}, which is not compared", set.display()));
         if name == "vae.image_u8" {
             // One level, by the rule for pictures.
             recorded.assert_within(name, value, 1.0);

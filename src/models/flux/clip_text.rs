@@ -84,11 +84,14 @@ impl ClipText {
         let of = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
         let norm = |norm: &Norm| of(&norm.weight) + of(&norm.bias);
         let layer = |layer: &Layer| {
-            let linears =
-                [&layer.query, &layer.key, &layer.value, &layer.output, &layer.up, &layer.down].map(Linear::size);
+            let linears = [&layer.query, &layer.key, &layer.value, &layer.output, &layer.up, &layer.down]
+                .map(Linear::size);
             norm(&layer.first_norm) + norm(&layer.second_norm) + linears.iter().sum::<usize>()
         };
-        of(&self.tokens) + of(&self.positions) + norm(&self.last_norm) + self.layers.iter().map(layer).sum::<usize>()
+        of(&self.tokens)
+            + of(&self.positions)
+            + norm(&self.last_norm)
+            + self.layers.iter().map(layer).sum::<usize>()
     }
 
     /// Every token's vector after the last norm, [tokens, width], and the pooled one, [1, width].
@@ -101,7 +104,8 @@ impl ClipText {
             candle_core::bail!("token {id} is not among CLIP's {}", config.vocab_size)
         }
         let compute = self.last_norm.weight.dtype();
-        let words = self.tokens.index_select(&Tensor::new(ids, self.tokens.device())?, 0)?.to_dtype(compute)?;
+        let words =
+            self.tokens.index_select(&Tensor::new(ids, self.tokens.device())?, 0)?.to_dtype(compute)?;
         let mut x = (words + self.positions.narrow(0, 0, ids.len())?.to_dtype(compute)?)?;
         let heads = config.num_attention_heads;
         let scale = 1.0 / ((config.hidden_size / heads) as f64).sqrt();

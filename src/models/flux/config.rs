@@ -26,7 +26,8 @@ pub fn read_json(path: &Path) -> Result<Value, ModelError> {
 }
 
 fn fields<T: DeserializeOwned>(what: &str, value: &Value) -> Result<T, ModelError> {
-    T::deserialize(value).map_err(|error| ModelError::own(format!("{what} is not as expected")).because(error))
+    T::deserialize(value)
+        .map_err(|error| ModelError::own(format!("{what} is not as expected")).because(error))
 }
 
 /// Fails unless every size is between one and a billion: larger ones are corrupted, and would overflow products.

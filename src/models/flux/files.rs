@@ -91,12 +91,19 @@ impl FluxFiles {
                 &["diffusion_pytorch_model", "flux1", "model"],
                 &["transformer/config.json", "config.json"],
             )?,
-            vae: checkpoint("autoencoder", &["vae", "."], &["diffusion_pytorch_model", "ae"], &[
-                "vae/config.json",
-                "config.json",
-            ])?,
+            vae: checkpoint(
+                "autoencoder",
+                &["vae", "."],
+                &["diffusion_pytorch_model", "ae"],
+                &["vae/config.json", "config.json"],
+            )?,
             clip: checkpoint("CLIP text encoder", &["text_encoder"], &model, &["text_encoder/config.json"])?,
-            t5: checkpoint("T5 encoder", &["text_encoder_2"], &["model", "t5"], &["text_encoder_2/config.json"])?,
+            t5: checkpoint(
+                "T5 encoder",
+                &["text_encoder_2"],
+                &["model", "t5"],
+                &["text_encoder_2/config.json"],
+            )?,
             clip_tokenizer: tokenizer("tokenizer"),
             t5_tokenizer: tokenizer("tokenizer_2"),
             scheduler: existing(&["scheduler/scheduler_config.json"]),
@@ -113,7 +120,11 @@ fn weights_in(folder: &Path, stems: &[&str]) -> Option<Vec<PathBuf>> {
         .collect();
     names.sort();
     let of = |stem: &str, end: &str| -> Vec<PathBuf> {
-        names.iter().filter(|name| name.starts_with(stem) && name.ends_with(end)).map(|name| folder.join(name)).collect()
+        names
+            .iter()
+            .filter(|name| name.starts_with(stem) && name.ends_with(end))
+            .map(|name| folder.join(name))
+            .collect()
     };
     stems
         .iter()
@@ -139,7 +150,8 @@ impl Checkpoint {
             return Ok(Opened::Gguf(Rc::new(GgufFile::open(file)?)));
         }
         // What training code and other programs put before the published names.
-        let weights = Weights::open(&self.weights)?.without_prefixes(&["model.diffusion_model.", "module."])?;
+        let weights =
+            Weights::open(&self.weights)?.without_prefixes(&["model.diffusion_model.", "module."])?;
         Ok(Opened::Dense(Arc::new(weights)))
     }
 
@@ -188,9 +200,12 @@ impl Opened {
 
     fn shapes(&self) -> Vec<(String, Vec<usize>)> {
         match self {
-            Self::Gguf(file) => file.shapes().map(|(name, shape)| (name.to_owned(), shape.to_vec())).collect(),
+            Self::Gguf(file) => {
+                file.shapes().map(|(name, shape)| (name.to_owned(), shape.to_vec())).collect()
+            }
             Self::Dense(weights) => {
-                let shape = |name: &str| weights.find(name).map(|found| (name.to_owned(), found.shape.to_vec()));
+                let shape =
+                    |name: &str| weights.find(name).map(|found| (name.to_owned(), found.shape.to_vec()));
                 weights.names().filter_map(shape).collect()
             }
         }
@@ -231,7 +246,9 @@ impl Configs {
             Some(value) => TransformerConfig::from_json(&value)?,
             None => {
                 let shapes = measured(transformer);
-                TransformerConfig::from_shapes(shapes.iter().map(|(name, dims)| (name.as_str(), dims.as_slice())))?
+                TransformerConfig::from_shapes(
+                    shapes.iter().map(|(name, dims)| (name.as_str(), dims.as_slice())),
+                )?
             }
         };
         let t5 = match (files.t5.json()?, t5) {
@@ -242,8 +259,12 @@ impl Configs {
                 T5Config::from_shapes(shapes.iter().map(|(name, dims)| (name.as_str(), dims.as_slice())))?
             }
         };
-        let clip = files.clip.json()?.map_or_else(|| Ok(ClipConfig::large()), |value| ClipConfig::from_json(&value))?;
-        let vae = files.vae.json()?.map_or_else(|| Ok(VaeConfig::flux()), |value| VaeConfig::from_json(&value))?;
+        let clip = files
+            .clip
+            .json()?
+            .map_or_else(|| Ok(ClipConfig::large()), |value| ClipConfig::from_json(&value))?;
+        let vae =
+            files.vae.json()?.map_or_else(|| Ok(VaeConfig::flux()), |value| VaeConfig::from_json(&value))?;
         let scheduler = match &files.scheduler {
             Some(path) => Scheduler::from_json(&read_json(path)?)?,
             None => Scheduler::default(),
@@ -257,10 +278,17 @@ impl Configs {
         let pairs = [
             ("CLIP's width", self.clip.hidden_size, "the transformer's pooled text", self.transformer.pooled),
             ("T5's width", self.t5.d_model, "the transformer's context", self.transformer.context),
-            ("the autoencoder's latent channels", self.vae.latent, "the transformer's", self.transformer.latent_channels()),
+            (
+                "the autoencoder's latent channels",
+                self.vae.latent,
+                "the transformer's",
+                self.transformer.latent_channels(),
+            ),
         ];
         match pairs.iter().find(|(_, a, _, b)| a != b) {
-            Some((one, a, other, b)) => Err(ModelError::own(format!("{one} is {a}, {other} {b}: they do not fit"))),
+            Some((one, a, other, b)) => {
+                Err(ModelError::own(format!("{one} is {a}, {other} {b}: they do not fit")))
+            }
             None => Ok(()),
         }
     }

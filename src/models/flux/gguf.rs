@@ -49,9 +49,10 @@ impl GgufFile {
         for (name, info) in content.tensor_infos {
             let shape = info.shape.dims().to_vec();
             let count = shape.iter().try_fold(1usize, |count, dim| count.checked_mul(*dim));
-            let size = count
-                .filter(|count| count.is_multiple_of(info.ggml_dtype.block_size()))
-                .and_then(|count| (count / info.ggml_dtype.block_size()).checked_mul(info.ggml_dtype.type_size()));
+            let size =
+                count.filter(|count| count.is_multiple_of(info.ggml_dtype.block_size())).and_then(|count| {
+                    (count / info.ggml_dtype.block_size()).checked_mul(info.ggml_dtype.type_size())
+                });
             let start = usize::try_from(info.offset).ok().and_then(|offset| base.checked_add(offset));
             let range = start.zip(size).and_then(|(start, size)| Some((start, start.checked_add(size)?)));
             let Some((start, end)) = range.filter(|(_, end)| *end <= bytes.len()) else {
@@ -89,7 +90,11 @@ impl GgufFile {
             candle_core::bail!("{} has no tensor {name:?}{hint}", self.path.display())
         };
         if entry.shape != shape {
-            candle_core::bail!("{name} in {} has shape {:?}, expected {shape:?}", self.path.display(), entry.shape)
+            candle_core::bail!(
+                "{name} in {} has shape {:?}, expected {shape:?}",
+                self.path.display(),
+                entry.shape
+            )
         }
         Ok((entry, &self.bytes[entry.start..entry.end]))
     }
@@ -101,7 +106,8 @@ impl GgufFile {
             return Tensor::from_raw_buffer(bytes, dtype, shape, device);
         }
         let dims = Shape::from(shape).dims().to_vec();
-        candle_core::quantized::ggml_file::qtensor_from_ggml(entry.dtype, bytes, dims, device)?.dequantize(device)
+        candle_core::quantized::ggml_file::qtensor_from_ggml(entry.dtype, bytes, dims, device)?
+            .dequantize(device)
     }
 
     /// A matrix as it is stored.

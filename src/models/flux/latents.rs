@@ -38,12 +38,17 @@ mod tests {
         let first: Vec<f32> = tokens.get(1).unwrap().to_vec1().unwrap();
         assert_eq!(first, [2.0, 3.0, 8.0, 9.0, 26.0, 27.0, 32.0, 33.0]);
         let back = unpack(&tokens, 2, 3).unwrap();
-        assert_eq!(back.flatten_all().unwrap().to_vec1::<f32>().unwrap(), latent.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        assert_eq!(
+            back.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+            latent.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        );
     }
 
     #[test]
     fn noise_is_a_function_of_seed_and_size() {
-        let take = |seed| noise(seed, (16, 4, 4), &Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let take = |seed| {
+            noise(seed, (16, 4, 4), &Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
         assert_eq!(take(1), take(1));
         assert_ne!(take(1), take(2));
     }

@@ -55,7 +55,11 @@ impl Gguf {
         }
         let row_bytes = cols / dtype.block_size() * dtype.type_size();
         if bytes.len() != rows * row_bytes {
-            candle_core::bail!("{rows}x{cols} in {dtype:?} take {} bytes, not {}", rows * row_bytes, bytes.len())
+            candle_core::bail!(
+                "{rows}x{cols} in {dtype:?} take {} bytes, not {}",
+                rows * row_bytes,
+                bytes.len()
+            )
         }
         let piece_rows = if device.is_cpu() { (GGUF_PIECE / cols).max(1) } else { rows.max(1) };
         let pieces = bytes
@@ -98,9 +102,13 @@ impl Weight {
             Self::Plain(tensor) => tensor.to_device(device)?.to_dtype(dtype),
             Self::Nf4(packed) => packed.to_device(device)?.dequantise(dtype),
             Self::Gguf(packed) => {
-                let pieces =
-                    packed.pieces.iter().map(|piece| piece.dequantize(&piece.device())).collect::<Result<Vec<_>>>()?;
-                let whole = if let [one] = pieces.as_slice() { one.clone() } else { Tensor::cat(&pieces, 0)? };
+                let pieces = packed
+                    .pieces
+                    .iter()
+                    .map(|piece| piece.dequantize(&piece.device()))
+                    .collect::<Result<Vec<_>>>()?;
+                let whole =
+                    if let [one] = pieces.as_slice() { one.clone() } else { Tensor::cat(&pieces, 0)? };
                 whole.to_device(device)?.to_dtype(dtype)
             }
         }
@@ -137,10 +145,12 @@ impl Weight {
                 }
                 Self::Gguf(packed) => {
                     let pieces = &packed.pieces[first / packed.piece_rows..];
-                    values.par_chunks_mut(packed.piece_rows * cols).zip(pieces).try_for_each(|(values, piece)| {
-                        let tensor = piece.dequantize(&Device::Cpu)?;
-                        on_host(&[&tensor], |from| values.copy_from_slice(&from[0][..values.len()]))
-                    })?;
+                    values.par_chunks_mut(packed.piece_rows * cols).zip(pieces).try_for_each(
+                        |(values, piece)| {
+                            let tensor = piece.dequantize(&Device::Cpu)?;
+                            on_host(&[&tensor], |from| values.copy_from_slice(&from[0][..values.len()]))
+                        },
+                    )?;
                 }
             }
             each(first, values)?;

@@ -91,8 +91,11 @@ impl Way<'_> {
     ) -> Result<T, ModelError> {
         match opened {
             Opened::Dense(tensors) => {
-                let options =
-                    weights::Options { dtype: self.compute, device: self.device.clone(), finite: self.finite };
+                let options = weights::Options {
+                    dtype: self.compute,
+                    device: self.device.clone(),
+                    finite: self.finite,
+                };
                 let loading = Loading::new(tensors, &options, self.run);
                 let source = Source::dense(loading.builder(), Some(std::sync::Arc::clone(tensors)));
                 network(source.kept(self.precision, self.compute)).map_err(|error| loading.explain(error))
@@ -147,7 +150,12 @@ pub fn networks(
     Ok(Networks { configs, transformer, decoder, clip, t5, parts, compute })
 }
 
-fn load_t5(opened: &Opened, configs: &Configs, options: &Options, way: &Way<'_>) -> Result<T5Encoder, ModelError> {
+fn load_t5(
+    opened: &Opened,
+    configs: &Configs,
+    options: &Options,
+    way: &Way<'_>,
+) -> Result<T5Encoder, ModelError> {
     let naming = |source: Source<'static>| match opened {
         Opened::Gguf(_) => source.named(llama_t5),
         Opened::Dense(_) => source,

@@ -41,7 +41,12 @@ pub struct FluxModel {
 
 impl FluxModel {
     /// Loads everything that `files` name; `run` sees every tensor and can cancel.
-    pub fn load(files: &FluxFiles, options: &Options, device: &Device, run: &Run) -> Result<Self, ModelError> {
+    pub fn load(
+        files: &FluxFiles,
+        options: &Options,
+        device: &Device,
+        run: &Run,
+    ) -> Result<Self, ModelError> {
         let tokenizer = |file: &Path, context| PromptTokenizer::load(file, context);
         // Tokenizers first: they are small, and a bundle without them is found out at once.
         let t5_tokenizer = tokenizer(&files.t5_tokenizer, options.t5_tokens)?;
@@ -88,12 +93,14 @@ impl FluxModel {
         let noise = latents::noise(job.seed, (channels, side * size.rows, side * size.columns), &self.device);
         let mut latent = noise.and_then(|noise| latents::pack(&noise)).context(doing)?;
         for (step, pair) in levels.windows(2).enumerate() {
-            let moved = self.step(&latent, &text, (&modulations, step), &rotation, pair[1] - pair[0], &progress);
+            let moved =
+                self.step(&latent, &text, (&modulations, step), &rotation, pair[1] - pair[0], &progress);
             latent = progress.done(moved, doing)?;
             run.step(Progress::new(Unit::Steps, step as u32 + 1, job.steps))?;
         }
         let image = progress.done(self.pixels(&latent, &size, &progress), doing)?;
-        let image = RgbImage::new(job.resolution, image).map_err(|error| ModelError::own(doing()).because(error))?;
+        let image =
+            RgbImage::new(job.resolution, image).map_err(|error| ModelError::own(doing()).because(error))?;
         Ok(Painting { image, warnings: prompt.warnings })
     }
 
@@ -102,7 +109,12 @@ impl FluxModel {
     }
 
     /// The prompt's embeddings, remembered or made.
-    fn embedded(&mut self, prompt: &str, progress: &Steps<'_>, remember: bool) -> Result<Embedded, ModelError> {
+    fn embedded(
+        &mut self,
+        prompt: &str,
+        progress: &Steps<'_>,
+        remember: bool,
+    ) -> Result<Embedded, ModelError> {
         if remember && let Some(found) = self.cache.find(prompt) {
             progress.skip(1 + self.networks.t5.layers());
             return Ok(found);
@@ -115,7 +127,8 @@ impl FluxModel {
         {
             if tokens.truncated() {
                 let (found, seen) = (tokens.found, tokens.ids.len());
-                let message = format!("the prompt has {found} tokens, of which {encoder} sees the first {seen}");
+                let message =
+                    format!("the prompt has {found} tokens, of which {encoder} sees the first {seen}");
                 warnings.push(Warning::new(code, message));
             }
         }
@@ -143,7 +156,8 @@ impl FluxModel {
     ) -> candle_core::Result<(Modulations, Rotation, Tensor)> {
         let transformer = &self.networks.transformer;
         let modulators = transformer.modulators();
-        let vectors = modulators.vectors(&levels[..levels.len() - 1], &prompt.pooled, self.options.guidance)?;
+        let vectors =
+            modulators.vectors(&levels[..levels.len() - 1], &prompt.pooled, self.options.guidance)?;
         let modulations = modulators.modulations(&vectors, &mut || progress.part())?;
         let words = prompt.text.dim(0)?;
         let ids = image_ids(size.rows, size.columns);

@@ -86,7 +86,10 @@ impl Nf4 {
             if tensor.elem_count() == count {
                 return Ok(());
             }
-            candle_core::bail!("an NF4 matrix of {rows}x{cols} has {count} {what}, not {}", tensor.elem_count())
+            candle_core::bail!(
+                "an NF4 matrix of {rows}x{cols} has {count} {what}, not {}",
+                tensor.elem_count()
+            )
         };
         expect("packed bytes", packed, (rows * cols).div_ceil(2))?;
         match &absmax {

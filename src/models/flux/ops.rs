@@ -44,7 +44,8 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
 
 fn scaled_layer_norm(x: &Tensor, shift: &Tensor, scale: &Tensor, one: f64, eps: f64) -> Result<Tensor> {
     if on_processor(x) {
-        let out = on_host(&[x, shift, scale], |v| rows::layer_norm(v[0], v[1], v[2], one as f32, eps as f32))?;
+        let out =
+            on_host(&[x, shift, scale], |v| rows::layer_norm(v[0], v[1], v[2], one as f32, eps as f32))?;
         return Tensor::from_vec(out, x.dims(), x.device());
     }
     let wide_x = wide(x)?;
@@ -135,7 +136,10 @@ pub fn joint_attention(streams: &[Qkv<'_>], heads: usize, rotation: &Rotation) -
     let Some(first) = streams.first() else { candle_core::bail!("attention over nothing") };
     let tokens = streams.iter().map(|stream| stream.rows.dim(0)).sum::<Result<usize>>()?;
     if rotation.cos.dims() != [tokens, width / 2] || width % 2 == 1 {
-        candle_core::bail!("{tokens} tokens of width {width} need as many rotations, not {:?}", rotation.cos.shape())
+        candle_core::bail!(
+            "{tokens} tokens of width {width} need as many rotations, not {:?}",
+            rotation.cos.shape()
+        )
     }
     let fits = |stream: &Qkv<'_>| stream.rows.dim(1).is_ok_and(|row| row >= 3 * heads * width);
     if !streams.iter().all(fits) {
@@ -152,7 +156,12 @@ pub fn joint_attention(streams: &[Qkv<'_>], heads: usize, rotation: &Rotation) -
                 .collect();
             rows::heads(&parts, heads, values[0], values[1], EPS as f32)
         })?;
-        return host_attention(Heads { heads, tokens, width }, scale as f32, [&q, &k, &v], attention::Mask::None);
+        return host_attention(
+            Heads { heads, tokens, width },
+            scale as f32,
+            [&q, &k, &v],
+            attention::Mask::None,
+        );
     }
     let mut joint: [Vec<Tensor>; 3] = [Vec::new(), Vec::new(), Vec::new()];
     for stream in streams {
@@ -230,7 +239,13 @@ fn host_attention(sizes: Heads, scale: f32, qkv: [&[f32]; 3], mask: attention::M
     Tensor::from_vec(out, (sizes.tokens, sizes.heads * sizes.width), &candle_core::Device::Cpu)
 }
 
-fn tensor_attention(scale: f64, q: &Tensor, k: &Tensor, v: &Tensor, added: Option<&Tensor>) -> Result<Tensor> {
+fn tensor_attention(
+    scale: f64,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    added: Option<&Tensor>,
+) -> Result<Tensor> {
     let (heads, tokens, width) = q.dims3()?;
     let scores = wide(&(q.matmul(&k.t()?)? * scale)?)?;
     let scores = match added {

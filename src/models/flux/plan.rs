@@ -120,7 +120,8 @@ pub fn plan(
     };
     let (mut blocks, mut modulation) = (0, 0);
     for spec in tensors::transformer(&configs.transformer, stored.layout)? {
-        let as_stored = (options.precision == Precision::Stored).then(|| (stored.transformer)(&spec.name)).flatten();
+        let as_stored =
+            (options.precision == Precision::Stored).then(|| (stored.transformer)(&spec.name)).flatten();
         let size = match as_stored {
             Some(size) if spec.shape.rank() == 2 => size,
             _ => sized(&spec, options.precision, DType::BF16),
@@ -135,7 +136,8 @@ pub fn plan(
     for spec in tensors::t5(&configs.t5)? {
         let in_file = spec.shape.elem_count() * stored.t5.size_in_bytes();
         // The position buckets look like a layer's matrix and are not one; the token table stays in the file.
-        let is_shared = spec.name.contains("relative_attention_bias") || spec.name.contains("final_layer_norm");
+        let is_shared =
+            spec.name.contains("relative_attention_bias") || spec.name.contains("final_layer_norm");
         match options.t5 {
             _ if is_shared => t5 += spec.shape.elem_count() * wide,
             T5Place::Resident(precision) if spec.name.starts_with("encoder.block") => {
@@ -183,7 +185,12 @@ pub fn total(parts: &[Part], place: Place) -> Bytes {
 /// Encoding, denoising and decoding follow each other, so it is the largest of the three: a streamed T5 layer as stored
 /// and unpacked with its activations; a block's activations with its largest matrix unpacked and the attention's
 /// scores; and the widest pictures in the decoder with a band of a convolution unfolded.
-pub fn workspace(configs: &Configs, options: &Options, compute: DType, (width, height): (usize, usize)) -> Bytes {
+pub fn workspace(
+    configs: &Configs,
+    options: &Options,
+    compute: DType,
+    (width, height): (usize, usize),
+) -> Bytes {
     let wide = compute.size_in_bytes() as f64;
     let t = &configs.transformer;
     let tokens = options.t5_tokens as f64;

@@ -43,10 +43,14 @@ impl Default for Scheduler {
 impl Scheduler {
     /// From `scheduler_config.json`.
     pub fn from_json(value: &Value) -> Result<Self, ModelError> {
-        let scheduler = Self::deserialize(value)
-            .map_err(|error| ModelError::own("the scheduler's configuration is not as expected").because(error))?;
+        let scheduler = Self::deserialize(value).map_err(|error| {
+            ModelError::own("the scheduler's configuration is not as expected").because(error)
+        })?;
         let range = scheduler.max_image_seq_len - scheduler.base_image_seq_len;
-        if scheduler.shift > 0.0 && scheduler.shift.is_finite() && (!scheduler.use_dynamic_shifting || range > 0.0) {
+        if scheduler.shift > 0.0
+            && scheduler.shift.is_finite()
+            && (!scheduler.use_dynamic_shifting || range > 0.0)
+        {
             return Ok(scheduler);
         }
         Err(ModelError::own(format!(
@@ -58,7 +62,8 @@ impl Scheduler {
     /// The `steps` + 1 levels from 1 to 0, for a picture of `tokens` tokens.
     pub fn levels(&self, steps: usize, tokens: usize) -> Vec<f64> {
         let shift = if self.use_dynamic_shifting {
-            let slope = (self.max_shift - self.base_shift) / (self.max_image_seq_len - self.base_image_seq_len);
+            let slope =
+                (self.max_shift - self.base_shift) / (self.max_image_seq_len - self.base_image_seq_len);
             (self.base_shift + slope * (tokens as f64 - self.base_image_seq_len)).exp()
         } else {
             self.shift

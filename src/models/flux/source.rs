@@ -54,7 +54,13 @@ impl<'a> Source<'a> {
 
     fn new(tensors: Tensors<'a>, device: &Device) -> Self {
         let compute = super::precision::compute_type(Precision::Stored, device);
-        Self { tensors, rename: Rc::new(|name| vec![name.to_owned()]), precision: Precision::Stored, compute, device: device.clone() }
+        Self {
+            tensors,
+            rename: Rc::new(|name| vec![name.to_owned()]),
+            precision: Precision::Stored,
+            compute,
+            device: device.clone(),
+        }
     }
 
     /// With the file's naming.
@@ -217,18 +223,20 @@ impl<'a> Source<'a> {
                     Precision::Nf4 { .. } | Precision::Gguf(_) => (stored, &Device::Cpu),
                 };
                 let read = self.on(place).plain(name, &[rows, cols], dtype)?;
-                self.packed(name, read)
+                self.packed(name, &read)
             }
         }
     }
 
-    fn packed(&self, name: &str, matrix: Tensor) -> Result<Weight> {
+    fn packed(&self, name: &str, matrix: &Tensor) -> Result<Weight> {
         let context = |error: candle_core::Error| error.context(format!("quantising {name}"));
         match self.precision {
             Precision::Nf4 { nested } => {
-                Ok(Weight::Nf4(Nf4::quantise(&matrix, nested, &self.device).map_err(context)?))
+                Ok(Weight::Nf4(Nf4::quantise(matrix, nested, &self.device).map_err(context)?))
             }
-            Precision::Gguf(dtype) => Ok(Weight::Gguf(blocks_of(&matrix, dtype, &self.device).map_err(context)?)),
+            Precision::Gguf(dtype) => {
+                Ok(Weight::Gguf(blocks_of(matrix, dtype, &self.device).map_err(context)?))
+            }
             _ => Ok(Weight::Plain(matrix.contiguous()?)),
         }
     }

@@ -47,7 +47,8 @@ impl Block {
 
     fn forward(&self, x: &Tensor, bias: &Tensor, config: &T5Config) -> Result<Tensor> {
         let normal = ops::rms_norm(x, &self.attention_norm, config.layer_norm_epsilon)?;
-        let (q, k, v) = (self.query.forward(&normal)?, self.key.forward(&normal)?, self.value.forward(&normal)?);
+        let (q, k, v) =
+            (self.query.forward(&normal)?, self.key.forward(&normal)?, self.value.forward(&normal)?);
         // T5 does not scale scores: its initialisation does.
         let attended = ops::attention(config.num_heads, 1.0, [&q, &k, &v], &Mask::Bias(bias))?;
         let x = (x + self.output.forward(&attended)?)?;
@@ -57,9 +58,10 @@ impl Block {
     }
 
     fn size(&self) -> usize {
-        let layers =
-            [&self.query, &self.key, &self.value, &self.output, &self.gate, &self.up, &self.down].map(Linear::size);
-        let norms = [&self.attention_norm, &self.mlp_norm].map(|norm| norm.elem_count() * norm.dtype().size_in_bytes());
+        let layers = [&self.query, &self.key, &self.value, &self.output, &self.gate, &self.up, &self.down]
+            .map(Linear::size);
+        let norms = [&self.attention_norm, &self.mlp_norm]
+            .map(|norm| norm.elem_count() * norm.dtype().size_in_bytes());
         layers.iter().chain(&norms).sum()
     }
 }
@@ -77,7 +79,8 @@ pub struct T5Encoder {
 impl T5Encoder {
     /// With all layers in memory.
     pub fn resident(config: &T5Config, source: &Source<'static>) -> Result<Self> {
-        let blocks = (0..config.num_layers).map(|index| Block::new(config, source, index)).collect::<Result<_>>()?;
+        let blocks =
+            (0..config.num_layers).map(|index| Block::new(config, source, index)).collect::<Result<_>>()?;
         Ok(Self { blocks, ..Self::streamed(config, source)? })
     }
 

@@ -44,7 +44,12 @@ pub struct Transformer {
 
 impl Transformer {
     /// From `source`; the modulation layers' weights are put on `host`.
-    pub fn new(config: &TransformerConfig, source: &Source<'_>, layout: Layout, host: &Device) -> Result<Self> {
+    pub fn new(
+        config: &TransformerConfig,
+        source: &Source<'_>,
+        layout: Layout,
+        host: &Device,
+    ) -> Result<Self> {
         let source = match layout {
             Layout::BlackForestLabs => source.clone(),
             Layout::Diffusers => source.clone().named(super::naming::diffusers_transformer),

@@ -60,7 +60,8 @@ impl Decoder {
                 .transpose()?;
             up.push(Level { residuals, upsample });
         }
-        let residual = |name: &str| Residual::new(source, &format!("decoder.mid.{name}"), (smallest, smallest), groups);
+        let residual =
+            |name: &str| Residual::new(source, &format!("decoder.mid.{name}"), (smallest, smallest), groups);
         Ok(Self {
             conv_in: Conv::new(source, "decoder.conv_in", (config.latent, smallest), 3)?,
             first: residual("block_1")?,
@@ -76,7 +77,8 @@ impl Decoder {
     /// Bytes it holds.
     pub fn size(&self) -> usize {
         let level = |level: &Level| {
-            level.residuals.iter().map(Residual::size).sum::<usize>() + level.upsample.as_ref().map_or(0, Conv::size)
+            level.residuals.iter().map(Residual::size).sum::<usize>()
+                + level.upsample.as_ref().map_or(0, Conv::size)
         };
         let middle = self.first.size() + self.attention.size() + self.second.size();
         let ends = self.conv_in.size() + self.norm_out.size() + self.conv_out.size();
@@ -96,7 +98,11 @@ impl Decoder {
     /// A latent picture [1, latent, h, w] to pixels around [−1, 1], [1, 3, h · factor, w · factor].
     ///
     /// `each` sees every stage's name and outcome and may stop the work.
-    pub fn decode(&self, latent: &Tensor, each: &mut dyn FnMut(&str, &Tensor) -> Result<()>) -> Result<Tensor> {
+    pub fn decode(
+        &self,
+        latent: &Tensor,
+        each: &mut dyn FnMut(&str, &Tensor) -> Result<()>,
+    ) -> Result<Tensor> {
         let latent = ((latent / self.config.scale)? + self.config.shift)?;
         let mut x = self.conv_in.forward(&latent)?;
         each("conv_in", &x)?;

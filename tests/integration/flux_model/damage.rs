@@ -36,7 +36,10 @@ fn a_missing_or_misshapen_tensor_is_named_with_its_file() {
     let original = std::fs::read(&file).unwrap();
     change(&file, |tensors| drop(tensors.remove("single_blocks.1.linear2.weight")));
     let told = refusal(&whole);
-    assert!(told.contains("single_blocks.1.linear2.weight") && told.contains("flux1-schnell.safetensors"), "{told}");
+    assert!(
+        told.contains("single_blocks.1.linear2.weight") && told.contains("flux1-schnell.safetensors"),
+        "{told}"
+    );
 
     std::fs::write(&file, &original).unwrap();
     let wrong = Tensor::zeros((3, 5), DType::BF16, &Device::Cpu).unwrap();
@@ -68,7 +71,11 @@ fn networks_that_do_not_fit_together_are_refused() {
     let config = whole.path("text_encoder_2/config.json");
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace("\"d_model\":32", "\"d_model\":48")).unwrap();
-    assert!(refusal(&whole).contains("T5's width is 48, the transformer's context 32"), "{}", refusal(&whole));
+    assert!(
+        refusal(&whole).contains("T5's width is 48, the transformer's context 32"),
+        "{}",
+        refusal(&whole)
+    );
     std::fs::write(&config, "{").unwrap();
     assert!(refusal(&whole).contains("text_encoder_2/config.json is not JSON"), "{}", refusal(&whole));
 }
@@ -119,7 +126,9 @@ fn the_canary_notices_weights_that_changed_since_the_load() {
 fn a_cancelled_load_ends_at_the_next_tensor() {
     let Some(whole) = Whole::new() else { return };
     let (run, watcher) = watched(Some(5));
-    let Err(error) = FluxModel::load(&whole.files(), &options(), &Device::Cpu, &run) else { panic!("it was loaded") };
+    let Err(error) = FluxModel::load(&whole.files(), &options(), &Device::Cpu, &run) else {
+        panic!("it was loaded")
+    };
     assert_eq!(error.class(), ErrorClass::Cancelled, "{}", error.chain());
     assert_eq!(watcher.seen.lock().unwrap().len(), 5);
 }
@@ -129,7 +138,8 @@ fn no_damage_to_a_gguf_header_is_more_than_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("small.gguf");
     let tensor = Tensor::ones((4, 64), DType::F32, &Device::Cpu).unwrap();
-    let packed = candle_core::quantized::QTensor::quantize(&tensor, candle_core::quantized::GgmlDType::Q4_0).unwrap();
+    let packed =
+        candle_core::quantized::QTensor::quantize(&tensor, candle_core::quantized::GgmlDType::Q4_0).unwrap();
     let alignment = gguf_file::Value::U32(32);
     let metadata = [("general.alignment", &alignment)];
     gguf_file::write(&mut std::fs::File::create(&path).unwrap(), &metadata, &[("w", &packed)]).unwrap();

@@ -19,7 +19,11 @@ fn every_part_is_measured_as_it_was_planned() {
         Options { precision: Precision::Nf4 { nested: true }, t5: stored, ..options() },
         Options { precision: Precision::F32, t5: T5Place::Resident(Precision::F16), ..options() },
         Options { precision: Precision::F16, modulation_in_host: false, ..options() },
-        Options { precision: "q8_0".parse().unwrap(), t5: T5Place::Resident("q4_0".parse().unwrap()), ..options() },
+        Options {
+            precision: "q8_0".parse().unwrap(),
+            t5: T5Place::Resident("q4_0".parse().unwrap()),
+            ..options()
+        },
     ] {
         let planned = load::plan(&whole.files(), &options, &Device::Cpu).unwrap();
         let model = FluxModel::load(&whole.files(), &options, &Device::Cpu, &Run::unobserved()).unwrap();
@@ -95,8 +99,14 @@ fn synthetic_weights_of_a_larger_transformer_take_what_was_planned() {
     use vortex_node::models::flux::source::Source;
     use vortex_node::models::flux::transformer::{Layout, Transformer};
 
-    let config =
-        TransformerConfig { width: 512, mlp: 2048, heads: 4, doubles: 2, singles: 3, ..TransformerConfig::schnell() };
+    let config = TransformerConfig {
+        width: 512,
+        mlp: 2048,
+        heads: 4,
+        doubles: 2,
+        singles: 3,
+        ..TransformerConfig::schnell()
+    };
     let configs = Configs { transformer: config.clone(), ..Configs::schnell() };
     for name in ["bf16", "f32", "nf4", "nf4-nested", "q4_0", "q8_0", "q4_k", "q6_k"] {
         let precision: Precision = name.parse().unwrap();

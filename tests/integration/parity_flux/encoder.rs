@@ -33,7 +33,8 @@ fn encode(config: &VaeConfig, source: &Source<'_>, image: &Tensor) -> Result<Ten
         }
     }
     x = Residual::new(source, "encoder.mid.block_1", (channels, channels), groups)?.forward(&x)?;
-    x = Attention::new(source, "encoder.mid.attn_1", channels, groups, Layout::BlackForestLabs)?.forward(&x)?;
+    x = Attention::new(source, "encoder.mid.attn_1", channels, groups, Layout::BlackForestLabs)?
+        .forward(&x)?;
     x = Residual::new(source, "encoder.mid.block_2", (channels, channels), groups)?.forward(&x)?;
     x = Norm::new(source, "encoder.norm_out", channels, groups)?.forward_silu(&x)?;
     Conv::new(source, "encoder.conv_out", (channels, 2 * config.latent), 3)?.forward(&x)

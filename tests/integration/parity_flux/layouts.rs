@@ -145,7 +145,10 @@ fn all_published_shapes_of_one_model_agree() {
         assert!(error < 0.30 && error > 1e-3, "NF4 from its file: {error:.4}");
         let ours = Options { precision: Precision::Nf4 { nested: false }, ..as_stored() };
         let (quantised, _) = outcome(&FluxFiles::find(&set).unwrap(), &ours, &recorded);
-        assert!(max_difference(&stored, &quantised) < 1e-5, "NF4 from its file and quantised while loading differ");
+        assert!(
+            max_difference(&stored, &quantised) < 1e-5,
+            "NF4 from its file and quantised while loading differ"
+        );
         let nested = Options { precision: Precision::Nf4 { nested: true }, ..as_stored() };
         let (nested, _) = outcome(&FluxFiles::find(&set).unwrap(), &nested, &recorded);
         assert!(relative(&nested, &exact) < 0.35, "nested NF4: {:.4}", relative(&nested, &exact));

@@ -52,7 +52,10 @@ fn parity_of_dequantised_nf4_bit_for_bit() {
                 .unwrap_or_else(|| &io[&format!("{mode}.dequant_f32")]);
             let what = format!("{}/{matrix} {mode}", set.display());
             assert_eq!(packed.dims(), reference.dims2().unwrap(), "{what}");
-            assert!(bits(&packed.dequantise(DType::F32).unwrap()) == bits(reference), "{what}: values differ");
+            assert!(
+                bits(&packed.dequantise(DType::F32).unwrap()) == bits(reference),
+                "{what}: values differ"
+            );
             let absmax = Tensor::new(packed.host_absmax().unwrap(), &Device::Cpu).unwrap();
             assert!(bits(&absmax) == bits(&io[&format!("{mode}.absmax_f32")]), "{what}: magnitudes differ");
 
@@ -67,7 +70,8 @@ fn parity_of_dequantised_nf4_bit_for_bit() {
 
 /// Thirty times what the recording says an f32 product is off by, as the rule for floats has it.
 fn bound_of(set: &Path, matrix: &str, mode: &str) -> f64 {
-    let meta: serde_json::Value = serde_json::from_slice(&std::fs::read(set.join("meta.json")).unwrap()).unwrap();
+    let meta: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(set.join("meta.json")).unwrap()).unwrap();
     30.0 * meta["matrices"][matrix][mode]["y_float32_matmul_vs_float64_max_abs"].as_f64().unwrap()
 }
 
@@ -105,7 +109,8 @@ fn parity_of_dequantised_gguf_bit_for_bit() {
             let Some(x) = io.get(&format!("x/{name}")) else { continue };
             let (rows, cols) = reference.dims2().unwrap();
             let layer = name.strip_suffix(".weight").unwrap();
-            let linear = Source::gguf(Rc::clone(&file), &Device::Cpu).linear(layer, cols, &[rows], false).unwrap();
+            let linear =
+                Source::gguf(Rc::clone(&file), &Device::Cpu).linear(layer, cols, &[rows], false).unwrap();
             let difference = max_difference(&linear.forward(x).unwrap(), &io[&format!("y/{name}")]);
             let bound = 30.0 * about["y_float32_matmul_vs_float64_max_abs"].as_f64().unwrap();
             assert!(difference <= bound, "{name}: y differs by {difference:e}, allowed {bound:e}");

@@ -36,10 +36,15 @@ fn sizes_that_contradict_each_other_are_refused_by_name() {
 #[test]
 fn a_file_without_configuration_is_measured() {
     let full = TransformerConfig::schnell();
-    let specs = crate::models::flux::tensors::transformer(&full, crate::models::flux::transformer::Layout::BlackForestLabs).unwrap();
+    let specs = crate::models::flux::tensors::transformer(
+        &full,
+        crate::models::flux::transformer::Layout::BlackForestLabs,
+    )
+    .unwrap();
     let shapes = specs.iter().map(|spec| (spec.name.as_str(), spec.shape.dims()));
     assert_eq!(TransformerConfig::from_shapes(shapes).unwrap(), full);
-    let error = TransformerConfig::from_shapes([("img_in.weight", [3usize, 4].as_slice())].into_iter()).unwrap_err();
+    let error =
+        TransformerConfig::from_shapes([("img_in.weight", [3usize, 4].as_slice())].into_iter()).unwrap_err();
     assert!(error.to_string().contains("query_norm.scale"), "{error}");
 }
 
@@ -49,7 +54,9 @@ fn the_autoencoders_groups_come_from_its_configuration() {
         "layers_per_block": 2, "norm_num_groups": 16, "scaling_factor": 0.3611, "shift_factor": 0.1159 });
     assert_eq!(VaeConfig::from_json(&config).unwrap().groups, 16);
     config["norm_num_groups"] = json!(32);
-    assert!(VaeConfig::from_json(&config).unwrap_err().to_string().contains("48 channels do not divide into 32"));
+    assert!(
+        VaeConfig::from_json(&config).unwrap_err().to_string().contains("48 channels do not divide into 32")
+    );
     config["norm_num_groups"] = json!(0);
     assert!(VaeConfig::from_json(&config).unwrap_err().to_string().contains("groups is 0"));
 }

@@ -190,7 +190,9 @@ impl ClipConfig {
         check_heads(WHAT, config.hidden_size, config.num_attention_heads)?;
         match config.hidden_act.as_deref() {
             None | Some("quick_gelu") => Ok(config),
-            Some(other) => Err(ModelError::own(format!("{WHAT}: hidden_act is {other:?}; quick_gelu is understood"))),
+            Some(other) => {
+                Err(ModelError::own(format!("{WHAT}: hidden_act is {other:?}; quick_gelu is understood")))
+            }
         }
     }
 }

@@ -155,7 +155,12 @@ impl TransformerConfig {
         };
         let count = |prefix: &str| {
             let index = |name: &&str| {
-                name.strip_prefix(prefix)?.split('.').next()?.parse::<usize>().ok().filter(|index| *index < 10_000)
+                name.strip_prefix(prefix)?
+                    .split('.')
+                    .next()?
+                    .parse::<usize>()
+                    .ok()
+                    .filter(|index| *index < 10_000)
             };
             shapes.keys().filter_map(index).max().map_or(0, |last| last + 1)
         };

@@ -116,8 +116,11 @@ impl VaeConfig {
 
     fn checked(self) -> Result<Self, ModelError> {
         const WHAT: &str = "the autoencoder's configuration";
-        let mut sizes =
-            vec![("the latent channels", self.latent), ("the groups", self.groups), ("the blocks", self.blocks)];
+        let mut sizes = vec![
+            ("the latent channels", self.latent),
+            ("the groups", self.groups),
+            ("the blocks", self.blocks),
+        ];
         sizes.extend(self.channels.iter().map(|channels| ("a level's channels", *channels)));
         check_sizes(WHAT, &sizes)?;
         if self.channels.is_empty() || self.channels.len() > 8 || self.blocks > 64 {
@@ -134,7 +137,10 @@ impl VaeConfig {
             )));
         }
         if self.outputs != 3 {
-            return Err(ModelError::own(format!("{WHAT}: {} channels of the picture; expected 3", self.outputs)));
+            return Err(ModelError::own(format!(
+                "{WHAT}: {} channels of the picture; expected 3",
+                self.outputs
+            )));
         }
         if !(self.scale.is_finite() && self.scale != 0.0 && self.shift.is_finite()) {
             return Err(ModelError::own(format!("{WHAT}: scale {} and shift {}", self.scale, self.shift)));

@@ -122,7 +122,9 @@ mod tests {
                         let dot: f64 = (0..width).map(|i| at(q, h, t, i) * at(k, h, s, i)).sum();
                         match mask {
                             Mask::Causal if s > t => 0.0,
-                            Mask::Bias(bias) => (dot * scale + f64::from(bias[(h * tokens + t) * tokens + s])).exp(),
+                            Mask::Bias(bias) => {
+                                (dot * scale + f64::from(bias[(h * tokens + t) * tokens + s])).exp()
+                            }
                             _ => (dot * scale).exp(),
                         }
                     })

@@ -70,7 +70,8 @@ pub fn conv3x3(sizes: Sizes, x: &[f32], weight: &[f32], bias: &[f32]) -> Option<
             for offset in 0..9 {
                 let shift = (first + offset / 3) * row + offset % 3;
                 let view = Matrix::new(&padded[shift..], (inputs, count), (plane, 1))?;
-                let taps = Matrix::rows(&weight[offset * inputs * outputs..][..inputs * outputs], outputs, inputs)?;
+                let taps =
+                    Matrix::rows(&weight[offset * inputs * outputs..][..inputs * outputs], outputs, inputs)?;
                 product(&mut Target::new(&mut tile, count), Before::Kept, 1.0, taps, view, 1).then_some(())?;
             }
             Some(tile)
@@ -114,7 +115,10 @@ mod tests {
                             }
                         }
                         let found = f64::from(ours[(o * height + y) * width + c]);
-                        assert!((found - exact).abs() < 1e-5, "{sizes:?} at {o},{y},{c}: {found} is not {exact}");
+                        assert!(
+                            (found - exact).abs() < 1e-5,
+                            "{sizes:?} at {o},{y},{c}: {found} is not {exact}"
+                        );
                     }
                 }
             }

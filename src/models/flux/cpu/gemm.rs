@@ -14,7 +14,11 @@ pub struct Matrix<'a> {
 
 impl<'a> Matrix<'a> {
     /// `rows` × `cols` with element (i, j) at `i · row_stride + j · col_stride`; `None` where that leaves `data`.
-    pub fn new(data: &'a [f32], (rows, cols): (usize, usize), (row_stride, col_stride): (usize, usize)) -> Option<Self> {
+    pub fn new(
+        data: &'a [f32],
+        (rows, cols): (usize, usize),
+        (row_stride, col_stride): (usize, usize),
+    ) -> Option<Self> {
         let fits = rows == 0 || cols == 0 || last((rows, cols), (row_stride, col_stride))? < data.len();
         fits.then_some(Self { data, rows, cols, row_stride, col_stride })
     }
@@ -67,7 +71,14 @@ pub enum Before {
 ///
 /// Shapes that do not match leave the target as it is and answer `false`: a mistake of the caller's, never of the data's.
 #[must_use]
-pub fn product(target: &mut Target<'_>, before: Before, scale: f32, a: Matrix<'_>, b: Matrix<'_>, threads: usize) -> bool {
+pub fn product(
+    target: &mut Target<'_>,
+    before: Before,
+    scale: f32,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    threads: usize,
+) -> bool {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     if k != b.rows {
         return false;

@@ -136,7 +136,13 @@ pub fn gated_gelu(a: &[f32], b: &[f32]) -> Vec<f32> {
 }
 
 /// Rows [left | gelu_tanh(right[from..])]: what a single block's second layer takes.
-pub fn beside_gelu(left: &[f32], left_width: usize, right: &[f32], right_width: usize, from: usize) -> Vec<f32> {
+pub fn beside_gelu(
+    left: &[f32],
+    left_width: usize,
+    right: &[f32],
+    right_width: usize,
+    from: usize,
+) -> Vec<f32> {
     let width = left_width + right_width - from;
     let rows = left.len() / left_width.max(1);
     let mut out = vec![0f32; rows * width];

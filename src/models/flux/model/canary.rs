@@ -41,7 +41,9 @@ impl FluxModel {
 fn judge(pixels: &[u8]) -> Result<(), ModelError> {
     let (least, most) = pixels.iter().fold((u8::MAX, 0), |(least, most), p| (least.min(*p), most.max(*p)));
     if most.saturating_sub(least) < 2 {
-        return Err(ModelError::own(format!("the canary's picture is blank: all values are {least} to {most}")));
+        return Err(ModelError::own(format!(
+            "the canary's picture is blank: all values are {least} to {most}"
+        )));
     }
     let inside = pixels.iter().filter(|pixel| (1..255).contains(*pixel)).count();
     if inside * 100 < pixels.len() {

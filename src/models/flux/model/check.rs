@@ -21,7 +21,10 @@ impl Size {
     /// Of a job that can be painted; else what would be.
     pub fn of(job: &Paint, configs: &Configs) -> Result<Self, ModelError> {
         if !(1..=MOST_STEPS).contains(&job.steps) {
-            return Err(ModelError::own(format!("{} denoising steps; expected 1 to {MOST_STEPS}", job.steps)));
+            return Err(ModelError::own(format!(
+                "{} denoising steps; expected 1 to {MOST_STEPS}",
+                job.steps
+            )));
         }
         // A token is 2×2 latent positions.
         let unit = 2 * configs.vae.factor() as u32;

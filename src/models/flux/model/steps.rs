@@ -37,7 +37,11 @@ impl<'a> Steps<'a> {
     }
 
     /// What came of some work, with cancellation told apart from failure.
-    pub fn done<T>(&self, result: candle_core::Result<T>, doing: impl FnOnce() -> String) -> Result<T, ModelError> {
+    pub fn done<T>(
+        &self,
+        result: candle_core::Result<T>,
+        doing: impl FnOnce() -> String,
+    ) -> Result<T, ModelError> {
         match result {
             Err(_) if self.cancelled.get() => Err(ModelError::new(ErrorClass::Cancelled, "cancelled")),
             other => other.context(doing),

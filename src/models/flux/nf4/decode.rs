@@ -72,7 +72,11 @@ impl Nf4 {
         let bytes = &bytes[layout.start_offset()..];
         let end = start + out.len();
         if end.div_ceil(2) > bytes.len() || end.div_ceil(BLOCK) > absmax.len() {
-            candle_core::bail!("rows {first}.. of an NF4 matrix of {}x{} end outside it", self.rows, self.cols)
+            candle_core::bail!(
+                "rows {first}.. of an NF4 matrix of {}x{} end outside it",
+                self.rows,
+                self.cols
+            )
         }
         let mut at = start;
         let mut out = out;
@@ -95,7 +99,7 @@ impl Nf4 {
 }
 
 fn decode_run(bytes: &[u8], at: usize, scaled: &[f32; 16], out: &mut [f32]) {
-    if at % 2 == 0 {
+    if at.is_multiple_of(2) {
         let mut pairs = out.chunks_exact_mut(2);
         for (pair, byte) in (&mut pairs).zip(&bytes[at / 2..]) {
             pair[0] = scaled[usize::from(byte >> 4)];
@@ -109,7 +113,7 @@ fn decode_run(bytes: &[u8], at: usize, scaled: &[f32; 16], out: &mut [f32]) {
     }
     for (i, value) in out.iter_mut().enumerate() {
         let byte = bytes[(at + i) / 2];
-        let index = if (at + i) % 2 == 0 { byte >> 4 } else { byte & 15 };
+        let index = if (at + i).is_multiple_of(2) { byte >> 4 } else { byte & 15 };
         *value = scaled[usize::from(index)];
     }
 }

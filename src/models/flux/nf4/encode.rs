@@ -95,7 +95,8 @@ impl Nf4 {
             candle_core::bail!("values {}.. are not finite and have no 4-bit form", bad * BLOCK)
         }
         let packed = Tensor::from_vec(packed, count.div_ceil(2), device)?;
-        let absmax = if nested { nest(&absmax, device)? } else { Absmax::Plain(Tensor::new(absmax, device)?) };
+        let absmax =
+            if nested { nest(&absmax, device)? } else { Absmax::Plain(Tensor::new(absmax, device)?) };
         Self::new((rows, cols), &packed, absmax, LEVELS, rounding)
     }
 }

@@ -40,7 +40,8 @@ pub fn read(tensors: &VarBuilder<'_>, name: &str, device: &Device) -> Result<Opt
         candle_core::bail!("{name} has shape {:?}; an NF4 weight is a matrix", state.shape)
     };
     // A corrupted shape must not overflow the sizes computed from it.
-    let Some(count) = rows.checked_mul(cols).filter(|count| *count > 0 && *count < isize::MAX as usize / 8) else {
+    let Some(count) = rows.checked_mul(cols).filter(|count| *count > 0 && *count < isize::MAX as usize / 8)
+    else {
         candle_core::bail!("{name} has shape {:?}, which no matrix has", state.shape)
     };
     let blocks = count.div_ceil(BLOCK);
@@ -80,7 +81,9 @@ fn check(name: &str, state: &State) -> Result<DType> {
         "float32" => Ok(DType::F32),
         "bfloat16" => Ok(DType::BF16),
         "float16" => Ok(DType::F16),
-        other => candle_core::bail!("{name} decodes to {other:?}; float32, bfloat16 and float16 are understood"),
+        other => {
+            candle_core::bail!("{name} decodes to {other:?}; float32, bfloat16 and float16 are understood")
+        }
     }
 }
 

@@ -31,8 +31,10 @@ fn quantised_matrices_of_any_shape_come_back_within_the_formats_error() {
 fn rows_decoded_on_a_processor_are_the_tensor_operations_bits() {
     for dtype in [DType::F32, DType::BF16] {
         for (rows, cols) in [(7, 3), (9, 65), (24, 96), (40, 128)] {
-            let packed = Nf4::quantise(&random(rows, cols).to_dtype(dtype).unwrap(), true, &Device::Cpu).unwrap();
-            let whole = packed.dequantise(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let packed =
+                Nf4::quantise(&random(rows, cols).to_dtype(dtype).unwrap(), true, &Device::Cpu).unwrap();
+            let whole =
+                packed.dequantise(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             let absmax = packed.host_absmax().unwrap();
             for first in [0, 1, rows / 2] {
                 let mut out = vec![0.0; (rows - first) * cols];

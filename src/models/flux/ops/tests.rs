@@ -23,9 +23,13 @@ fn agree(ours: &Tensor, stock: &Tensor) {
 
 #[test]
 fn the_processors_kernels_and_candles_operations_agree() {
-    let (x, y, shift, scale) = (random(&[37, 24], 1), random(&[37, 24], 2), random(&[24], 3), random(&[24], 4));
+    let (x, y, shift, scale) =
+        (random(&[37, 24], 1), random(&[37, 24], 2), random(&[24], 3), random(&[24], 4));
     agree(&modulated(&x, &shift, &scale).unwrap(), &modulated(&stock(&x), &shift, &scale).unwrap());
-    agree(&layer_norm(&x, &scale, &shift, 1e-5).unwrap(), &layer_norm(&stock(&x), &scale, &shift, 1e-5).unwrap());
+    agree(
+        &layer_norm(&x, &scale, &shift, 1e-5).unwrap(),
+        &layer_norm(&stock(&x), &scale, &shift, 1e-5).unwrap(),
+    );
     agree(&rms_norm(&x, &scale, 1e-6).unwrap(), &rms_norm(&stock(&x), &scale, 1e-6).unwrap());
     agree(&gate_add(&x, &scale, &y).unwrap(), &gate_add(&stock(&x), &stock(&scale), &stock(&y)).unwrap());
     agree(&gated_gelu(&x, &y).unwrap(), &gated_gelu(&stock(&x), &stock(&y)).unwrap());
@@ -42,13 +46,15 @@ fn both_kinds_of_attention_agree_on_both_paths() {
     let weight = random(&[width], 3);
     let rotation = Rotation { cos: random(&[14, width / 2], 4), sin: random(&[14, width / 2], 5) };
     let joint = |rows: &[Tensor]| {
-        let streams: Vec<Qkv<'_>> = rows.iter().map(|rows| Qkv { rows, query: &weight, key: &weight }).collect();
+        let streams: Vec<Qkv<'_>> =
+            rows.iter().map(|rows| Qkv { rows, query: &weight, key: &weight }).collect();
         joint_attention(&streams, heads, &rotation)
     };
     let wide: Vec<Tensor> = rows.iter().map(stock).collect();
     agree(&joint(&rows).unwrap(), &joint(&wide).unwrap());
 
-    let qkv = [random(&[6, heads * width], 6), random(&[6, heads * width], 7), random(&[6, heads * width], 8)];
+    let qkv =
+        [random(&[6, heads * width], 6), random(&[6, heads * width], 7), random(&[6, heads * width], 8)];
     let bias = random(&[heads, 6, 6], 9);
     for mask in [Mask::None, Mask::Causal, Mask::Bias(&bias)] {
         let ours = attention(heads, 0.3, [&qkv[0], &qkv[1], &qkv[2]], &mask).unwrap();
@@ -62,6 +68,7 @@ fn rotations_for_other_tokens_are_refused() {
     let rows = random(&[4, 12], 1);
     let weight = random(&[4], 2);
     let rotation = Rotation { cos: random(&[3, 2], 3), sin: random(&[3, 2], 4) };
-    let error = joint_attention(&[Qkv { rows: &rows, query: &weight, key: &weight }], 1, &rotation).unwrap_err();
+    let error =
+        joint_attention(&[Qkv { rows: &rows, query: &weight, key: &weight }], 1, &rotation).unwrap_err();
     assert!(error.to_string().contains("4 tokens"), "{error}");
 }

@@ -13,7 +13,12 @@ pub fn image_ids(rows: usize, columns: usize) -> Vec<[f64; 3]> {
 /// Rotations of `text` tokens, which all stand at the origin, and then of the tokens at `ids`.
 ///
 /// Angles are made in f64, as the published code does.
-pub fn rotation(config: &TransformerConfig, text: usize, ids: &[[f64; 3]], device: &Device) -> Result<Rotation> {
+pub fn rotation(
+    config: &TransformerConfig,
+    text: usize,
+    ids: &[[f64; 3]],
+    device: &Device,
+) -> Result<Rotation> {
     let half = config.head() / 2;
     let tokens = text + ids.len();
     let (mut cos, mut sin) = (Vec::with_capacity(tokens * half), Vec::with_capacity(tokens * half));

@@ -32,7 +32,12 @@ pub struct Conv {
 
 impl Conv {
     /// `name` of `source`, `side` × `side`.
-    pub fn new(source: &Source<'_>, name: &str, (inputs, outputs): (usize, usize), side: usize) -> Result<Self> {
+    pub fn new(
+        source: &Source<'_>,
+        name: &str,
+        (inputs, outputs): (usize, usize),
+        side: usize,
+    ) -> Result<Self> {
         let weight = source.tensor(&format!("{name}.weight"), &[outputs, inputs, side, side])?;
         let bias = source.tensor(&format!("{name}.bias"), &[outputs])?;
         let in_host = weight.device().is_cpu() && weight.dtype() == DType::F32 && !source.is_listing();
@@ -55,7 +60,9 @@ impl Conv {
             Kernel::Offsets(weight) => {
                 let sizes = Sizes { inputs, outputs: self.outputs, height, width };
                 let out = on_host(&[x, &self.bias], |v| conv3x3(sizes, v[0], weight, v[1]))?;
-                let Some(out) = out else { candle_core::bail!("a convolution of {sizes:?} does not fit its weights") };
+                let Some(out) = out else {
+                    candle_core::bail!("a convolution of {sizes:?} does not fit its weights")
+                };
                 Tensor::from_vec(out, shape, x.device())
             }
             Kernel::Whole(weight) if self.side == 1 && x.device().is_cpu() => {
@@ -155,9 +162,11 @@ impl Norm {
         let grouped = x.to_dtype(DType::F32)?.reshape((self.groups, ()))?;
         let centred = grouped.broadcast_sub(&grouped.mean_keepdim(1)?)?;
         let variance = centred.sqr()?.mean_keepdim(1)?;
-        let normal = centred.broadcast_div(&(variance + EPS)?.sqrt()?)?.reshape((1, channels, height, width))?;
+        let normal =
+            centred.broadcast_div(&(variance + EPS)?.sqrt()?)?.reshape((1, channels, height, width))?;
         let per_channel = |v: &Tensor| v.to_dtype(DType::F32)?.reshape((1, channels, 1, 1));
-        let y = normal.broadcast_mul(&per_channel(&self.weight)?)?.broadcast_add(&per_channel(&self.bias)?)?;
+        let y =
+            normal.broadcast_mul(&per_channel(&self.weight)?)?.broadcast_add(&per_channel(&self.bias)?)?;
         (if silu { y.silu()? } else { y }).to_dtype(x.dtype())
     }
 
@@ -179,7 +188,12 @@ pub struct Residual {
 
 impl Residual {
     /// `name` of `source`.
-    pub fn new(source: &Source<'_>, name: &str, (inputs, outputs): (usize, usize), groups: usize) -> Result<Self> {
+    pub fn new(
+        source: &Source<'_>,
+        name: &str,
+        (inputs, outputs): (usize, usize),
+        groups: usize,
+    ) -> Result<Self> {
         let at = |part: &str| format!("{name}.{part}");
         Ok(Self {
             norm1: Norm::new(source, &at("norm1"), inputs, groups)?,
@@ -221,14 +235,21 @@ pub struct Attention {
 
 impl Attention {
     /// `name` of `source`: 1×1 convolutions as Black Forest Labs store them, matrices as diffusers does.
-    pub fn new(source: &Source<'_>, name: &str, channels: usize, groups: usize, layout: Layout) -> Result<Self> {
+    pub fn new(
+        source: &Source<'_>,
+        name: &str,
+        channels: usize,
+        groups: usize,
+        layout: Layout,
+    ) -> Result<Self> {
         let conv = |part: &str| {
             let name = format!("{name}.{part}");
             if layout == Layout::BlackForestLabs {
                 return Conv::new(source, &name, (channels, channels), 1);
             }
             let weight = source.tensor(&format!("{name}.weight"), &[channels, channels])?;
-            let weight = if source.is_listing() { weight } else { weight.reshape((channels, channels, 1, 1))? };
+            let weight =
+                if source.is_listing() { weight } else { weight.reshape((channels, channels, 1, 1))? };
             let bias = source.tensor(&format!("{name}.bias"), &[channels])?;
             Ok(Conv { inputs: channels, outputs: channels, side: 1, kernel: Kernel::Whole(weight), bias })
         };
@@ -245,7 +266,8 @@ impl Attention {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (_, channels, height, width) = x.dims4()?;
         let normal = self.norm.forward(x)?;
-        let tokens = |conv: &Conv| conv.forward(&normal)?.reshape((channels, height * width))?.t()?.contiguous();
+        let tokens =
+            |conv: &Conv| conv.forward(&normal)?.reshape((channels, height * width))?.t()?.contiguous();
         let (q, k, v) = (tokens(&self.query)?, tokens(&self.key)?, tokens(&self.value)?);
         let scale = 1.0 / (channels as f64).sqrt();
         let attended = attention(1, scale, [&q, &k, &v], &Mask::None)?;
@@ -255,7 +277,8 @@ impl Attention {
 
     /// Bytes it holds.
     pub fn size(&self) -> usize {
-        [&self.query, &self.key, &self.value, &self.output].map(Conv::size).iter().sum::<usize>() + self.norm.size()
+        [&self.query, &self.key, &self.value, &self.output].map(Conv::size).iter().sum::<usize>()
+            + self.norm.size()
     }
 }
 
