@@ -210,6 +210,9 @@ fn what_a_part_may_know_is_not_held_against_it() {
         ),
     ];
     assert_eq!(violations(&sources), Vec::<String>::new());
+    let same_name =
+        [source("config.rs", ""), source("models/clip.rs", "mod config; pub use config::ClipConfig;")];
+    assert_eq!(violations(&same_name), Vec::<String>::new(), "a module of a part's name is not that part");
     assert_eq!(violations(&[source("novelty.rs", "")]).len(), 1, "a part without a row must be noticed");
     assert!(
         CANDLE

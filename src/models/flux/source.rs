@@ -223,19 +223,19 @@ impl<'a> Source<'a> {
                     Precision::Nf4 { .. } | Precision::Gguf(_) => (stored, &Device::Cpu),
                 };
                 let read = self.on(place).plain(name, &[rows, cols], dtype)?;
-                self.packed(name, read)
+                self.packed(name, &read)
             }
         }
     }
 
-    fn packed(&self, name: &str, matrix: Tensor) -> Result<Weight> {
+    fn packed(&self, name: &str, matrix: &Tensor) -> Result<Weight> {
         let context = |error: candle_core::Error| error.context(format!("quantising {name}"));
         match self.precision {
             Precision::Nf4 { nested } => {
-                Ok(Weight::Nf4(Nf4::quantise(&matrix, nested, &self.device).map_err(context)?))
+                Ok(Weight::Nf4(Nf4::quantise(matrix, nested, &self.device).map_err(context)?))
             }
             Precision::Gguf(dtype) => {
-                Ok(Weight::Gguf(blocks_of(&matrix, dtype, &self.device).map_err(context)?))
+                Ok(Weight::Gguf(blocks_of(matrix, dtype, &self.device).map_err(context)?))
             }
             _ => Ok(Weight::Plain(matrix.contiguous()?)),
         }

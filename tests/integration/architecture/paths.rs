@@ -21,8 +21,8 @@ impl Found {
             "crate" | "vortex_node" => {
                 self.segments.get(1).map(String::as_str).filter(|part| parts.contains(part))
             }
-            // A bare name may be a local one; only crates matter, and no rule names a word used otherwise.
-            name => Some(name),
+            // A bare name leads into a crate or a module beside the file, never into a part, even one of the same name.
+            name => Some(name).filter(|name| !parts.contains(name)),
         }
     }
 

@@ -61,7 +61,7 @@ pub fn exp(x: f32) -> f32 {
     p = p * r + 8.333_452e-3;
     p = p * r + 4.166_579_6e-2;
     p = p * r + 1.666_666_5e-1;
-    p = p * r + 5.000_000_2e-1;
+    p = p * r + 0.5;
     let y = p * r * r + r + 1.0;
     let exponent = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
     y * f32::from_bits(((exponent + 127) << 23) as u32)
@@ -76,7 +76,7 @@ pub fn sigmoid(x: f32) -> f32 {
 /// The tanh form of GELU (Hendrycks & Gimpel 2016), x·σ(2·√(2/π)·(x + 0.044715·x³)).
 #[inline(always)]
 pub fn gelu_tanh(x: f32) -> f32 {
-    const TWO_ROOT_TWO_OVER_PI: f32 = 1.595_769_1;
+    const TWO_ROOT_TWO_OVER_PI: f32 = 1.595_769;
     x * sigmoid(TWO_ROOT_TWO_OVER_PI * (x + 0.044_715 * x * x * x))
 }
 

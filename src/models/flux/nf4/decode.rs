@@ -99,7 +99,7 @@ impl Nf4 {
 }
 
 fn decode_run(bytes: &[u8], at: usize, scaled: &[f32; 16], out: &mut [f32]) {
-    if at % 2 == 0 {
+    if at.is_multiple_of(2) {
         let mut pairs = out.chunks_exact_mut(2);
         for (pair, byte) in (&mut pairs).zip(&bytes[at / 2..]) {
             pair[0] = scaled[usize::from(byte >> 4)];
@@ -113,7 +113,7 @@ fn decode_run(bytes: &[u8], at: usize, scaled: &[f32; 16], out: &mut [f32]) {
     }
     for (i, value) in out.iter_mut().enumerate() {
         let byte = bytes[(at + i) / 2];
-        let index = if (at + i) % 2 == 0 { byte >> 4 } else { byte & 15 };
+        let index = if (at + i).is_multiple_of(2) { byte >> 4 } else { byte & 15 };
         *value = scaled[usize::from(index)];
     }
 }
