@@ -52,9 +52,18 @@ impl Precision {
             Self::F32 => 4 * count,
             Self::F16 | Self::Bf16 => 2 * count,
             Self::Nf4 { nested } => Nf4::size_of(rows, cols, nested),
-            Self::Gguf(dtype) => count / dtype.block_size() * dtype.type_size(),
+            Self::Gguf(dtype) => {
+                let dtype = blocks_for(dtype, cols);
+                count / dtype.block_size() * dtype.type_size()
+            }
         }
     }
+}
+
+/// The blocks that rows of `cols` values are quantised in where `wanted` is asked for: that, or Q8_0's shorter ones
+/// where the rows do not divide into it. Flux' own first layer has rows of 64, and k-quants have blocks of 256.
+pub fn blocks_for(wanted: GgmlDType, cols: usize) -> GgmlDType {
+    if cols.is_multiple_of(wanted.block_size()) { wanted } else { GgmlDType::Q8_0 }
 }
 
 /// The type of activations on `device`: f32 on a processor, where nothing narrower is faster; bf16 elsewhere, unless

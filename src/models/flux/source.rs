@@ -12,7 +12,7 @@ use candle_nn::{Init, VarBuilder};
 use super::gguf::GgufFile;
 use super::linear::{Gguf, Linear, Weight};
 use super::nf4::{self, Nf4};
-use super::precision::Precision;
+use super::precision::{Precision, blocks_for};
 use crate::models::weights::Weights;
 
 /// The file's names for a network's name: one, or one for each part of a fused layer.
@@ -244,9 +244,13 @@ impl<'a> Source<'a> {
 
 fn blocks_of(matrix: &Tensor, dtype: GgmlDType, device: &Device) -> Result<Gguf> {
     let (rows, cols) = matrix.dims2()?;
+    let wanted = dtype;
+    let dtype = blocks_for(wanted, cols);
     if !cols.is_multiple_of(dtype.block_size()) {
         candle_core::bail!(
-            "rows of {cols} values do not divide into {dtype:?} blocks of {}; use another precision",
+            "rows of {cols} values divide neither into {wanted:?} blocks of {} nor into {dtype:?} blocks of {}; use \
+             another precision",
+            wanted.block_size(),
             dtype.block_size()
         )
     }

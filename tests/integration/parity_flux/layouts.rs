@@ -169,21 +169,18 @@ fn every_plain_precision_stays_within_its_rounding() {
 }
 
 #[test]
-fn rows_that_do_not_divide_into_blocks_are_refused_with_the_layers_name() {
-    for set in sets() {
-        let files = FluxFiles::find(&set).unwrap();
-        let options = Options { precision: Precision::Gguf(GgmlDType::Q4K), ..as_stored() };
-        let result = vortex_node::models::flux::load::networks(
-            &files,
-            &options,
-            &Device::Cpu,
-            &vortex_node::contract::Run::unobserved(),
-        );
-        let Err(error) = result else {
-            // A set of other sizes may divide.
-            continue;
-        };
-        let text = error.chain();
-        assert!(text.contains("do not divide into Q4K blocks of 256") && text.contains("img_in"), "{text}");
-    }
+fn rows_that_do_not_divide_into_blocks_take_shorter_ones_or_are_refused_with_the_layers_name() {
+    use candle_nn::VarBuilder;
+    use vortex_node::models::flux::source::Source;
+
+    let matrix = |cols: usize| Tensor::ones((3, cols), DType::F32, &Device::Cpu).unwrap();
+    let tensors =
+        HashMap::from([("even.weight".to_owned(), matrix(64)), ("odd.weight".to_owned(), matrix(40))]);
+    let builder = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+    let source = Source::dense(builder, None).kept(Precision::Gguf(GgmlDType::Q4K), DType::F32);
+    // Three rows of 64 in Q8_0: two blocks of 34 bytes each.
+    assert_eq!(source.linear("even", 64, &[3], false).unwrap().size(), 3 * 2 * 34);
+    let error = source.linear("odd", 40, &[3], false).unwrap_err();
+    let text = format!("{error:?} {error}");
+    assert!(text.contains("odd.weight") && text.contains("rows of 40 values"), "{text}");
 }
