@@ -42,7 +42,7 @@ fn every_file_in_config_is_of_a_known_kind_and_right() {
         );
         assert_eq!(file.problems, Vec::<String>::new(), "{}", file.path.display());
     }
-    for kind in ["node", "voices", "profile"] {
+    for kind in ["node", "voices", "profile", "recipe", "rehearsal"] {
         assert!(checked.iter().any(|file| file.kind == Some(kind)), "no file of kind {kind}");
     }
 }

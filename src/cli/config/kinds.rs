@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::config::{Problems, check_node, check_profile, check_voices};
 use crate::models::bundle::{Bundle, FILE_NAME};
+use crate::rehearse::Scenario;
 
 /// One kind of file.
 pub struct Kind {
@@ -33,6 +34,14 @@ pub const KINDS: &[Kind] = &[
         check: |path| Bundle::open(path).err().map(|error| error.to_string()).into_iter().collect(),
     },
     Kind { name: "profile", is: |path| lies_in(path, "profiles"), check: |path| lines(check_profile(path)) },
+    Kind {
+        name: "rehearsal",
+        is: |path| lies_in(path, "rehearsals"),
+        check: |path| match std::fs::read_to_string(path) {
+            Err(error) => vec![format!("cannot be read: {error}")],
+            Ok(text) => text.parse::<Scenario>().err().map(|error| error.to_string()).into_iter().collect(),
+        },
+    },
     Kind {
         name: "recipe",
         is: |path| has_extension(path, "json") && lies_directly_in(path, "recipes"),
