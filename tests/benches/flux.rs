@@ -76,6 +76,9 @@ fn source(precision: Precision) -> Source<'static> {
     Source::dense(builder, None).kept(precision, DType::F32)
 }
 
+/// One turn: PyTorch's seconds, ours by precision, and the machine's peak in FLOP/s.
+type Turn = (f64, Vec<f64>, f64);
+
 struct Twin {
     child: Child,
     requests: ChildStdin,
@@ -93,7 +96,8 @@ impl Twin {
             .stdout(Stdio::piped())
             .spawn()
             .expect("PYTHON names a Python with torch, diffusers and transformers");
-        let (requests, answers) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
+        let requests = child.stdin.take().expect("it is piped");
+        let answers = BufReader::new(child.stdout.take().expect("it is piped"));
         Some(Self { child, requests, answers })
     }
 
@@ -282,7 +286,7 @@ fn main() {
         let bf16 = precisions.iter().position(|precision| *precision == "bf16");
         for (index, precision) in precisions.iter().enumerate() {
             let work = works[index].1;
-            let of = |value: &dyn Fn(&(f64, Vec<f64>, f64)) -> f64| median(turns.iter().map(value));
+            let of = |value: &dyn Fn(&Turn) -> f64| median(turns.iter().map(value));
             println!(
                 "| {name} | {precision} | {:.0} ms | {:.0} ms | {:.2} | {:.2} | {:.0} | {:.0} | {:.0} % |",
                 of(&|t| t.1[index]) * 1e3,

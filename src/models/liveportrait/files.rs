@@ -25,7 +25,7 @@ pub struct LivePortraitFiles {
 impl LivePortraitFiles {
     /// Those that a bundle names.
     pub fn of_bundle(bundle: &Bundle) -> Result<Self, ModelError> {
-        let path = |role: &str| bundle.path(ModelId::LivePortrait, role).map_err(ModelError::from);
+        let path = |role: &str| bundle.path(ModelId::LivePortrait, role);
         let [a, b, c, d, e] = FILES.map(path);
         Ok(Self { config: path("config")?, weights: [a?, b?, c?, d?, e?] })
     }

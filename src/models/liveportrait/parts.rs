@@ -10,9 +10,12 @@ use crate::models::layers::batch_norm::BatchNorm;
 use crate::models::layers::conv3::{Conv3, no_bias};
 use crate::models::layers::kernels::Kernels;
 
+/// What a probe hands an intermediate result and its name to.
+type Seen<'a> = &'a mut dyn FnMut(&str, &Tensor);
+
 /// Sees intermediate results; the tests' and benchmarks' way into a network. Off in production.
 pub struct Probe<'a> {
-    seen: Option<&'a mut dyn FnMut(&str, &Tensor)>,
+    seen: Option<Seen<'a>>,
     complete: bool,
 }
 

@@ -214,9 +214,8 @@ impl WithSimd for InputStage<'_> {
                         row.fill(0.0);
                     }
                     for j in 0..SIDE {
-                        for tile in 0..GROUP {
-                            let place = STEP * tile + j;
-                            columns[i * SIDE + j][tile] = row[place];
+                        for (tile, value) in columns[i * SIDE + j].iter_mut().enumerate() {
+                            *value = row[STEP * tile + j];
                         }
                     }
                 }
@@ -328,9 +327,9 @@ impl OutputStage<'_> {
             }
         }
         for i in 0..STEP {
-            for tile in 0..GROUP {
-                for j in 0..STEP {
-                    rows.0[i][STEP * tile + j] = done[i * STEP + j][tile];
+            for j in 0..STEP {
+                for (tile, value) in done[i * STEP + j].iter().enumerate() {
+                    rows.0[i][STEP * tile + j] = *value;
                 }
             }
         }
