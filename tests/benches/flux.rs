@@ -93,7 +93,7 @@ impl Twin {
             .stdout(Stdio::piped())
             .spawn()
             .expect("PYTHON names a Python with torch, diffusers and transformers");
-        let (requests, answers) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
+        let (requests, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         Some(Self { child, requests, answers })
     }
 
@@ -209,6 +209,9 @@ fn option(name: &str) -> Option<String> {
     arguments.next()
 }
 
+/// Seconds of PyTorch and of each precision of ours, and the faster side's product in operations a second.
+type Turn = (f64, Vec<f64>, f64);
+
 /// A name that both sides know, ours to build it, and the precisions to build it in.
 type Case = (&'static str, fn(Precision) -> Work, &'static [&'static str]);
 
@@ -268,7 +271,7 @@ fn main() {
             assert_eq!(twin.ask(&format!("load {name}")), "ready");
         }
         // Each turn: PyTorch, every precision of ours, the product on both sides. One turn to warm up.
-        let turns: Vec<(f64, Vec<f64>, f64)> = (0..=pairs)
+        let turns: Vec<Turn> = (0..=pairs)
             .map(|_| {
                 let theirs = twin.as_mut().map_or(f64::NAN, |twin| twin.seconds("run"));
                 let ours = works.iter().map(|(work, _)| seconds(work)).collect();
@@ -282,7 +285,7 @@ fn main() {
         let bf16 = precisions.iter().position(|precision| *precision == "bf16");
         for (index, precision) in precisions.iter().enumerate() {
             let work = works[index].1;
-            let of = |value: &dyn Fn(&(f64, Vec<f64>, f64)) -> f64| median(turns.iter().map(value));
+            let of = |value: &dyn Fn(&Turn) -> f64| median(turns.iter().map(value));
             println!(
                 "| {name} | {precision} | {:.0} ms | {:.0} ms | {:.2} | {:.2} | {:.0} | {:.0} | {:.0} % |",
                 of(&|t| t.1[index]) * 1e3,
