@@ -96,8 +96,7 @@ impl Twin {
             .stdout(Stdio::piped())
             .spawn()
             .expect("PYTHON names a Python with torch, diffusers and transformers");
-        let requests = child.stdin.take().expect("it is piped");
-        let answers = BufReader::new(child.stdout.take().expect("it is piped"));
+        let (requests, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         Some(Self { child, requests, answers })
     }
 
@@ -213,6 +212,9 @@ fn option(name: &str) -> Option<String> {
     arguments.next()
 }
 
+/// Seconds of PyTorch and of each precision of ours, and the faster side's product in operations a second.
+type Turn = (f64, Vec<f64>, f64);
+
 /// A name that both sides know, ours to build it, and the precisions to build it in.
 type Case = (&'static str, fn(Precision) -> Work, &'static [&'static str]);
 
@@ -272,7 +274,7 @@ fn main() {
             assert_eq!(twin.ask(&format!("load {name}")), "ready");
         }
         // Each turn: PyTorch, every precision of ours, the product on both sides. One turn to warm up.
-        let turns: Vec<(f64, Vec<f64>, f64)> = (0..=pairs)
+        let turns: Vec<Turn> = (0..=pairs)
             .map(|_| {
                 let theirs = twin.as_mut().map_or(f64::NAN, |twin| twin.seconds("run"));
                 let ours = works.iter().map(|(work, _)| seconds(work)).collect();
