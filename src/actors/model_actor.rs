@@ -2,7 +2,7 @@
 //!
 //! Generic over the model and the same for all five, in both hosts. Owns the host's handle, never the model, its
 //! tensors or its leases: those live and drop on the host's thread, so killing this actor frees nothing still in use.
-//! Ends with [`Broken`] where the model has to be restarted; its supervisor decides what follows.
+//! Ends with `Broken` where the model has to be restarted; its supervisor decides what follows.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

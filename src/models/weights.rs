@@ -1,7 +1,7 @@
 //! Weights on disk and what a network expects of them.
 //!
 //! [`Weights`] maps one or several safetensors files and knows every tensor by name, shape and dtype before a byte of
-//! it is read; [`load`] builds a network from them, and its errors name file, tensor, expected and found. [`check`]
+//! it is read; [`load()`] builds a network from them, and its errors name file, tensor, expected and found. [`check`]
 //! compares files with what a network asks for without loading anything. GGUF files are read by their own model.
 
 pub mod check;

@@ -76,9 +76,6 @@ fn source(precision: Precision) -> Source<'static> {
     Source::dense(builder, None).kept(precision, DType::F32)
 }
 
-/// One turn: PyTorch's seconds, ours by precision, and the machine's peak in FLOP/s.
-type Turn = (f64, Vec<f64>, f64);
-
 struct Twin {
     child: Child,
     requests: ChildStdin,

@@ -20,7 +20,7 @@ use fetch::{Fetch, Patience};
 pub struct Pull {
     #[command(flatten)]
     chosen: Chosen,
-    /// The hub's address [default: https://huggingface.co]
+    /// The hub's address (by default <https://huggingface.co>)
     #[arg(long, value_name = "URL", env = "HF_ENDPOINT")]
     endpoint: Option<String>,
     /// How often in a row a file may fail without a single byte coming

@@ -41,13 +41,13 @@ pub const LEVELS: [f32; 16] = [
 /// The magnitudes of the blocks.
 #[derive(Clone, Debug)]
 pub enum Absmax {
-    /// f32 [blocks].
+    /// f32 \[blocks\].
     Plain(Tensor),
-    /// Quantised themselves: map[code] · scale[block / 256] + offset.
+    /// Quantised themselves: map\[code\] · scale\[block / 256\] + offset.
     Nested {
-        /// u8 [blocks].
+        /// u8 \[blocks\].
         codes: Tensor,
-        /// f32 [256].
+        /// f32 \[256\].
         map: Tensor,
         /// f32 [⌈blocks / 256⌉].
         scales: Tensor,

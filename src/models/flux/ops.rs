@@ -32,12 +32,12 @@ fn wide(tensor: &Tensor) -> Result<Tensor> {
     tensor.to_dtype(DType::F32)
 }
 
-/// Layer norm without weights, then · (1 + scale) + shift; both [width].
+/// Layer norm without weights, then · (1 + scale) + shift; both \[width\].
 pub fn modulated(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
     scaled_layer_norm(x, shift, scale, 1.0, 1e-6)
 }
 
-/// Layer norm with weight and bias [width].
+/// Layer norm with weight and bias \[width\].
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
     scaled_layer_norm(x, bias, weight, 0.0, eps)
 }
@@ -66,7 +66,7 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     wide_x.broadcast_div(&(mean + eps)?.sqrt()?)?.broadcast_mul(&wide(weight)?)?.to_dtype(x.dtype())
 }
 
-/// x + gate · y, with gate [width].
+/// x + gate · y, with gate \[width\].
 pub fn gate_add(x: &Tensor, gate: &Tensor, y: &Tensor) -> Result<Tensor> {
     if on_processor(x) {
         let out = on_host(&[x, y, gate], |v| rows::gate_add(v[0], v[1], v[2]))?;

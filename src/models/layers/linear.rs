@@ -62,7 +62,7 @@ enum Bias {
 }
 
 impl Linear {
-    /// `weight` [outputs, inputs] and, if wanted, `bias` [outputs] from `vb`.
+    /// `weight` \[outputs, inputs\] and, if wanted, `bias` \[outputs\] from `vb`.
     pub fn load(
         inputs: usize,
         outputs: usize,
@@ -107,7 +107,7 @@ impl Linear {
         Self::from_tensors(&joined(&weights)?, bias.as_ref(), precision)
     }
 
-    /// From `weight` [outputs, inputs] and `bias` [outputs]; kept as `precision` says, whatever type they come in.
+    /// From `weight` \[outputs, inputs\] and `bias` \[outputs\]; kept as `precision` says, whatever type they come in.
     pub fn from_tensors(weight: &Tensor, bias: Option<&Tensor>, precision: Precision) -> Result<Self> {
         let (outputs, inputs) = weight.dims2()?;
         let device = weight.device();

@@ -1,6 +1,6 @@
 //! PyTorch checkpoints (`.pth`, `.pt`), read without executing anything, and rewritten as safetensors.
 //!
-//! A checkpoint is a zip archive with one pickle, `data.pkl`, whose tensors point at further entries. [`machine`] runs
+//! A checkpoint is a zip archive with one pickle, `data.pkl`, whose tensors point at further entries. `machine` runs
 //! the pickle into plain values: it knows a few opcodes and a few names, and calls nothing. Our own and not candle's
 //! reader, which panics on short tuples and long integers, copies values on every reference (a few hundred bytes can
 //! ask for all memory), and reads nested dictionaries only by key.

@@ -14,7 +14,7 @@ fn looked_up(table: &Tensor, bytes: &Tensor) -> Result<Tensor> {
 }
 
 impl Absmax {
-    /// f32 [blocks].
+    /// f32 \[blocks\].
     pub fn values(&self) -> Result<Tensor> {
         let Self::Nested { codes, map, scales, offset } = self else {
             let Self::Plain(values) = self else { candle_core::bail!("no magnitudes") };

@@ -1,6 +1,6 @@
 //! bitsandbytes' layout: what `Linear4bit.state_dict()` names.
 //!
-//! `X` u8 [bytes, 1]; `X.absmax` f32 or, nested, u8 [blocks]; `X.quant_map` f32 [16]; `X.nested_absmax`,
+//! `X` u8 \[bytes, 1\]; `X.absmax` f32 or, nested, u8 \[blocks\]; `X.quant_map` f32 \[16\]; `X.nested_absmax`,
 //! `X.nested_quant_map`; `X.quant_state.bitsandbytes__nf4`, a JSON text as bytes with shape, block size, dtype, offset.
 
 use candle_core::{DType, Device, Result, Tensor};

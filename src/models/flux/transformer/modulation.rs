@@ -143,7 +143,7 @@ pub struct Modulations {
 }
 
 impl Modulations {
-    /// Shift and scale before the last layer in one step, [width] each.
+    /// Shift and scale before the last layer in one step, \[width\] each.
     pub(super) fn last(&self, step: usize) -> Result<(Tensor, Tensor)> {
         let parts = self.last.narrow(0, step, 1)?.squeeze(0)?.chunk(2, 0)?;
         let [first, second] = parts.as_slice() else { candle_core::bail!("no last modulation") };

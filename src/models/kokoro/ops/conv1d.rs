@@ -69,7 +69,7 @@ impl Conv1d {
         Self::new(&weight, bias.as_ref(), shape.dilation, (shape.taps - 1) * shape.dilation / 2, kernels)
     }
 
-    /// From a kernel [outputs, inputs, taps] and a bias [outputs]; `padding` zeros at both ends.
+    /// From a kernel \[outputs, inputs, taps\] and a bias \[outputs\]; `padding` zeros at both ends.
     pub fn new(
         weight: &Tensor,
         bias: Option<&Tensor>,
@@ -189,7 +189,7 @@ impl Conv1d {
     }
 }
 
-/// [outputs][columns] into `[panel][column][PANEL]`, missing rows zero.
+/// \[outputs\]\[columns\] into `[panel][column][PANEL]`, missing rows zero.
 fn pack(values: &[f32], outputs: usize, columns: usize) -> Vec<f32> {
     let mut panels = vec![0.0; outputs.next_multiple_of(PANEL) * columns];
     for (output, row) in values.chunks_exact(columns).enumerate() {

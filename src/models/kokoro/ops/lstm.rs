@@ -130,7 +130,7 @@ impl BiLstm {
     }
 }
 
-/// [hidden][4·hidden] into `[panel][hidden][COLUMNS]`, missing columns zero.
+/// \[hidden\]\[4·hidden\] into `[panel][hidden][COLUMNS]`, missing columns zero.
 fn pack(values: &[f32], hidden: usize) -> Vec<f32> {
     let columns = 4 * hidden;
     let mut panels = vec![0.0; hidden * columns.next_multiple_of(COLUMNS)];

@@ -74,7 +74,7 @@ struct Group {
 }
 
 impl Winograd {
-    /// From weights [output][input][slice][3][3].
+    /// From weights \[output\]\[input\]\[slice\]\[3\]\[3\].
     pub(super) fn prepare(weights: &[f32], outputs: usize, inputs: usize, taps: usize) -> Self {
         let mut transformed = vec![0.0; POINTS * taps * outputs * inputs];
         for (place, kernel_taps) in weights.chunks_exact(9).enumerate() {
@@ -141,7 +141,7 @@ struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
-    /// Fills [channel][point][padded depth][tile].
+    /// Fills \[channel\]\[point\]\[padded depth\]\[tile\].
     fn transform_inputs(&self, inputs: &mut [f32]) {
         let plane = self.padded * self.tiles;
         inputs.par_chunks_mut(POINTS * plane).enumerate().for_each(|(channel, out)| {
