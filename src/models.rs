@@ -10,6 +10,7 @@ pub mod kokoro;
 pub mod layers;
 pub mod liveportrait;
 pub mod noise;
+pub mod of_bundle;
 pub mod registry;
 pub mod synth;
 pub mod tokenizer;

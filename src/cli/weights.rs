@@ -2,6 +2,7 @@
 
 mod convert;
 mod info;
+mod load;
 mod progress;
 mod pull;
 mod synth;
@@ -30,6 +31,8 @@ enum What {
     Verify(verify::Verify),
     /// Tell what a bundle holds: files, parameters, bytes in each precision, budgets
     Info(info::Info),
+    /// Load every model as the node would and run its canary: footprint, budget and time; exit code 1 where one fails
+    Load(load::Load),
     /// Fetch a bundle's files from their model hub, resuming and checking every hash
     Pull(pull::Pull),
     /// Rewrite published .pth and .pt files as safetensors, without executing anything in them
@@ -44,6 +47,7 @@ impl WeightsCommand {
         match self.what {
             What::Verify(command) => command.run(context),
             What::Info(command) => command.run(context),
+            What::Load(command) => command.run(context),
             What::Pull(command) => command.run(context),
             What::Convert(command) => command.run(context),
             What::Synth(command) => command.run(context),

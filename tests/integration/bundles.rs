@@ -2,6 +2,7 @@
 
 mod convert;
 mod hub;
+mod load;
 mod memory;
 mod pull;
 mod verify;

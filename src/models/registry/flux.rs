@@ -7,9 +7,10 @@ use crate::contract::ModelError;
 use crate::models::bundle::{Bundle, Precision};
 use crate::models::flux::config::{ClipConfig, T5Config, TransformerConfig, VaeConfig};
 use crate::models::flux::files::Configs;
-use crate::models::flux::plan::{self, Options, Stored, T5Place};
+use crate::models::flux::plan::{self, Stored};
 use crate::models::flux::tensors;
 use crate::models::flux::transformer::Layout;
+use crate::models::of_bundle::flux_options;
 use crate::models::weights::Weights;
 use crate::types::ModelId;
 
@@ -42,10 +43,7 @@ pub(super) fn networks(bundle: &Bundle) -> Result<Vec<Network>, ModelError> {
 pub(super) fn plan(bundle: &Bundle) -> Result<Vec<Part>, ModelError> {
     let entry = bundle.model(ModelId::Flux)?;
     let Described { configs, transformer, .. } = described(bundle)?;
-    // T5 stays in its file unless the bundle gives it a precision of its own.
-    let t5 =
-        entry.parts.get("text_encoder_2").map_or(T5Place::Streamed, |own| T5Place::Resident((*own).into()));
-    let options = Options { precision: entry.precision.into(), t5, ..Options::default() };
+    let options = flux_options(entry);
     let compute = if entry.precision == Precision::F32 { DType::F32 } else { DType::BF16 };
     let stored = Stored { layout: transformer, ..Stored::published() };
     let parts = plan::plan(&configs, &options, &stored, compute)?;

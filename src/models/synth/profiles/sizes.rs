@@ -119,7 +119,7 @@ pub(super) fn kokoro(profile: Profile) -> Value {
         Profile::Tiny => (
             32,
             16,
-            json!({"dim_in": 8, "max_conv_dim": 32, "max_dur": 12,
+            json!({"dim_in": 8, "max_conv_dim": 32, "max_dur": 50,
                    "plbert": {"hidden_size": 48, "num_attention_heads": 4, "intermediate_size": 64,
                               "max_position_embeddings": 512, "num_hidden_layers": 2, "dropout": 0.1},
                    // The release's code fixes these widths; the loader reads smaller ones here.

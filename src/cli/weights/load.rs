@@ -1,0 +1,92 @@
+//! `weights load`: every model of a bundle loaded as the node would, with its canary, its footprint and its time.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use candle_core::Device;
+use clap::Args;
+use serde_json::json;
+
+use super::Chosen;
+use crate::cli::{Context, Failed, Style};
+use crate::clock;
+use crate::contract::{Model, ModelError, Run};
+use crate::exit::Exit;
+use crate::models::bundle::Bundle;
+use crate::models::of_bundle;
+use crate::types::{Bytes, ModelId};
+
+/// Arguments of `weights load`.
+#[derive(Debug, Args)]
+pub struct Load {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A model that loaded and whose canary passed.
+struct Tried {
+    resident: Bytes,
+    load: Duration,
+    canary: Duration,
+}
+
+impl Load {
+    /// Loads one model after the other, on the processor; each is gone before the next.
+    pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
+        let (bundle, models) = self.chosen.open()?;
+        let mut answers = Vec::new();
+        let mut is_good = true;
+        for model in models {
+            let budget = bundle.model(model)?.budget;
+            let tried = try_model(&bundle, model);
+            let fits = tried.as_ref().is_ok_and(|tried| tried.resident <= budget);
+            is_good &= fits;
+            if self.json {
+                answers.push(match &tried {
+                    Ok(tried) => json!({ "model": model, "ok": fits, "resident": tried.resident, "budget": budget,
+                        "load_seconds": tried.load.as_secs_f64(), "canary_seconds": tried.canary.as_secs_f64() }),
+                    Err(error) => json!({ "model": model, "ok": false, "error": error.chain() }),
+                });
+                continue;
+            }
+            let (style, verdict) = if fits { (Style::Good, "ok") } else { (Style::Bad, "wrong") };
+            let verdict = context.console.paint(style, format!("{verdict:5}"));
+            match tried {
+                Ok(Tried { resident, load, canary }) => writeln!(
+                    context.console.out(),
+                    "{verdict}  {model:12}  {resident:>9} resident of {budget} budgeted, loaded in {:.2} s, canary {:.2} s",
+                    load.as_secs_f64(),
+                    canary.as_secs_f64()
+                )?,
+                Err(error) => writeln!(context.console.out(), "{verdict}  {model:12}  {}", error.chain())?,
+            }
+        }
+        if self.json {
+            context.console.json(&json!({ "ok": is_good, "bundle": bundle.name, "models": answers }))?;
+        }
+        Ok(if is_good { Exit::Success } else { Exit::Failure })
+    }
+}
+
+fn try_model(bundle: &Bundle, model: ModelId) -> Result<Tried, ModelError> {
+    let device = Device::Cpu;
+    match model {
+        ModelId::Flux => tried(|run| of_bundle::flux(bundle, &device, run)),
+        ModelId::LivePortrait => tried(|run| of_bundle::liveportrait(bundle, NonZeroU32::MIN, &device, run)),
+        ModelId::Kokoro => tried(|run| of_bundle::kokoro(bundle, &device, run)),
+        ModelId::ClipB | ModelId::ClipL => tried(|run| of_bundle::clip(bundle, model, &device, run)),
+    }
+}
+
+fn tried<M: Model>(load: impl FnOnce(&Run) -> Result<M, ModelError>) -> Result<Tried, ModelError> {
+    let run = Run::unobserved();
+    let start = clock::now();
+    let mut model = load(&run)?;
+    let loaded = clock::now();
+    model.canary(&run)?;
+    let (load, canary) = (loaded.duration_since(start), clock::now().duration_since(loaded));
+    Ok(Tried { resident: model.resident(), load, canary })
+}
