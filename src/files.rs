@@ -31,8 +31,18 @@ pub fn write_whole(
     readers: Readers,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temporary = create(folder, readers)?;
+    write_by_way_of(folder_of(path), path, existing, readers, write)
+}
+
+/// As [`write_whole`], with the unfinished file in `aside`, a folder on the same file system.
+pub fn write_by_way_of(
+    aside: &Path,
+    path: &Path,
+    existing: Existing,
+    readers: Readers,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut temporary = create(aside, readers)?;
     write(temporary.as_file_mut())?;
     temporary.as_file().sync_all()?;
     match existing {
@@ -40,9 +50,17 @@ pub fn write_whole(
         Existing::Replace => temporary.persist(path),
     }
     .map_err(|error| error.error)?;
-    // The rename itself is on disk only once the folder is. Not every file system lets a folder be synced.
-    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    sync_folder(folder_of(path));
     Ok(())
+}
+
+/// Has what was renamed into `folder`, or removed from it, on disk. Not every file system lets a folder be synced.
+pub fn sync_folder(folder: &Path) {
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(unix)]

@@ -1,6 +1,6 @@
 //! What was accepted, which stages are done, how slots ended: the seam between the orchestrator and what keeps it.
 //!
-//! Owns the trait and its records, and a journal in memory for rehearsals and one-shot commands. "Lost" means accepted
+//! Owns the trait and its records, a journal in memory for rehearsals, and one in the slot's own folder. "Lost" means accepted
 //! and without a terminal record; everything here exists so that no slot is. Never decides anything about a slot.
 
 use std::fmt;
@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::contract::{Animation, Painting, Speech};
-use crate::types::{Deadline, SlotId, Stage};
+use crate::types::{Bytes, Deadline, Sha256, SlotId, Stage};
 
+pub mod folder;
 mod memory;
 
+pub use folder::FolderJournal;
 pub use memory::MemoryJournal;
 
 /// A slot as it came in.
@@ -45,6 +47,18 @@ pub struct Judgement {
 pub struct Parcel {
     /// Where each artifact went, as the sink names it.
     pub artifacts: Vec<String>,
+}
+
+/// A file that a slot leaves.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Artifact {
+    /// Its name, counted from the slot's folder, with `/` between folders.
+    pub name: String,
+    /// Of its bytes.
+    pub sha256: Sha256,
+    /// Its size.
+    pub bytes: Bytes,
 }
 
 /// The output of a finished stage, shared with whoever needs it next.

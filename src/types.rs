@@ -8,6 +8,7 @@ mod frames;
 mod ids;
 mod nearest;
 mod picture;
+mod sha256;
 mod sound;
 mod speech;
 
@@ -18,5 +19,6 @@ pub(crate) use ids::names;
 pub use ids::{AttemptId, DeviceId, ModelId, ParseDeviceError, SlotId, Stage, UnknownName};
 pub use nearest::nearest;
 pub use picture::{Resolution, RgbImage, WrongImageSize};
+pub use sha256::Sha256;
 pub use sound::{Pcm, Phoneme, SAMPLE_RATE, Timeline, TimelineError};
 pub use speech::{Emotion, Prosody, SpeechSpeed, VoiceBlend, VoiceError};

@@ -1,5 +1,6 @@
 //! `vortex-node storyboard`: contact sheets and film strips of the directions that presets give, drawn without a model.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::direction::storyboard::{draw, sheet};
 use crate::direction::{Direction, direct};
 use crate::exit::Exit;
 use crate::files::{Existing, Readers, write_whole};
+use crate::media::png;
 use crate::types::{Pcm, Phoneme, PlannedFrame, Resolution, RgbImage, SAMPLE_RATE, Timeline};
 
 /// Pixels between two pictures of a sheet.
@@ -184,12 +186,8 @@ impl Out {
 }
 
 fn write_png(path: &Path, image: &RgbImage) -> Result<(), Failed> {
-    write_whole(path, Existing::Replace, Readers::Umask, |file| {
-        let mut encoder = png::Encoder::new(file, image.width(), image.height());
-        encoder.set_color(png::ColorType::Rgb);
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(image.data())?;
-        Ok(writer.finish()?)
-    })
-    .map_err(|error| Failed::failure(format!("{} cannot be written: {error}", path.display())))
+    let failed =
+        |error: std::io::Error| Failed::failure(format!("{} cannot be written: {error}", path.display()));
+    let file = png::encode(image).map_err(failed)?;
+    write_whole(path, Existing::Replace, Readers::Umask, |out| out.write_all(&file)).map_err(failed)
 }

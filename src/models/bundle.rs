@@ -4,9 +4,7 @@
 //! precisions a model can run in, is in [`roles`] and [`precision`]; [`verify`] compares a folder with its description.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use crate::contract::ModelError;
 use crate::types::{Bytes, ModelId};
@@ -19,6 +17,8 @@ mod write;
 
 pub use precision::Precision;
 pub use read::{BundleError, Problem};
+
+pub use crate::types::Sha256;
 
 #[cfg(test)]
 mod tests;
@@ -122,10 +122,6 @@ pub struct Remote {
     pub sha256: Option<Sha256>,
 }
 
-/// A SHA-256, 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sha256([u8; 32]);
-
 impl Bundle {
     /// Reads the description at `path`, a bundle's folder or its `bundle.toml`; no other file is touched.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
@@ -176,49 +172,5 @@ impl ModelEntry {
     /// Every file with its role, in order of role.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &FileEntry)> {
         self.files.iter().flat_map(|(role, files)| files.iter().map(move |file| (role.as_str(), file)))
-    }
-}
-
-impl Sha256 {
-    /// Of these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        use sha2::Digest;
-        Self(sha2::Sha256::digest(bytes).into())
-    }
-
-    /// A finished digest.
-    pub fn from_digest(digest: [u8; 32]) -> Self {
-        Self(digest)
-    }
-}
-
-impl fmt::Display for Sha256 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Sha256 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sha256({self})")
-    }
-}
-
-impl FromStr for Sha256 {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "64 hexadecimal digits, as `sha256sum` prints them";
-        let digits = text.as_bytes();
-        let mut digest = [0; 32];
-        let (pairs, rest) = digits.as_chunks::<2>();
-        if pairs.len() != digest.len() || !rest.is_empty() {
-            return Err(wrong);
-        }
-        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-        for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
-            *byte = digit(*high).ok_or(wrong)? << 4 | digit(*low).ok_or(wrong)?;
-        }
-        Ok(Self(digest))
     }
 }

@@ -1,0 +1,4 @@
+//! Sound, pictures and videos as files: what the node's plain data looks like to everyone else.
+
+pub mod png;
+pub mod wav;

@@ -1,0 +1,23 @@
+//! What a slot hands over: `result.json`, its signature, and the check of everything that it says.
+//!
+//! Owns the manifest and the node's signing key; the artifacts themselves are the journal's folder. Decides nothing about
+//! a slot.
+
+mod manifest;
+mod node_key;
+mod signature;
+mod verification;
+
+#[cfg(test)]
+mod tests;
+
+pub use manifest::{
+    BundleRef, Frames, Manifest, Memory, ModelReport, NodeReport, Outcome, PublicKey, RecipeRef, StageReport,
+    VERSION,
+};
+pub use node_key::node_key;
+pub use signature::{SignatureError, WriteError, write};
+pub use verification::{NoResult, Problem, Verification, read, verify};
+
+/// The manifest's name in a slot's folder.
+pub const FILE_NAME: &str = "result.json";
