@@ -13,5 +13,6 @@ pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> R
         Command::Storyboard(command) => command.run(&mut context),
         Command::Weights(command) => command.run(&mut context),
         Command::Rehearse(command) => command.run(&mut context),
+        Command::Result(command) => command.run(&mut context),
     }
 }

@@ -18,6 +18,7 @@ mod failed;
 mod flags;
 pub mod recipe;
 pub mod rehearse;
+pub mod result;
 pub mod storyboard;
 pub mod weights;
 
@@ -52,6 +53,8 @@ pub enum Command {
     /// Play a scenario: the node as it is, on a scripted device with scripted models; exit code 1 where it does not end
     /// as the scenario expects.
     Rehearse(rehearse::RehearseCommand),
+    /// Check what a slot handed over, or show it.
+    Result(result::ResultCommand),
 }
 
 impl Command {
@@ -64,6 +67,7 @@ impl Command {
             Self::Storyboard(command) => command.config_flags(),
             Self::Weights(_) => None,
             Self::Rehearse(_) => None,
+            Self::Result(_) => None,
         }
     }
 }

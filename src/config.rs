@@ -25,7 +25,7 @@ pub use origin::Origin;
 pub use problem::{Problem, Problems};
 pub use settings::{
     Deadlines, FluxSettings, Http, KokoroSettings, Leak, LivePortraitSettings, Memory, ModelBudget, Models,
-    Recovery, Restart, Settings, Slots, StageSettings, Stages, Telemetry,
+    Node, Recovery, Restart, Settings, Slots, StageSettings, Stages, Telemetry,
 };
 pub(crate) use values::parse_duration;
 pub use values::{Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};

@@ -22,6 +22,8 @@ pub struct Settings {
     pub device: Devices,
     /// Journal, slot folders, caches.
     pub data_dir: PathBuf,
+    /// Who signs results.
+    pub node: Node,
     /// For `vram`: limits, sampling, leaks.
     pub memory: Memory,
     /// For loaders and the ledger.
@@ -38,6 +40,21 @@ pub struct Settings {
     pub http: Http,
     /// For logs.
     pub telemetry: Telemetry,
+}
+
+impl Settings {
+    /// Where the node's key lies.
+    pub fn key_file(&self) -> PathBuf {
+        self.data_dir.join(&self.node.key_file)
+    }
+}
+
+/// The node itself, among others.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Its signing key; relative to the data folder. See [`Settings::key_file`].
+    pub key_file: PathBuf,
 }
 
 /// Memory of one device: limits, sampling, leak verdict.

@@ -143,6 +143,12 @@ struct State {
     artifacts: BTreeMap<Stage, Vec<Artifact>>,
 }
 
+impl std::fmt::Debug for FolderJournal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FolderJournal").field("dir", &self.dir()).finish_non_exhaustive()
+    }
+}
+
 impl FolderJournal {
     /// Opens `dir`, or makes it; finished stages are checked, damaged ones undone, unfinished files swept away.
     ///
@@ -188,7 +194,6 @@ impl FolderJournal {
             accepted.deadline = to_wall(deadline.instant());
             record::write(disk, layout::ACCEPTED, &accepted)?;
         }
-        disk.remove(layout::RESULT)?;
         disk.remove(layout::END)?;
         self.inner.load()
     }

@@ -106,7 +106,6 @@ fn settle(disk: &Disk, held: &mut Held) -> Result<(), DiskError> {
     if held.end.is_some() && held.damaged.is_empty() {
         return Ok(());
     }
-    disk.remove(layout::RESULT)?;
     disk.remove(layout::END)?;
     held.end = None;
     // Without an end the package may not have reached whoever waits for it; making it again costs nothing.
@@ -126,7 +125,7 @@ fn settle(disk: &Disk, held: &mut Held) -> Result<(), DiskError> {
     for stage in Stage::ALL.into_iter().rev().filter(|stage| !held.outputs.has(*stage)) {
         tidy(disk, stage)?;
     }
-    Ok(())
+    disk.remove(layout::RESULT)
 }
 
 /// Takes away a stage's record, and then its artifacts.
