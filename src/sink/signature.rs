@@ -25,7 +25,7 @@ pub struct WriteError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// There is none, or none of 64 bytes.
-    #[error("it has no signature: 128 hexadecimal digits under \"signature\"")]
+    #[error("it has no signature: 128 lower-case hexadecimal digits under \"signature\"")]
     Unsigned,
     /// The node's id is no point of the curve.
     #[error("node.id {0} is not an Ed25519 public key")]
@@ -67,8 +67,10 @@ pub(super) fn text(document: &Value) -> String {
 /// Takes the signature out of `document` and checks that it is that of `node`; strict, so that no second one passes.
 pub(super) fn check(document: &mut Value, node: PublicKey) -> Result<(), SignatureError> {
     let signature = document.as_object_mut().and_then(|fields| fields.remove("signature"));
-    let signature = signature.as_ref().and_then(Value::as_str).and_then(from_hex::<64>);
-    let signature = signature.ok_or(SignatureError::Unsigned)?;
+    let text = signature.as_ref().and_then(Value::as_str).ok_or(SignatureError::Unsigned)?;
+    // The one thing that the signature does not cover is how it is written itself.
+    let signature =
+        from_hex::<64>(text).filter(|bytes| to_hex(bytes) == text).ok_or(SignatureError::Unsigned)?;
     let key = VerifyingKey::from_bytes(&node.0).map_err(|_| SignatureError::NoKey(node))?;
     key.verify_strict(&document::canonical(document), &Signature::from_bytes(&signature))
         .map_err(|_| SignatureError::Mismatch(node))

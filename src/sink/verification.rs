@@ -24,6 +24,8 @@ const ROUNDING: f64 = 1e-9;
 const UNIT: f64 = 1e-5;
 /// Deadline and time of writing are whole seconds, and writing takes a moment.
 const CLOCK: u64 = 2;
+/// Seconds between two looks at the clock for what happens at once.
+const MOMENT: f64 = 0.01;
 
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -170,11 +172,17 @@ fn sound(dir: &Path, artifact: &Artifact) -> Result<(), String> {
     if path.components().count() == 0 || !path.components().all(|part| matches!(part, Component::Normal(_))) {
         return Err("its name leads out of the folder".to_owned());
     }
-    let opened = File::open(dir.join(path)).and_then(Sha256::of_reader);
-    let (sha256, bytes) = opened.map_err(|error| match error.kind() {
+    let path = dir.join(path);
+    let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => "it is missing".to_owned(),
         _ => format!("it cannot be read: {error}"),
-    })?;
+    };
+    // A pipe or a device would never end.
+    let metadata = fs::symlink_metadata(&path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
+    let (sha256, bytes) = File::open(&path).and_then(Sha256::of_reader).map_err(unreadable)?;
     if bytes != artifact.bytes {
         return Err(format!("it has {} bytes, the result says {}", bytes.get(), artifact.bytes.get()));
     }
@@ -297,7 +305,7 @@ fn consistent(manifest: &Manifest, found: &mut Verification) {
     }
     for stage in &manifest.stages {
         let in_order = 0.0 <= stage.began && stage.began <= stage.ended;
-        if !in_order || stage.ended > manifest.elapsed + ROUNDING.max(1e-3) {
+        if !in_order || stage.ended > manifest.elapsed + MOMENT {
             let (name, began, ended) = (stage.stage, stage.began, stage.ended);
             let elapsed = manifest.elapsed;
             let what =
