@@ -12,7 +12,6 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -21,7 +20,7 @@ use super::{
     Written,
 };
 use crate::clock;
-use crate::types::{AttemptId, Deadline, Sha256, SlotId, Stage};
+use crate::types::{AttemptId, Deadline, SlotId, Stage};
 
 mod disk;
 mod keep;
@@ -29,89 +28,20 @@ mod layout;
 mod load;
 mod lock;
 mod record;
+mod standing;
+mod wall;
 
 #[cfg(test)]
 mod tests;
 
 pub use disk::DiskError;
+pub use standing::{FolderError, Key, Standing};
 
 use disk::Disk;
 use load::{Contents, Held};
 use lock::{Lock, NotLocked};
 use record::AcceptedRecord;
-
-/// What a rendering is made from: the same key, the same artifacts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key {
-    /// Of the recipe's canonical document (RFC 8785).
-    pub recipe: Sha256,
-    /// Of the bundle's description.
-    pub bundle: Sha256,
-}
-
-/// What a folder held when it was opened.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Standing {
-    /// No slot yet.
-    New,
-    /// Another rendering, which goes when this one is accepted.
-    Replaced {
-        /// What makes it another.
-        why: String,
-    },
-    /// This one, unfinished: [`Journal::open`] offers it.
-    Resumable {
-        /// Stages that need not be done again.
-        done: Vec<Stage>,
-        /// What was damaged and is undone, with the stages that came of it.
-        damaged: Vec<(Stage, String)>,
-    },
-    /// This one, ended.
-    Ended(Terminal),
-}
-
-/// Why a folder cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum FolderError {
-    /// Something else stands in its place.
-    #[error("{} is not a folder; a slot's folder, an empty one, or a path where there is nothing yet is accepted", .0.display())]
-    NotAFolder(PathBuf),
-    /// It holds somebody else's files.
-    #[error("{} holds {found:?} and is no slot's folder; a slot's folder, an empty one, or a path where there is nothing yet is accepted", dir.display())]
-    Foreign {
-        /// The folder.
-        dir: PathBuf,
-        /// One of them.
-        found: String,
-    },
-    /// Another process works in it.
-    #[error("another process{} renders into {}; wait for it, or give another folder", .pid.map(|pid| format!(" ({pid})")).unwrap_or_default(), dir.display())]
-    Busy {
-        /// The folder.
-        dir: PathBuf,
-        /// Its number, where known.
-        pid: Option<u32>,
-    },
-    /// A newer node's.
-    #[error("{} is of format version {version}, this node knows {}; render with the newer node, or into another folder", file.display(), record::VERSION)]
-    Newer {
-        /// The record.
-        file: PathBuf,
-        /// Of its format.
-        version: u64,
-    },
-    /// The slot is done with: trying again would change nothing.
-    #[error("the slot in {} has ended for good ({ending}); only failed and cancelled slots are tried again", dir.display())]
-    Final {
-        /// The folder.
-        dir: PathBuf,
-        /// How it ended.
-        ending: &'static str,
-    },
-    /// A file operation failed.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-}
+use wall::{from_wall, to_wall};
 
 /// Whoever encodes: hands over the file of the attempt that brought its frames.
 pub trait Videos: Send + Sync + 'static {
@@ -414,24 +344,4 @@ fn open_slot(record: &AcceptedRecord, outputs: Outputs) -> OpenSlot {
         at: from_wall(record.at),
     };
     OpenSlot { accepted, outputs }
-}
-
-/// Microseconds since the Unix epoch of a moment on the monotonic clock, by both clocks as of now.
-fn to_wall(instant: Instant) -> u64 {
-    let (now, wall) = (clock::now(), clock::unix_time());
-    let moment = match instant.checked_duration_since(now) {
-        Some(ahead) => wall.saturating_add(ahead),
-        None => wall.saturating_sub(now.saturating_duration_since(instant)),
-    };
-    u64::try_from(moment.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The moment that [`to_wall`] wrote down, perhaps in another process; now, where this clock does not reach it.
-fn from_wall(micros: u64) -> Instant {
-    let (now, wall, moment) = (clock::now(), clock::unix_time(), Duration::from_micros(micros));
-    match moment.checked_sub(wall) {
-        Some(ahead) => now.checked_add(ahead),
-        None => now.checked_sub(wall.saturating_sub(moment)),
-    }
-    .unwrap_or(now)
 }

@@ -172,7 +172,8 @@ fn a_missing_file_a_foreign_one_and_a_missing_result_are_told_apart() {
 /// A node can sign nonsense; it is told all the same.
 #[test]
 fn what_contradicts_itself_does_not_hold_whoever_signed_it() {
-    let changes: Vec<(&str, fn(&mut Manifest))> = vec![
+    type Change = (&'static str, fn(&mut Manifest));
+    let changes: Vec<Change> = vec![
         ("with 0 reasons", |m| m.verification.as_mut().unwrap().passed = false),
         ("with 1 reasons", |m| {
             let reason = Reason::EnsembleTooLow { score: 0.1, least: 0.2 };

@@ -86,7 +86,7 @@ fn video(disk: &Disk, animation: &Animation, file: Option<&Path>) -> Result<Vec<
         .collect::<Result<Vec<_>, DiskError>>()?;
     let video = disk.adopt(file.ok_or_else(missing)?, layout::VIDEO)?;
     let record = VideoRecord {
-        video: video.clone(),
+        video,
         frames: animation.frames,
         rendered: animation.rendered,
         batch: animation.batch,

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -12,7 +13,7 @@ use super::*;
 use crate::contract::{Animation, Keyframe, Painting, Speech, Warning};
 use crate::journal::{CancelCause, Judgement, Parcel};
 use crate::media::wav;
-use crate::types::{Pcm, Phoneme, Resolution, RgbImage, SAMPLE_RATE, Timeline};
+use crate::types::{Pcm, Phoneme, Resolution, RgbImage, SAMPLE_RATE, Sha256, Timeline};
 
 mod disks;
 mod kills;

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// A kind of damage.
+type Change = (&'static str, fn(&Path));
+
 #[tokio::test]
 async fn a_damaged_file_undoes_its_stage_and_what_came_of_it() {
     use Stage::{Audio, Image, Package, Verify, Video};
@@ -17,7 +20,7 @@ async fn a_damaged_file_undoes_its_stage_and_what_came_of_it() {
         ("journal/verify.json", Verify, vec![Audio, Image, Video]),
         ("journal/package.json", Package, vec![Audio, Image, Video, Verify]),
     ] {
-        let changes: [(&str, fn(&Path)); 3] = [
+        let changes: [Change; 3] = [
             ("missing", |path| fs::remove_file(path).unwrap()),
             ("cut", |path| {
                 let bytes = fs::read(path).unwrap();
