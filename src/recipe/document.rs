@@ -1,10 +1,8 @@
 //! JSON texts to documents: comments out, duplicate names refused, canonical bytes (RFC 8785).
 
-use std::cell::Cell;
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::{FILE_SIZE, Problem, Problems};
@@ -25,15 +23,9 @@ pub fn parse(text: &[u8]) -> Result<Value, Problems> {
         .map_err(|error| whole(error.to_string(), "one JSON object; // comments are allowed"))
 }
 
-/// Parses a JSON text, every number to the last bit, every name once.
-///
-/// The reader underneath is off by one unit in the last place for some numbers of 17 digits, unless it is built with a
-/// feature that all who use it would be built anew for; a signature over numbers must survive being written and read.
+/// Parses a JSON text, every number to the last bit, every name once; comments are none of JSON.
 pub fn exact(text: &str) -> Result<Value, serde_json::Error> {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let value = Strict(&Numbers { text, place: Cell::new(0) }).deserialize(&mut reader)?;
-    reader.end()?;
-    Ok(value)
+    serde_json::from_str(text).map(|Strict(value)| value)
 }
 
 /// The canonical bytes of a document: what is hashed and signed.
@@ -68,101 +60,65 @@ fn without_comments(text: &str) -> String {
     clean
 }
 
-/// The numbers of a JSON text, in its order, as they are written.
-struct Numbers<'a> {
-    text: &'a str,
-    place: Cell<usize>,
-}
+/// A JSON value whose objects name nothing twice.
+struct Strict(Value);
 
-impl<'a> Numbers<'a> {
-    fn next(&self) -> Option<&'a str> {
-        let bytes = self.text.as_bytes();
-        let (mut place, mut in_string) = (self.place.get(), false);
-        while let Some(byte) = bytes.get(place) {
-            match byte {
-                b'\\' if in_string => place += 1,
-                b'"' => in_string = !in_string,
-                b'-' | b'0'..=b'9' if !in_string => {
-                    let rest = self.text.get(place..)?;
-                    let of_number = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
-                    let length = rest.find(|c| !of_number(c)).unwrap_or(rest.len());
-                    self.place.set(place + length);
-                    return rest.get(..length);
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+                Ok(Value::Bool(value))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+                let mut list = Vec::new();
+                while let Some(Strict(value)) = seq.next_element()? {
+                    list.push(value);
                 }
-                _ => {}
+                Ok(Value::Array(list))
             }
-            place += 1;
-        }
-        None
-    }
-}
 
-/// Reads a JSON value whose objects name nothing twice, with the numbers that stand in the text.
-struct Strict<'a>(&'a Numbers<'a>);
-
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        self.0.next();
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        self.0.next();
-        Ok(value.into())
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        // The standard library's parser is correctly rounded.
-        let exact = self.0.next().map_or(Ok(value), str::parse);
-        match exact {
-            Ok(exact) if f64::is_finite(exact) => Ok(exact.into()),
-            _ => Err(E::custom(format_args!("{value} is no number that can be kept"))),
-        }
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(value) = seq.next_element_seed(Strict(self.0))? {
-            list.push(value);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
-        while let Some((name, value)) = entries.next_entry_seed(PhantomData::<String>, Strict(self.0))? {
-            if map.contains_key(&name) {
-                return Err(de::Error::custom(format_args!("{name:?} stands twice in one object")));
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+                let mut map = Map::new();
+                while let Some((name, Strict(value))) = entries.next_entry::<String, Strict>()? {
+                    if map.contains_key(&name) {
+                        return Err(de::Error::custom(format_args!("{name:?} stands twice in one object")));
+                    }
+                    map.insert(name, value);
+                }
+                Ok(Value::Object(map))
             }
-            map.insert(name, value);
         }
-        Ok(Value::Object(map))
+
+        deserializer.deserialize_any(Reader).map(Strict)
     }
 }
 
@@ -173,15 +129,16 @@ mod tests {
     use super::*;
 
     proptest! {
+        /// serde_json's `float_roundtrip`: without it some numbers of 17 digits are off by a bit, and signatures fail.
         #[test]
-        fn every_number_reads_back_to_the_last_bit(bits in prop::collection::vec(any::<u64>(), 1..20), whole: i64, text in "[\\\\\"0-9a-e]*") {
-            let numbers: Vec<f64> = bits.into_iter().map(f64::from_bits).filter(|number| number.is_finite()).collect();
-            let value = serde_json::json!({
-                "a": whole, text.clone(): [{"x": numbers, "-1": text}, 0.5], "b": whole.unsigned_abs(), "z": -0.0,
-            });
+        fn every_number_reads_back_to_the_last_bit(bits in prop::collection::vec(any::<u64>(), 1..40), whole: i64) {
+            let numbers: Vec<f64> =
+                bits.into_iter().map(f64::from_bits).filter(|number| number.is_finite()).collect();
+            let value = serde_json::json!({ "a": whole, "b": [{ "c": numbers }], "d": whole.unsigned_abs(), "e": -0.0 });
             for written in [value.to_string(), format!("{value:#}")] {
-                prop_assert_eq!(exact(&written).unwrap(), value.clone());
-                prop_assert_eq!(exact(&written).unwrap().to_string(), value.to_string());
+                let read = exact(&written).unwrap();
+                prop_assert_eq!(read.to_string(), value.to_string());
+                prop_assert_eq!(read, value.clone());
             }
         }
     }

@@ -11,6 +11,7 @@ mod parity_flux;
 mod parity_kokoro;
 mod parity_liveportrait;
 mod phonemes_kokoro;
+mod readers;
 mod recipe;
 mod rehearsals;
 mod result;
