@@ -1,5 +1,8 @@
 //! The only place that wires parts together: from a parsed command to the parts that carry it out.
 
+pub mod bundle;
+pub mod settings;
+
 use crate::cli::{Command, Console, Context, Failed};
 use crate::config::Loaded;
 use crate::exit::Exit;

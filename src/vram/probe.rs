@@ -1,5 +1,6 @@
 //! The probe contract, and the probes that keep it. Probes only look: judging and choosing is the chain's.
 
+mod available;
 mod host;
 mod nvml;
 mod scripted;
@@ -7,6 +8,7 @@ mod scripted;
 use std::borrow::Cow;
 use std::time::Instant;
 
+pub use available::HostMemory;
 pub use host::{HostProbe, HostProbeSetup};
 pub use nvml::{NvmlProbe, NvmlSelector};
 pub use scripted::{
