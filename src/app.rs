@@ -15,6 +15,7 @@ pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> R
         Command::Recipe(command) => command.run(&mut context),
         Command::Storyboard(command) => command.run(&mut context),
         Command::Weights(command) => command.run(&mut context),
+        Command::Check(command) => command.run(&mut context),
         Command::Rehearse(command) => command.run(&mut context),
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::values::{self, BundleChoice, Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
+use super::values::{self, Devices, Limit, Location, Precision, T5Placement, TelemetryFormat, Timeout};
 use crate::types::{Bytes, ModelId, Stage};
 
 /// Everything, as [`load`](super::load()) hands it out: parsed and free of contradictions.
@@ -23,7 +23,9 @@ pub struct Settings {
     /// Journal, slot folders, caches.
     pub data_dir: PathBuf,
     /// Where the weights are.
-    pub bundle: BundleChoice,
+    pub bundle: Location,
+    /// Where the node's secret key is.
+    pub node_key: Location,
     /// For `vram`: limits, sampling, leaks.
     pub memory: Memory,
     /// For loaders and the ledger.
@@ -40,6 +42,16 @@ pub struct Settings {
     pub http: Http,
     /// For logs.
     pub telemetry: Telemetry,
+}
+
+impl Settings {
+    /// The file of the node's secret key.
+    pub fn key_file(&self) -> PathBuf {
+        match &self.node_key {
+            Location::Auto => self.data_dir.join("node.key"),
+            Location::At(path) => path.clone(),
+        }
+    }
 }
 
 /// Memory of one device: limits, sampling, leak verdict.

@@ -163,23 +163,23 @@ impl FromStr for Devices {
     }
 }
 
-/// Which bundle of weights the node loads.
+/// Where something lies that has a place of its own unless one is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BundleChoice {
-    /// The demo bundle of the configuration folder, else made-up weights.
+pub enum Location {
+    /// Where the node keeps it by itself.
     Auto,
-    /// The one in this folder, or that this `bundle.toml` describes.
+    /// In this file or folder.
     At(PathBuf),
 }
 
-const BUNDLE: &str = "\"auto\", a bundle's folder, or its bundle.toml";
+const LOCATION: &str = "\"auto\" or a path";
 
-impl FromStr for BundleChoice {
+impl FromStr for Location {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.trim() {
-            "" => Err(format!("{text:?} names no bundle; accepted: {BUNDLE}")),
+            "" => Err(format!("{text:?} is not {LOCATION}")),
             "auto" => Ok(Self::Auto),
             path => Ok(Self::At(path.into())),
         }
