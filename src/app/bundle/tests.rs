@@ -42,7 +42,7 @@ fn with_nothing_configured_weights_are_made_up_once_and_said_to_be_noise() {
     let first = choose(None, &loaded).unwrap();
     assert_eq!(first.origin, Origin::Synthetic);
     assert!(first.notes[0].contains("noise") && first.notes[0].contains("weights pull"), "{:?}", first.notes);
-    assert_eq!(place.in_bundles(), [first.bundle.folder.clone()], "nothing is left beside it");
+    assert_eq!(place.in_bundles(), std::slice::from_ref(&first.bundle.folder), "nothing is left beside it");
     let description = first.bundle.folder.join(FILE_NAME);
     let made = fs::metadata(&description).unwrap().modified().unwrap();
     let second = choose(None, &loaded).unwrap();
