@@ -25,8 +25,8 @@ pub use origin::Origin;
 pub use problem::{Problem, Problems};
 pub use settings::{
     Deadlines, FluxSettings, Http, KokoroSettings, Leak, LivePortraitSettings, Memory, ModelBudget, Models,
-    Recovery, Restart, Settings, Slots, StageSettings, Stages, Telemetry,
+    Node, Recovery, Restart, Settings, Slots, StageSettings, Stages, Telemetry,
 };
 pub(crate) use values::parse_duration;
-pub use values::{Devices, Limit, Location, Precision, T5Placement, TelemetryFormat, Timeout};
+pub use values::{BundleChoice, Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
 pub use voices::{Voices, check_voices};

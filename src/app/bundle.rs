@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::app::settings;
 use crate::cli::Failed;
 use crate::config::preflight::preflight;
-use crate::config::{Loaded, Location, Settings};
+use crate::config::{BundleChoice, Loaded, Settings};
 use crate::models::bundle::{Bundle, FILE_NAME, Sha256, verify};
 use crate::models::flux::files::FluxFiles;
 use crate::models::registry::{self, Part};
@@ -66,8 +66,8 @@ pub fn choose(flag: Option<&Path>, loaded: &Loaded) -> Result<Chosen, Failed> {
     let settings = &loaded.settings;
     let named = match (flag, &settings.bundle) {
         (Some(path), _) => Some(path),
-        (None, Location::At(path)) => Some(path.as_path()),
-        (None, Location::Auto) => None,
+        (None, BundleChoice::At(path)) => Some(path.as_path()),
+        (None, BundleChoice::Auto) => None,
     };
     if let Some(path) = named {
         return chosen(path, Origin::Given, Vec::new(), settings);

@@ -29,6 +29,9 @@ pub(super) fn contradictions(
     if settings.data_dir.as_os_str().is_empty() {
         report.single("data_dir", "names no folder", "a path");
     }
+    if settings.node.key_file.file_name().is_none() {
+        report.single("node.key_file", "names no file", "a path");
+    }
     if let Err(error) = crate::telemetry::check_filter(&settings.telemetry.filter) {
         report.single(
             "telemetry.filter",

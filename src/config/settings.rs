@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::values::{self, Devices, Limit, Location, Precision, T5Placement, TelemetryFormat, Timeout};
+use super::values::{self, BundleChoice, Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
 use crate::types::{Bytes, ModelId, Stage};
 
 /// Everything, as [`load`](super::load()) hands it out: parsed and free of contradictions.
@@ -23,9 +23,9 @@ pub struct Settings {
     /// Journal, slot folders, caches.
     pub data_dir: PathBuf,
     /// Where the weights are.
-    pub bundle: Location,
-    /// Where the node's secret key is.
-    pub node_key: Location,
+    pub bundle: BundleChoice,
+    /// Who signs results.
+    pub node: Node,
     /// For `vram`: limits, sampling, leaks.
     pub memory: Memory,
     /// For loaders and the ledger.
@@ -45,13 +45,18 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The file of the node's secret key.
+    /// Where the node's key lies.
     pub fn key_file(&self) -> PathBuf {
-        match &self.node_key {
-            Location::Auto => self.data_dir.join("node.key"),
-            Location::At(path) => path.clone(),
-        }
+        self.data_dir.join(&self.node.key_file)
     }
+}
+
+/// The node itself, among others.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Its signing key; relative to the data folder. See [`Settings::key_file`].
+    pub key_file: PathBuf,
 }
 
 /// Memory of one device: limits, sampling, leak verdict.

@@ -163,23 +163,23 @@ impl FromStr for Devices {
     }
 }
 
-/// Where something lies that has a place of its own unless one is given.
+/// Which bundle of weights the node loads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
-    /// Where the node keeps it by itself.
+pub enum BundleChoice {
+    /// The demo bundle of the configuration folder, else made-up weights.
     Auto,
-    /// In this file or folder.
+    /// The one in this folder, or that this `bundle.toml` describes.
     At(PathBuf),
 }
 
-const LOCATION: &str = "\"auto\" or a path";
+const BUNDLE: &str = "\"auto\", a bundle's folder, or its bundle.toml";
 
-impl FromStr for Location {
+impl FromStr for BundleChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.trim() {
-            "" => Err(format!("{text:?} is not {LOCATION}")),
+            "" => Err(format!("{text:?} names no bundle; accepted: {BUNDLE}")),
             "auto" => Ok(Self::Auto),
             path => Ok(Self::At(path.into())),
         }

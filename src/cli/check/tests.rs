@@ -139,7 +139,7 @@ fn a_data_folder_that_cannot_be_written_is_wrong() {
     let machine = Machine::new();
     // Root may write everywhere, but nobody can write into a file.
     fs::write(machine.path("data"), "a file").unwrap();
-    let wrong = machine.set("node_key", "/nonexistent/key").wrong(Some(bundle()), true);
+    let wrong = machine.set("node.key_file", "/nonexistent/key").wrong(Some(bundle()), true);
     assert_eq!(wrong.check, "data folder");
     assert!(wrong.found.contains("cannot be written") && wrong.advice.unwrap().contains("--data-dir"));
 }

@@ -276,6 +276,7 @@ fn settings_that_cannot_hold_together_are_refused() {
         ("models.flux.precision", "int8", "flux is not held in int8"),
         ("telemetry.filter", "vortex_node=loud", "accepted: levels and targets"),
         ("data_dir", "\"\"", "names no folder"),
+        ("node.key_file", "\"\"", "names no file"),
     ] {
         let problem = Given::new().flag("--set", key, value).problem();
         assert!(problem.contains(what), "{problem}");

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Unexpected, Visitor};
 
 use super::{
-    DEVICES, Devices, LIMIT, LOCATION, Limit, Location, Precision, T5Placement, TIMEOUT, TelemetryFormat,
+    BUNDLE, BundleChoice, DEVICES, Devices, LIMIT, Limit, Precision, T5Placement, TIMEOUT, TelemetryFormat,
     Timeout, parse_duration,
 };
 use crate::types::Bytes;
@@ -48,8 +48,8 @@ macro_rules! read_from_text {
 }
 
 read_from_text! {
+    BundleChoice: BUNDLE,
     Limit: LIMIT,
-    Location: LOCATION,
     Timeout: TIMEOUT,
     Precision: "a precision such as \"f16\", or \"bundle\"",
     T5Placement: "\"resident\" or \"streamed\"",
