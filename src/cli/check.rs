@@ -105,7 +105,7 @@ fn configuration(loaded: &Loaded) -> Finding {
 }
 
 fn refused(problems: &Problems) -> Vec<Finding> {
-    let advice = "see `vortex-node config show` and src/config/defaults.toml for what there is";
+    let advice = "correct it where it comes from, which stands in brackets; nothing else was looked at";
     problems.0.iter().map(|problem| Finding::wrong("configuration", problem.to_string(), advice)).collect()
 }
 

@@ -21,6 +21,19 @@ fn bundle() -> &'static Path {
     Box::leak(folder.path().join("b").into_boxed_path())
 }
 
+const SMALL: [(&str, &str); 10] = [
+    ("models.flux.budget", "64MB"),
+    ("models.flux.workspace", "50MB"),
+    ("models.liveportrait.budget", "64MB"),
+    ("models.liveportrait.workspace", "50MB"),
+    ("models.kokoro.budget", "64MB"),
+    ("models.kokoro.workspace", "50MB"),
+    ("models.clip_b.budget", "64MB"),
+    ("models.clip_b.workspace", "50MB"),
+    ("models.clip_l.budget", "64MB"),
+    ("models.clip_l.workspace", "50MB"),
+];
+
 /// A machine on which everything is as it should be, until something is changed.
 struct Machine {
     folder: TempDir,
@@ -32,9 +45,9 @@ impl Machine {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("config")).unwrap();
         let data = folder.path().join("data").display().to_string();
-        // Port 0 is always free.
-        let flags = vec![("data_dir", data), ("http.listen", "127.0.0.1:0".to_owned())];
-        Self { folder, flags }
+        // Port 0 is always free; budgets of the tiny models fit into whatever machine this runs on.
+        let given = [("data_dir", data.as_str()), ("http.listen", "127.0.0.1:0")].into_iter().chain(SMALL);
+        Self { folder, flags: given.map(|(key, value)| (key, value.to_owned())).collect() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -195,7 +208,9 @@ fn characters_with_voices_that_the_bundle_lacks_are_wrong() {
 
 #[test]
 fn limits_and_budgets_that_are_too_small_are_wrong() {
-    let tight = Machine::new().set("memory.hard_limit", "3%").set("memory.soft_limit", "2%");
+    // Shares of what is free, so small that they are too little on every machine.
+    let tight = Machine::new().set("memory.hard_limit", "0.01%").set("memory.soft_limit", "0.005%");
+    let tight = tight.set("memory.hysteresis", "1kB");
     let wrong = tight.wrong(Some(bundle()), true);
     assert_eq!(wrong.check, "budgets", "{wrong:?}");
     assert!(wrong.found.contains("too much"), "{wrong:?}");
@@ -204,7 +219,7 @@ fn limits_and_budgets_that_are_too_small_are_wrong() {
     assert!(
         wrong.found.contains("models.flux.budget is 10.0 kB") && wrong.advice.unwrap().contains("--plan")
     );
-    let crossed = Machine::new().set("memory.soft_limit", "900GB").set("memory.hard_limit", "92%");
+    let crossed = Machine::new().set("memory.soft_limit", "900TB").set("memory.hard_limit", "92%");
     let wrong = crossed.wrong(Some(bundle()), true);
     assert!(wrong.check == "memory" && wrong.found.contains("memory.soft_limit"), "{wrong:?}");
 }
@@ -218,7 +233,8 @@ fn a_device_that_this_build_cannot_open_is_wrong_and_so_is_its_driver() {
     assert_eq!(exit, Exit::Failure);
     let wrong = findings.iter().filter(|finding| finding.verdict == Verdict::Wrong);
     let wrong: Vec<&str> = wrong.map(|finding| finding.check.as_str()).collect();
-    assert_eq!(wrong, ["device", "driver", "memory"], "{findings:#?}");
+    // Where the machine has a driver after all, its memory can be read.
+    assert_eq!(wrong[..2], ["device", "driver"], "{findings:#?}");
     assert!(findings[1].found.contains("built without cuda"), "{:?}", findings[1]);
 }
 
