@@ -1,5 +1,8 @@
 //! The only place that wires parts together: from a parsed command to the parts that carry it out.
 
+pub mod bundle;
+pub mod settings;
+
 use crate::cli::{Command, Console, Context, Failed};
 use crate::config::Loaded;
 use crate::exit::Exit;
@@ -12,6 +15,7 @@ pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> R
         Command::Recipe(command) => command.run(&mut context),
         Command::Storyboard(command) => command.run(&mut context),
         Command::Weights(command) => command.run(&mut context),
+        Command::Check(command) => command.run(&mut context),
         Command::Rehearse(command) => command.run(&mut context),
         Command::Result(command) => command.run(&mut context),
     }

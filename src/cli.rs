@@ -12,6 +12,7 @@
 //! A command answers on `context.console.out()`, as JSON where it has `--json`; progress and logs go to standard error.
 //! Wrong input is `Failed::bad_input(…)`, anything else that goes wrong `Failed::failure(…)`.
 
+pub mod check;
 pub mod config;
 mod console;
 mod failed;
@@ -50,6 +51,9 @@ pub enum Command {
     Storyboard(storyboard::StoryboardCommand),
     /// Check, describe, fetch, convert or make up bundles of weights.
     Weights(weights::WeightsCommand),
+    /// Look over everything that a node needs before it is started: settings, device, memory, weights, folders, clock,
+    /// port, key; exit code 1 where something is wrong, 2 where the settings are.
+    Check(check::CheckCommand),
     /// Play a scenario: the node as it is, on a scripted device with scripted models; exit code 1 where it does not end
     /// as the scenario expects.
     Rehearse(rehearse::RehearseCommand),
@@ -66,6 +70,8 @@ impl Command {
             Self::Recipe(command) => command.config_flags(),
             Self::Storyboard(command) => command.config_flags(),
             Self::Weights(_) => None,
+            // It loads them itself: a broken configuration is one of its findings.
+            Self::Check(_) => None,
             Self::Rehearse(_) => None,
             Self::Result(_) => None,
         }

@@ -28,5 +28,5 @@ pub use settings::{
     Node, Recovery, Restart, Settings, Slots, StageSettings, Stages, Telemetry,
 };
 pub(crate) use values::parse_duration;
-pub use values::{Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
+pub use values::{BundleChoice, Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
 pub use voices::{Voices, check_voices};

@@ -14,4 +14,5 @@ pub mod of_bundle;
 pub mod registry;
 pub mod synth;
 pub mod tokenizer;
+pub mod vocabulary;
 pub mod weights;

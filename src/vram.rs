@@ -23,8 +23,9 @@ pub use ledger::{Claim, Holding, Lease, Ledger, Mark, Purpose, Refusal, Usage};
 pub use monitor::{Monitor, MonitorSettings};
 pub use peaks::{LearnedPeaks, PeakSettings, Shape};
 pub use probe::{
-    HostProbe, HostProbeSetup, NvmlProbe, NvmlSelector, Probe, ProbeError, ProbeErrorKind,
-    ScriptedAllocation, ScriptedChange, ScriptedDevice, ScriptedFault, ScriptedOutOfMemory, ScriptedProbe,
+    Board, Boards, HostMemory, HostProbe, HostProbeSetup, NvmlProbe, NvmlSelector, Probe, ProbeError,
+    ProbeErrorKind, ScriptedAllocation, ScriptedChange, ScriptedDevice, ScriptedFault, ScriptedOutOfMemory,
+    ScriptedProbe,
 };
 pub use sample::{Flaw, Pool, Sample, Standing};
 pub use snapshot::{DeviceMemory, Occasion, Snapshot, SnapshotRing};

@@ -24,6 +24,11 @@ impl Failed {
         Self { exit: Exit::Failure, message: message.into() }
     }
 
+    /// What there is to tell.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Tells the user; the answer is the exit code.
     pub fn report(&self, console: &mut Console) -> Exit {
         if !self.message.is_empty() {

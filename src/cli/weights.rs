@@ -3,7 +3,7 @@
 mod convert;
 mod info;
 mod load;
-mod progress;
+pub(super) mod progress;
 mod pull;
 mod synth;
 mod verify;

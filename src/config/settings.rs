@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::values::{self, Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
+use super::values::{self, BundleChoice, Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
 use crate::types::{Bytes, ModelId, Stage};
 
 /// Everything, as [`load`](super::load()) hands it out: parsed and free of contradictions.
@@ -22,6 +22,8 @@ pub struct Settings {
     pub device: Devices,
     /// Journal, slot folders, caches.
     pub data_dir: PathBuf,
+    /// Where the weights are.
+    pub bundle: BundleChoice,
     /// Who signs results.
     pub node: Node,
     /// For `vram`: limits, sampling, leaks.

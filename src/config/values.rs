@@ -1,6 +1,7 @@
 //! The leaf values of settings: what text is accepted and what it means. Refuses at once what can never be right.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -159,6 +160,29 @@ impl FromStr for Devices {
         }
         let devices: Result<Vec<DeviceId>, _> = text.split(',').map(|device| device.trim().parse()).collect();
         Self::listed(devices.map_err(|_| format!("{text:?} is not {DEVICES}"))?)
+    }
+}
+
+/// Which bundle of weights the node loads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BundleChoice {
+    /// The demo bundle of the configuration folder, else made-up weights.
+    Auto,
+    /// The one in this folder, or that this `bundle.toml` describes.
+    At(PathBuf),
+}
+
+const BUNDLE: &str = "\"auto\", a bundle's folder, or its bundle.toml";
+
+impl FromStr for BundleChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "" => Err(format!("{text:?} names no bundle; accepted: {BUNDLE}")),
+            "auto" => Ok(Self::Auto),
+            path => Ok(Self::At(path.into())),
+        }
     }
 }
 

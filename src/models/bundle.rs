@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::contract::ModelError;
-use crate::types::{Bytes, ModelId};
+use crate::types::{Bytes, ModelId, Resolution};
 
 pub mod precision;
 mod read;
@@ -37,6 +37,8 @@ pub struct Bundle {
     pub summary: Option<String>,
     /// How verification judges with these models.
     pub verification: Verification,
+    /// What its image model was made for.
+    pub image: Image,
     /// What is described of each model; a bundle may hold fewer than all five.
     pub models: BTreeMap<ModelId, ModelEntry>,
 }
@@ -63,6 +65,26 @@ impl Default for Verification {
     fn default() -> Self {
         Self { clip_b: 0.70, clip_l: 0.72, weight_b: 0.4, weight_l: 0.6, outlier: 0.15 }
     }
+}
+
+/// What a bundle's image model was made for, where it was made for less than everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// The size at which it paints; `None` where it paints at the recipe's.
+    pub resolution: Option<Resolution>,
+    /// The words that it knows; `None` where it knows all.
+    pub vocabulary: Option<VocabularyFile>,
+}
+
+/// A file of words, as [`Vocabulary`](super::vocabulary::Vocabulary) reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VocabularyFile {
+    /// Where it lies, relative to the bundle's folder, without `..`.
+    pub path: String,
+    /// What it must hash to.
+    pub sha256: Sha256,
+    /// What can be asked for, in a sentence, for people whose prompt has other words.
+    pub about: Option<String>,
 }
 
 /// One model of a bundle.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use super::bundle::{Bundle, Card, FILE_NAME, FileEntry, ModelEntry, Sha256, Verification};
+use super::bundle::{Bundle, Card, FILE_NAME, FileEntry, Image, ModelEntry, Sha256, Verification};
 use super::registry;
 use super::weights::spec::TensorSpec;
 use super::weights::writer::{Entry, Replacement, Written, write_safetensors};
@@ -58,9 +58,14 @@ pub fn write(
     }
     let name = format!("synthetic-{profile}");
     let summary = format!("random weights of seed {seed}, for tests and rehearsals; they mean nothing");
-    let (summary, verification) = (Some(summary), Verification::default());
-    let mut bundle =
-        Bundle { folder: folder.to_owned(), name, summary, verification, models: BTreeMap::new() };
+    let mut bundle = Bundle {
+        folder: folder.to_owned(),
+        name,
+        summary: Some(summary),
+        verification: Verification::default(),
+        image: Image::default(),
+        models: BTreeMap::new(),
+    };
     for model in models {
         let planned = profiles::plan(*model, profile);
         let entry = ModelEntry {

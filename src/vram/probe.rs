@@ -1,5 +1,7 @@
 //! The probe contract, and the probes that keep it. Probes only look: judging and choosing is the chain's.
 
+mod available;
+mod boards;
 mod host;
 mod nvml;
 mod scripted;
@@ -7,6 +9,8 @@ mod scripted;
 use std::borrow::Cow;
 use std::time::Instant;
 
+pub use available::HostMemory;
+pub use boards::{Board, Boards};
 pub use host::{HostProbe, HostProbeSetup};
 pub use nvml::{NvmlProbe, NvmlSelector};
 pub use scripted::{

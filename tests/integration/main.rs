@@ -3,6 +3,7 @@
 
 mod architecture;
 mod bundles;
+mod check;
 mod config;
 mod flux_model;
 mod liveportrait;

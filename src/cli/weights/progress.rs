@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::types::Bytes;
 
 /// A bar over `total` bytes.
-pub(super) fn bytes(total: Bytes, what: &str) -> ProgressBar {
+pub(in crate::cli) fn bytes(total: Bytes, what: &str) -> ProgressBar {
     let bar = ProgressBar::new(total.get());
     let style =
         "{msg:40!} {bar:30} {decimal_bytes:>10}/{decimal_total_bytes} {decimal_bytes_per_sec:>12} {eta}";

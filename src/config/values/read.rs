@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Unexpected, Visitor};
 
 use super::{
-    DEVICES, Devices, LIMIT, Limit, Precision, T5Placement, TIMEOUT, TelemetryFormat, Timeout, parse_duration,
+    BUNDLE, BundleChoice, DEVICES, Devices, LIMIT, Limit, Precision, T5Placement, TIMEOUT, TelemetryFormat,
+    Timeout, parse_duration,
 };
 use crate::types::Bytes;
 
@@ -47,6 +48,7 @@ macro_rules! read_from_text {
 }
 
 read_from_text! {
+    BundleChoice: BUNDLE,
     Limit: LIMIT,
     Timeout: TIMEOUT,
     Precision: "a precision such as \"f16\", or \"bundle\"",

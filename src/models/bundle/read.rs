@@ -6,8 +6,11 @@ use std::path::{Component, Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::{Bundle, Card, FileEntry, Hub, ModelEntry, Precision, Remote, Sha256, Verification, roles};
-use crate::types::{Bytes, ModelId};
+use super::{
+    Bundle, Card, FileEntry, Hub, Image, ModelEntry, Precision, Remote, Sha256, Verification, VocabularyFile,
+    roles,
+};
+use crate::types::{Bytes, ModelId, Resolution};
 
 mod section;
 
@@ -93,6 +96,10 @@ fn bundle(mut root: Section, folder: &Path, problems: &mut Vec<Problem>) -> Opti
         Some(section) => verification(section, problems),
         None => Verification::default(),
     };
+    let image = Image {
+        resolution: root.section("image", problems).and_then(|section| resolution(section, problems)),
+        vocabulary: root.section("vocabulary", problems).and_then(|section| vocabulary(section, problems)),
+    };
     let mut models = BTreeMap::new();
     if let Some(mut section) = root.section("models", problems) {
         for model in ModelId::ALL {
@@ -107,7 +114,44 @@ fn bundle(mut root: Section, folder: &Path, problems: &mut Vec<Problem>) -> Opti
         problems.push(absent("models".to_owned(), &format!("at least one of {}", ModelId::NAMES.join(", "))));
     }
     one_hash_each(&models, problems);
-    Some(Bundle { folder: folder.to_owned(), name: name?, summary, verification, models })
+    Some(Bundle { folder: folder.to_owned(), name: name?, summary, verification, image, models })
+}
+
+fn resolution(mut section: Section, problems: &mut Vec<Problem>) -> Option<Resolution> {
+    const ACCEPTED: &str = "WIDTHxHEIGHT in pixels, both multiples of 16, such as \"256x256\"";
+    let key = section.key("resolution");
+    let resolution = section.parsed::<Resolution>("resolution", ACCEPTED, problems);
+    section.finish(problems);
+    // The autoencoder's 8 by the transformer's 2 × 2 patches.
+    let is_whole = |resolution: &Resolution| {
+        [resolution.width, resolution.height].iter().all(|side| side.get() % 16 == 0)
+    };
+    if let Some(other) = resolution.filter(|resolution| !is_whole(resolution)) {
+        problems.push(wrong(key, &Value::from(other.to_string()), ACCEPTED));
+    }
+    resolution
+}
+
+fn vocabulary(mut section: Section, problems: &mut Vec<Problem>) -> Option<VocabularyFile> {
+    let (file, sha256) = (section.key("file"), section.key("sha256"));
+    let missing = |key: &String, accepted: &str, problems: &mut Vec<Problem>| {
+        if !problems.iter().any(|problem| problem.key == *key) {
+            problems.push(absent(key.clone(), accepted));
+        }
+    };
+    let path = section.text("file", problems);
+    match &path {
+        Some(path) if !is_plain(path) => problems.push(wrong(file, &Value::from(path.as_str()), PLAIN)),
+        Some(_) => {}
+        None => missing(&file, "a JSON file of words below the bundle's folder", problems),
+    }
+    let hash = section.parsed::<Sha256>("sha256", DIGITS, problems);
+    if hash.is_none() {
+        missing(&sha256, DIGITS, problems);
+    }
+    let about = section.text("about", problems);
+    section.finish(problems);
+    Some(VocabularyFile { path: path?, sha256: hash?, about })
 }
 
 fn verification(mut section: Section, problems: &mut Vec<Problem>) -> Verification {
@@ -271,8 +315,10 @@ fn files(
     files
 }
 
+const DIGITS: &str = "64 hexadecimal digits, as `sha256sum` prints them";
+const PLAIN: &str = "a relative path of plain names, without \"..\", \".\" or a leading \"/\"";
+
 fn file(mut section: Section, problems: &mut Vec<Problem>) -> Option<FileEntry> {
-    const DIGITS: &str = "64 hexadecimal digits, as `sha256sum` prints them";
     let (before, key) = (problems.len(), section.path.clone());
     let path = section.text("path", problems);
     let sha256 = section.parsed::<Sha256>("sha256", DIGITS, problems);
@@ -295,8 +341,7 @@ fn file(mut section: Section, problems: &mut Vec<Problem>) -> Option<FileEntry> 
     }
     for (name, path) in [("path", &path), ("remote", &remote)] {
         if let Some(path) = path.as_ref().filter(|path| !is_plain(path)) {
-            let accepted = "a relative path of plain names, without \"..\", \".\" or a leading \"/\"";
-            problems.push(wrong(format!("{key}.{name}"), &Value::from(path.as_str()), accepted));
+            problems.push(wrong(format!("{key}.{name}"), &Value::from(path.as_str()), PLAIN));
         }
     }
     section.finish(problems);

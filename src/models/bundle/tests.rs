@@ -107,6 +107,34 @@ fn what_is_missing_or_of_the_wrong_kind_is_refused() {
 }
 
 #[test]
+fn what_the_image_model_was_made_for_is_told() {
+    let limited = format!(
+        "[image]\nresolution = \"256x192\"\n[vocabulary]\nfile = \"words.json\"\nsha256 = \"{HASH}\"\n\
+         about = \"robots\"\n"
+    );
+    let text = clip("") + &limited;
+    let bundle = parse(&text).unwrap();
+    assert_eq!(bundle.image.resolution, Resolution::new(256, 192));
+    let vocabulary = bundle.image.vocabulary.clone().unwrap();
+    assert_eq!((vocabulary.path.as_str(), vocabulary.about.as_deref()), ("words.json", Some("robots")));
+    assert_eq!(parse(&bundle.to_toml()).unwrap(), bundle);
+    assert_eq!(parse(&clip("")).unwrap().image, Image::default());
+    for (wrong, expected) in [
+        (text.replace("256x192", "250x192"), "image.resolution: found \"250x192\", expected WIDTHxHEIGHT"),
+        (text.replace("\"256x192\"", "256"), "image.resolution: found 256"),
+        (
+            text.replace("words.json", "../words.json"),
+            "vocabulary.file: found \"../words.json\", expected a relative",
+        ),
+        (text.replace("file = \"words.json\"", ""), "vocabulary.file: found nothing, expected a JSON file"),
+        (text.replace("about", "abuot"), "vocabulary.abuot: found an unknown key"),
+    ] {
+        let found = problems(&wrong);
+        assert!(found.len() == 1 && found[0].contains(expected), "{expected}\n{found:#?}");
+    }
+}
+
+#[test]
 fn one_file_has_one_hash() {
     let other = HASH.replace('e', "f");
     let text = clip("").replacen(HASH, &other, 1).replace("clip-b/model.safetensors", "clip-b/config.json");

@@ -67,8 +67,11 @@ pub fn files(bundle: &Bundle, models: &[ModelId], mut seen: impl FnMut(Bytes)) -
     let mut known: HashMap<PathBuf, (Sha256, Bytes)> = HashMap::new();
     let mut checked = Vec::new();
     for (model, entry) in bundle.models.iter().filter(|(model, _)| models.contains(model)) {
-        for (role, file) in entry.entries() {
-            let path = bundle.folder.join(&file.path);
+        let files = entry.entries().map(|(role, file)| (role, &file.path, file.sha256));
+        // The words are those of the model that paints.
+        let words = bundle.image.vocabulary.iter().filter(|_| *model == ModelId::Flux);
+        for (role, path, expected) in files.chain(words.map(|file| ("vocabulary", &file.path, file.sha256))) {
+            let path = bundle.folder.join(path);
             let hashed = match known.get(&path) {
                 Some(known) => Ok(*known),
                 None => hash(&path, &mut seen),
@@ -76,12 +79,11 @@ pub fn files(bundle: &Bundle, models: &[ModelId], mut seen: impl FnMut(Bytes)) -
             let (size, standing) = match hashed {
                 Ok((found, size)) => {
                     known.insert(path.clone(), (found, size));
-                    let sound = found == file.sha256;
+                    let sound = found == expected;
                     (size, if sound { Standing::Sound } else { Standing::WrongHash { found } })
                 }
                 Err(error) => (Bytes::ZERO, Standing::Unreadable(error)),
             };
-            let expected = file.sha256;
             checked.push(CheckedFile {
                 model: *model,
                 role: role.to_owned(),

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{Bundle, FileEntry, ModelEntry};
+use super::{Bundle, FileEntry, ModelEntry, VocabularyFile};
 
 impl Bundle {
     /// The text of its `bundle.toml`; reading it gives the same bundle.
@@ -23,11 +23,25 @@ impl Bundle {
         let numbers: Table =
             numbers.into_iter().map(|(name, number)| (name.to_owned(), number.into())).collect();
         root.insert("verification".into(), numbers.into());
+        if let Some(resolution) = self.image.resolution {
+            root.insert("image".into(), text_table([("resolution", resolution)]));
+        }
+        if let Some(VocabularyFile { path, sha256, about }) = &self.image.vocabulary {
+            let mut texts = vec![("file", path.clone()), ("sha256", sha256.to_string())];
+            texts.extend(about.clone().map(|about| ("about", about)));
+            root.insert("vocabulary".into(), text_table(texts));
+        }
         let models: Table =
             self.models.iter().map(|(model, entry)| (model.name().to_owned(), table(entry).into())).collect();
         root.insert("models".into(), models.into());
         root.to_string()
     }
+}
+
+fn text_table<T: ToString>(texts: impl IntoIterator<Item = (&'static str, T)>) -> Value {
+    let table: Table =
+        texts.into_iter().map(|(name, text)| (name.to_owned(), text.to_string().into())).collect();
+    table.into()
 }
 
 fn table(entry: &ModelEntry) -> Table {
@@ -46,9 +60,7 @@ fn table(entry: &ModelEntry) -> Table {
         put("parts", parts.into());
     }
     if let Some(hub) = &entry.hub {
-        let hub = [("repo", &hub.repo), ("revision", &hub.revision)];
-        let hub: Table = hub.into_iter().map(|(name, text)| (name.to_owned(), text.clone().into())).collect();
-        put("hub", hub.into());
+        put("hub", text_table([("repo", &hub.repo), ("revision", &hub.revision)]));
     }
     let files: Table = entry
         .files

@@ -47,13 +47,19 @@ pub(super) fn plan(bundle: &Bundle) -> Result<Vec<Part>, ModelError> {
     let compute = if entry.precision == Precision::F32 { DType::F32 } else { DType::BF16 };
     let stored = Stored { layout: transformer, ..Stored::published() };
     let parts = plan::plan(&configs, &options, &stored, compute)?;
-    let part = |part: &plan::Part| Part {
-        name: part.name.to_owned(),
-        place: part.place.to_string(),
-        counts: part.place == plan::Place::Device,
-        bytes: part.bytes,
-    };
-    Ok(parts.iter().map(part).collect())
+    Ok(parts.iter().map(Part::of_flux).collect())
+}
+
+impl Part {
+    /// A part of Flux's own plan.
+    pub fn of_flux(part: &plan::Part) -> Self {
+        Self {
+            name: part.name.to_owned(),
+            place: part.place.to_string(),
+            counts: part.place == plan::Place::Device,
+            bytes: part.bytes,
+        }
+    }
 }
 
 fn described(bundle: &Bundle) -> Result<Described, ModelError> {

@@ -17,6 +17,7 @@ fn millions(model: ModelId, profile: Profile) -> f64 {
         name: "x".into(),
         summary: None,
         verification: Verification::default(),
+        image: Image::default(),
         models: BTreeMap::from([(model, entry)]),
     };
     for file in &planned.files {

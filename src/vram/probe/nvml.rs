@@ -17,11 +17,11 @@ use crate::vram::sample::{Sample, Standing};
 
 use super::{Probe, ProbeError, ProbeErrorKind};
 
-const NAME: &str = "nvml";
+pub(super) const NAME: &str = "nvml";
 
 /// The loader's name for the library where nothing else is configured; the versioned one, since the other comes only
 /// with development packages.
-const LIBRARY: &str = "libnvidia-ml.so.1";
+pub(super) const LIBRARY: &str = "libnvidia-ml.so.1";
 
 /// Which board. NVML counts all boards in the order of their bus; CUDA counts the visible ones, fastest first, so an
 /// index is only right where all are visible and alike.
@@ -109,6 +109,18 @@ fn listed(answer: Result<Vec<ProcessInfo>, NvmlError>) -> Result<Vec<ProcessInfo
     }
 }
 
+/// Whether what is looked through is missing altogether.
+pub(super) fn kind_of(error: &NvmlError) -> ProbeErrorKind {
+    match error {
+        NvmlError::LibloadingError(_)
+        | NvmlError::LibraryNotFound
+        | NvmlError::DriverNotLoaded
+        | NvmlError::NotFound
+        | NvmlError::InvalidArg => ProbeErrorKind::Missing,
+        _ => ProbeErrorKind::Failed,
+    }
+}
+
 impl Probe for NvmlProbe {
     fn name(&self) -> &'static str {
         NAME
@@ -116,19 +128,15 @@ impl Probe for NvmlProbe {
 
     fn sample(&mut self, now: Instant) -> Result<Sample, ProbeError> {
         self.look(now).map_err(|error| {
-            let kind = match &error {
-                NvmlError::LibloadingError(_)
-                | NvmlError::LibraryNotFound
-                | NvmlError::DriverNotLoaded
-                | NvmlError::NotFound
-                | NvmlError::InvalidArg => ProbeErrorKind::Missing,
-                _ => ProbeErrorKind::Failed,
-            };
             let board = match &self.selector {
                 NvmlSelector::Index(index) => format!("board {index}"),
                 NvmlSelector::Uuid(uuid) => format!("board {uuid:?}"),
             };
-            ProbeError::new(NAME, kind, format!("{board} through {}: {error}", self.library.display()))
+            ProbeError::new(
+                NAME,
+                kind_of(&error),
+                format!("{board} through {}: {error}", self.library.display()),
+            )
         })
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use vortex_node::models::bundle::verify::{self, Standing};
-use vortex_node::models::bundle::{Bundle, Card, FileEntry, ModelEntry, Precision, Verification};
+use vortex_node::models::bundle::{Bundle, Card, FileEntry, Image, ModelEntry, Precision, Verification};
 use vortex_node::models::registry;
 use vortex_node::models::synth::{self, Profile};
 use vortex_node::types::{Bytes, ModelId};
@@ -201,6 +201,7 @@ fn every_fixture_can_be_described_as_a_bundle_and_is_sound() {
             name: "fixture".into(),
             summary: None,
             verification: Verification::default(),
+            image: Image::default(),
             models: BTreeMap::from([(model, entry)]),
         };
         std::fs::write(folder.path().join("bundle.toml"), bundle.to_toml()).unwrap();

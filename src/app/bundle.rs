@@ -1,0 +1,215 @@
+//! Which bundle of weights is used, and whether the node can hold it: asked for, else the demo that ships with the
+//! configuration, else one of random weights, made up once and kept in the data folder.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::app::settings;
+use crate::cli::Failed;
+use crate::config::preflight::preflight;
+use crate::config::{BundleChoice, Loaded, Settings};
+use crate::models::bundle::{Bundle, FILE_NAME, Sha256, verify};
+use crate::models::flux::files::FluxFiles;
+use crate::models::registry::{self, Part};
+use crate::models::synth::{self, Profile};
+use crate::types::{Bytes, ModelId};
+use crate::vram::policy::Fit;
+
+#[cfg(test)]
+mod tests;
+
+/// Where the demo weights lie in the configuration folder.
+const DEMO: &str = "bundles/demo";
+/// Raised whenever made-up weights of the same seed come out otherwise, so that no older cache is taken for them.
+const SYNTHETIC_VERSION: u32 = 1;
+/// Any would do; it is part of the cache's name.
+const SYNTHETIC_SEED: u64 = 0;
+
+/// How a bundle came to be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// By flag or setting.
+    Given,
+    /// The demo weights that ship with the project.
+    Demo,
+    /// Made up on the spot, or earlier.
+    Synthetic,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Given => "given",
+            Self::Demo => "demo",
+            Self::Synthetic => "synthetic",
+        })
+    }
+}
+
+/// The bundle that is used.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// With all five models; the settings' precisions are laid over its own.
+    pub bundle: Bundle,
+    /// Of its `bundle.toml`, which holds the hashes of everything else.
+    pub sha256: Sha256,
+    /// How it came to be used.
+    pub origin: Origin,
+    /// What a user has to know of it.
+    pub notes: Vec<String>,
+}
+
+/// The bundle that `flag`, else the setting `bundle`, names; where both leave it open, the demo bundle, else a made-up
+/// one. Hashes only what is made up: tampering with the others is for `check` and `weights verify` to find.
+pub fn choose(flag: Option<&Path>, loaded: &Loaded) -> Result<Chosen, Failed> {
+    let settings = &loaded.settings;
+    let named = match (flag, &settings.bundle) {
+        (Some(path), _) => Some(path),
+        (None, BundleChoice::At(path)) => Some(path.as_path()),
+        (None, BundleChoice::Auto) => None,
+    };
+    if let Some(path) = named {
+        return chosen(path, Origin::Given, Vec::new(), settings);
+    }
+    let demo = loaded.dir.join(DEMO);
+    if demo.join(FILE_NAME).exists() {
+        return chosen(&demo, Origin::Demo, Vec::new(), settings);
+    }
+    let folder = cached(&settings.data_dir.join("bundles"))?;
+    let note = format!(
+        "no weights are configured and {} is not there: using random ones from {}, whose pictures and sounds are \
+         noise. For real ones write a bundle.toml, fetch its files with `vortex-node weights pull`, and name it by \
+         --bundle or the setting bundle (README.md, \"Weights\")",
+        demo.display(),
+        folder.display()
+    );
+    chosen(&folder, Origin::Synthetic, vec![note], settings)
+}
+
+fn chosen(path: &Path, origin: Origin, notes: Vec<String>, settings: &Settings) -> Result<Chosen, Failed> {
+    let bundle = Bundle::open(path)?;
+    let missing: Vec<&str> = ModelId::ALL
+        .into_iter()
+        .filter(|model| !bundle.models.contains_key(model))
+        .map(ModelId::name)
+        .collect();
+    if !missing.is_empty() {
+        let there: Vec<&str> = bundle.models.keys().map(|model| model.name()).collect();
+        return Err(Failed::bad_input(format!(
+            "bundle {:?} ({}) lacks {}; it has {}; a node needs all of {}",
+            bundle.name,
+            path.display(),
+            missing.join(", "),
+            there.join(", "),
+            ModelId::NAMES.join(", ")
+        )));
+    }
+    let description = bundle.folder.join(FILE_NAME);
+    let description = if path.is_dir() { &description } else { path };
+    let text = fs::read(description)
+        .map_err(|error| Failed::failure(format!("{} cannot be read: {error}", description.display())))?;
+    let bundle = settings::with_precisions(bundle, settings);
+    Ok(Chosen { bundle, sha256: Sha256::of(&text), origin, notes })
+}
+
+/// The folder of the made-up bundle below `folder`, made where it is not there or not sound.
+fn cached(folder: &Path) -> Result<PathBuf, Failed> {
+    let name = format!("synthetic-{}-v{SYNTHETIC_VERSION}-seed{SYNTHETIC_SEED}", Profile::Tiny);
+    let place = folder.join(name);
+    if is_sound(&place) {
+        return Ok(place);
+    }
+    let failed = |what: &str, path: &Path, error: std::io::Error| {
+        let path = path.display();
+        Failed::failure(format!(
+            "made-up weights cannot be kept: {path} {what}: {error}; data_dir must be a folder that can be written"
+        ))
+    };
+    fs::create_dir_all(folder).map_err(|error| failed("cannot be made", folder, error))?;
+    // Whatever happens, the workshop and all that is left in it go when this ends.
+    let workshop = tempfile::Builder::new()
+        .prefix(".making-")
+        .tempdir_in(folder)
+        .map_err(|error| failed("cannot be written", folder, error))?;
+    let made = workshop.path().join("made");
+    synth::write(&made, &ModelId::ALL, Profile::Tiny, SYNTHETIC_SEED, |_| {})?;
+    // A damaged one is moved out of the way first: folders are not replaced.
+    if place.exists() {
+        fs::rename(&place, workshop.path().join("damaged"))
+            .map_err(|error| failed("cannot be moved away", &place, error))?;
+    }
+    match fs::rename(&made, &place) {
+        // Another process was faster; what it made is the same.
+        Err(_) if is_sound(&place) => Ok(place),
+        Err(error) => Err(failed("cannot be put in place", &place, error)),
+        Ok(()) => Ok(place),
+    }
+}
+
+/// Whether a bundle with all models stands there, every file as described and as this version's networks ask.
+fn is_sound(place: &Path) -> bool {
+    let Ok(bundle) = Bundle::open(place) else { return false };
+    ModelId::ALL.iter().all(|model| bundle.models.contains_key(model))
+        && verify::files(&bundle, &ModelId::ALL, |_| {})
+            .iter()
+            .all(|file| matches!(file.standing, verify::Standing::Sound))
+        && verify::networks(&bundle, &ModelId::ALL, false)
+            .iter()
+            .all(|network| network.outcome.as_ref().is_ok_and(|misfits| misfits.is_usable()))
+}
+
+/// What `model` will hold once loaded on `device` as the settings would have it, part by part.
+pub fn plan(
+    bundle: &Bundle,
+    model: ModelId,
+    settings: &Settings,
+    device: &candle_core::Device,
+) -> Result<Vec<Part>, Failed> {
+    if model != ModelId::Flux {
+        return Ok(registry::plan(bundle, model)?);
+    }
+    let options = settings::flux_options(bundle, settings)?;
+    let parts = crate::models::flux::load::plan(&FluxFiles::of_bundle(bundle)?, &options, device)?;
+    Ok(parts.iter().map(Part::of_flux).collect())
+}
+
+/// What of `parts` counts against a budget.
+pub fn planned(parts: &[Part]) -> Bytes {
+    parts.iter().filter(|part| part.counts).map(|part| part.bytes).sum()
+}
+
+/// Refuses what cannot be held: a model planned beyond its budget, or budgets, workspaces and overhead beyond the hard
+/// limit or what is `free`. Reads configurations and headers only.
+pub fn fit(
+    bundle: &Bundle,
+    settings: &Settings,
+    device: &candle_core::Device,
+    free: Bytes,
+) -> Result<Fit, Failed> {
+    let mut beyond = Vec::new();
+    for model in ModelId::ALL {
+        let (needed, budget) =
+            (planned(&plan(bundle, model, settings, device)?), settings.models.budget(model).budget);
+        if needed > budget {
+            beyond.push(over_budget(model, needed, budget));
+        }
+    }
+    if !beyond.is_empty() {
+        return Err(Failed::bad_input(format!("bundle {:?}: {}", bundle.name, beyond.join("; "))));
+    }
+    match preflight(settings, Some(free)) {
+        Some(Err(misfit)) => Err(Failed::bad_input(misfit.to_string())),
+        Some(Ok(fit)) => Ok(fit),
+        None => Err(Failed::failure("the memory plan could not be judged")),
+    }
+}
+
+/// How a model misses its budget and what would help.
+pub fn over_budget(model: ModelId, needed: Bytes, budget: Bytes) -> String {
+    format!(
+        "{model} will hold {needed} and models.{model}.budget is {budget}, {} too little; accepted: a budget of at \
+         least {needed}, or a smaller models.{model}.precision",
+        needed.saturating_sub(budget)
+    )
+}

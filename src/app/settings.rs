@@ -1,0 +1,256 @@
+//! From settings to what the parts are handed: the tree's behaviour, the models' limits, the device and how its memory
+//! is looked at. Every value of [`Settings`] that a running node heeds passes through here, and nothing is decided twice.
+
+use candle_core::Device;
+
+use crate::actors::model_actor::ModelLimits;
+use crate::actors::node::OpenSlots;
+use crate::actors::orchestrator::SlotLimits;
+use crate::actors::plan::{PlanPolicy, StagePolicy, StageTimeout};
+use crate::actors::restart::{LadderPolicy, RestartPolicy};
+use crate::actors::tree::TreeSettings;
+use crate::actors::watchdog::WatchSettings;
+use crate::cli::Failed;
+use crate::clock;
+use crate::config::{self, Devices, Recovery, Settings, T5Placement, Timeout};
+use crate::models::bundle::{Bundle, Precision};
+use crate::models::flux::plan::{Options as FluxOptions, T5Place};
+use crate::models::of_bundle;
+use crate::types::{Bytes, DeviceId, ModelId, Stage};
+use crate::vram::policy::{LeakSettings, Thresholds};
+use crate::vram::{
+    ChainSettings, HostMemory, HostProbe, HostProbeSetup, MonitorSettings, NvmlProbe, NvmlSelector, Probe,
+    ProbeChain, ProbeError,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// Before an actor other than a model's is started again: it holds nothing that takes time to come back.
+const FIRST_ACTOR_DELAY: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// How a tree behaves on a device of which `free` was free at start: limits that are shares are resolved by it.
+pub fn tree_settings(
+    settings: &Settings,
+    free: Bytes,
+    open_slots: OpenSlots,
+) -> Result<TreeSettings, Failed> {
+    let model = recovery(&settings.restart.model);
+    Ok(TreeSettings {
+        plan: PlanPolicy {
+            stages: Stage::ALL.map(|stage| stage_policy(settings.stages.of(stage))),
+            buffer: settings.slots.deadline_buffer,
+        },
+        slots: SlotLimits { queue: settings.slots.queue, lookahead: settings.slots.lookahead },
+        watch: watch(settings, free)?,
+        ladder: LadderPolicy { model, device: recovery(&settings.restart.device) },
+        actors: RestartPolicy { first_delay: FIRST_ACTOR_DELAY.min(model.longest_delay), ..model },
+        floor_tolerance: settings.memory.floor_tolerance,
+        drain: settings.slots.drain,
+        open_slots,
+        // Nodes that failed together are not to come back together; where the system has no randomness, the clock
+        // tells them apart well enough.
+        seed: getrandom::u64().unwrap_or_else(|_| clock::unix_time().as_nanos() as u64),
+    })
+}
+
+/// Where the hard limit lies, on a device of which `free` was free at start; what the ledger never promises beyond.
+pub fn hard_limit(settings: &Settings, free: Bytes) -> Bytes {
+    settings.memory.hard_limit.resolve(free)
+}
+
+/// How long each state of a model may last.
+pub fn model_limits(settings: &Settings) -> ModelLimits {
+    let deadlines = &settings.deadlines;
+    ModelLimits {
+        load: deadlines.loading,
+        warm: deadlines.warming,
+        stall: deadlines.busy,
+        trim: deadlines.trimming,
+        grace: deadlines.cancelling,
+        idle: deadlines.ready,
+        memory: deadlines.restarting,
+    }
+}
+
+fn stage_policy(stage: config::StageSettings) -> StagePolicy {
+    let timeout = match stage.timeout {
+        Timeout::Fixed(limit) => StageTimeout::Fixed(limit),
+        Timeout::TimesEstimate { factor, at_least } => StageTimeout::TimesEstimate(factor, at_least),
+    };
+    StagePolicy { timeout, retries: stage.retries, estimate: stage.estimate }
+}
+
+fn recovery(recovery: &Recovery) -> RestartPolicy {
+    RestartPolicy {
+        budget: recovery.budget,
+        window: recovery.window,
+        first_delay: recovery.backoff,
+        longest_delay: recovery.backoff_max,
+        jitter: recovery.jitter,
+    }
+}
+
+fn watch(settings: &Settings, free: Bytes) -> Result<WatchSettings, Failed> {
+    let memory = &settings.memory;
+    let (soft, hard) = (memory.soft_limit.resolve(free), memory.hard_limit.resolve(free));
+    let thresholds = Thresholds::new(soft, hard, memory.hysteresis, memory.dwell, memory.stale_after);
+    let thresholds = thresholds.map_err(|error| {
+        let (soft, hard) = (memory.soft_limit, memory.hard_limit);
+        Failed::bad_input(format!(
+            "memory.soft_limit = {soft}, memory.hard_limit = {hard}, memory.hysteresis = {} cannot hold with {free} \
+             free: {error}",
+            memory.hysteresis
+        ))
+    })?;
+    // What a host allocator keeps of freed memory makes the floor vague; a card's driver counts exactly.
+    let tolerance = match device_id(settings)? {
+        DeviceId::Cpu => memory.floor_tolerance,
+        DeviceId::Cuda(_) | DeviceId::Scripted => Bytes::ZERO,
+    };
+    let leak = LeakSettings {
+        warm_up: memory.leak.warm_up,
+        every: memory.leak.every_slots.get(),
+        growth: memory.leak.growth,
+        standard_errors: memory.leak.standard_errors,
+        tolerance,
+    };
+    Ok(WatchSettings {
+        period: memory.sample_every,
+        snapshot_every: memory.snapshot_every,
+        monitor: MonitorSettings {
+            thresholds: thresholds.repeating_after(memory.act_again),
+            leak,
+            snapshots: memory.snapshots_kept,
+        },
+        overhead: memory.overhead,
+    })
+}
+
+/// The device that the models live on.
+pub fn device_id(settings: &Settings) -> Result<DeviceId, Failed> {
+    match &settings.device {
+        Devices::Auto => Ok(best_device()),
+        Devices::Listed(devices) => match devices.as_slice() {
+            [DeviceId::Scripted] => Err(Failed::bad_input(
+                "device = \"scripted\" has no memory to load models into; `vortex-node rehearse` plays it; accepted \
+                 here: \"auto\", \"cpu\", \"cuda:N\"",
+            )),
+            [device] => Ok(*device),
+            several => {
+                let names: Vec<String> = several.iter().map(ToString::to_string).collect();
+                Err(Failed::bad_input(format!(
+                    "device = {:?}: one process runs its models on one device; name one of them (\"cpu\", \"cuda:N\") \
+                     and start one process for each",
+                    names.join(", ")
+                )))
+            }
+        },
+    }
+}
+
+/// What `"auto"` stands for in this build.
+fn best_device() -> DeviceId {
+    let card = DeviceId::Cuda(0);
+    if cfg!(feature = "cuda") && open(card).is_ok() { card } else { DeviceId::Cpu }
+}
+
+/// The device that the models live on, opened.
+pub fn candle_device(settings: &Settings) -> Result<(DeviceId, Device), Failed> {
+    let device = device_id(settings)?;
+    Ok((device, open(device)?))
+}
+
+/// The one place where a device is opened for tensors.
+fn open(device: DeviceId) -> Result<Device, Failed> {
+    match device {
+        DeviceId::Cpu => Ok(Device::Cpu),
+        DeviceId::Cuda(ordinal) if cfg!(feature = "cuda") => {
+            // The driver's bindings panic where its library is missing.
+            let opened = std::panic::catch_unwind(|| Device::new_cuda_with_stream(ordinal as usize));
+            let why = match opened {
+                Ok(Ok(device)) => return Ok(device),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "the driver's libraries are missing".to_owned(),
+            };
+            Err(Failed::failure(format!("{device} cannot be opened: {why}; `vortex-node check` tells more")))
+        }
+        DeviceId::Cuda(_) => Err(Failed::bad_input(format!(
+            "device = \"{device}\": this vortex-node was built without cuda; build it with `--features cuda` \
+             (deploy/cuda), or use \"cpu\" or \"auto\""
+        ))),
+        DeviceId::Scripted => Err(Failed::bad_input("device = \"scripted\" holds no tensors")),
+    }
+}
+
+fn chain_settings(settings: &Settings) -> ChainSettings {
+    let (max_age, retry_after) = (settings.memory.stale_after, settings.memory.probe_retry);
+    ChainSettings { max_age, retry_after, ..ChainSettings::default() }
+}
+
+/// How the memory of the models' device is looked at, and how much of it is free now.
+pub fn probe_chain(settings: &Settings) -> Result<(ProbeChain, Bytes), Failed> {
+    let device = device_id(settings)?;
+    let unread =
+        |error: ProbeError| Failed::failure(format!("the memory of {device} cannot be read: {error}"));
+    let probes: Vec<Box<dyn Probe>> = match device {
+        DeviceId::Cuda(ordinal) => vec![Box::new(NvmlProbe::new(NvmlSelector::Index(ordinal), None))],
+        DeviceId::Cpu | DeviceId::Scripted => vec![Box::new(host_probe().map_err(unread)?)],
+    };
+    let mut chain = ProbeChain::new(probes, chain_settings(settings));
+    match chain.sample(clock::now()).sample {
+        Some(sample) => Ok((chain, sample.free)),
+        None => {
+            let why: Vec<String> =
+                chain.standing().filter_map(|(_, trouble)| trouble.map(ToString::to_string)).collect();
+            Err(Failed::failure(format!("the memory of {device} cannot be read: {}", why.join("; "))))
+        }
+    }
+}
+
+/// Looks at this process; its total is what the machine and its control groups leave the process.
+fn host_probe() -> Result<HostProbe, ProbeError> {
+    let own = HostProbe::new(HostProbeSetup::default()).sample(clock::now())?.used;
+    let total = HostMemory::default().available()?.saturating_add(own);
+    Ok(HostProbe::new(HostProbeSetup { total: Some(total), ..HostProbeSetup::default() }))
+}
+
+/// `bundle` as the settings would have it: precisions that they name go over the bundle's.
+pub fn with_precisions(mut bundle: Bundle, settings: &Settings) -> Bundle {
+    for (model, entry) in &mut bundle.models {
+        if let Some(precision) = precision(settings.models.budget(*model).precision) {
+            entry.precision = precision;
+            // The setting is for the model, or of Flux for its transformer; what the bundle says of other parts stays.
+            if *model != ModelId::Flux {
+                entry.parts.clear();
+            } else {
+                entry.parts.remove("transformer");
+            }
+        }
+    }
+    bundle
+}
+
+fn precision(setting: config::Precision) -> Option<Precision> {
+    Some(match setting {
+        config::Precision::Bundle => return None,
+        config::Precision::F32 => Precision::F32,
+        config::Precision::F16 => Precision::F16,
+        config::Precision::Bf16 => Precision::Bf16,
+        config::Precision::Int8 => Precision::Q8_0,
+        config::Precision::Nf4 => Precision::Nf4,
+        config::Precision::Nf4Nested => Precision::Nf4Nested,
+    })
+}
+
+/// How Flux of `bundle` is loaded; the settings' precisions are in the bundle already ([`with_precisions`]).
+pub fn flux_options(bundle: &Bundle, settings: &Settings) -> Result<FluxOptions, Failed> {
+    let entry = bundle.model(ModelId::Flux)?;
+    let own = entry.parts.get("text_encoder_2").copied().unwrap_or(entry.precision);
+    let t5 = match settings.models.flux.t5 {
+        T5Placement::Resident => T5Place::Resident(own.into()),
+        T5Placement::Streamed => T5Place::Streamed,
+    };
+    let modulation_in_host = settings.models.flux.modulation_on_host;
+    Ok(FluxOptions { t5, modulation_in_host, ..of_bundle::flux_options(entry) })
+}

@@ -1,0 +1,190 @@
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::*;
+use crate::config::{FlagSetting, Inputs, Loaded, load};
+
+const FREE: Bytes = Bytes::gb(20);
+
+fn loaded(changes: &[(&str, &str)]) -> Loaded {
+    let empty = tempfile::tempdir().unwrap();
+    let flags = changes
+        .iter()
+        .map(|(key, value)| FlagSetting { flag: "--set".into(), key: (*key).into(), value: (*value).into() })
+        .collect();
+    load(&Inputs { config_dir: Some(empty.path().to_owned()), flags, ..Inputs::default() }).unwrap()
+}
+
+/// Everything that a running node is told, one value a line, each with the way to it.
+fn told(settings: &Settings) -> BTreeSet<String> {
+    let mut tree = tree_settings(settings, FREE, OpenSlots::Close).unwrap();
+    // Drawn anew each time.
+    tree.seed = 0;
+    let mut text = format!("{tree:#?}\n{:#?}\n{:#?}", model_limits(settings), chain_settings(settings));
+    for model in ModelId::ALL {
+        write!(text, "\n{model}_budget: {:#?}", settings.models.budget(model)).unwrap();
+    }
+    let mut path: Vec<&str> = Vec::new();
+    let mut found = BTreeSet::new();
+    let mut items = Vec::new();
+    for line in text.lines() {
+        let depth = (line.len() - line.trim_start().len()) / 4;
+        path.truncate(depth);
+        items.truncate(depth + 1);
+        items.resize(depth + 1, 0);
+        let name = line.trim().trim_end_matches([',', '{', '[', '(', ' ']);
+        items[depth] += 1;
+        path.push(name.split(':').next().unwrap_or(name));
+        let place: Vec<String> =
+            path.iter().zip(&items).map(|(name, item)| format!("{name}#{item}")).collect();
+        found.insert(format!("{}: {}", place.join("."), line.trim()));
+    }
+    found
+}
+
+/// Each setting with another value, and how that value is told.
+const CHANGES: [(&str, &str, &str); 54] = [
+    ("memory.soft_limit", "10.0GB", "10000000000"),
+    ("memory.hard_limit", "19.0GB", "19000000000"),
+    ("memory.overhead", "123MB", "123000000"),
+    ("memory.hysteresis", "124MB", "124000000"),
+    ("memory.dwell", "31s", "31s"),
+    ("memory.sample_every", "32ms", "32ms"),
+    ("memory.stale_after", "33s", "33s"),
+    ("memory.probe_retry", "34s", "34s"),
+    ("memory.act_again", "35s", "35s"),
+    ("memory.floor_tolerance", "125MB", "125000000"),
+    ("memory.snapshot_every", "36s", "36s"),
+    ("memory.snapshots_kept", "37", "37"),
+    ("memory.leak.growth", "126MB", "126000000"),
+    ("memory.leak.standard_errors", "7.5", "7.5"),
+    ("memory.leak.every_slots", "38", "38"),
+    ("memory.leak.warm_up", "39", "39"),
+    ("stages.audio.timeout", "41s", "41s"),
+    ("stages.audio.retries", "4", "4"),
+    ("stages.audio.estimate", "42s", "42s"),
+    ("stages.image.timeout", "7x, at least 43s", "7"),
+    ("stages.image.retries", "5", "5"),
+    ("stages.image.estimate", "44s", "44s"),
+    ("stages.video.timeout", "45s", "45s"),
+    ("stages.video.retries", "6", "6"),
+    ("stages.video.estimate", "46s", "46s"),
+    ("stages.verify.timeout", "47s", "47s"),
+    ("stages.verify.retries", "7", "7"),
+    ("stages.verify.estimate", "48s", "48s"),
+    ("stages.package.timeout", "49s", "49s"),
+    ("stages.package.retries", "8", "8"),
+    ("stages.package.estimate", "51s", "51s"),
+    ("slots.queue", "52", "52"),
+    ("slots.lookahead", "53", "53"),
+    ("slots.deadline_buffer", "54s", "54s"),
+    ("slots.drain", "55s", "55s"),
+    ("restart.model.budget", "56", "56"),
+    ("restart.model.window", "57s", "57s"),
+    ("restart.model.backoff", "58ms", "58ms"),
+    ("restart.model.backoff_max", "59s", "59s"),
+    ("restart.model.jitter", "0.61", "0.61"),
+    ("restart.device.budget", "62", "62"),
+    ("restart.device.window", "63s", "63s"),
+    ("restart.device.backoff", "13s", "13s"),
+    ("restart.device.backoff_max", "64s", "64s"),
+    ("restart.device.jitter", "0.65", "0.65"),
+    ("deadlines.loading", "71s", "71s"),
+    ("deadlines.warming", "72s", "72s"),
+    ("deadlines.ready", "73s", "73s"),
+    ("deadlines.busy", "74s", "74s"),
+    ("deadlines.cancelling", "75s", "75s"),
+    ("deadlines.trimming", "76s", "76s"),
+    ("deadlines.restarting", "77s", "77s"),
+    ("models.flux.budget", "601MB", "601000000"),
+    ("models.clip_l.workspace", "202MB", "202000000"),
+];
+
+#[test]
+fn every_setting_reaches_its_place_and_no_other() {
+    let before = told(&loaded(&[]).settings);
+    for (key, value, expected) in CHANGES {
+        let after = told(&loaded(&[(key, value)]).settings);
+        let changed: Vec<&String> = after.difference(&before).collect();
+        assert!(!changed.is_empty(), "{key} = {value} changes nothing");
+        let last = key.rsplit('.').next().unwrap();
+        // A limit, and the tree's own actors, follow a setting that other parts have too.
+        let places = match key {
+            // A stage's timeout becomes another variant with it.
+            _ if key.ends_with("timeout") => 1..=3,
+            "memory.stale_after" | "memory.floor_tolerance" => 2..=2,
+            _ if key.starts_with("restart.model") && last != "backoff" => 2..=2,
+            _ => 1..=1,
+        };
+        assert!(places.contains(&changed.len()), "{key} = {value} changes {changed:#?}");
+        assert!(changed.iter().any(|line| line.contains(expected)), "{key} = {value} changes {changed:#?}");
+    }
+}
+
+#[test]
+fn no_setting_of_a_running_node_is_left_out() {
+    let groups = ["memory.", "stages.", "slots.", "restart.", "deadlines."];
+    let loaded = loaded(&[]);
+    let keys = loaded.effective.iter().map(|row| row.key.as_str());
+    for key in keys.filter(|key| groups.iter().any(|group| key.starts_with(group))) {
+        assert!(CHANGES.iter().any(|(known, ..)| *known == key), "{key} is in no test");
+    }
+}
+
+#[test]
+fn shares_count_what_is_free_and_contradictions_name_their_keys() {
+    let settings = loaded(&[("memory.soft_limit", "50%"), ("memory.hard_limit", "75%")]).settings;
+    let tree = tree_settings(&settings, Bytes::gb(4), OpenSlots::Resume).unwrap();
+    assert_eq!(tree.watch.monitor.thresholds.soft(), Bytes::gb(2));
+    assert_eq!(hard_limit(&settings, Bytes::gb(4)), Bytes::gb(3));
+    assert_eq!(tree.open_slots, OpenSlots::Resume);
+    let settings = loaded(&[("memory.soft_limit", "9.0GB"), ("memory.hard_limit", "92%")]).settings;
+    assert!(tree_settings(&settings, Bytes::gb(20), OpenSlots::Close).is_ok());
+    let told = format!("{:?}", tree_settings(&settings, Bytes::gb(5), OpenSlots::Close).unwrap_err());
+    assert!(told.contains("memory.soft_limit = 9.00 GB") && told.contains("5.00 GB free"), "{told}");
+}
+
+#[test]
+fn the_processor_is_opened_and_its_free_memory_is_what_may_be_used() {
+    let settings = loaded(&[]).settings;
+    let (device, tensors) = candle_device(&settings).unwrap();
+    assert!(device == DeviceId::Cpu && tensors.is_cpu());
+    let (mut chain, free) = probe_chain(&settings).unwrap();
+    let sample = chain.sample(clock::now()).sample.unwrap();
+    assert_eq!(sample.source, "host");
+    assert!(free > Bytes::ZERO && sample.total >= free);
+}
+
+#[test]
+fn devices_that_cannot_be_used_say_what_can() {
+    let told =
+        |device: &str| format!("{:?}", candle_device(&loaded(&[("device", device)]).settings).unwrap_err());
+    assert!(told("scripted").contains("vortex-node rehearse"), "{}", told("scripted"));
+    assert!(told("cpu,cuda:0").contains("one process for each"), "{}", told("cpu,cuda:0"));
+    if !cfg!(feature = "cuda") {
+        assert!(told("cuda:1").contains("built without cuda"), "{}", told("cuda:1"));
+        assert!(device_id(&loaded(&[("device", "auto")]).settings).unwrap() == DeviceId::Cpu);
+    }
+}
+
+#[test]
+fn precisions_and_places_of_the_settings_go_over_the_bundles() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = [ModelId::Flux, ModelId::ClipB];
+    let bundle =
+        crate::models::synth::write(folder.path(), &models, crate::models::synth::Profile::Tiny, 0, |_| {});
+    let bundle = bundle.unwrap();
+    assert_eq!(with_precisions(bundle.clone(), &loaded(&[]).settings), bundle);
+    let changes = [
+        ("models.flux.precision", "f32"),
+        ("models.flux.t5", "streamed"),
+        ("models.flux.modulation_on_host", "true"),
+        ("models.clip_b.precision", "f16"),
+    ];
+    let settings = loaded(&changes).settings;
+    let laid_over = with_precisions(bundle, &settings);
+    assert_eq!(laid_over.model(ModelId::ClipB).unwrap().precision, Precision::F16);
+    let options = flux_options(&laid_over, &settings).unwrap();
+    assert_eq!(options.precision, crate::models::flux::precision::Precision::F32);
+    assert!(options.t5 == T5Place::Streamed && options.modulation_in_host);
+}
