@@ -13,6 +13,7 @@ pub mod direction;
 pub mod exit;
 pub mod files;
 pub mod journal;
+pub mod media;
 pub mod models;
 pub mod recipe;
 pub mod rehearse;
