@@ -47,7 +47,8 @@ impl H264 {
         let pixels = resolution.rgb_bytes().get() / 3;
         let bits = u32::try_from(pixels * u64::from(fps) * BITS_PER_PIXEL).unwrap_or(u32::MAX).min(MOST_BITS);
         let config = EncoderConfig::new()
-            .rate_control_mode(RateControlMode::Quality)
+            // With both ends of its range alike, the one mode whose quantiser is constant without the library's own 26.
+            .rate_control_mode(RateControlMode::Bufferbased)
             .qp(QpRange::new(QUANTISER, QUANTISER))
             .bitrate(BitRate::from_bps(bits))
             .skip_frames(false)

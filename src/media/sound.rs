@@ -114,3 +114,25 @@ impl Sound {
 fn failed(error: impl std::fmt::Display) -> VideoError {
     VideoError::Encoder(format!("FLAC: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every length of a last frame that FLAC treats apart; FFmpeg reads them back in the integration tests.
+    #[test]
+    fn frames_of_any_length_follow_each_other_without_a_gap() {
+        let pcm = Arc::new(Pcm { sample_rate: 24_000, samples: (0..9000).map(|at| (at as f32).sin()).collect() });
+        for samples in [0, 1, 15, 16, 31, 33, 63, 65, BLOCK - 1, BLOCK, BLOCK + 1, 9000, 20_000] {
+            let mut sound = Sound::new(Arc::clone(&pcm), samples).unwrap();
+            let mut lengths = Vec::new();
+            while let Some((frame, length)) = sound.next().unwrap() {
+                // The sync code of a stream whose frames are all of one length but the last (RFC 9639, 9.1).
+                assert_eq!(&frame[..2], [0xff, 0xf8]);
+                lengths.push(length as usize);
+            }
+            assert_eq!((lengths.iter().sum::<usize>(), sound.done()), (samples, samples));
+            assert!(lengths.iter().rev().skip(1).all(|length| *length == BLOCK), "{lengths:?}");
+        }
+    }
+}

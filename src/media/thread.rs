@@ -90,3 +90,30 @@ fn write_whole(
     outcome.map_err(failed)?;
     written.ok_or_else(|| VideoError::Write { path: path.to_owned(), cause: "nothing was written".to_owned() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error() {
+        let panicked = |message: &str| VideoError::Panicked(message.to_owned());
+        assert_eq!(contained::<()>(|| panic!("lost {}", 7)).unwrap_err(), panicked("lost 7"));
+        assert_eq!(contained::<()>(|| panic!("lost")).unwrap_err(), panicked("lost"));
+        assert_eq!(contained(|| Ok(7)), Ok(7));
+    }
+
+    #[test]
+    fn a_panic_takes_the_unfinished_file_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mp4");
+        let made = contained(|| {
+            write_whole(&path, |file| {
+                io::Write::write_all(file, b"half").unwrap();
+                panic!("lost")
+            })
+        });
+        assert!(made.is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
