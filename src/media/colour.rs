@@ -135,7 +135,8 @@ fn colour(upper: &[u8], lower: &[u8], cb: &mut [u8], cr: &mut [u8]) {
     const FOUR: u32 = BITS + 2;
     const ROUNDED: i32 = (128 << FOUR) + (1 << (FOUR - 1));
     let squares = upper.as_chunks::<6>().0.iter().zip(lower.as_chunks::<6>().0);
-    for (([r0, g0, b0, r1, g1, b1], [r2, g2, b2, r3, g3, b3]), (cb, cr)) in squares.zip(cb.iter_mut().zip(cr)) {
+    for (([r0, g0, b0, r1, g1, b1], [r2, g2, b2, r3, g3, b3]), (cb, cr)) in squares.zip(cb.iter_mut().zip(cr))
+    {
         let r = i32::from(*r0) + i32::from(*r1) + i32::from(*r2) + i32::from(*r3);
         let g = i32::from(*g0) + i32::from(*g1) + i32::from(*g2) + i32::from(*g3);
         let b = i32::from(*b0) + i32::from(*b1) + i32::from(*b2) + i32::from(*b3);
@@ -182,9 +183,8 @@ mod tests {
         #[test]
         fn every_pixel_follows_the_definition(half_width in 1u32..40, half_height in 1u32..4, seed in any::<u64>()) {
             let (width, height) = (2 * half_width, 2 * half_height);
-            let rgb: Vec<u8> = (0..u64::from(3 * width * height))
-                .map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed).wrapping_mul(seed | 1) >> 33) as u8)
-                .collect();
+            let scatter = |at: u64| at.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed).wrapping_mul(seed | 1);
+            let rgb: Vec<u8> = (0..u64::from(3 * width * height)).map(|at| (scatter(at) >> 33) as u8).collect();
             let yuv = converted(width, height, &rgb);
             let at = |x: u32, y: u32| {
                 let start = 3 * (y * width + x) as usize;

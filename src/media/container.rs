@@ -81,7 +81,8 @@ pub(super) fn write<W: Write + Seek>(
 
         let last = done == spec.frames;
         if last || done % turn == 0 {
-            let until = if last { samples } else { samples_of(done, spec.fps, spec.sound.sample_rate) as usize };
+            let until =
+                if last { samples } else { samples_of(done, spec.fps, spec.sound.sample_rate) as usize };
             while sound.done() < until {
                 let description = if sound.done() == 0 { Some(sound.description()?) } else { None };
                 let Some((frame, samples)) = sound.next()? else { break };
@@ -124,11 +125,21 @@ impl<W: Write + Seek> Tracks<W> {
         Ok(data.len())
     }
 
-    fn video(&mut self, length: usize, key: bool, description: Option<SampleEntry>) -> Result<(), VideoError> {
+    fn video(
+        &mut self,
+        length: usize,
+        key: bool,
+        description: Option<SampleEntry>,
+    ) -> Result<(), VideoError> {
         self.list(TrackKind::Video, (self.video_clock, TICKS), length, key, description)
     }
 
-    fn sound(&mut self, length: usize, samples: u32, description: Option<SampleEntry>) -> Result<(), VideoError> {
+    fn sound(
+        &mut self,
+        length: usize,
+        samples: u32,
+        description: Option<SampleEntry>,
+    ) -> Result<(), VideoError> {
         self.list(TrackKind::Audio, (self.sound_clock, samples), length, true, description)
     }
 

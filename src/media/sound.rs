@@ -68,7 +68,8 @@ impl Sound {
             return Ok(None);
         }
         self.buffer.fill_interleaved(&self.block).map_err(failed)?;
-        let frame = flacenc::encode_fixed_size_frame(&self.config, &self.buffer, number, &self.info).map_err(failed)?;
+        let frame = flacenc::encode_fixed_size_frame(&self.config, &self.buffer, number, &self.info)
+            .map_err(failed)?;
         self.frame.clear();
         frame.write(&mut self.frame).map_err(failed)?;
         Ok(Some((self.frame.as_slice(), taken as u32)))
@@ -78,8 +79,7 @@ impl Sound {
     pub(super) fn description(&self) -> Result<SampleEntry, VideoError> {
         let mut info = ByteSink::new();
         self.info.write(&mut info).map_err(failed)?;
-        // The field has 16 bits; FLAC's own header tells players a higher rate.
-        let rate = u16::try_from(self.pcm.sample_rate).unwrap_or(0);
+        let rate = u16::try_from(self.pcm.sample_rate).map_err(failed)?;
         Ok(SampleEntry::Flac(FlacBox {
             audio: AudioSampleEntryFields {
                 data_reference_index: AudioSampleEntryFields::DEFAULT_DATA_REFERENCE_INDEX,
@@ -122,7 +122,8 @@ mod tests {
     /// Every length of a last frame that FLAC treats apart; FFmpeg reads them back in the integration tests.
     #[test]
     fn frames_of_any_length_follow_each_other_without_a_gap() {
-        let pcm = Arc::new(Pcm { sample_rate: 24_000, samples: (0..9000).map(|at| (at as f32).sin()).collect() });
+        let pcm =
+            Arc::new(Pcm { sample_rate: 24_000, samples: (0..9000).map(|at| (at as f32).sin()).collect() });
         for samples in [0, 1, 15, 16, 31, 33, 63, 65, BLOCK - 1, BLOCK, BLOCK + 1, 9000, 20_000] {
             let mut sound = Sound::new(Arc::clone(&pcm), samples).unwrap();
             let mut lengths = Vec::new();

@@ -36,7 +36,9 @@ fn contained<T>(work: impl FnOnce() -> Result<T, VideoError>) -> Result<T, Video
 
 fn said(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message").to_owned()
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
+        .to_owned()
 }
 
 fn make(path: &Path, spec: &VideoSpec, feed: &Feed) -> Result<VideoFile, VideoError> {
@@ -56,7 +58,8 @@ fn make(path: &Path, spec: &VideoSpec, feed: &Feed) -> Result<VideoFile, VideoEr
         Ok(())
     };
     let written = write_whole(path, |file| container::write(file, spec, next))?;
-    let seconds = |count: u64, rate: u32| Duration::from_nanos(count * 1_000_000_000 / u64::from(rate.max(1)));
+    let seconds =
+        |count: u64, rate: u32| Duration::from_nanos(count * 1_000_000_000 / u64::from(rate.max(1)));
     Ok(VideoFile {
         path: path.to_owned(),
         bytes: Bytes::new(written.bytes),
@@ -88,7 +91,8 @@ fn write_whole(
         Err(error) => VideoError::Write { path: path.to_owned(), cause: error.to_string() },
     };
     outcome.map_err(failed)?;
-    written.ok_or_else(|| VideoError::Write { path: path.to_owned(), cause: "nothing was written".to_owned() })
+    written
+        .ok_or_else(|| VideoError::Write { path: path.to_owned(), cause: "nothing was written".to_owned() })
 }
 
 #[cfg(test)]

@@ -20,11 +20,13 @@ const LARGEST: (u32, u32) = (3840, 2160);
 /// One macroblock.
 const SMALLEST: u32 = 16;
 const FASTEST: u32 = 60;
+/// What fits into the MP4 field.
+const FASTEST_SOUND: u32 = u16::MAX as u32;
 
 /// Frames under way are worth this much at most, so that 2048×2048 needs no more memory than 512×512 …
 const UNDER_WAY: u64 = 32 << 20;
-/// … and as many as this at most: a batch of the animator's and one more; and at least two, so that one is encoded while
-/// the next is copied.
+/// … and as many as this at most, a batch of the animator's and more; and at least two, so that one is encoded while the
+/// next is copied.
 const FRAMES_UNDER_WAY: (u64, u64) = (2, 16);
 
 /// What a video is to be.
@@ -154,8 +156,7 @@ enum State {
     Ended,
 }
 
-/// A sink for one video under `path`, and its end. File, encoder and thread come with the first frame, on the thread that
-/// pushes it.
+/// A sink for one video under `path`, and its end. File, encoder and thread come with the first frame.
 pub fn video(path: PathBuf, spec: VideoSpec) -> (VideoSink, VideoEnd) {
     let (sender, answer) = oneshot::channel();
     let sink = VideoSink { path, spec, received: 0, fate: Arc::default(), state: State::Waiting(sender) };
@@ -183,7 +184,8 @@ impl VideoSpec {
     fn check(&self) -> Result<(), VideoError> {
         let (width, height) = (self.resolution.width.get(), self.resolution.height.get());
         let (long, short) = (width.max(height), width.min(height));
-        let wrong = if width % 2 + height % 2 > 0 || short < SMALLEST || long > LARGEST.0 || short > LARGEST.1 {
+        let wrong = if width % 2 + height % 2 > 0 || short < SMALLEST || long > LARGEST.0 || short > LARGEST.1
+        {
             format!(
                 "its frames are {}; both sides must be even and at least {SMALLEST}, the longer at most {} and the \
                  shorter at most {}",
@@ -193,6 +195,9 @@ impl VideoSpec {
             format!("it has {} frames a second; 1 to {FASTEST} can be had", self.fps)
         } else if self.frames == 0 {
             "it has no frames; it needs one at least".to_owned()
+        } else if !(1..=FASTEST_SOUND).contains(&self.sound.sample_rate) {
+            let rate = self.sound.sample_rate;
+            format!("its sound has {rate} samples a second; 1 to {FASTEST_SOUND} can be had")
         } else {
             return Ok(());
         };

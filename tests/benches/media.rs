@@ -1,8 +1,8 @@
 //! What a video costs. Targets: encoding ≥ 150 frames/s at 512×512 on one core with an assembler, conversion never a
 //! tenth of it.
 //!
-//! `nasm` on the path while `openh264-sys2` is built gives the assembler, `OPENH264_NO_ASM=1` leaves it out; after a change
-//! of either, `cargo clean -p openh264-sys2`.
+//! `nasm` on the path while `openh264-sys2` is built gives the assembler, `OPENH264_NO_ASM=1` leaves it out; after a
+//! change of either, `cargo clean -p openh264-sys2`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 use std::sync::Arc;

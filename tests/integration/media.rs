@@ -48,7 +48,9 @@ fn portrait(resolution: Resolution, index: u32) -> Vec<u8> {
             let skin = 1.0 / (1.0 + (-inside).exp());
             let light = 1.0 - 0.35 * (dx + 0.4 * dy).clamp(-1.5, 1.5) / 1.5;
             let grain = f64::from(scatter(u64::from(row) << 20 | u64::from(column))) / 255.0 * 4.0 - 2.0;
-            for (face, wall) in [(214.0, 40.0 + 60.0 * x), (164.0, 70.0 + 50.0 * y), (140.0, 110.0 - 30.0 * x)] {
+            for (face, wall) in
+                [(214.0, 40.0 + 60.0 * x), (164.0, 70.0 + 50.0 * y), (140.0, 110.0 - 30.0 * x)]
+            {
                 data.push((skin * face * light + (1.0 - skin) * wall + grain).clamp(0.0, 255.0) as u8);
             }
         }

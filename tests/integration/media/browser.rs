@@ -38,11 +38,17 @@ fn answer(mut stream: TcpStream, video: &[u8], told: &mpsc::Sender<String>) -> s
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head)? > 0 {}
     let field = |name: &str| {
-        head.lines().filter_map(|line| line.split_once(": ")).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|f| f.1)
+        head.lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|f| f.1)
     };
     let mut send = |status: &str, kind: &str, body: &[u8]| {
         let length = body.len();
-        write!(stream, "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        )?;
         stream.write_all(body)
     };
     if head.starts_with("POST /told") {
@@ -59,16 +65,18 @@ fn answer(mut stream: TcpStream, video: &[u8], told: &mpsc::Sender<String>) -> s
     let Some((start, end)) = range else { return send("200 OK\r\nAccept-Ranges: bytes", "video/mp4", video) };
     let (start, last) = (start.parse::<usize>().unwrap(), video.len() - 1);
     let end = end.parse().unwrap_or(last).min(last);
-    let status = format!("206 Partial Content\r\nAccept-Ranges: bytes\r\nContent-Range: bytes {start}-{end}/{}", video.len());
+    let status = format!(
+        "206 Partial Content\r\nAccept-Ranges: bytes\r\nContent-Range: bytes {start}-{end}/{}",
+        video.len()
+    );
     send(&status, "video/mp4", &video[start..=end])
 }
 
 #[test]
 fn a_browser_plays_a_video_to_its_end() {
-    let Some(browser) = ["chromium", "chromium-browser", "google-chrome"]
-        .into_iter()
-        .find(|name| Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok())
-    else {
+    let Some(browser) = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
+        Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    }) else {
         return skip("chromium");
     };
     let folder = tempfile::tempdir().unwrap();
@@ -87,7 +95,8 @@ fn a_browser_plays_a_video_to_its_end() {
         }
     });
     let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
-    let quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"];
+    let quiet =
+        ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"];
     let child = Command::new(browser)
         .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", &profile])
         .args(quiet)
