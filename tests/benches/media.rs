@@ -1,5 +1,5 @@
-//! What a video costs. Targets: encoding ≥ 150 frames/s at 512×512 on one core with an assembler, conversion never a
-//! tenth of it.
+//! What a video costs. Targets: encoding ≥ 150 frames/s at 512×512 on one core with an assembler, of which conversion
+//! takes 0.3 ms a frame at most.
 //!
 //! `nasm` on the path while `openh264-sys2` is built gives the assembler, `OPENH264_NO_ASM=1` leaves it out; after a
 //! change of either, `cargo clean -p openh264-sys2`.

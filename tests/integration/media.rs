@@ -119,6 +119,7 @@ fn others_see_the_length_the_rate_and_both_streams() {
         ("18x34", 7, 10, 2.0),
         ("16x16", 60, 125, 2.0),
         ("64x48", 1, 3, 3.0),
+        ("2048x2048", 5, 2, 1.0),
     ] {
         let path = folder.path().join(format!("{size}.mp4"));
         let spec = spec(size, fps, frames, seconds);
@@ -245,6 +246,11 @@ fn what_cannot_be_filmed_is_refused_at_the_first_frame() {
         assert!(reason.contains(told), "{size} {fps} {frames}: {reason}");
         assert_eq!(end_of(sink, end).unwrap_err().to_string(), reason);
     }
+    let mut silent = spec("64x64", 25, 9, 1.0);
+    silent.sound = Arc::new(Pcm { sample_rate: 0, samples: Vec::new() });
+    let (sink, end) = video(folder.path().join("a.mp4"), silent);
+    let error = end_of(sink, end).unwrap_err().to_string();
+    assert!(error.contains("0 samples a second; 1 to 65535"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
