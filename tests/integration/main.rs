@@ -7,6 +7,7 @@ mod check;
 mod config;
 mod flux_model;
 mod liveportrait;
+mod media;
 mod parity_clip;
 mod parity_flux;
 mod parity_kokoro;

@@ -1,0 +1,139 @@
+//! The sound track: PCM in, FLAC frames out, exactly as long as the video.
+//!
+//! Owns the cut or the silence at the end and the 16-bit samples; nothing is lost but what 16 bits cannot hold.
+
+use std::sync::Arc;
+
+use flacenc::bitsink::ByteSink;
+use flacenc::component::{BitRepr, StreamInfo};
+use flacenc::config;
+use flacenc::error::{Verified, Verify};
+use flacenc::source::{Context, Fill, FrameBuf};
+use shiguredo_mp4::boxes::{AudioSampleEntryFields, DflaBox, FlacBox, FlacMetadataBlock, SampleEntry};
+use shiguredo_mp4::{FixedPointNumber, Uint};
+
+use super::VideoError;
+use crate::types::Pcm;
+
+const BITS: usize = 16;
+/// What a sample of 1.0 would be; as in WAV files, so that both hold the same sound.
+const FULL: f32 = 32_768.0;
+/// Samples a frame: 0.17 s at 24 kHz, the length that FLAC's own encoder takes.
+pub(super) const BLOCK: usize = 4096;
+
+/// One stream of FLAC.
+pub(super) struct Sound {
+    pcm: Arc<Pcm>,
+    samples: usize,
+    done: usize,
+    config: Verified<config::Encoder>,
+    info: StreamInfo,
+    block: Vec<i32>,
+    buffer: FrameBuf,
+    frame: ByteSink,
+}
+
+impl Sound {
+    /// The first `samples` samples of `pcm`, and silence where it has fewer.
+    pub(super) fn new(pcm: Arc<Pcm>, samples: usize) -> Result<Self, VideoError> {
+        let rate = pcm.sample_rate as usize;
+        let mut info = StreamInfo::new(rate, 1, BITS).map_err(failed)?;
+        info.set_block_sizes(BLOCK, BLOCK).map_err(failed)?;
+        info.set_total_samples(samples);
+        let config = config::Encoder::default().into_verified().map_err(|(_, error)| failed(error))?;
+        let buffer = FrameBuf::with_size(1, BLOCK).map_err(failed)?;
+        let (block, frame) = (Vec::with_capacity(BLOCK), ByteSink::new());
+        let mut sound = Self { pcm, samples, done: 0, config, info, block, buffer, frame };
+
+        // The checksum of all samples stands in front of them.
+        let mut sum = Context::new(BITS, 1);
+        while sound.take() > 0 {
+            sum.fill_interleaved(&sound.block).map_err(failed)?;
+        }
+        sound.info.set_md5_digest(&sum.md5_digest());
+        sound.done = 0;
+        Ok(sound)
+    }
+
+    /// Samples in the frames so far.
+    pub(super) fn done(&self) -> usize {
+        self.done
+    }
+
+    /// The next frame and the number of its samples; nothing after the last.
+    pub(super) fn next(&mut self) -> Result<Option<(&[u8], u32)>, VideoError> {
+        let number = self.done / BLOCK;
+        let taken = self.take();
+        if taken == 0 {
+            return Ok(None);
+        }
+        self.buffer.fill_interleaved(&self.block).map_err(failed)?;
+        let frame = flacenc::encode_fixed_size_frame(&self.config, &self.buffer, number, &self.info)
+            .map_err(failed)?;
+        self.frame.clear();
+        frame.write(&mut self.frame).map_err(failed)?;
+        Ok(Some((self.frame.as_slice(), taken as u32)))
+    }
+
+    /// What a player must know before the first frame.
+    pub(super) fn description(&self) -> Result<SampleEntry, VideoError> {
+        let mut info = ByteSink::new();
+        self.info.write(&mut info).map_err(failed)?;
+        let rate = u16::try_from(self.pcm.sample_rate).map_err(failed)?;
+        Ok(SampleEntry::Flac(FlacBox {
+            audio: AudioSampleEntryFields {
+                data_reference_index: AudioSampleEntryFields::DEFAULT_DATA_REFERENCE_INDEX,
+                channelcount: 1,
+                samplesize: AudioSampleEntryFields::DEFAULT_SAMPLESIZE,
+                samplerate: FixedPointNumber::new(rate, 0),
+            },
+            dfla_box: DflaBox {
+                metadata_blocks: vec![FlacMetadataBlock {
+                    last_metadata_block_flag: Uint::new(1),
+                    block_type: FlacMetadataBlock::BLOCK_TYPE_STREAMINFO,
+                    block_data: info.as_slice().to_vec(),
+                }],
+            },
+            unknown_boxes: Vec::new(),
+        }))
+    }
+
+    /// Puts the next samples into `block`; how many there are.
+    fn take(&mut self) -> usize {
+        let end = self.samples.min(self.done + BLOCK);
+        let there = self.pcm.samples.get(self.done..).unwrap_or_default();
+        let wanted = end - self.done;
+        self.block.clear();
+        self.block.extend(there.iter().take(wanted).map(|sample| i32::from((sample * FULL).round() as i16)));
+        self.block.resize(wanted, 0);
+        self.done = end;
+        wanted
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> VideoError {
+    VideoError::Encoder(format!("FLAC: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every length of a last frame that FLAC treats apart; FFmpeg reads them back in the integration tests.
+    #[test]
+    fn frames_of_any_length_follow_each_other_without_a_gap() {
+        let pcm =
+            Arc::new(Pcm { sample_rate: 24_000, samples: (0..9000).map(|at| (at as f32).sin()).collect() });
+        for samples in [0, 1, 15, 16, 31, 33, 63, 65, BLOCK - 1, BLOCK, BLOCK + 1, 9000, 20_000] {
+            let mut sound = Sound::new(Arc::clone(&pcm), samples).unwrap();
+            let mut lengths = Vec::new();
+            while let Some((frame, length)) = sound.next().unwrap() {
+                // The sync code of a stream whose frames are all of one length but the last (RFC 9639, 9.1).
+                assert_eq!(&frame[..2], [0xff, 0xf8]);
+                lengths.push(length as usize);
+            }
+            assert_eq!((lengths.iter().sum::<usize>(), sound.done()), (samples, samples));
+            assert!(lengths.iter().rev().skip(1).all(|length| *length == BLOCK), "{lengths:?}");
+        }
+    }
+}
