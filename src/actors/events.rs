@@ -13,7 +13,7 @@ use crate::contract::Progress;
 use crate::exit::Exit;
 use crate::journal::{CancelCause, Ending, Failure, Terminal};
 use crate::telemetry::names::event;
-use crate::types::{Bytes, ModelId, SlotId, Stage};
+use crate::types::{AttemptId, Bytes, ModelId, SlotId, Stage};
 use crate::vram::policy::{Crossing, LeakVerdict};
 use crate::vram::{Refusal, Sample};
 
@@ -50,6 +50,28 @@ pub enum SlotEvent {
         eta: Duration,
         /// Whether it was open before and is taken up again.
         resumed: bool,
+    },
+    /// A stage's work goes out, for the first time or again.
+    StageBegan {
+        /// Of which slot.
+        slot: SlotId,
+        /// Which stage.
+        stage: Stage,
+        /// The model that does it; none where the node does.
+        model: Option<ModelId>,
+        /// The how-manieth time.
+        attempt: AttemptId,
+    },
+    /// A model made a step; steps of the video come as [`VideoProgress`](Self::VideoProgress).
+    StageProgress {
+        /// Of which slot.
+        slot: SlotId,
+        /// Of which stage.
+        stage: Stage,
+        /// By which model.
+        model: ModelId,
+        /// How far.
+        progress: Progress,
     },
     /// The speech is there.
     AudioComplete {
@@ -124,6 +146,8 @@ impl SlotEvent {
     pub fn slot(&self) -> SlotId {
         match self {
             Self::Accepted { slot, .. }
+            | Self::StageBegan { slot, .. }
+            | Self::StageProgress { slot, .. }
             | Self::AudioComplete { slot, .. }
             | Self::ImageComplete { slot, .. }
             | Self::VideoProgress { slot, .. }

@@ -168,6 +168,8 @@ impl Subscriber for Recorder {
             SlotEvent::SlotFailed { .. } | SlotEvent::SlotCancelled { .. } => self.one_more(),
             SlotEvent::AudioComplete { .. }
             | SlotEvent::ImageComplete { .. }
+            | SlotEvent::StageBegan { .. }
+            | SlotEvent::StageProgress { .. }
             | SlotEvent::VideoProgress { .. }
             | SlotEvent::VideoComplete { .. }
             | SlotEvent::ClipComplete { .. } => {}

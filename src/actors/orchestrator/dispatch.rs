@@ -33,22 +33,29 @@ enum Began {
     No(Ending),
 }
 
-/// Forwards a video's steps to whoever listens.
-struct VideoObserver {
+/// Forwards a run's steps to whoever listens.
+struct StepObserver {
     slot: SlotId,
+    task: Task,
+    model: ModelId,
     subscribers: Subscribers,
 }
 
-impl Observe for VideoObserver {
+impl Observe for StepObserver {
     fn step(&self, progress: Progress) {
+        let (slot, stage, model) = (self.slot, self.task.stage(), self.model);
+        if self.task != Task::Animate {
+            self.subscribers.tell(&SlotEvent::StageProgress { slot, stage, model, progress });
+            return;
+        }
         tracing::debug!(
             event = event::VIDEO_PROGRESS,
-            slot = %self.slot,
+            %slot,
             done = progress.done,
             total = progress.total,
             "video progress"
         );
-        self.subscribers.tell(&SlotEvent::VideoProgress { slot: self.slot, progress });
+        self.subscribers.tell(&SlotEvent::VideoProgress { slot, progress });
     }
 }
 
@@ -176,11 +183,15 @@ impl OrchestratorState {
             attempt = attempt.get()
         );
         let run_span = tracing::info_span!(parent: &stage_span, span::RUN, model = model.name(), run = run.0);
-        let observer: Option<Arc<dyn Observe>> = (task == Task::Animate).then(|| {
-            let subscribers = self.args.subscribers.clone();
-            Arc::new(VideoObserver { slot: id, subscribers }) as Arc<dyn Observe>
+        let subscribers = &self.args.subscribers;
+        let watched = task == Task::Animate || !subscribers.is_empty();
+        let observer: Option<Arc<dyn Observe>> = watched.then(|| {
+            let subscribers = subscribers.clone();
+            Arc::new(StepObserver { slot: id, task, model, subscribers }) as Arc<dyn Observe>
         });
         let work = Box::new(Work { run, job, lease, observer, span: run_span });
+        // Before the model hears of it: its first step must not be told before its beginning.
+        tell_began(&self.args.subscribers, id, task, attempt);
         if actor.cast(ModelMsg::Run(work)).is_err() {
             // Died this moment; its supervisor will say so.
             slot.plan.withdraw(task, now);
@@ -291,6 +302,7 @@ impl OrchestratorState {
             let _ = mailbox.cast(OrchestratorMsg::Packaged(id, attempt, result));
         };
         slot.packaging = Some(tokio::spawn(tracing::Instrument::instrument(handing_over, stage_span)));
+        tell_began(&self.args.subscribers, id, Task::Package, attempt);
         Began::Yes
     }
 
@@ -316,6 +328,11 @@ impl OrchestratorState {
             let _ = watchdog.cast(crate::actors::watchdog::WatchdogMsg::Snapshot(occasion));
         }
     }
+}
+
+fn tell_began(subscribers: &Subscribers, slot: SlotId, task: Task, attempt: AttemptId) {
+    let (stage, model) = (task.stage(), task.model());
+    subscribers.tell(&SlotEvent::StageBegan { slot, stage, model, attempt });
 }
 
 /// The job of a task whose needs are met.
