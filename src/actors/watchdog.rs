@@ -4,6 +4,7 @@
 //! carries it out: pressure to admission (by message; the gauge is the channel), trims, the victim's restart, the leak's
 //! planned restart, snapshots. Looking itself may block, so it happens wherever the [`Looker`] does it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, TryLockError, mpsc};
 use std::time::Duration;
 
@@ -57,25 +58,33 @@ impl Looker for InlineLooker {
 type Done = Box<dyn FnOnce(Reading) + Send>;
 
 /// Looks on an OS thread of its own: for drivers, which may block, or hang for good.
-pub struct ThreadLooker(mpsc::SyncSender<Done>);
+pub struct ThreadLooker {
+    asked: mpsc::Sender<Done>,
+    /// No queue: a look asked for while another is under way is refused, not owed.
+    busy: Arc<AtomicBool>,
+}
 
 impl ThreadLooker {
     /// Through `chain`, on a thread that ends when this is dropped.
     pub fn start(mut chain: ProbeChain) -> std::io::Result<Self> {
-        // No queue: a look asked for while another is under way is refused, not owed.
-        let (sender, asked) = mpsc::sync_channel::<Done>(0);
+        let (asked, inbox) = mpsc::channel::<Done>();
+        let busy = Arc::new(AtomicBool::new(false));
+        let done_with = Arc::clone(&busy);
         std::thread::Builder::new().name("probe".to_owned()).spawn(move || {
-            while let Ok(done) = asked.recv() {
-                done(chain.sample(clock::now()));
+            while let Ok(done) = inbox.recv() {
+                let reading = chain.sample(clock::now());
+                // Before it is told: whoever hears it may ask for the next at once.
+                done_with.store(false, Ordering::Release);
+                done(reading);
             }
         })?;
-        Ok(Self(sender))
+        Ok(Self { asked, busy })
     }
 }
 
 impl Looker for ThreadLooker {
     fn look(&self, done: Done) -> bool {
-        self.0.try_send(done).is_ok()
+        !self.busy.swap(true, Ordering::AcqRel) && self.asked.send(done).is_ok()
     }
 }
 
