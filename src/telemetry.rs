@@ -8,7 +8,9 @@ pub mod names;
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::config::{Telemetry, TelemetryFormat};
 
@@ -54,12 +56,16 @@ pub fn check_filter(text: &str) -> Result<(), String> {
 /// A subscriber that writes `lines` to `writer`.
 ///
 /// A JSON line has `timestamp` (RFC 3339, UTC), `level`, `target`, `message`, the event's fields beside them, `span`
-/// (the innermost, with its fields) and `spans` (from the outermost).
+/// (the innermost, with its fields) and `spans` (from the outermost). Where the filter lets debug lines through, a span's
+/// beginning and end have lines of their own (`new`, `close`, the latter with the time it was busy).
 pub fn subscriber<W>(lines: Lines, filter: EnvFilter, writer: W) -> Box<dyn tracing::Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let detailed = filter.max_level_hint().is_none_or(|level| level >= LevelFilter::DEBUG);
+    let spans = if detailed { FmtSpan::NEW | FmtSpan::CLOSE } else { FmtSpan::NONE };
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_span_events(spans).with_writer(writer);
     match lines {
         Lines::Json => Box::new(builder.json().flatten_event(true).finish()),
         Lines::Human { colour } => Box::new(builder.with_ansi(colour).finish()),

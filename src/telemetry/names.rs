@@ -18,6 +18,8 @@ pub mod event {
     pub const VIDEO_PROGRESS: &str = "slot.video_progress";
     /// Its video is there.
     pub const VIDEO_COMPLETE: &str = "slot.video_complete";
+    /// Its video's file is whole. Fields: `slot`, `frames`, `bytes`, `encoding` (seconds that its encoder was busy).
+    pub const VIDEO_ENCODED: &str = "slot.video_encoded";
     /// The semantic check was passed. Also `summary`.
     pub const CLIP_COMPLETE: &str = "slot.clip_complete";
     /// It was handed over. Fields: `slot`, `elapsed`, one per stage, `deadline_met`.

@@ -54,6 +54,17 @@ fn json_lines_carry_time_level_event_fields_and_spans() {
 }
 
 #[test]
+fn debug_lines_tell_when_spans_begin_and_end() {
+    let messages = |filter| -> Vec<String> {
+        let lines = lines(Lines::Json, filter, load_inside_a_span);
+        let message = |line: &String| serde_json::from_str::<Value>(line).unwrap()["message"].to_string();
+        lines.iter().map(message).collect()
+    };
+    assert_eq!(messages("debug"), ["\"new\"", "\"configuration loaded\"", "\"close\""]);
+    assert_eq!(messages("info").len(), 1);
+}
+
+#[test]
 fn human_lines_are_plain_where_colour_is_not_wanted() {
     let plain = lines(Lines::Human { colour: false }, "info", load_inside_a_span);
     assert!(plain[0].contains("configuration loaded") && plain[0].contains("profile=\"cpu\""), "{plain:?}");
