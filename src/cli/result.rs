@@ -115,7 +115,11 @@ fn print(manifest: &Manifest, context: &mut Context<'_>) -> Result<(), Failed> {
     let good = manifest.outcome == Outcome::Completed;
     let style = if good { Style::Good } else { Style::Bad };
     let status = context.console.paint(style, status(&manifest.outcome));
-    let met = if manifest.deadline_met { "met" } else { "missed" };
+    let met = match (manifest.deadline, manifest.deadline_met) {
+        (None, _) => "open",
+        (Some(_), true) => "met",
+        (Some(_), false) => "missed",
+    };
     let out = context.console.out();
     writeln!(out, "slot {}: {status} in {:.1} s, deadline {met}", manifest.recipe_id, manifest.elapsed)?;
     if let Outcome::Failed { cause, stage, message, reasons } = &manifest.outcome {

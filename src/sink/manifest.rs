@@ -37,9 +37,9 @@ pub struct Manifest {
     pub stages: Vec<StageReport>,
     /// From acceptance to the end, seconds.
     pub elapsed: f64,
-    /// By when it was to be handed over, Unix seconds.
-    pub deadline: u64,
-    /// Whether it was.
+    /// By when it was to be handed over, Unix seconds; none where the recipe leaves it open.
+    pub deadline: Option<u64>,
+    /// Whether it was; nothing is missed where there is no deadline.
     pub deadline_met: bool,
     /// What became of each model that took part.
     pub models: Vec<ModelReport>,

@@ -67,7 +67,7 @@ fn manifest() -> Manifest {
         verification: Some(verdict()),
         stages: vec![stage(Stage::Audio, 0.0, 1.25), stage(Stage::Video, 1.25, 9.0)],
         elapsed: 9.5,
-        deadline: 1_800_000_100,
+        deadline: Some(1_800_000_100),
         deadline_met: true,
         models: vec![ModelReport { model: ModelId::Flux, attempts: 1, restarts: 0 }],
         frames: Some(Frames {
@@ -194,7 +194,8 @@ fn what_contradicts_itself_does_not_hold_whoever_signed_it() {
             m.outcome = Outcome::Failed { cause, stage: None, message, reasons: vec!["ugly".into()] };
         }),
         ("said to be missed", |m| m.deadline_met = false),
-        ("said to be met", |m| m.deadline = m.rendered_at - 10),
+        ("said to be met", |m| m.deadline = Some(m.rendered_at - 10)),
+        ("no deadline is named", |m| (m.deadline, m.deadline_met) = (None, false)),
         ("does not lie within", |m| m.stages[1].ended = 10.0),
         ("does not lie within", |m| m.stages[1].began = 9.1),
         ("stands twice", |m| m.artifacts.push(m.artifacts[0].clone())),

@@ -290,19 +290,7 @@ fn consistent(manifest: &Manifest, found: &mut Verification) {
             }
         }
     }
-    let (deadline, written) = (manifest.deadline, manifest.rendered_at);
-    let late = written > deadline.saturating_add(CLOCK);
-    // A failure may come long before the deadline, and misses it all the same.
-    let early = manifest.outcome == Outcome::Completed && written.saturating_add(CLOCK) < deadline;
-    if (manifest.deadline_met && late) || (!manifest.deadline_met && early) {
-        let met = if manifest.deadline_met { "met" } else { "missed" };
-        found.problem(
-            FILE_NAME,
-            format_args!(
-                "the deadline at {deadline} is said to be {met}, the result was written at {written}"
-            ),
-        );
-    }
+    deadline(manifest, found);
     for stage in &manifest.stages {
         let in_order = 0.0 <= stage.began && stage.began <= stage.ended;
         if !in_order || stage.ended > manifest.elapsed + MOMENT {
@@ -337,5 +325,27 @@ fn verdict(verdict: &Verdict, found: &mut Verification) {
     let is_unit = (length - 1.0).abs() <= UNIT;
     if !is_unit {
         found.problem(FILE_NAME, format_args!("its embedding has length {length}, not 1"));
+    }
+}
+
+fn deadline(manifest: &Manifest, found: &mut Verification) {
+    let written = manifest.rendered_at;
+    let wrong = match manifest.deadline {
+        None => {
+            (!manifest.deadline_met).then(|| "no deadline is named, and it is said to be missed".to_owned())
+        }
+        Some(deadline) => {
+            let late = written > deadline.saturating_add(CLOCK);
+            // A failure may come long before the deadline, and misses it all the same.
+            let early = manifest.outcome == Outcome::Completed && written.saturating_add(CLOCK) < deadline;
+            let contradicts = (manifest.deadline_met && late) || (!manifest.deadline_met && early);
+            let met = if manifest.deadline_met { "met" } else { "missed" };
+            contradicts.then(|| {
+                format!("the deadline at {deadline} is said to be {met}, the result was written at {written}")
+            })
+        }
+    };
+    if let Some(wrong) = wrong {
+        found.problem(FILE_NAME, wrong);
     }
 }

@@ -41,7 +41,7 @@ fn write(dir: &Path) -> PublicKey {
         verification: None,
         stages: vec![],
         elapsed: 12.5,
-        deadline: 1_800_000_000,
+        deadline: Some(1_800_000_000),
         deadline_met: false,
         models: vec![],
         frames: None,
