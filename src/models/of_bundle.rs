@@ -23,10 +23,14 @@ pub fn flux_options(entry: &ModelEntry) -> FluxOptions {
     FluxOptions { precision: entry.precision.into(), t5, ..FluxOptions::default() }
 }
 
-/// Loads Flux.
-pub fn flux(bundle: &Bundle, device: &Device, run: &Run) -> Result<FluxModel, ModelError> {
-    let options = flux_options(bundle.model(ModelId::Flux)?);
-    FluxModel::load(&FluxFiles::of_bundle(bundle)?, &options, device, run)
+/// Loads Flux; [`flux_options`] are the bundle's own wishes.
+pub fn flux(
+    bundle: &Bundle,
+    options: &FluxOptions,
+    device: &Device,
+    run: &Run,
+) -> Result<FluxModel, ModelError> {
+    FluxModel::load(&FluxFiles::of_bundle(bundle)?, options, device, run)
 }
 
 /// Loads LivePortrait, to render `batch` frames at a time.

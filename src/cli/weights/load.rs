@@ -74,7 +74,10 @@ impl Load {
 fn try_model(bundle: &Bundle, model: ModelId) -> Result<Tried, ModelError> {
     let device = Device::Cpu;
     match model {
-        ModelId::Flux => tried(|run| of_bundle::flux(bundle, &device, run)),
+        ModelId::Flux => {
+            let options = of_bundle::flux_options(bundle.model(model)?);
+            tried(|run| of_bundle::flux(bundle, &options, &device, run))
+        }
         ModelId::LivePortrait => tried(|run| of_bundle::liveportrait(bundle, NonZeroU32::MIN, &device, run)),
         ModelId::Kokoro => tried(|run| of_bundle::kokoro(bundle, &device, run)),
         ModelId::ClipB | ModelId::ClipL => tried(|run| of_bundle::clip(bundle, model, &device, run)),
