@@ -1,6 +1,8 @@
 //! The only place that wires parts together: from a parsed command to the parts that carry it out.
 
 pub mod bundle;
+pub mod models;
+pub mod render;
 pub mod settings;
 
 use crate::cli::{Command, Console, Context, Failed};
@@ -12,6 +14,7 @@ pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> R
     let mut context = Context { config, console };
     match command {
         Command::Config(command) => command.run(&mut context),
+        Command::Render(command) => command.run(&mut context),
         Command::Recipe(command) => command.run(&mut context),
         Command::Storyboard(command) => command.run(&mut context),
         Command::Weights(command) => command.run(&mut context),

@@ -19,6 +19,7 @@ mod failed;
 mod flags;
 pub mod recipe;
 pub mod rehearse;
+pub mod render;
 pub mod result;
 pub mod storyboard;
 pub mod weights;
@@ -29,7 +30,7 @@ pub use console::{Console, Style};
 pub use failed::Failed;
 pub use flags::ConfigFlags;
 
-use crate::config::Loaded;
+use crate::config::{Loaded, Origin, Telemetry};
 
 /// One machine's node in a distributed render network.
 #[derive(Debug, Parser)]
@@ -45,6 +46,8 @@ pub struct Cli {
 pub enum Command {
     /// Show the settings in force with their sources, or check configuration files.
     Config(config::ConfigCommand),
+    /// Render a recipe: a finished, checked and signed video in a folder.
+    Render(render::RenderCommand),
     /// Start, check, sign and verify recipes.
     Recipe(recipe::RecipeCommand),
     /// Draw what a recipe's directions look like, without a model.
@@ -67,6 +70,7 @@ impl Command {
     pub fn config_flags(&self) -> Option<&ConfigFlags> {
         match self {
             Self::Config(command) => command.config_flags(),
+            Self::Render(command) => command.config_flags(),
             Self::Recipe(command) => command.config_flags(),
             Self::Storyboard(command) => command.config_flags(),
             Self::Weights(_) => None,
@@ -75,6 +79,20 @@ impl Command {
             Self::Rehearse(_) => None,
             Self::Result(_) => None,
         }
+    }
+
+    /// How it logs: as configured; a command that shows its work itself logs only what it cannot show, unless a flag or
+    /// the environment asks for more.
+    pub fn telemetry(&self, loaded: &Loaded) -> Telemetry {
+        let mut telemetry = loaded.settings.telemetry.clone();
+        let asked = loaded.effective.iter().any(|value| {
+            let given = matches!(value.source, Origin::Flag { .. } | Origin::Environment { .. });
+            value.key == "telemetry.filter" && given
+        });
+        if matches!(self, Self::Render(_)) && !asked {
+            "error".clone_into(&mut telemetry.filter);
+        }
+        telemetry
     }
 }
 

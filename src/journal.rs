@@ -17,7 +17,7 @@ use crate::types::{Bytes, Deadline, Sha256, SlotId, Stage};
 pub mod folder;
 mod memory;
 
-pub use folder::FolderJournal;
+pub use folder::{FolderError, FolderJournal, Key, Standing, Videos};
 pub use memory::MemoryJournal;
 
 /// A slot as it came in.

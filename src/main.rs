@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 fn configure(command: &Command) -> Result<Option<Loaded>, Failed> {
     let Some(flags) = command.config_flags() else { return Ok(None) };
     let loaded = config::load(&flags.inputs(std::env::vars_os()))?;
-    telemetry::install(&loaded.settings.telemetry).map_err(|error| Failed::failure(error.to_string()))?;
+    telemetry::install(&command.telemetry(&loaded)).map_err(|error| Failed::failure(error.to_string()))?;
     tracing::debug!(
         event = telemetry::names::event::CONFIG_LOADED,
         profile = loaded.settings.profile,

@@ -16,6 +16,7 @@ mod phonemes_kokoro;
 mod readers;
 mod recipe;
 mod rehearsals;
+mod render;
 mod result;
 mod speech_kokoro;
 mod support;

@@ -1,0 +1,69 @@
+//! From a bundle and the settings to the models of a tree: which network, loaded how, with what memory.
+//!
+//! Reads nothing itself: the models' own threads load, and load again after a restart.
+
+use std::sync::Arc;
+
+use candle_core::Device;
+
+use super::settings::flux_options;
+use crate::actors::host::{Loader, ThreadHost};
+use crate::actors::job::{Job, Output, WrongJob};
+use crate::actors::model_actor::ModelLimits;
+use crate::actors::spec::ModelSpec;
+use crate::cli::Failed;
+use crate::config::{ModelBudget, Settings};
+use crate::contract::{Model, ModelError, Run};
+use crate::models::bundle::Bundle;
+use crate::models::of_bundle;
+use crate::types::ModelId;
+
+/// Every model of `bundle`, each to be loaded on a thread of its own; the settings' precisions are in the bundle already.
+pub fn company(
+    bundle: &Bundle,
+    settings: &Settings,
+    device: &Device,
+    limits: ModelLimits,
+) -> Result<Vec<ModelSpec>, Failed> {
+    let company = Company { bundle: Arc::new(bundle.clone()), settings, device, limits };
+    let flux = flux_options(&company.bundle, settings)?;
+    let batch = settings.models.liveportrait.frame_batch;
+    Ok(vec![
+        company.member(ModelId::Flux, move |bundle, device, run| of_bundle::flux(bundle, &flux, device, run)),
+        company.member(ModelId::LivePortrait, move |bundle, device, run| {
+            of_bundle::liveportrait(bundle, batch, device, run)
+        }),
+        company.member(ModelId::Kokoro, of_bundle::kokoro),
+        company.member(ModelId::ClipB, |bundle, device, run| {
+            of_bundle::clip(bundle, ModelId::ClipB, device, run)
+        }),
+        company.member(ModelId::ClipL, |bundle, device, run| {
+            of_bundle::clip(bundle, ModelId::ClipL, device, run)
+        }),
+    ])
+}
+
+struct Company<'a> {
+    bundle: Arc<Bundle>,
+    settings: &'a Settings,
+    device: &'a Device,
+    limits: ModelLimits,
+}
+
+impl Company<'_> {
+    fn member<M>(
+        &self,
+        model: ModelId,
+        load: impl Fn(&Bundle, &Device, &Run) -> Result<M, ModelError> + Send + Sync + 'static,
+    ) -> ModelSpec
+    where
+        M: Model,
+        M::Job: TryFrom<Job, Error = WrongJob>,
+        M::Output: Into<Output>,
+    {
+        let ModelBudget { budget, workspace, .. } = self.settings.models.budget(model);
+        let (bundle, device) = (Arc::clone(&self.bundle), self.device.clone());
+        let loader: Loader<M> = Arc::new(move |run| load(&bundle, &device, run));
+        ModelSpec::new::<M>(model, budget, workspace, self.limits, Arc::new(ThreadHost::new(loader)))
+    }
+}

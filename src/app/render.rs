@@ -1,0 +1,280 @@
+//! One recipe through the whole supervision tree into a slot folder: what `vortex-node render` does.
+//!
+//! Owns the order of things: recipe, bundle, folder, tree, display, end. The parts do the work; a folder that holds an
+//! unfinished slot of the same recipe and bundle is taken up where it was left.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use self::clerk::{About, Clerk};
+use self::desk::Desk;
+use self::display::{Display, Facts};
+use self::encoders::Encoders;
+use self::heard::Ear;
+use self::recorder::Recorder;
+use self::studio::{RecipeStudio, Studios};
+use self::walk::{Outcome, Walk};
+use super::bundle::{Chosen, choose, fit};
+use super::models::company;
+use super::settings::{candle_device, model_limits, probe_chain, tree_settings};
+use crate::actors::events::Subscribers;
+use crate::actors::node::OpenSlots;
+use crate::actors::orchestrator::Request;
+use crate::actors::tree::{Tree, TreeParts};
+use crate::actors::watchdog::ThreadLooker;
+use crate::cli::render::RenderCommand;
+use crate::cli::{Context, Failed};
+use crate::clock;
+use crate::config::Loaded;
+use crate::exit::Exit;
+use crate::journal::{Ending, Failure, FolderJournal, Key, Standing, Terminal};
+use crate::models::bundle::Bundle;
+use crate::models::vocabulary::Vocabulary;
+use crate::recipe::{Recipe, document, signature};
+use crate::sink::{self, BundleRef, NodeReport, PublicKey};
+use crate::types::{Deadline, ModelId, Sha256, Stage};
+use crate::verify::Thresholds;
+use crate::vram::Ledger;
+
+mod answer;
+mod clerk;
+mod desk;
+mod display;
+mod encoders;
+mod heard;
+mod recorder;
+mod studio;
+mod walk;
+
+/// For a recipe that names no deadline: longer than any slot takes, short enough for every clock.
+const NO_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Renders what `command` names.
+pub fn render(command: &RenderCommand, context: &mut Context<'_>) -> Result<Exit, Failed> {
+    let loaded = context.loaded()?.clone();
+    let text = std::fs::read(&command.recipe).map_err(|error| {
+        Failed::bad_input(format!("the recipe {} cannot be read: {error}", command.recipe.display()))
+    })?;
+    let recipe = read(&command.recipe, &text)?;
+    if let Err(error) = loaded.voices.resolve(&recipe.audio.voice_id) {
+        return Err(Failed::bad_input(format!(
+            "{}: audio_track.voice_id: {error}",
+            command.recipe.display()
+        )));
+    }
+    let chosen = choose(command.bundle.as_deref(), &loaded)?;
+    let folder = command.output.clone().unwrap_or_else(|| default_folder(&command.recipe));
+    let key = Key { recipe: recipe_hash(&recipe), bundle: chosen.sha256 };
+    let encoders = Arc::new(Encoders::default());
+    let (journal, standing) = FolderJournal::open(&folder, key, Arc::new(Arc::clone(&encoders)))
+        .map_err(|error| Failed::failure(error.to_string()))?;
+    let slot = Slot { recipe, text: text.into(), folder, chosen, journal, encoders };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // The tree's actors wait for models most of the time; two threads keep a slow journal from delaying the watchdog.
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failed::failure(format!("the system gives no threads: {error}")))?;
+    let ended = runtime.block_on(slot.go(command, standing, &loaded, context));
+    // A model's thread that does not heed its cancellation ends with the process.
+    runtime.shutdown_background();
+    ended
+}
+
+fn read(path: &Path, text: &[u8]) -> Result<Recipe, Failed> {
+    let named = |what: String| Failed::bad_input(format!("{}: {what}", path.display()));
+    let recipe = Recipe::read(text).map_err(|problems| named(problems.to_string()))?;
+    if recipe.security.is_some() {
+        signature::verify(&recipe).map_err(|error| named(error.to_string()))?;
+    }
+    Ok(recipe)
+}
+
+/// Of the canonical document: comments and layout change nothing.
+fn recipe_hash(recipe: &Recipe) -> Sha256 {
+    Sha256::of(&document::canonical(recipe.document()))
+}
+
+fn default_folder(recipe: &Path) -> PathBuf {
+    Path::new("renders").join(recipe.file_stem().unwrap_or(recipe.as_os_str()))
+}
+
+struct Slot {
+    recipe: Recipe,
+    text: Arc<[u8]>,
+    folder: PathBuf,
+    chosen: Chosen,
+    journal: Arc<FolderJournal>,
+    encoders: Arc<Encoders>,
+}
+
+impl Slot {
+    async fn go(
+        self,
+        command: &RenderCommand,
+        standing: Standing,
+        loaded: &Loaded,
+        context: &mut Context<'_>,
+    ) -> Result<Exit, Failed> {
+        let console = &mut *context.console;
+        let mut notes = self.chosen.notes.clone();
+        let resumed = match standing {
+            Standing::Ended(terminal) if is_final(&terminal) => {
+                return answer::finished_before(command, &self.folder, &terminal, console);
+            }
+            Standing::Ended(_) => {
+                let again = deadline(&self.recipe).unwrap_or_else(no_deadline);
+                self.journal.reopen(Some(again)).map_err(|error| Failed::failure(error.to_string()))?;
+                notes.push(format!(
+                    "{} holds an attempt that failed; it is tried again",
+                    self.folder.display()
+                ));
+                true
+            }
+            Standing::Resumable { done, damaged } => {
+                notes.push(resuming(&self.folder, &done, &damaged));
+                true
+            }
+            Standing::Replaced { why } => {
+                notes.push(format!("{}: the earlier rendering is replaced: {why}", self.folder.display()));
+                false
+            }
+            Standing::New => false,
+        };
+        let deadline = deadline(&self.recipe);
+        let (heard_by, mut heard) = mpsc::unbounded_channel();
+        let recorder = Arc::new(Recorder::new());
+        let subscribers = Subscribers::new(vec![recorder.clone(), Arc::new(Ear(heard_by))]);
+        let (tree, facts) = self.tree(loaded, recorder, subscribers)?;
+        let terminal = !command.json && std::io::stderr().is_terminal();
+        let mut display = Display::new(command.json, terminal, facts);
+        for note in &notes {
+            display.note(note, console)?;
+        }
+        let node = tree.start().await.map_err(|error| Failed::failure(error.to_string()))?;
+        let asking = (!resumed).then(|| Request {
+            slot: self.recipe.slot(),
+            recipe: Arc::clone(&self.text),
+            deadline: deadline.unwrap_or_else(no_deadline),
+        });
+        let walk = Walk::new(node.handle(), asking);
+        let (outcome, exit) = walk.wait(node, &mut heard, &mut display, console).await?;
+        display.finish();
+        match outcome {
+            Outcome::Ended => answer::ended(command, &self.folder, console),
+            Outcome::Interrupted => answer::interrupted(command, &self.folder, console),
+            Outcome::Gone(why) => answer::gone(command, &self.folder, exit, &why, console),
+        }
+    }
+
+    fn tree(
+        &self,
+        loaded: &Loaded,
+        recorder: Arc<Recorder>,
+        subscribers: Subscribers,
+    ) -> Result<(Tree, Facts), Failed> {
+        let settings = &loaded.settings;
+        let (device_id, device) = candle_device(settings)?;
+        let (chain, free) = probe_chain(settings)?;
+        // Before anything is loaded: budgets and workspaces that cannot fit are refused by how much and with what would.
+        fit(&self.chosen.bundle, settings, &device, free)?;
+        let tree_settings = tree_settings(settings, free, OpenSlots::Resume)?;
+        let (soft, hard) =
+            (settings.memory.soft_limit.resolve(free), settings.memory.hard_limit.resolve(free));
+        let deadline = deadline(&self.recipe);
+        let key = sink::node_key(&settings.key_file()).map_err(|error| Failed::failure(error.to_string()))?;
+        let about = About {
+            bundle: BundleRef { name: self.chosen.bundle.name.clone(), sha256: self.chosen.sha256 },
+            recipe: recipe_hash(&self.recipe),
+            node: NodeReport {
+                id: PublicKey(key.verifying_key().to_bytes()),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                device: device_id,
+                profile: settings.profile.clone(),
+                threads: u32::try_from(rayon::current_num_threads()).unwrap_or(u32::MAX),
+                frame_batch: settings.models.liveportrait.frame_batch.get(),
+            },
+        };
+        let clerk = Arc::new(Clerk::new(about, key, self.journal.clone(), recorder));
+        let verification = &self.chosen.bundle.verification;
+        let stage = |stage: Stage| settings.stages.of(stage).estimate;
+        let studios = Studios {
+            voices: loaded.voices.clone(),
+            known_voices: known_voices(&self.chosen.bundle),
+            paints: self.chosen.bundle.image.resolution,
+            vocabulary: vocabulary(&self.chosen.bundle)?,
+            thresholds: Thresholds {
+                clip_b: verification.clip_b,
+                clip_l: verification.clip_l,
+                weight_b: verification.weight_b,
+                weight_l: verification.weight_l,
+                outlier: verification.outlier,
+            },
+            per_frame: stage(Stage::Video).div_f64(studio::FULL_FRAMES),
+            afterwards: stage(Stage::Verify) + stage(Stage::Package) + settings.slots.deadline_buffer,
+            encoders: self.encoders.clone(),
+            folder: self.journal.clone(),
+            clerk: clerk.clone(),
+        };
+        let looker = ThreadLooker::start(chain).map_err(|error| {
+            Failed::failure(format!("the system gives no thread for the watchdog: {error}"))
+        })?;
+        let tree = Tree::new(TreeParts {
+            settings: tree_settings,
+            models: company(&self.chosen.bundle, settings, &device, model_limits(settings))?,
+            studio: Arc::new(RecipeStudio(Arc::new(studios))),
+            journal: Arc::new(Desk { folder: self.journal.clone(), clerk: clerk.clone() }),
+            looker: Arc::new(looker),
+            ledger: Ledger::new(device_id, hard, settings.memory.overhead),
+            subscribers,
+        });
+        Ok((tree, Facts { soft, hard, deadline }))
+    }
+}
+
+/// The words that the bundle's image model knows, and what can be said with them.
+fn vocabulary(bundle: &Bundle) -> Result<Option<studio::World>, Failed> {
+    let words = Vocabulary::of_bundle(bundle).map_err(|error| Failed::failure(error.chain()))?;
+    let about = bundle.image.vocabulary.as_ref().and_then(|file| file.about.clone());
+    Ok(words.map(|words| studio::World { words, about }))
+}
+
+/// The names of the voices that `bundle` has: those of their files.
+fn known_voices(bundle: &Bundle) -> Vec<String> {
+    let files = bundle.paths(ModelId::Kokoro, "voices");
+    files.iter().filter_map(|file| Some(file.file_stem()?.to_string_lossy().into_owned())).collect()
+}
+
+/// Completed, or refused by a check that would refuse it again: the same recipe and bundle give the same video.
+fn is_final(terminal: &Terminal) -> bool {
+    match &terminal.ending {
+        Ending::Completed { .. } => true,
+        Ending::Failed { cause, .. } => *cause == Failure::Rejected,
+        Ending::Cancelled { .. } => false,
+    }
+}
+
+fn resuming(folder: &Path, done: &[Stage], damaged: &[(Stage, String)]) -> String {
+    let names: Vec<&str> = done.iter().map(|stage| stage.name()).collect();
+    let kept = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    let mut text = format!("{} holds an unfinished slot: {kept} is kept", folder.display());
+    for (stage, why) in damaged {
+        text.push_str(&format!("; {stage} is done again: {why}"));
+    }
+    text
+}
+
+/// The recipe's, on this process's clock; one that has passed is now.
+fn deadline(recipe: &Recipe) -> Option<Deadline> {
+    let left = recipe.deadline?.saturating_sub(clock::unix_time());
+    Deadline::after(clock::now(), left)
+}
+
+fn no_deadline() -> Deadline {
+    let now = clock::now();
+    Deadline::after(now, NO_DEADLINE).unwrap_or_else(|| Deadline::at(now))
+}

@@ -1,0 +1,288 @@
+//! What recipes mean: from an accepted recipe to the five models' jobs, the verdict and the package.
+//!
+//! Owns nothing that outlives a slot but what all slots share. Everything here is plain data and quick; encoder, disk
+//! and signature are begun by the threads that do the work.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::clerk::{Clerk, Opened};
+use super::encoders::Encoders;
+use crate::actors::plan::Costs;
+use crate::actors::studio::{Packaging, SlotWork, Studio, StudioError};
+use crate::clock;
+use crate::config::Voices;
+use crate::contract::{Animate, Animation, Paint, Painting, Score, Scores, Speak, Speech, Warning};
+use crate::direction::planner::{Budget, plan};
+use crate::direction::{Directed, Direction, DirectionError, direct, frame_count};
+use crate::journal::{Accepted, Failure, FolderJournal, Judgement, Outputs};
+use crate::media::{self, VideoSpec, wav};
+use crate::models::vocabulary::Vocabulary;
+use crate::recipe::{LONGEST, Recipe};
+use crate::types::{AttemptId, Deadline, Pcm, Resolution, Stage, VoiceBlend};
+use crate::verify::{self, Criteria, Questions, Thresholds, Verdict};
+
+/// Denoising steps: what schnell was distilled for.
+const STEPS: u32 = 4;
+/// The slot that the profile's estimates are for: the longest video, at the usual rate.
+pub(super) const FULL_FRAMES: f64 = 45.0 * 24.0;
+
+/// What all slots of a process share.
+pub(super) struct Studios {
+    /// Characters and their voices.
+    pub(super) voices: Voices,
+    /// The voices that the bundle has.
+    pub(super) known_voices: Vec<String>,
+    /// The size that the bundle's image model paints in; none where it paints in any.
+    pub(super) paints: Option<Resolution>,
+    /// What the bundle's image model knows; none where it knows all.
+    pub(super) vocabulary: Option<World>,
+    /// How the check judges.
+    pub(super) thresholds: Thresholds,
+    /// What a rendered frame costs, as far as the profile knows.
+    pub(super) per_frame: Duration,
+    /// What comes after the video, with the buffer before the deadline.
+    pub(super) afterwards: Duration,
+    /// Where videos are encoded.
+    pub(super) encoders: Arc<Encoders>,
+    /// Where a slot's files go.
+    pub(super) folder: Arc<FolderJournal>,
+    /// Who writes the result.
+    pub(super) clerk: Arc<Clerk>,
+}
+
+/// What an image model knows that knows only some things.
+pub(super) struct World {
+    /// Every word of it.
+    pub(super) words: Vocabulary,
+    /// What can be said with them.
+    pub(super) about: Option<String>,
+}
+
+/// Reads recipes.
+pub(super) struct RecipeStudio(pub(super) Arc<Studios>);
+
+impl Studio for RecipeStudio {
+    fn open(&self, accepted: &Accepted) -> Result<Arc<dyn SlotWork>, StudioError> {
+        let recipe = Recipe::read(&accepted.recipe)
+            .map_err(|problems| StudioError::new(Failure::Recipe, problems.to_string()))?;
+        let deadline = recipe.deadline.is_some().then_some(accepted.deadline);
+        let notes = Arc::new(Notes::default());
+        notes.add(warnings_of(&recipe, self.0.vocabulary.as_ref()));
+        let opened = Opened { accepted: accepted.clone(), recipe: recipe.clone(), notes: Arc::clone(&notes) };
+        self.0.clerk.opened(opened);
+        let questions = Questions::new(&criteria(&recipe));
+        Ok(Arc::new(RecipeWork { recipe, deadline, questions, notes, shared: Arc::clone(&self.0) }))
+    }
+}
+
+/// What comes up while a slot is worked on and belongs into its result, however it ends.
+#[derive(Default)]
+pub(super) struct Notes(Mutex<Noted>);
+
+/// The notes themselves.
+#[derive(Clone, Default)]
+pub(super) struct Noted {
+    /// Each once.
+    pub(super) warnings: Vec<Warning>,
+    /// The verdict, also where it was not passed.
+    pub(super) verdict: Option<Verdict>,
+}
+
+impl Notes {
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        // A list that is appended to: whole whatever panics elsewhere.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, warnings: impl IntoIterator<Item = Warning>) {
+        let mut noted = self.noted();
+        for warning in warnings {
+            // A stage that is tried again warns again.
+            if !noted.warnings.contains(&warning) {
+                noted.warnings.push(warning);
+            }
+        }
+    }
+
+    fn judged(&self, verdict: Verdict) {
+        self.noted().verdict = Some(verdict);
+    }
+
+    pub(super) fn all(&self) -> Noted {
+        self.noted().clone()
+    }
+}
+
+fn criteria(recipe: &Recipe) -> Criteria {
+    Criteria {
+        prompt: recipe.visual.prompt.clone(),
+        negative_prompt: recipe.visual.negative_prompt.clone().unwrap_or_default(),
+        required: recipe.constraints.required.clone(),
+        banned: recipe.constraints.banned.clone(),
+        min_clip_score: recipe.constraints.min_clip_score,
+    }
+}
+
+fn warnings_of(recipe: &Recipe, world: Option<&World>) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if recipe.visual.negative_prompt.as_deref().is_some_and(|text| !text.trim().is_empty()) {
+        warnings.push(Warning::new(
+            "negative_prompt_not_painted",
+            "the image model runs without guidance: the negative prompt is looked for when the video is verified",
+        ));
+    }
+    if let Some(World { words, about }) = world {
+        let unknown = words.unknown_words(&recipe.visual.prompt);
+        if !unknown.is_empty() {
+            let about = about.as_deref().unwrap_or("it draws what it can");
+            let message = format!("the image model does not know {}: {about}", unknown.join(", "));
+            warnings.push(Warning::new("prompt_outside_vocabulary", message));
+        }
+    }
+    warnings
+}
+
+/// Every frame of the video at full rate, and the voice that it moves to.
+pub(super) fn directed(recipe: &Recipe, speech: &Speech) -> Result<(Directed, Pcm), DirectionError> {
+    // As a reader of the sound's file gets it, so that a resumed slot goes on from the very same samples.
+    let voice = wav::quantised(&speech.pcm);
+    let directed = direct(&Direction {
+        timeline: &speech.timeline,
+        voice: &voice,
+        duration: recipe.duration,
+        fps: recipe.fps,
+        motion: recipe.visual.motion,
+        expressions: &recipe.visual.expressions,
+        camera: recipe.visual.camera,
+        seed: recipe.seed,
+    })?;
+    Ok((directed, voice))
+}
+
+struct RecipeWork {
+    recipe: Recipe,
+    /// Where the recipe names one.
+    deadline: Option<Deadline>,
+    questions: Questions,
+    notes: Arc<Notes>,
+    shared: Arc<Studios>,
+}
+
+impl RecipeWork {
+    fn frames(&self) -> u32 {
+        u32::try_from(frame_count(self.recipe.duration, self.recipe.fps)).unwrap_or(u32::MAX)
+    }
+
+    /// The voice that the recipe names; another one, with a warning, where the bundle does not have it.
+    fn voice(&self) -> Result<VoiceBlend, StudioError> {
+        let Studios { voices, known_voices, .. } = &*self.shared;
+        let failed = |message: String| StudioError::new(Failure::Recipe, message);
+        let wanted = &self.recipe.audio.voice_id;
+        let voice = voices.resolve(wanted).map_err(|error| failed(error.to_string()))?;
+        let has = |voice: &VoiceBlend| voice.parts().iter().all(|(name, _)| known_voices.contains(name));
+        if has(&voice) {
+            return Ok(voice);
+        }
+        let first = known_voices.first().map(|name| name.parse::<VoiceBlend>());
+        let other = match Some(voices.fallback().clone()).filter(|voice| has(voice)).map(Ok).or(first) {
+            Some(other) => other.map_err(|error| failed(error.to_string()))?,
+            None => return Err(failed("the bundle has no voice".to_owned())),
+        };
+        let message = format!(
+            "the bundle has no voice {voice} for {wanted:?}, {other} speaks instead; it has: {}",
+            known_voices.join(", ")
+        );
+        self.notes.add([Warning::new("voice_replaced", message)]);
+        Ok(other)
+    }
+
+    /// Time for the video, where there is a deadline.
+    fn left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.remaining(clock::now()).saturating_sub(self.shared.afterwards))
+    }
+}
+
+impl SlotWork for RecipeWork {
+    fn costs(&self) -> Costs {
+        let frames = f64::from(self.frames()) / FULL_FRAMES;
+        let length = self.recipe.duration.as_secs_f64() / LONGEST.as_secs_f64();
+        let mut costs = [1.0; Stage::ALL.len()];
+        costs[Stage::Audio.index()] = length;
+        costs[Stage::Video.index()] = frames;
+        costs[Stage::Package.index()] = frames;
+        costs
+    }
+
+    fn speak(&self) -> Result<Speak, StudioError> {
+        let audio = &self.recipe.audio;
+        let voice = self.voice()?;
+        Ok(Speak {
+            text: audio.script.clone(),
+            voice,
+            speed: audio.speed,
+            emotion: audio.emotion,
+            duration: self.recipe.duration,
+            seed: self.recipe.seed,
+        })
+    }
+
+    fn paint(&self) -> Result<Paint, StudioError> {
+        Ok(Paint {
+            prompt: self.recipe.visual.prompt.clone(),
+            seed: self.recipe.seed,
+            resolution: self.shared.paints.unwrap_or(self.recipe.resolution),
+            steps: STEPS,
+        })
+    }
+
+    fn animate(
+        &self,
+        attempt: AttemptId,
+        speech: &Arc<Speech>,
+        painting: &Arc<Painting>,
+    ) -> Result<Animate, StudioError> {
+        let (directed, voice) = directed(&self.recipe, speech)
+            .map_err(|error| StudioError::new(Failure::Recipe, error.to_string()))?;
+        let planned = plan(directed, Budget { per_frame: self.shared.per_frame, left: self.left() });
+        self.notes.add(planned.warnings);
+        let frames = self.frames();
+        let (slot, resolution) = (self.recipe.slot(), self.recipe.resolution);
+        let spec = VideoSpec { resolution, fps: self.recipe.fps, frames, sound: Arc::new(voice) };
+        let (sink, end) = media::video(self.shared.folder.partial_video(slot, attempt), spec);
+        self.shared.encoders.begin(slot, end);
+        Ok(Animate {
+            image: Arc::new(painting.image.clone()),
+            plan: Arc::new(planned.plan),
+            resolution,
+            keyframes: verify::keyframes(frames),
+            sink: Box::new(sink),
+        })
+    }
+
+    fn score(&self, animation: &Arc<Animation>) -> Result<Score, StudioError> {
+        let keyframes = animation.keyframes.iter().map(|keyframe| keyframe.image.clone()).collect();
+        Ok(Score { keyframes, texts: self.questions.texts() })
+    }
+
+    fn judge(&self, b32: &Scores, l14: &Scores) -> Result<Judgement, StudioError> {
+        let failed = |message: String| StudioError::new(Failure::Rejected, message);
+        let verdict = verify::judge(&self.questions, b32, l14, &self.shared.thresholds)
+            .map_err(|error| failed(error.to_string()))?;
+        let report = serde_json::to_value(&verdict)
+            .map_err(|error| failed(format!("the verdict cannot be written down: {error}")))?;
+        self.notes.judged(verdict.clone());
+        if !verdict.passed {
+            let reasons: Vec<String> = verdict.reasons.iter().map(ToString::to_string).collect();
+            return Err(failed(reasons.join("; ")));
+        }
+        let Verdict { clip_b, clip_l, ensemble, .. } = verdict;
+        let summary =
+            format!("passed: clip_b scores {clip_b:.3}, clip_l {clip_l:.3}, together {ensemble:.3}");
+        Ok(Judgement { summary, report })
+    }
+
+    fn package(&self, outputs: &Outputs) -> Packaging {
+        Box::pin(Arc::clone(&self.shared.clerk).complete(outputs.clone()))
+    }
+}
