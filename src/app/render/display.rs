@@ -129,10 +129,11 @@ impl Lines {
                 let text = format!("slot {slot} {how}, {:.0} s expected at most", eta.as_secs_f64());
                 Some((Style::Strong, text))
             }
-            SlotEvent::StageBegan { stage, attempt, .. } => {
+            SlotEvent::StageBegan { stage, model, attempt, .. } => {
                 self.tenth = 0;
+                let who = model.map(|model| format!(" on {model}")).unwrap_or_default();
                 let again = if attempt.get() > 1 { format!(", attempt {attempt}") } else { String::new() };
-                Some((Style::Strong, format!("{stage} begins{again}")))
+                Some((Style::Strong, format!("{stage} begins{who}{again}")))
             }
             SlotEvent::StageProgress { .. } => None,
             SlotEvent::VideoProgress { progress, .. } => {
