@@ -1,14 +1,18 @@
 //! The probe contract, and the probes that keep it. Probes only look: judging and choosing is the chain's.
 
+mod cuda;
 mod host;
 mod nvml;
+mod of_device;
 mod scripted;
 
 use std::borrow::Cow;
 use std::time::Instant;
 
+pub use cuda::{CardFigures, CudaProbe, WithPool};
 pub use host::{HostProbe, HostProbeSetup};
 pub use nvml::{NvmlProbe, NvmlSelector};
+pub use of_device::probes_of;
 pub use scripted::{
     ScriptedAllocation, ScriptedChange, ScriptedDevice, ScriptedFault, ScriptedOutOfMemory, ScriptedProbe,
 };
