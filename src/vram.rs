@@ -26,8 +26,8 @@ pub use monitor::{Monitor, MonitorSettings};
 pub use peaks::{LearnedPeaks, PeakSettings, Shape};
 pub use probe::{
     CardFigures, CudaProbe, HostProbe, HostProbeSetup, NvmlProbe, NvmlSelector, Probe, ProbeError,
-    ProbeErrorKind, ScriptedAllocation, ScriptedChange, ScriptedDevice, ScriptedFault, ScriptedOutOfMemory,
-    ScriptedProbe, WithPool, probes_of,
+    ProbeErrorKind, ScriptedAllocation, ScriptedChange, ScriptedDevice, ScriptedFault, ScriptedFigures,
+    ScriptedOutOfMemory, ScriptedProbe, WithPool, probes_of,
 };
 pub use sample::{Flaw, Pool, Sample, Standing};
 pub use snapshot::{DeviceMemory, Occasion, Snapshot, SnapshotRing};

@@ -14,7 +14,8 @@ pub use host::{HostProbe, HostProbeSetup};
 pub use nvml::{NvmlProbe, NvmlSelector};
 pub use of_device::probes_of;
 pub use scripted::{
-    ScriptedAllocation, ScriptedChange, ScriptedDevice, ScriptedFault, ScriptedOutOfMemory, ScriptedProbe,
+    ScriptedAllocation, ScriptedChange, ScriptedDevice, ScriptedFault, ScriptedFigures, ScriptedOutOfMemory,
+    ScriptedProbe,
 };
 
 use super::sample::Sample;

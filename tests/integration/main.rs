@@ -13,6 +13,7 @@ mod parity_liveportrait;
 mod phonemes_kokoro;
 mod recipe;
 mod rehearsals;
+mod rehearsals_nvml;
 mod speech_kokoro;
 mod support;
 mod synthetic_kokoro;
