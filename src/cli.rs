@@ -16,6 +16,7 @@ pub mod config;
 mod console;
 mod failed;
 mod flags;
+pub mod gpu_check;
 pub mod recipe;
 pub mod rehearse;
 pub mod storyboard;
@@ -43,6 +44,9 @@ pub struct Cli {
 pub enum Command {
     /// Show the settings in force with their sources, or check configuration files.
     Config(config::ConfigCommand),
+    /// Check the GPU path on the card that is there: parity, footprint, speed, memory, recovery; exit code 1 where
+    /// something is wrong or there is no card.
+    GpuCheck(gpu_check::GpuCheckCommand),
     /// Start, check, sign and verify recipes.
     Recipe(recipe::RecipeCommand),
     /// Draw what a recipe's directions look like, without a model.
@@ -62,6 +66,7 @@ impl Command {
             Self::Config(command) => command.config_flags(),
             Self::Recipe(command) => command.config_flags(),
             Self::Storyboard(command) => command.config_flags(),
+            Self::GpuCheck(_) => None,
             Self::Weights(_) => None,
             Self::Rehearse(_) => None,
         }

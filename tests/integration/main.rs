@@ -4,7 +4,9 @@
 mod architecture;
 mod bundles;
 mod config;
+mod cuda_driver;
 mod flux_model;
+mod gpu_check;
 mod liveportrait;
 mod parity_clip;
 mod parity_flux;
