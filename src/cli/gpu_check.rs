@@ -5,6 +5,7 @@
 
 mod card;
 mod endurance;
+mod fit;
 mod jobs;
 mod parity;
 mod report;
@@ -102,6 +103,11 @@ impl GpuCheckCommand {
             // Progress is a courtesy: where nobody reads it, the check goes on.
             let _ = writeln!(context.console.err(), "{what} ...");
         };
+        let free = report.card.as_ref().map(|card| card.free);
+        let fit = report.fit.insert(fit::fit(&bundle, self.limit, free)?);
+        if fit.ok == Some(false) {
+            return Ok(());
+        }
         if self.device != DeviceId::Cpu {
             said(context, "comparing with the processor");
             report.parity = parity::compare(&tiny, self.device, self.batch)?;

@@ -51,7 +51,9 @@ pub fn settled<T>(device: &Device, result: Result<T, ModelError>) -> Result<T, M
         return Err(error);
     }
     match synchronise(device) {
-        Err(worse) if worse.class() == ErrorClass::Poisoned => Err(worse.because(error)),
+        Err(worse) if worse.class() == ErrorClass::Poisoned => {
+            Err(ModelError::poisoned(format!("{}, after {}", worse.chain(), error.chain())))
+        }
         _ => Err(error),
     }
 }

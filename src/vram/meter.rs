@@ -13,11 +13,15 @@ use crate::types::{Bytes, DeviceId};
 pub use source::{MeterSource, Span, Watch};
 
 /// How often one that waits for its turn looks up, so that it can say that it is still alive.
-const LOOK_UP: Duration = Duration::from_secs(1);
+const LOOK_UP: Duration = Duration::from_millis(100);
+/// How often at most for runs, which on a busy node follow each other without a gap: rather unmeasured than not at all.
+const PATIENCE: u32 = 100;
 
 #[derive(Default)]
 struct AtWork {
     now: u32,
+    /// Of these, loads.
+    loads: u32,
     begun: u64,
 }
 
@@ -67,27 +71,35 @@ impl Meter {
 
     /// Something begins to work.
     pub fn begin(&self) -> Metering {
-        let mut at_work = self.0.at_work();
-        at_work.now += 1;
-        at_work.begun += 1;
-        let watch = if at_work.now == 1 { self.0.source.watch() } else { None };
-        Metering { number: at_work.begun, meter: self.clone(), watch }
+        self.begun(self.0.at_work(), false)
     }
 
-    /// The same for a load, once nothing else is at work: several loads at a time could not be told apart, and they
-    /// share one disk anyway. Calls `waiting` every second meanwhile, and begins at once where that says to stop.
-    pub fn begin_alone(&self, mut waiting: impl FnMut() -> bool) -> Metering {
-        let mut at_work = self.0.at_work();
-        while self.0.source.is_exact() && at_work.now > 0 {
-            let (woken, _) =
-                self.0.ended.wait_timeout(at_work, LOOK_UP).unwrap_or_else(PoisonError::into_inner);
-            at_work = woken;
+    /// The same for a load, where tensors are counted exactly: once no other is under way, since several at a time could
+    /// not be told apart and share one disk anyway, and in a gap between runs where there is one soon. Calls `waiting`
+    /// now and then meanwhile, and begins at once where that says to stop.
+    pub fn begin_load(&self, mut waiting: impl FnMut() -> bool) -> Metering {
+        let mut waited = 0;
+        loop {
+            let at_work = self.0.at_work();
+            let taken = at_work.loads > 0 || (at_work.now > 0 && waited < PATIENCE);
+            if !(taken && self.0.source.is_exact()) {
+                return self.begun(at_work, true);
+            }
+            // Given up before `waiting` is called: what it does is no business of the lock's.
+            drop(self.0.ended.wait_timeout(at_work, LOOK_UP).unwrap_or_else(PoisonError::into_inner));
+            waited += 1;
             if !waiting() {
-                break;
+                return self.begun(self.0.at_work(), true);
             }
         }
-        drop(at_work);
-        self.begin()
+    }
+
+    fn begun(&self, mut at_work: MutexGuard<'_, AtWork>, is_load: bool) -> Metering {
+        at_work.now += 1;
+        at_work.loads += u32::from(is_load);
+        at_work.begun += 1;
+        let watch = if at_work.now == 1 { self.0.source.watch() } else { None };
+        Metering { number: at_work.begun, is_load, meter: self.clone(), watch }
     }
 }
 
@@ -95,6 +107,7 @@ impl Meter {
 pub struct Metering {
     meter: Meter,
     number: u64,
+    is_load: bool,
     watch: Option<Box<dyn Watch>>,
 }
 
@@ -116,6 +129,7 @@ impl Drop for Metering {
     fn drop(&mut self) {
         let mut at_work = self.meter.0.at_work();
         at_work.now = at_work.now.saturating_sub(1);
+        at_work.loads = at_work.loads.saturating_sub(u32::from(self.is_load));
         drop(at_work);
         self.meter.0.ended.notify_all();
     }

@@ -77,6 +77,15 @@ fn the_same_checks_run_on_the_processor() {
 }
 
 #[test]
+fn a_bundle_that_does_not_fit_is_not_loaded() {
+    let report = json(&gpu_check(&["--device", "cpu", "--slots", "1", "--limit", "100kB", "--json"]));
+    assert_eq!((&report["ok"], &report["fit"]["ok"]), (&Value::Bool(false), &Value::Bool(false)));
+    let what = report["fit"]["what"].as_str().unwrap();
+    assert!(what.contains("too much") && what.contains("what would fit"), "{what}");
+    assert_eq!(report["footprint"], Value::Array(Vec::new()), "nothing was loaded");
+}
+
+#[test]
 fn a_limit_below_what_the_models_hold_stops_the_load_with_numbers() {
     let output = gpu_check(&["--device", "cpu", "--slots", "1", "--limit", "70MB"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

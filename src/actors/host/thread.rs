@@ -122,8 +122,7 @@ fn live<M: Model>(
 
 /// A loaded model and what it holds: by difference where the device counts tensors alone, else as the model says.
 fn load<M: Model>(loader: &Loader<M>, meter: Option<&Meter>, run: &Run) -> Result<(M, Bytes), ModelError> {
-    let metering =
-        meter.map(|meter| meter.begin_alone(|| run.step(Progress::new(Unit::Parts, 0, 1)).is_ok()));
+    let metering = meter.map(|meter| meter.begin_load(|| run.step(Progress::new(Unit::Parts, 0, 1)).is_ok()));
     let model = loader(run)?;
     let taken = metering.and_then(Metering::end).filter(|taken| taken.exact);
     let resident = taken.map_or_else(|| model.resident(), |taken| taken.kept);

@@ -62,7 +62,7 @@ pub fn compare(tiny: &Bundle, device: DeviceId, batch: NonZeroU32) -> Result<Vec
     let job = Size::score(&animation);
     for (name, ours, theirs) in [
         ("cosines of B/32", here.clip_b.run(job.clone())?, there.clip_b.run(job.clone())?),
-        ("cosines of L/14", here.clip_l.run(job.clone())?, there.clip_l.run(job.clone())?),
+        ("cosines of L/14", here.clip_l.run(job.clone())?, there.clip_l.run(job)?),
     ] {
         found.push(Parity::new(name, cosines(&ours.output, &theirs.output), SCORED));
     }

@@ -140,6 +140,8 @@ pub struct Report {
     pub size: String,
     /// No lease crossed it.
     pub limit: Bytes,
+    /// Whether the weights fit at all.
+    pub fit: Option<Outcome>,
     /// Against the processor.
     pub parity: Vec<Parity>,
     /// Of each model.
@@ -179,6 +181,7 @@ impl Report {
             bundle: String::new(),
             size: String::new(),
             limit,
+            fit: None,
             parity: Vec::new(),
             footprint: Vec::new(),
             warm_up_seconds: 0.0,
@@ -198,6 +201,7 @@ impl Report {
     pub fn finish(&mut self) -> bool {
         let passed = |outcome: &Option<Outcome>| outcome.as_ref().is_some_and(|it| it.ok != Some(false));
         self.ok = self.unusable.is_none()
+            && passed(&self.fit)
             && self.parity.iter().all(|parity| parity.ok)
             && self.footprint.iter().all(|footprint| footprint.within_budget)
             && self.memory.as_ref().is_some_and(|memory| memory.ok)
@@ -228,6 +232,9 @@ impl Report {
             None => writeln!(console.out(), "{device}: no card; this shows the command, not a GPU")?,
         }
         writeln!(console.out(), "bundle {}, {}, limit {}\n", self.bundle, self.size, self.limit)?;
+        if let Some(fit) = &self.fit {
+            line(console, fit.ok, &fit.what)?;
+        }
         for parity in &self.parity {
             let what = format!("{:30} {:.4} apart, {} allowed", parity.what, parity.worst, parity.allowed);
             line(console, Some(parity.ok), &what)?;

@@ -73,14 +73,14 @@ fn a_load_waits_for_its_turn_and_says_that_it_lives() {
     let running = meter.begin();
     let mut running = Some(running);
     let mut waited = 0;
-    let metering = meter.begin_alone(|| {
+    let metering = meter.begin_load(|| {
         waited += 1;
         running = None;
         true
     });
     assert!(waited == 1 && metering.end().is_some());
     let running = meter.begin();
-    let metering = meter.begin_alone(|| false);
+    let metering = meter.begin_load(|| false);
     assert_eq!(metering.end(), None, "one told to stop waits no longer");
     drop(running);
 }
