@@ -87,8 +87,8 @@ fn a_bundle_that_does_not_fit_is_not_loaded() {
 
 #[test]
 fn a_limit_below_what_the_models_hold_stops_the_load_with_numbers() {
-    let output = gpu_check(&["--device", "cpu", "--slots", "1", "--limit", "70MB"]);
+    let output = gpu_check(&["--device", "cpu", "--slots", "1", "--limit", "60MB"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("of 70.0 MB are taken"), "{said}");
+    assert!(said.contains("of 60.0 MB are taken"), "{said}");
 }
