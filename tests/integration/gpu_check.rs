@@ -70,7 +70,7 @@ fn the_same_checks_run_on_the_processor() {
     assert!((0.0..=1.0).contains(&overlap), "{overlap}");
     assert_eq!((&report["memory"]["ok"], &report["memory"]["slots"]), (&Value::Bool(true), &Value::from(8)));
     let refusal = report["refusal"]["what"].as_str().unwrap();
-    assert!(report["refusal"]["ok"] == true && refusal.contains("of 2.0 GB are taken"), "{refusal}");
+    assert!(report["refusal"]["ok"] == true && refusal.contains("of 2.00 GB are taken"), "{refusal}");
     assert_eq!(report["out_of_memory"]["ok"], Value::Null, "only a card is filled");
     assert!(report["restart_seconds"].as_f64().unwrap() > 0.0);
     assert_eq!(report["sampling"]["probe"], "host");
