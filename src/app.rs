@@ -15,6 +15,7 @@ pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> R
     match command {
         Command::Config(command) => command.run(&mut context),
         Command::Render(command) => command.run(&mut context),
+        Command::GpuCheck(command) => command.run(&mut context),
         Command::Recipe(command) => command.run(&mut context),
         Command::Storyboard(command) => command.run(&mut context),
         Command::Weights(command) => command.run(&mut context),

@@ -17,6 +17,7 @@ pub mod config;
 mod console;
 mod failed;
 mod flags;
+pub mod gpu_check;
 pub mod recipe;
 pub mod rehearse;
 pub mod render;
@@ -48,6 +49,9 @@ pub enum Command {
     Config(config::ConfigCommand),
     /// Render a recipe: a finished, checked and signed video in a folder.
     Render(render::RenderCommand),
+    /// Check the GPU path on the card that is there: parity, footprint, speed, memory, recovery; exit code 1 where
+    /// something is wrong or there is no card.
+    GpuCheck(gpu_check::GpuCheckCommand),
     /// Start, check, sign and verify recipes.
     Recipe(recipe::RecipeCommand),
     /// Draw what a recipe's directions look like, without a model.
@@ -73,6 +77,7 @@ impl Command {
             Self::Render(command) => command.config_flags(),
             Self::Recipe(command) => command.config_flags(),
             Self::Storyboard(command) => command.config_flags(),
+            Self::GpuCheck(_) => None,
             Self::Weights(_) => None,
             // It loads them itself: a broken configuration is one of its findings.
             Self::Check(_) => None,

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod contract;
+pub mod cuda;
 pub mod direction;
 pub mod exit;
 pub mod files;

@@ -4,6 +4,7 @@
 
 pub mod bundle;
 pub mod clip;
+pub mod device;
 pub mod error;
 pub mod flux;
 pub mod kokoro;

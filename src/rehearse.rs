@@ -12,6 +12,6 @@ pub mod report;
 pub mod scenario;
 mod studio;
 
-pub use drive::{Pace, rehearse};
+pub use drive::{Pace, rehearse, rehearse_seen_by};
 pub use report::Report;
 pub use scenario::{Scenario, ScenarioError};

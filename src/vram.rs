@@ -10,6 +10,7 @@
 mod chain;
 mod gauge;
 mod ledger;
+mod meter;
 mod monitor;
 mod peaks;
 pub mod policy;
@@ -20,12 +21,13 @@ mod snapshot;
 pub use chain::{ChainSettings, ProbeChain, Reading, Switch};
 pub use gauge::{Pressure, PressureGauge};
 pub use ledger::{Claim, Holding, Lease, Ledger, Mark, Purpose, Refusal, Usage};
+pub use meter::{Meter, MeterSource, Metering, Span, Taken, Watch};
 pub use monitor::{Monitor, MonitorSettings};
 pub use peaks::{LearnedPeaks, PeakSettings, Shape};
 pub use probe::{
-    Board, Boards, HostMemory, HostProbe, HostProbeSetup, NvmlProbe, NvmlSelector, Probe, ProbeError,
-    ProbeErrorKind, ScriptedAllocation, ScriptedChange, ScriptedDevice, ScriptedFault, ScriptedOutOfMemory,
-    ScriptedProbe,
+    Board, Boards, CardFigures, CudaProbe, HostMemory, HostProbe, HostProbeSetup, NvmlProbe, NvmlSelector,
+    Probe, ProbeError, ProbeErrorKind, ScriptedAllocation, ScriptedChange, ScriptedDevice, ScriptedFault,
+    ScriptedFigures, ScriptedOutOfMemory, ScriptedProbe, WithPool, probes_of,
 };
 pub use sample::{Flaw, Pool, Sample, Standing};
 pub use snapshot::{DeviceMemory, Occasion, Snapshot, SnapshotRing};

@@ -36,6 +36,8 @@ pub struct Assignment<J> {
     pub lease: Option<Lease>,
     /// Tells it to stop at its next step.
     pub cancel: CancelFlag,
+    /// Whether the lease is what runs of this shape have been measured to take; else the model's own estimate counts.
+    pub measured: bool,
     /// Sees its steps beside the host.
     pub observer: Option<Arc<dyn Observe>>,
     /// The run's span; entered on the model's thread.
@@ -79,6 +81,8 @@ pub enum Note<O> {
         run: RunId,
         /// What it brought.
         result: Result<O, RunFailure>,
+        /// The most device memory it held, where that could be measured.
+        peak: Option<Bytes>,
     },
     /// A trim is done.
     Trimmed {
@@ -99,7 +103,7 @@ impl<O> Note<O> {
             Self::Loaded { resident } => Note::Loaded { resident },
             Self::Fit => Note::Fit,
             Self::Unfit(error) => Note::Unfit(error),
-            Self::Ended { run, result } => Note::Ended { run, result: result.map(change) },
+            Self::Ended { run, result, peak } => Note::Ended { run, result: result.map(change), peak },
             Self::Trimmed { freed } => Note::Trimmed { freed },
             Self::Panicked { message } => Note::Panicked { message },
         }

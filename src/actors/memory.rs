@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::types::{Bytes, ModelId};
 use crate::vram::policy::memory_missing;
-use crate::vram::{Sample, Usage};
+use crate::vram::{Pool, Sample, Usage};
 
 /// One flag or amount per model, by [`ModelId::index`].
 pub type PerModel<T> = [T; ModelId::ALL.len()];
@@ -105,9 +105,13 @@ pub struct MemoryView {
 }
 
 impl MemoryView {
-    /// Own use of a sample.
+    /// Own use of a sample, without what the pool holds for the next allocation of ours: a model's memory is back once
+    /// the pool has it.
     pub fn own_use(sample: &Sample) -> Bytes {
-        sample.own.unwrap_or_else(|| sample.used.saturating_sub(sample.used_by_others().unwrap_or_default()))
+        let own = sample
+            .own
+            .unwrap_or_else(|| sample.used.saturating_sub(sample.used_by_others().unwrap_or_default()));
+        own.saturating_sub(sample.pool.map(Pool::slack).unwrap_or_default())
     }
 
     /// How much of a dropped model's memory has not come back, by a look made after its end: zero where it may be

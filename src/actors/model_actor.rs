@@ -204,18 +204,18 @@ where
             self.early = Some(work);
             return Ok(());
         }
-        let Work { run, job, lease, observer, span } = *work;
+        let Work { run, job, lease, measured, observer, span } = *work;
         let job = match J::try_from(job) {
             Ok(job) => job,
             Err(wrong) => {
                 drop(lease);
-                self.tell_ended(run, Err(RunFailure::Model(ModelError::own(wrong.to_string()))));
+                self.tell_ended(run, Err(RunFailure::Model(ModelError::own(wrong.to_string()))), None);
                 return Ok(());
             }
         };
         let cancel = CancelFlag::new();
         self.pulse.stamp(clock::now());
-        let assignment = Assignment { run, job, lease, cancel: cancel.clone(), observer, span };
+        let assignment = Assignment { run, job, lease, cancel: cancel.clone(), measured, observer, span };
         self.order(Order::Run(assignment))?;
         self.enter(myself, Phase::Busy { run, _cancel: CancelOnDrop(cancel) });
         Ok(())
@@ -228,7 +228,7 @@ where
     fn cancel_run(&mut self, myself: &ActorRef<ModelMsg>, unwanted: RunId) -> Result<(), ActorProcessingErr> {
         if self.early.as_ref().is_some_and(|work| work.run == unwanted) {
             self.early = None;
-            self.tell_ended(unwanted, Err(RunFailure::Model(crate::contract::Cancelled.into())));
+            self.tell_ended(unwanted, Err(RunFailure::Model(crate::contract::Cancelled.into())), None);
         } else if matches!(self.phase, Phase::Busy { run, .. } if run == unwanted) {
             // Leaving the phase drops its flag's guard, which sets it.
             self.enter(myself, Phase::Stopping { run: Some(unwanted) });
@@ -266,7 +266,7 @@ where
                     broken(Fault::NotReady, error.chain())
                 }
             }),
-            Note::Ended { run, result } => self.ended(myself, run, result),
+            Note::Ended { run, result, peak } => self.ended(myself, run, result, peak),
             Note::Trimmed { freed } => self.trimmed(myself, freed),
             Note::Panicked { message } => Err(broken(Fault::Died, format!("it panicked: {message}"))),
         }
@@ -313,6 +313,7 @@ where
         myself: &ActorRef<ModelMsg>,
         run: RunId,
         result: Result<Output, RunFailure>,
+        peak: Option<Bytes>,
     ) -> Result<(), ActorProcessingErr> {
         if let Err(RunFailure::Model(error)) = &result {
             if error.class() == ErrorClass::Poisoned {
@@ -323,7 +324,7 @@ where
             self.trim_wanted |= error.class() == ErrorClass::OutOfMemory;
         }
         // To the orchestrator, the end of any run says that the model is free.
-        self.tell_ended(run, result);
+        self.tell_ended(run, result, peak);
         self.idle(myself)
     }
 
@@ -386,8 +387,8 @@ where
         self.tell(OrchestratorMsg::ModelReady(self.model));
     }
 
-    fn tell_ended(&self, run: RunId, result: Result<Output, RunFailure>) {
-        self.tell(OrchestratorMsg::RunEnded { model: self.model, run, result });
+    fn tell_ended(&self, run: RunId, result: Result<Output, RunFailure>, peak: Option<Bytes>) {
+        self.tell(OrchestratorMsg::RunEnded { model: self.model, run, result, peak });
     }
 
     fn tell(&self, message: OrchestratorMsg) {

@@ -25,7 +25,7 @@ use super::studio::{Studio, StudioError};
 use crate::clock;
 use crate::journal::{Journal, JournalError, OpenSlot, Parcel, Written};
 use crate::types::{AttemptId, Bytes, Deadline, ModelId, SlotId};
-use crate::vram::{Ledger, Pressure, PressureGauge};
+use crate::vram::{LearnedPeaks, Ledger, PeakSettings, Pressure, PressureGauge, Shape};
 
 mod dispatch;
 mod ending;
@@ -69,6 +69,8 @@ pub enum OrchestratorMsg {
         run: RunId,
         /// What it brought.
         result: Result<Output, RunFailure>,
+        /// The most device memory it held, where that could be measured.
+        peak: Option<Bytes>,
     },
     /// A package was handed over, or could not be.
     Packaged(SlotId, AttemptId, Result<Parcel, StudioError>),
@@ -119,6 +121,9 @@ struct Current {
     run: RunId,
     slot: SlotId,
     task: Task,
+    /// What decides its workspace, and what was leased for it.
+    shape: Shape,
+    leased: Bytes,
     /// Its slot waits for it no more (timed out, cancelled, ended): what it brings is dropped.
     dropped: bool,
 }
@@ -138,6 +143,7 @@ enum Hand {
 pub(super) struct OrchestratorState {
     args: OrchestratorArgs,
     estimates: Estimates,
+    peaks: LearnedPeaks,
     opened: bool,
     draining: bool,
     queue: VecDeque<Box<Slot>>,
@@ -178,6 +184,7 @@ impl Actor for Orchestrator {
         }
         let state = OrchestratorState {
             estimates: Estimates::new(&args.policy),
+            peaks: LearnedPeaks::new(PeakSettings::default()),
             opened: false,
             draining: false,
             queue: VecDeque::new(),
@@ -223,7 +230,10 @@ impl Actor for Orchestrator {
             }
             OrchestratorMsg::Opened(result) => state.take_up(result),
             OrchestratorMsg::StageWritten(slot, result) => state.stage_written(slot, result),
-            OrchestratorMsg::RunEnded { model, run, result } => state.run_ended(&myself, model, run, result),
+            OrchestratorMsg::RunEnded { model, run, result, peak } => {
+                state.learn(model, run, &result, peak);
+                state.run_ended(&myself, model, run, result);
+            }
             OrchestratorMsg::Packaged(slot, attempt, result) => {
                 state.packaged(&myself, slot, attempt, result)
             }

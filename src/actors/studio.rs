@@ -11,6 +11,7 @@ use super::plan::Costs;
 use crate::contract::{Animate, Animation, ErrorClass, Paint, Painting, Score, Scores, Speak, Speech};
 use crate::journal::{Accepted, Failure, Judgement, Outputs, Parcel};
 use crate::types::{AttemptId, Stage};
+use crate::vram::Shape;
 
 /// Why a stage's work could not be set up, judged or handed over. Fails the slot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +55,12 @@ pub trait SlotWork: Send + Sync + 'static {
     /// How much work each stage is, relative to what the profile's estimates are for.
     fn costs(&self) -> Costs {
         [1.0; Stage::ALL.len()]
+    }
+
+    /// What decides how much memory a stage's job takes (sizes of pictures, length of the text): jobs of equal shape
+    /// are leased what earlier ones of it were measured to take.
+    fn shape(&self, _: Stage) -> Shape {
+        Shape::default()
     }
 
     /// The speech.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 
-use super::settings::flux_options;
+use super::settings::{flux_options, pool_kept};
 use crate::actors::host::{Loader, ThreadHost};
 use crate::actors::job::{Job, Output, WrongJob};
 use crate::actors::model_actor::ModelLimits;
@@ -15,17 +15,21 @@ use crate::cli::Failed;
 use crate::config::{ModelBudget, Settings};
 use crate::contract::{Model, ModelError, Run};
 use crate::models::bundle::Bundle;
-use crate::models::of_bundle;
-use crate::types::ModelId;
+use crate::models::{device, of_bundle};
+use crate::types::{DeviceId, ModelId};
+use crate::vram::Meter;
 
-/// Every model of `bundle`, each to be loaded on a thread of its own; the settings' precisions are in the bundle already.
+/// Every model of `bundle`, each to be loaded on a thread of its own, and on a card on a stream of its own; the
+/// settings' precisions are in the bundle already.
 pub fn company(
     bundle: &Bundle,
     settings: &Settings,
-    device: &Device,
+    device: DeviceId,
     limits: ModelLimits,
 ) -> Result<Vec<ModelSpec>, Failed> {
-    let company = Company { bundle: Arc::new(bundle.clone()), settings, device, limits };
+    // One for all: a run's peak is only its own where no other was under way.
+    let meter = Meter::of_device(device);
+    let company = Company { bundle: Arc::new(bundle.clone()), settings, device, limits, meter };
     let flux = flux_options(&company.bundle, settings)?;
     let batch = settings.models.liveportrait.frame_batch;
     Ok(vec![
@@ -46,8 +50,9 @@ pub fn company(
 struct Company<'a> {
     bundle: Arc<Bundle>,
     settings: &'a Settings,
-    device: &'a Device,
+    device: DeviceId,
     limits: ModelLimits,
+    meter: Option<Meter>,
 }
 
 impl Company<'_> {
@@ -62,8 +67,10 @@ impl Company<'_> {
         M::Output: Into<Output>,
     {
         let ModelBudget { budget, workspace, .. } = self.settings.models.budget(model);
-        let (bundle, device) = (Arc::clone(&self.bundle), self.device.clone());
-        let loader: Loader<M> = Arc::new(move |run| load(&bundle, &device, run));
-        ModelSpec::new::<M>(model, budget, workspace, self.limits, Arc::new(ThreadHost::new(loader)))
+        let (bundle, device) = (Arc::clone(&self.bundle), self.device);
+        let keep = pool_kept(self.settings);
+        let loader: Loader<M> = Arc::new(move |run| load(&bundle, &device::open(device, keep)?, run));
+        let host = ThreadHost::new(loader).metered(self.meter.clone());
+        ModelSpec::new::<M>(model, budget, workspace, self.limits, Arc::new(host))
     }
 }

@@ -225,7 +225,7 @@ impl Slot {
         })?;
         let tree = Tree::new(TreeParts {
             settings: tree_settings,
-            models: company(&self.chosen.bundle, settings, &device, model_limits(settings))?,
+            models: company(&self.chosen.bundle, settings, device_id, model_limits(settings))?,
             studio: Arc::new(RecipeStudio(Arc::new(studios))),
             journal: Arc::new(Desk { folder: self.journal.clone(), clerk: clerk.clone() }),
             looker: Arc::new(looker),

@@ -15,12 +15,12 @@ use crate::clock;
 use crate::config::{self, Devices, Recovery, Settings, T5Placement, Timeout};
 use crate::models::bundle::{Bundle, Precision};
 use crate::models::flux::plan::{Options as FluxOptions, T5Place};
-use crate::models::of_bundle;
+use crate::models::{device, of_bundle};
 use crate::types::{Bytes, DeviceId, ModelId, Stage};
 use crate::vram::policy::{LeakSettings, Thresholds};
 use crate::vram::{
-    ChainSettings, HostMemory, HostProbe, HostProbeSetup, MonitorSettings, NvmlProbe, NvmlSelector, Probe,
-    ProbeChain, ProbeError,
+    ChainSettings, HostMemory, HostProbe, HostProbeSetup, MonitorSettings, Probe, ProbeChain, ProbeError,
+    probes_of,
 };
 
 #[cfg(test)]
@@ -130,7 +130,7 @@ fn watch(settings: &Settings, free: Bytes) -> Result<WatchSettings, Failed> {
 /// The device that the models live on.
 pub fn device_id(settings: &Settings) -> Result<DeviceId, Failed> {
     match &settings.device {
-        Devices::Auto => Ok(best_device()),
+        Devices::Auto => Ok(best_device(settings)),
         Devices::Listed(devices) => match devices.as_slice() {
             [DeviceId::Scripted] => Err(Failed::bad_input(
                 "device = \"scripted\" has no memory to load models into; `vortex-node rehearse` plays it; accepted \
@@ -150,37 +150,26 @@ pub fn device_id(settings: &Settings) -> Result<DeviceId, Failed> {
 }
 
 /// What `"auto"` stands for in this build.
-fn best_device() -> DeviceId {
+fn best_device(settings: &Settings) -> DeviceId {
     let card = DeviceId::Cuda(0);
-    if cfg!(feature = "cuda") && open(card).is_ok() { card } else { DeviceId::Cpu }
+    if cfg!(feature = "cuda") && open(card, settings).is_ok() { card } else { DeviceId::Cpu }
 }
 
 /// The device that the models live on, opened.
 pub fn candle_device(settings: &Settings) -> Result<(DeviceId, Device), Failed> {
     let device = device_id(settings)?;
-    Ok((device, open(device)?))
+    Ok((device, open(device, settings)?))
 }
 
-/// The one place where a device is opened for tensors.
-fn open(device: DeviceId) -> Result<Device, Failed> {
-    match device {
-        DeviceId::Cpu => Ok(Device::Cpu),
-        DeviceId::Cuda(ordinal) if cfg!(feature = "cuda") => {
-            // The driver's bindings panic where its library is missing.
-            let opened = std::panic::catch_unwind(|| Device::new_cuda_with_stream(ordinal as usize));
-            let why = match opened {
-                Ok(Ok(device)) => return Ok(device),
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "the driver's libraries are missing".to_owned(),
-            };
-            Err(Failed::failure(format!("{device} cannot be opened: {why}; `vortex-node check` tells more")))
-        }
-        DeviceId::Cuda(_) => Err(Failed::bad_input(format!(
-            "device = \"{device}\": this vortex-node was built without cuda; build it with `--features cuda` \
-             (deploy/cuda), or use \"cpu\" or \"auto\""
-        ))),
-        DeviceId::Scripted => Err(Failed::bad_input("device = \"scripted\" holds no tensors")),
-    }
+fn open(device: DeviceId, settings: &Settings) -> Result<Device, Failed> {
+    // What a model says of a device that cannot be used is what the operator needs to know.
+    device::open(device, pool_kept(settings))
+        .map_err(|error| Failed::failure(format!("{}; `vortex-node check` tells more", error.chain())))
+}
+
+/// What a card's pool may keep unused between jobs; every model's device is opened with it.
+pub fn pool_kept(settings: &Settings) -> Bytes {
+    settings.memory.pool_release_threshold
 }
 
 fn chain_settings(settings: &Settings) -> ChainSettings {
@@ -194,7 +183,7 @@ pub fn probe_chain(settings: &Settings) -> Result<(ProbeChain, Bytes), Failed> {
     let unread =
         |error: ProbeError| Failed::failure(format!("the memory of {device} cannot be read: {error}"));
     let probes: Vec<Box<dyn Probe>> = match device {
-        DeviceId::Cuda(ordinal) => vec![Box::new(NvmlProbe::new(NvmlSelector::Index(ordinal), None))],
+        DeviceId::Cuda(_) => probes_of(device, None),
         DeviceId::Cpu | DeviceId::Scripted => vec![Box::new(host_probe().map_err(unread)?)],
     };
     let mut chain = ProbeChain::new(probes, chain_settings(settings));

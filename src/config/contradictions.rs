@@ -100,7 +100,7 @@ fn budgets(settings: &Settings, report: &mut Report<'_>) {
 }
 
 /// Which precisions each model can be held in.
-const fn precisions_of(model: ModelId) -> &'static [Precision] {
+pub(super) const fn precisions_of(model: ModelId) -> &'static [Precision] {
     use Precision::{Bf16, Bundle, F16, F32, Int8, Nf4, Nf4Nested};
     match model {
         ModelId::Flux => &[Bundle, F32, F16, Bf16, Nf4, Nf4Nested],

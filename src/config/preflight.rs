@@ -1,7 +1,8 @@
 //! Whether the configured budgets fit under the configured limit: from settings to `vram`'s preflight.
 
-use super::settings::Settings;
-use super::values::Limit;
+use super::contradictions::precisions_of;
+use super::settings::{ModelBudget, Settings};
+use super::values::{Limit, Precision};
 use crate::types::{Bytes, ModelId};
 use crate::vram::policy::{self, Fit, Misfit, ModelNeed, Plan, Variant};
 
@@ -27,11 +28,30 @@ pub fn preflight(settings: &Settings, free: Option<Bytes>) -> Option<Result<Fit,
         let set = settings.models.budget(model);
         let precision = set.precision.name().to_owned();
         let chosen = Variant { precision, resident: set.budget, workspace: set.workspace };
-        ModelNeed { model, chosen, alternatives: Vec::new() }
+        ModelNeed { model, chosen, alternatives: alternatives(model, set) }
     });
     let concurrent = if settings.slots.lookahead.get() > 1 { LOOKING_AHEAD } else { ONE_SLOT };
     let overhead = settings.memory.overhead;
     Some(policy::preflight(&Plan { limit, free, overhead, models: &models, concurrent }))
+}
+
+/// The model in every precision in which it would hold less.
+///
+/// Scaled from the budget, whatever the weights' sizes: the published ones and small ones shrink alike. Parts that stay
+/// as they are (an autoencoder, embeddings) are scaled with the rest, which errs by a few per cent; a load settles it.
+fn alternatives(model: ModelId, set: ModelBudget) -> Vec<Variant> {
+    let Some(now) = set.precision.bits_per_weight() else { return Vec::new() };
+    let variant = |precision: &Precision| {
+        let bits = precision.bits_per_weight().filter(|bits| *bits < now)?;
+        // Activations are half as wide under any precision but f32; quantised weights are unpacked to sixteen bits.
+        let narrower = if set.precision == Precision::F32 { 0.5 } else { 1.0 };
+        Some(Variant {
+            precision: precision.name().to_owned(),
+            resident: set.budget.share(bits / now),
+            workspace: set.workspace.share(narrower),
+        })
+    };
+    precisions_of(model).iter().filter_map(variant).collect()
 }
 
 #[cfg(test)]
@@ -80,6 +100,34 @@ mod tests {
         assert_eq!(misfit.missing(), Bytes::mb(600));
         let text = misfit.to_string();
         assert!(text.contains("600.0 MB too much") && text.contains("one job at a time"), "{text}");
+    }
+
+    #[test]
+    fn a_card_too_small_is_told_which_model_would_fit_in_which_precision() {
+        // The large card's profile needs 58.8 GB; Flux is 36 of them in bf16, 10.1 at 4.5 bits.
+        let misfit = preflight(&profile("h200", &[]), Some(Bytes::gb(48))).unwrap().unwrap_err();
+        let text = misfit.to_string();
+        // 92 % of what is free.
+        assert!(text.contains("44.16 GB are allowed: 14.64 GB too much"), "{text}");
+        assert!(text.ends_with("what would fit: flux at nf4"), "{text}");
+        let small = preflight(&profile("h200", &[]), Some(Bytes::gb(4))).unwrap().unwrap_err();
+        assert!(small.to_string().contains("only "), "{small}");
+    }
+
+    #[test]
+    fn alternatives_shrink_as_the_worked_card_does() {
+        // Whole transformer: 6.69 GB in nf4, 6.13 nested; 23.8 in bf16.
+        let set = |budget, precision| ModelBudget { budget, workspace: Bytes::gb(1), precision };
+        let of = |all: &[Variant], name: &str| {
+            let found = all.iter().find(|variant| variant.precision == name).unwrap();
+            (found.resident.as_f64() / 1e8).round() / 10.0
+        };
+        let bf16 = alternatives(ModelId::Flux, set(Bytes::mb(23_780), Precision::Bf16));
+        assert_eq!((of(&bf16, "nf4"), of(&bf16, "nf4_nested")), (6.7, 6.1));
+        assert!(alternatives(ModelId::Flux, set(Bytes::gb(6), Precision::Bundle)).is_empty());
+        assert!(alternatives(ModelId::Kokoro, set(Bytes::mb(400), Precision::F32)).is_empty());
+        let portrait = alternatives(ModelId::LivePortrait, set(Bytes::mb(520), Precision::F32));
+        assert_eq!((portrait.len(), portrait[0].workspace), (1, Bytes::mb(500)));
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub struct Memory {
     pub act_again: Duration,
     /// Memory counts as back when use is no more than this above the floor before the load.
     pub floor_tolerance: Bytes,
+    /// What a card's allocation pool may keep between jobs without using it.
+    pub pool_release_threshold: Bytes,
     /// Time between two snapshots of an idle node.
     #[serde(deserialize_with = "values::above_zero")]
     pub snapshot_every: Duration,

@@ -211,6 +211,19 @@ impl Precision {
     pub const ALL: [Self; 7] =
         [Self::Bundle, Self::F32, Self::F16, Self::Bf16, Self::Int8, Self::Nf4, Self::Nf4Nested];
 
+    /// What a weight takes, scales included; unknown where the bundle decides. NF4 keeps one f32 scale for 64 weights,
+    /// nested ones one byte and, for each 256 of these, another f32; Q8_0 one f16 for 32.
+    pub const fn bits_per_weight(self) -> Option<f64> {
+        match self {
+            Self::Bundle => None,
+            Self::F32 => Some(32.0),
+            Self::F16 | Self::Bf16 => Some(16.0),
+            Self::Int8 => Some(8.5),
+            Self::Nf4 => Some(4.5),
+            Self::Nf4Nested => Some(4.0 + 8.0 / 64.0 + 32.0 / (64.0 * 256.0)),
+        }
+    }
+
     /// As written in configuration.
     pub const fn name(self) -> &'static str {
         match self {

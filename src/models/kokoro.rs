@@ -32,6 +32,7 @@ use self::text::{Accent, Phonemiser, Script, Utterance};
 use self::track::Track;
 use self::voices::Voices;
 use crate::contract::{Model, ModelError, Progress, Run, Speak, Speech, Unit, Warning};
+use crate::models::device;
 use crate::models::error::Context;
 use crate::models::weights::{self, Options, Weights};
 use crate::types::{Bytes, Emotion, SAMPLE_RATE, VoiceBlend};
@@ -183,6 +184,45 @@ impl KokoroModel {
     fn on_pool<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         if self.net.device().is_cpu() { rayon::scope(|_| work()) } else { work() }
     }
+
+    fn speak(&mut self, job: &Speak, run: &Run) -> Result<Speech, ModelError> {
+        let total = samples_of(job.duration);
+        if total == 0 {
+            return Err(ModelError::own(format!("a duration of {:?} holds no sample", job.duration)));
+        }
+        self.voices.check(&job.voice)?;
+        let Script { utterances, mut warnings } = self.script(&job.text, &job.voice)?;
+        let mut count = utterances.len();
+        let mut queue = VecDeque::from(utterances);
+        let mut track = Track::default();
+        let mut number = 0u32;
+        while track.len() < total {
+            let Some(utterance) = queue.pop_front() else { break };
+            run.step(Progress::new(Unit::Sentences, number, count as u32))?;
+            match self.utterance(&utterance, job, number)? {
+                Piece::Said { symbols, frames, sound } => {
+                    track.push(&symbols, &frames, &sound)?;
+                    number += 1;
+                }
+                Piece::TooLong([first, second]) => {
+                    queue.push_front(second);
+                    queue.push_front(first);
+                    count += 1;
+                }
+            }
+        }
+        let finished = track.finish(total, !queue.is_empty())?;
+        if let Some(cut) = finished.cut {
+            let message = format!(
+                "the script does not fit into {:?}: cut at {:.2} s, in sentence {number} of {count}",
+                job.duration,
+                cut as f64 / f64::from(SAMPLE_RATE)
+            );
+            warnings.push(Warning::new("script_cut", message));
+        }
+        run.step(Progress::new(Unit::Sentences, number, count as u32))?;
+        Ok(Speech { pcm: finished.pcm, timeline: finished.timeline, warnings })
+    }
 }
 
 /// What became of an utterance.
@@ -217,42 +257,8 @@ impl Model for KokoroModel {
     }
 
     fn run(&mut self, job: Speak, run: &Run) -> Result<Speech, ModelError> {
-        let total = samples_of(job.duration);
-        if total == 0 {
-            return Err(ModelError::own(format!("a duration of {:?} holds no sample", job.duration)));
-        }
-        self.voices.check(&job.voice)?;
-        let Script { utterances, mut warnings } = self.script(&job.text, &job.voice)?;
-        let mut count = utterances.len();
-        let mut queue = VecDeque::from(utterances);
-        let mut track = Track::default();
-        let mut number = 0u32;
-        while track.len() < total {
-            let Some(utterance) = queue.pop_front() else { break };
-            run.step(Progress::new(Unit::Sentences, number, count as u32))?;
-            match self.utterance(&utterance, &job, number)? {
-                Piece::Said { symbols, frames, sound } => {
-                    track.push(&symbols, &frames, &sound)?;
-                    number += 1;
-                }
-                Piece::TooLong([first, second]) => {
-                    queue.push_front(second);
-                    queue.push_front(first);
-                    count += 1;
-                }
-            }
-        }
-        let finished = track.finish(total, !queue.is_empty())?;
-        if let Some(cut) = finished.cut {
-            let message = format!(
-                "the script does not fit into {:?}: cut at {:.2} s, in sentence {number} of {count}",
-                job.duration,
-                cut as f64 / f64::from(SAMPLE_RATE)
-            );
-            warnings.push(Warning::new("script_cut", message));
-        }
-        run.step(Progress::new(Unit::Sentences, number, count as u32))?;
-        Ok(Speech { pcm: finished.pcm, timeline: finished.timeline, warnings })
+        let result = self.speak(&job, run);
+        device::settled(self.net.device(), result)
     }
 
     fn canary(&mut self, run: &Run) -> Result<(), ModelError> {
@@ -299,6 +305,6 @@ impl Model for KokoroModel {
 
     fn trim(&mut self) -> Bytes {
         // Nothing is kept between jobs: every buffer belongs to one utterance.
-        Bytes::ZERO
+        device::trim(self.net.device())
     }
 }

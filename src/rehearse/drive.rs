@@ -29,7 +29,7 @@ use crate::journal::MemoryJournal;
 use crate::types::{Bytes, DeviceId};
 use crate::vram::policy::{LeakSettings, Thresholds};
 use crate::vram::{
-    ChainSettings, Ledger, MonitorSettings, ProbeChain, ScriptedChange, ScriptedDevice, ScriptedProbe,
+    ChainSettings, Ledger, MonitorSettings, Probe, ProbeChain, ScriptedChange, ScriptedDevice, ScriptedProbe,
 };
 
 /// How fast a rehearsal runs.
@@ -50,18 +50,34 @@ fn held(error: impl std::fmt::Display) -> RehearsalError {
     RehearsalError(error.to_string())
 }
 
+/// What looks at the memory of the device that a process begins with.
+pub type Eyes<'a> = &'a dyn Fn(&ScriptedDevice) -> Vec<Box<dyn Probe>>;
+
 /// Plays `scenario` on a runtime of its own and compares the outcome with what it expects. `more` hear everything too.
 pub fn rehearse(
     scenario: &Scenario,
     pace: Pace,
     more: Vec<Arc<dyn Subscriber>>,
 ) -> Result<Report, RehearsalError> {
+    let scripted = |device: &ScriptedDevice| -> Vec<Box<dyn Probe>> {
+        vec![Box::new(ScriptedProbe::new("scripted", device.clone()))]
+    };
+    rehearse_seen_by(scenario, pace, more, &scripted)
+}
+
+/// The same, with the device's memory seen by `eyes`: through a driver's own interface, say.
+pub fn rehearse_seen_by(
+    scenario: &Scenario,
+    pace: Pace,
+    more: Vec<Arc<dyn Subscriber>>,
+    eyes: Eyes<'_>,
+) -> Result<Report, RehearsalError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(pace == Pace::Accelerated)
         .build()
         .map_err(held)?;
-    let report = runtime.block_on(play(scenario, pace, more));
+    let report = runtime.block_on(play(scenario, pace, more, eyes));
     // Played threads that hang are part of some scenarios: they end with the process, not before.
     runtime.shutdown_background();
     report
@@ -71,6 +87,7 @@ async fn play(
     scenario: &Scenario,
     pace: Pace,
     more: Vec<Arc<dyn Subscriber>>,
+    eyes: Eyes<'_>,
 ) -> Result<Report, RehearsalError> {
     let start = clock::now();
     let (journal, recorder) =
@@ -78,6 +95,7 @@ async fn play(
     let subscribers = std::iter::once(Arc::clone(&recorder) as Arc<dyn Subscriber>).chain(more).collect();
     let run = Rehearsal {
         scenario,
+        eyes,
         start,
         hosting: if pace == Pace::Accelerated { Hosting::Tasks } else { Hosting::Threads },
         journal,
@@ -90,6 +108,7 @@ async fn play(
 
 struct Rehearsal<'a> {
     scenario: &'a Scenario,
+    eyes: Eyes<'a>,
     start: Instant,
     hosting: Hosting,
     journal: Arc<MemoryJournal>,
@@ -232,8 +251,7 @@ impl Rehearsal<'_> {
         };
         let chain = ChainSettings { max_age: it.device.stale_after, ..ChainSettings::default() };
         let chain = ChainSettings { retry_after: it.device.sample_every, ..chain };
-        let probe = ScriptedProbe::new("scripted", device.clone());
-        let looker = InlineLooker::new(ProbeChain::new(vec![Box::new(probe)], chain));
+        let looker = InlineLooker::new(ProbeChain::new((self.eyes)(device), chain));
         Ok(Tree::new(TreeParts {
             settings: settings(it, open_slots)?,
             models: company(&it.parts, limits, theatre, self.hosting),

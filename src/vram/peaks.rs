@@ -58,6 +58,11 @@ impl LearnedPeaks {
         })
     }
 
+    /// Whether a job of this shape was measured, so that [`estimate`](Self::estimate) rests on that.
+    pub fn knows(&self, model: ModelId, shape: Shape) -> bool {
+        self.by_shape.contains_key(&(model, shape))
+    }
+
     /// Takes in the peak of a finished job, beyond what is resident. A peak of zero teaches nothing: the job was too
     /// short for a sample to fall into it.
     pub fn learn(&mut self, model: ModelId, shape: Shape, peak: Bytes) {
@@ -102,6 +107,8 @@ mod tests {
         assert_eq!(peaks(&[1000]).estimate(ModelId::Flux, SHAPE, OWN), Bytes::mb(1100));
         assert_eq!(peaks(&[1000]).estimate(ModelId::Flux, Shape([1024; 4]), OWN), OWN);
         assert_eq!(peaks(&[1000]).estimate(ModelId::Kokoro, SHAPE, OWN), OWN);
+        let knows = |measured: &[u64]| peaks(measured).knows(ModelId::Flux, SHAPE);
+        assert!(knows(&[1000]) && !knows(&[]) && !knows(&[0]));
     }
 
     #[test]

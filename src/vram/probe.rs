@@ -2,8 +2,10 @@
 
 mod available;
 mod boards;
+mod cuda;
 mod host;
 mod nvml;
+mod of_device;
 mod scripted;
 
 use std::borrow::Cow;
@@ -11,10 +13,13 @@ use std::time::Instant;
 
 pub use available::HostMemory;
 pub use boards::{Board, Boards};
+pub use cuda::{CardFigures, CudaProbe, WithPool};
 pub use host::{HostProbe, HostProbeSetup};
 pub use nvml::{NvmlProbe, NvmlSelector};
+pub use of_device::probes_of;
 pub use scripted::{
-    ScriptedAllocation, ScriptedChange, ScriptedDevice, ScriptedFault, ScriptedOutOfMemory, ScriptedProbe,
+    ScriptedAllocation, ScriptedChange, ScriptedDevice, ScriptedFault, ScriptedFigures, ScriptedOutOfMemory,
+    ScriptedProbe,
 };
 
 use super::sample::Sample;

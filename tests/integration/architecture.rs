@@ -28,6 +28,7 @@ const TABLE: &[(&str, Rule)] = &[
     ("signing", Rule::Only(&["files"])),
     ("types", Rule::Only(&["clock"])),
     ("contract", Rule::Only(&["types"])),
+    ("cuda", Rule::Only(&["types"])),
     ("config", Rule::Not(&["actors", "models"])),
     ("recipe", Rule::Not(&["actors", "models"])),
     ("direction", Rule::Not(&["actors", "models", "candle_core", "candle_nn", "candle_transformers"])),

@@ -200,9 +200,10 @@ async fn work<S: Script>(
     pulse: &Arc<Pulse>,
     notes: &NoteSink<S::Output>,
 ) -> Option<Note<S::Output>> {
-    let Assignment { run: id, job, mut lease, cancel, observer, span } = assignment;
+    let Assignment { run: id, job, mut lease, cancel, measured, observer, span } = assignment;
     let run = Run::new(cancel, Arc::new(Stamp { pulse: Arc::clone(pulse), next: observer }));
-    let result = match cover(lease.as_mut(), script.workspace(&job)) {
+    let need = if measured { Bytes::ZERO } else { script.workspace(&job) };
+    let result = match cover(lease.as_mut(), need) {
         Ok(()) => match play(script.run(job), &run).await {
             Outcome::Done(result) => result.map_err(RunFailure::Model),
             Outcome::Panicked(message) => return Some(Note::Panicked { message }),
@@ -212,7 +213,7 @@ async fn work<S: Script>(
     drop(lease);
     drop(span);
     let poisoned = matches!(&result, Err(RunFailure::Model(error)) if error.class() == ErrorClass::Poisoned);
-    notes(Note::Ended { run: id, result });
+    notes(Note::Ended { run: id, result, peak: None });
     poisoned.then(|| Note::Unfit(ModelError::poisoned("the device context is unusable")))
 }
 

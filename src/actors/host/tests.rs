@@ -103,7 +103,8 @@ impl Started {
         let lease = self.ledger.reserve(Claim::workspace(ModelId::Kokoro, None, Bytes::mb(lease))).unwrap();
         let span = tracing::Span::none();
         let (run, observer) = (RunId(number), None);
-        let assignment = Assignment { run, job, lease: Some(lease), cancel: cancel.clone(), observer, span };
+        let (cancel_, measured, lease) = (cancel.clone(), false, Some(lease));
+        let assignment = Assignment { run, job, lease, cancel: cancel_, measured, observer, span };
         assert!(self.host.order(Order::Run(assignment)));
         cancel
     }
@@ -126,7 +127,7 @@ fn a_load_settles_its_lease_and_a_run_returns_its_own() {
     let host = ready();
     assert_eq!(host.reserved(), Bytes::mb(90), "settled to what was measured");
     host.run(1, Say::Answer(42), 20);
-    assert!(matches!(host.next(), Note::Ended { run: RunId(1), result: Ok(42) }));
+    assert!(matches!(host.next(), Note::Ended { run: RunId(1), result: Ok(42), peak: None }));
     assert_eq!(host.reserved(), Bytes::mb(90), "returned before it was told");
     host.run(2, Say::Fail, 20);
     assert!(matches!(host.next(), Note::Ended { result: Err(RunFailure::Model(error)), .. }

@@ -10,7 +10,9 @@ use super::{
     Assignment, Host, Launch, Note, NoteSink, Order, Pulse, RunFailure, Setup, Stamp, cover, panic_text,
     settle,
 };
-use crate::contract::{CancelFlag, ErrorClass, Model, ModelError, Run};
+use crate::contract::{CancelFlag, ErrorClass, Model, ModelError, Progress, Run, Unit};
+use crate::types::Bytes;
+use crate::vram::{Meter, Metering};
 
 /// Loads a model on the thread it is called on; steps while doing so.
 pub type Loader<M> = Arc<dyn Fn(&Run) -> Result<M, ModelError> + Send + Sync>;
@@ -18,12 +20,19 @@ pub type Loader<M> = Arc<dyn Fn(&Run) -> Result<M, ModelError> + Send + Sync>;
 /// Hosts `M` on OS threads.
 pub struct ThreadHost<M> {
     loader: Loader<M>,
+    meter: Option<Meter>,
 }
 
 impl<M: Model> ThreadHost<M> {
     /// One that loads by `loader`.
     pub fn new(loader: Loader<M>) -> Self {
-        Self { loader }
+        Self { loader, meter: None }
+    }
+
+    /// The same, measuring what its loads and runs take.
+    #[must_use]
+    pub fn metered(self, meter: Option<Meter>) -> Self {
+        Self { meter, ..self }
     }
 }
 
@@ -49,11 +58,11 @@ impl<M: Model> Launch<M::Job, M::Output> for ThreadHost<M> {
     fn launch(&self, setup: Setup<M::Output>) -> Result<Box<dyn Host<M::Job>>, ModelError> {
         let (orders, inbox) = mpsc::channel();
         let handle = Handle { orders, cancel: setup.cancel.clone() };
-        let loader = Arc::clone(&self.loader);
+        let (loader, meter) = (Arc::clone(&self.loader), self.meter.clone());
         // Linux keeps 15 bytes of a thread's name: the model's own is what a debugger should show.
         std::thread::Builder::new()
             .name(setup.model.name().to_owned())
-            .spawn(move || live(&loader, setup, &inbox))
+            .spawn(move || live(&loader, meter.as_ref(), setup, &inbox))
             .map_err(|error| {
                 ModelError::transient("the system gave no thread for the model").because(error)
             })?;
@@ -62,20 +71,25 @@ impl<M: Model> Launch<M::Job, M::Output> for ThreadHost<M> {
 }
 
 /// One host's whole life. Locals drop in reverse order: the model inside, then the lease, then the guard.
-fn live<M: Model>(loader: &Loader<M>, setup: Setup<M::Output>, inbox: &mpsc::Receiver<Order<M::Job>>) {
+fn live<M: Model>(
+    loader: &Loader<M>,
+    meter: Option<&Meter>,
+    setup: Setup<M::Output>,
+    inbox: &mpsc::Receiver<Order<M::Job>>,
+) {
     let Setup { lease, cancel, pulse, notes, life, .. } = setup;
     let last_note = {
         let mut lease = lease;
         let worked = catch_unwind(AssertUnwindSafe(|| {
             let run = Run::new(cancel, Arc::new(Stamp { pulse: Arc::clone(&pulse), next: None }));
-            let mut model = match loader(&run) {
-                Ok(model) => model,
+            let (mut model, resident) = match load(loader, meter, &run) {
+                Ok(loaded) => loaded,
                 Err(error) => return Some(Note::Unfit(error)),
             };
-            if let Err(error) = settle(lease.as_mut(), model.resident()) {
+            if let Err(error) = settle(lease.as_mut(), resident) {
                 return Some(Note::Unfit(error));
             }
-            notes(Note::Loaded { resident: model.resident() });
+            notes(Note::Loaded { resident });
             if let Err(error) = model.canary(&run) {
                 return Some(Note::Unfit(error));
             }
@@ -84,7 +98,7 @@ fn live<M: Model>(loader: &Loader<M>, setup: Setup<M::Output>, inbox: &mpsc::Rec
                 pulse.stamp(crate::clock::now());
                 match order {
                     Order::Run(assignment) => {
-                        if let Some(panicked) = work(&mut model, assignment, &pulse, &notes) {
+                        if let Some(panicked) = work(&mut model, assignment, meter, &pulse, &notes) {
                             return Some(panicked);
                         }
                     }
@@ -106,28 +120,44 @@ fn live<M: Model>(loader: &Loader<M>, setup: Setup<M::Output>, inbox: &mpsc::Rec
     drop(life);
 }
 
+/// A loaded model and what it holds: by difference where the device counts tensors alone, else as the model says.
+fn load<M: Model>(loader: &Loader<M>, meter: Option<&Meter>, run: &Run) -> Result<(M, Bytes), ModelError> {
+    let metering = meter.map(|meter| meter.begin_load(|| run.step(Progress::new(Unit::Parts, 0, 1)).is_ok()));
+    let model = loader(run)?;
+    let taken = metering.and_then(Metering::end).filter(|taken| taken.exact);
+    let resident = taken.map_or_else(|| model.resident(), |taken| taken.kept);
+    Ok((model, resident))
+}
+
 /// One run; its own lease is dropped before anything is told of its end. `Some` ends the host.
 fn work<M: Model>(
     model: &mut M,
     assignment: Assignment<M::Job>,
+    meter: Option<&Meter>,
     pulse: &Arc<Pulse>,
     notes: &NoteSink<M::Output>,
 ) -> Option<Note<M::Output>> {
-    let Assignment { run: id, job, lease, cancel, observer, span } = assignment;
+    let Assignment { run: id, job, lease, cancel, measured, observer, span } = assignment;
     let run = Run::new(cancel, Arc::new(Stamp { pulse: Arc::clone(pulse), next: observer }));
-    let worked = {
+    let (worked, peak) = {
         let mut lease = lease;
         let _entered = span.enter();
-        catch_unwind(AssertUnwindSafe(|| {
-            cover(lease.as_mut(), model.workspace(&job))?;
+        let metering = meter.map(Meter::begin);
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            if !measured {
+                cover(lease.as_mut(), model.workspace(&job))?;
+            }
             model.run(job, &run).map_err(RunFailure::Model)
-        }))
+        }));
+        // What a failed run held says nothing about what one takes that succeeds.
+        let peak = metering.and_then(Metering::end).filter(|_| matches!(worked, Ok(Ok(_))));
+        (worked, peak.map(|taken| taken.peak))
     };
     match worked {
         Ok(result) => {
             let poisoned =
                 matches!(&result, Err(RunFailure::Model(error)) if error.class() == ErrorClass::Poisoned);
-            notes(Note::Ended { run: id, result });
+            notes(Note::Ended { run: id, result, peak });
             // Nothing on this thread may touch the context again; the process is about to end.
             poisoned.then(|| Note::Unfit(ModelError::poisoned("the device context is unusable")))
         }

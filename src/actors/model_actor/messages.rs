@@ -50,6 +50,8 @@ pub struct Work {
     pub job: Job,
     /// The memory it may use.
     pub lease: Option<Lease>,
+    /// Whether the lease is what runs of this shape have been measured to take.
+    pub measured: bool,
     /// Sees its steps.
     pub observer: Option<Arc<dyn Observe>>,
     /// Its span.

@@ -22,7 +22,7 @@ use crate::journal::{Ending, Failure, StageOutput};
 use crate::telemetry::names::{event, span};
 use crate::types::{AttemptId, Bytes, ModelId, SlotId};
 use crate::vram::policy::Level;
-use crate::vram::{Claim, Lease, Purpose, Refusal};
+use crate::vram::{Claim, Lease, Purpose, Refusal, Shape};
 
 /// Whether a task began.
 enum Began {
@@ -160,7 +160,8 @@ impl OrchestratorState {
     ) -> Began {
         let Some(actor) = self.args.registry.model(model) else { return Began::Wait };
         let id = self.active[place].id();
-        let lease = match self.lease(myself, id, model) {
+        let shape = self.active[place].work.shape(task.stage());
+        let lease = match self.lease(myself, id, model, shape) {
             Ok(lease) => lease,
             Err(None) => return Began::Wait,
             Err(Some(refusal)) => return Began::No(self.refused(task, &refusal)),
@@ -189,7 +190,9 @@ impl OrchestratorState {
             let subscribers = subscribers.clone();
             Arc::new(StepObserver { slot: id, task, model, subscribers }) as Arc<dyn Observe>
         });
-        let work = Box::new(Work { run, job, lease, observer, span: run_span });
+        let measured = self.peaks.knows(model, shape);
+        let leased = lease.as_ref().map(Lease::bytes).unwrap_or_default();
+        let work = Box::new(Work { run, job, lease, measured, observer, span: run_span });
         // Before the model hears of it: its first step must not be told before its beginning.
         tell_began(&self.args.subscribers, id, task, attempt);
         if actor.cast(ModelMsg::Run(work)).is_err() {
@@ -198,7 +201,8 @@ impl OrchestratorState {
             self.hands[model.index()] = Hand::Away;
             return Began::Wait;
         }
-        self.hands[model.index()] = Hand::Working(Current { run, slot: id, task, dropped: false });
+        let current = Current { run, slot: id, task, shape, leased, dropped: false };
+        self.hands[model.index()] = Hand::Working(current);
         Began::Yes
     }
 
@@ -208,8 +212,9 @@ impl OrchestratorState {
         myself: &ActorRef<OrchestratorMsg>,
         slot: SlotId,
         model: ModelId,
+        shape: Shape,
     ) -> Result<Option<Lease>, Option<Box<Refusal>>> {
-        let needed = self.args.workspaces[model.index()];
+        let needed = self.peaks.estimate(model, shape, self.args.workspaces[model.index()]);
         if needed == Bytes::ZERO {
             return Ok(None);
         }

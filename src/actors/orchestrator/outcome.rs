@@ -17,13 +17,34 @@ use crate::clock;
 use crate::contract::ErrorClass;
 use crate::journal::{Ending, Failure, JournalError, Parcel, StageOutput};
 use crate::telemetry::names::event;
-use crate::types::{AttemptId, ModelId, SlotId, Stage};
+use crate::types::{AttemptId, Bytes, ModelId, SlotId, Stage};
 use crate::vram::Pressure;
 use crate::vram::policy::Level;
 
 impl OrchestratorState {
     pub(super) fn place(&self, slot: SlotId) -> Option<usize> {
         self.active.iter().position(|active| active.id() == slot)
+    }
+
+    /// What a run took, or that what it was given was too little, decides what the next of its shape is leased.
+    pub(super) fn learn(
+        &mut self,
+        model: ModelId,
+        run: RunId,
+        result: &Result<Output, RunFailure>,
+        peak: Option<Bytes>,
+    ) {
+        let Hand::Working(Current { run: current, shape, leased, .. }) = self.hands[model.index()] else {
+            return;
+        };
+        match result {
+            _ if current != run => {}
+            Ok(_) => self.peaks.learn(model, shape, peak.unwrap_or_default()),
+            Err(RunFailure::Model(error)) if error.class() == ErrorClass::OutOfMemory => {
+                self.peaks.exceeded(model, shape, leased);
+            }
+            Err(_) => {}
+        }
     }
 
     pub(super) fn run_ended(

@@ -21,6 +21,7 @@ use crate::models::vocabulary::Vocabulary;
 use crate::recipe::{LONGEST, Recipe};
 use crate::types::{AttemptId, Deadline, Pcm, Resolution, Stage, VoiceBlend};
 use crate::verify::{self, Criteria, Questions, Thresholds, Verdict};
+use crate::vram::Shape;
 
 /// Denoising steps: what schnell was distilled for.
 const STEPS: u32 = 4;
@@ -212,6 +213,23 @@ impl SlotWork for RecipeWork {
         costs[Stage::Video.index()] = frames;
         costs[Stage::Package.index()] = frames;
         costs
+    }
+
+    fn shape(&self, stage: Stage) -> Shape {
+        let Recipe { resolution, duration, .. } = self.recipe;
+        let size = |of: Resolution| [of.width.get(), of.height.get()];
+        let [width, height] = match stage {
+            Stage::Image => size(self.shared.paints.unwrap_or(resolution)),
+            _ => size(resolution),
+        };
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Shape(match stage {
+            // Sentences are spoken one by one, each into the whole sound.
+            Stage::Audio => [count(self.recipe.audio.script.len()), count(duration.as_secs() as usize), 0, 0],
+            Stage::Image | Stage::Video => [width, height, 0, 0],
+            Stage::Verify => [width, height, count(self.questions.texts().len()), 0],
+            Stage::Package => [0; 4],
+        })
     }
 
     fn speak(&self) -> Result<Speak, StudioError> {

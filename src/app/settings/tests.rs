@@ -21,6 +21,7 @@ fn told(settings: &Settings) -> BTreeSet<String> {
     // Drawn anew each time.
     tree.seed = 0;
     let mut text = format!("{tree:#?}\n{:#?}\n{:#?}", model_limits(settings), chain_settings(settings));
+    write!(text, "\npool_kept: {:#?}", pool_kept(settings)).unwrap();
     for model in ModelId::ALL {
         write!(text, "\n{model}_budget: {:#?}", settings.models.budget(model)).unwrap();
     }
@@ -43,7 +44,7 @@ fn told(settings: &Settings) -> BTreeSet<String> {
 }
 
 /// Each setting with another value, and how that value is told.
-const CHANGES: [(&str, &str, &str); 54] = [
+const CHANGES: [(&str, &str, &str); 55] = [
     ("memory.soft_limit", "10.0GB", "10000000000"),
     ("memory.hard_limit", "19.0GB", "19000000000"),
     ("memory.overhead", "123MB", "123000000"),
@@ -54,6 +55,7 @@ const CHANGES: [(&str, &str, &str); 54] = [
     ("memory.probe_retry", "34s", "34s"),
     ("memory.act_again", "35s", "35s"),
     ("memory.floor_tolerance", "125MB", "125000000"),
+    ("memory.pool_release_threshold", "127MB", "127000000"),
     ("memory.snapshot_every", "36s", "36s"),
     ("memory.snapshots_kept", "37", "37"),
     ("memory.leak.growth", "126MB", "126000000"),

@@ -3,7 +3,6 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use candle_core::Device;
 use clap::Args;
 use serde_json::json;
 
@@ -13,14 +12,17 @@ use crate::clock;
 use crate::contract::{Model, ModelError, Run};
 use crate::exit::Exit;
 use crate::models::bundle::Bundle;
-use crate::models::of_bundle;
-use crate::types::{Bytes, ModelId};
+use crate::models::{device, of_bundle};
+use crate::types::{Bytes, DeviceId, ModelId};
 
 /// Arguments of `weights load`.
 #[derive(Debug, Args)]
 pub struct Load {
     #[command(flatten)]
     chosen: Chosen,
+    /// Where to load them: cpu, or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: DeviceId,
     /// Answer in JSON
     #[arg(long)]
     json: bool,
@@ -34,14 +36,14 @@ struct Tried {
 }
 
 impl Load {
-    /// Loads one model after the other, on the processor; each is gone before the next.
+    /// Loads one model after the other; each is gone before the next.
     pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
         let (bundle, models) = self.chosen.open()?;
         let mut answers = Vec::new();
         let mut is_good = true;
         for model in models {
             let budget = bundle.model(model)?.budget;
-            let tried = try_model(&bundle, model);
+            let tried = try_model(&bundle, model, self.device);
             let fits = tried.as_ref().is_ok_and(|tried| tried.resident <= budget);
             is_good &= fits;
             if self.json {
@@ -71,8 +73,9 @@ impl Load {
     }
 }
 
-fn try_model(bundle: &Bundle, model: ModelId) -> Result<Tried, ModelError> {
-    let device = Device::Cpu;
+fn try_model(bundle: &Bundle, model: ModelId, device: DeviceId) -> Result<Tried, ModelError> {
+    // Nothing is to be kept between models that come one at a time.
+    let device = device::open(device, Bytes::ZERO)?;
     match model {
         ModelId::Flux => {
             let options = of_bundle::flux_options(bundle.model(model)?);

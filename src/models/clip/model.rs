@@ -13,6 +13,7 @@ use super::config::ClipConfig;
 use super::network::Clip;
 use super::preprocess::Preprocess;
 use crate::contract::{Model, ModelError, Progress, Run, Score, Scores, Unit, UnitEmbedding, Warning};
+use crate::models::device;
 use crate::models::error::Context;
 use crate::models::layers::Precision;
 use crate::models::tokenizer::TextTokenizer;
@@ -206,6 +207,26 @@ impl ClipModel {
         }
         Ok(found.into_iter().flatten().collect())
     }
+
+    fn score(&mut self, job: &Score, run: &Run) -> Result<Scores, ModelError> {
+        check(job)?;
+        let total = u32::try_from(job.keyframes.len()).unwrap_or(u32::MAX);
+        let texts = self.texts(&job.texts, run, total)?;
+        let mut image_embeddings = Vec::with_capacity(job.keyframes.len());
+        for batch in job.keyframes.chunks(BATCH) {
+            run.step(Progress::new(Unit::Images, image_embeddings.len() as u32, total))?;
+            image_embeddings.extend(self.embed_images(batch)?);
+        }
+        run.step(Progress::new(Unit::Images, total, total))?;
+        let cosines = image_embeddings
+            .iter()
+            .map(|image| texts.iter().map(|text| image.cosine(&text.embedding) as f32).collect())
+            .collect();
+        let warnings = texts.iter().filter_map(|text| text.warning.clone()).collect();
+        let text_embeddings = texts.into_iter().map(|text| text.embedding).collect();
+        let logit_scale = self.network.logit_scale();
+        Ok(Scores { image_embeddings, text_embeddings, cosines, logit_scale, warnings })
+    }
 }
 
 /// Rows of `features` as unit embeddings; a row without a direction is an error.
@@ -275,23 +296,8 @@ impl Model for ClipModel {
     }
 
     fn run(&mut self, job: Score, run: &Run) -> Result<Scores, ModelError> {
-        check(&job)?;
-        let total = u32::try_from(job.keyframes.len()).unwrap_or(u32::MAX);
-        let texts = self.texts(&job.texts, run, total)?;
-        let mut image_embeddings = Vec::with_capacity(job.keyframes.len());
-        for batch in job.keyframes.chunks(BATCH) {
-            run.step(Progress::new(Unit::Images, image_embeddings.len() as u32, total))?;
-            image_embeddings.extend(self.embed_images(batch)?);
-        }
-        run.step(Progress::new(Unit::Images, total, total))?;
-        let cosines = image_embeddings
-            .iter()
-            .map(|image| texts.iter().map(|text| image.cosine(&text.embedding) as f32).collect())
-            .collect();
-        let warnings = texts.iter().filter_map(|text| text.warning.clone()).collect();
-        let text_embeddings = texts.into_iter().map(|text| text.embedding).collect();
-        let logit_scale = self.network.logit_scale();
-        Ok(Scores { image_embeddings, text_embeddings, cosines, logit_scale, warnings })
+        let result = self.score(&job, run);
+        device::settled(&self.device, result)
     }
 
     fn canary(&mut self, run: &Run) -> Result<(), ModelError> {
@@ -301,9 +307,9 @@ impl Model for ClipModel {
         canary::compare(&self.first, &found)
     }
 
-    /// Forgets texts. They lie in host memory, so on another device nothing of that device comes free.
+    /// Forgets texts. They lie in host memory, so on a card only what its pool holds unused comes free.
     fn trim(&mut self) -> Bytes {
         let freed = self.cache.clear();
-        if self.device.is_cpu() { freed } else { Bytes::ZERO }
+        if self.device.is_cpu() { freed } else { device::trim(&self.device) }
     }
 }

@@ -24,6 +24,7 @@ use super::text::PromptTokenizer;
 use super::transformer::{Modulations, image_ids, rotation};
 use super::vae::to_rgb;
 use crate::contract::{Model, ModelError, Paint, Painting, Progress, Run, Unit, Warning};
+use crate::models::device;
 use crate::models::error::Context;
 use crate::types::{Bytes, RgbImage};
 
@@ -213,7 +214,8 @@ impl Model for FluxModel {
     }
 
     fn run(&mut self, job: Paint, run: &Run) -> Result<Painting, ModelError> {
-        self.paint(&job, run, true)
+        let result = self.paint(&job, run, true);
+        device::settled(&self.device, result)
     }
 
     fn canary(&mut self, run: &Run) -> Result<(), ModelError> {
@@ -221,6 +223,6 @@ impl Model for FluxModel {
     }
 
     fn trim(&mut self) -> Bytes {
-        self.cache.clear()
+        self.cache.clear().saturating_add(device::trim(&self.device))
     }
 }

@@ -1,11 +1,13 @@
 //! Pictures between tensors and u8: the portrait on its way in, rendered frames on their way out.
 //!
 //! Owns resampling. A frame is resampled once, from the network's picture straight to the finished one: blend, camera and
-//! final size are one bilinear lookup. Never a tensor operation of its own beyond copying.
+//! final size are one bilinear lookup, on the host: frames leave the device in f32, so that what is blended has not been
+//! rounded. Never a tensor operation of its own beyond copying.
 
 use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
+use crate::models::device::Download;
 use crate::types::{CameraView, Resolution, RgbImage};
 
 /// A rendered frame: RGB in 0 … 255, three numbers a pixel, rows from the top.
@@ -21,14 +23,13 @@ type Steps = Vec<(usize, usize, f32)>;
 
 impl Canvas {
     /// The frames of `[batch, 3, height, width]`, in 0 … 1. One copy from the device for all.
-    pub(super) fn of(frames: &Tensor) -> Result<Vec<Self>> {
+    pub(super) fn of(frames: &Tensor, download: &mut Download) -> Result<Vec<Self>> {
         let (_, colours, height, width) = frames.dims4()?;
         let bytes = (frames.to_dtype(DType::F32)?.permute((0, 2, 3, 1))?.contiguous()? * 255.0)?;
-        let data: Vec<f32> = bytes.flatten_all()?.to_vec1()?;
-        Ok(data
-            .chunks(colours * height * width)
-            .map(|data| Self { width, height, data: data.to_vec() })
-            .collect())
+        download.read(&bytes, |data| {
+            let frames = data.chunks(colours * height * width);
+            frames.map(|data| Self { width, height, data: data.to_vec() }).collect()
+        })
     }
 
     /// Whether every pixel is a number.

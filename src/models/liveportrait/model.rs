@@ -18,6 +18,7 @@ use super::parts::Probe;
 use super::warping::Source;
 use super::workspace;
 use crate::contract::{Animate, Animation, FrameSink, Model, ModelError, RgbFrame, Run, SinkClosed, Warning};
+use crate::models::device::{self, Download};
 use crate::models::error::Context;
 use crate::models::layers::conv3::release_scratch;
 use crate::models::layers::kernels::Kernels;
@@ -106,6 +107,7 @@ struct Renderer<'a> {
     model: &'a LivePortraitModel,
     driver: Driver,
     source: Source,
+    download: Download,
 }
 
 impl<'a> Renderer<'a> {
@@ -121,16 +123,17 @@ impl<'a> Renderer<'a> {
         }
         let feature = networks.appearance.forward(&picture.to_dtype(model.kernels.dtype())?, off)?;
         let source = networks.warping.source(feature, vec![driver.source().clone()], off)?;
-        Ok(Self { model, driver, source })
+        Ok(Self { model, driver, source, download: Download::new() })
     }
 }
 
 impl Render for Renderer<'_> {
     fn render(&mut self, frames: &[&PlannedFrame]) -> Result<Vec<Canvas>, ModelError> {
         let (networks, off) = (&self.model.networks, &mut Probe::off());
+        let (source, download) = (&self.source, &mut self.download);
         let rendered = self.driver.drive(frames, &networks.retargeting).and_then(|driving| {
-            let warped = networks.warping.forward(&self.source, &driving, off)?;
-            Canvas::of(&networks.generator.forward(&warped, off)?)
+            let warped = networks.warping.forward(source, &driving, off)?;
+            Canvas::of(&networks.generator.forward(&warped, off)?, download)
         });
         rendered.context(|| format!("rendering {} frames", frames.len()))
     }
@@ -150,7 +153,8 @@ impl Model for LivePortraitModel {
     }
 
     fn run(&mut self, mut job: Animate, run: &Run) -> Result<Animation, ModelError> {
-        self.animate(&mut job, run)
+        let result = self.animate(&mut job, run);
+        device::settled(&self.device, result)
     }
 
     /// Renders a drawn face at rest and one that has turned and speaks: all pixels must be numbers, neither picture flat,
@@ -194,7 +198,7 @@ impl Model for LivePortraitModel {
     }
 
     fn trim(&mut self) -> Bytes {
-        Bytes::new(release_scratch() as u64)
+        Bytes::new(release_scratch() as u64).saturating_add(device::trim(&self.device))
     }
 }
 

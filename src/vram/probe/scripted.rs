@@ -41,6 +41,19 @@ pub enum ScriptedChange {
     Fault(Option<ScriptedFault>),
 }
 
+/// A scripted device at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScriptedFigures {
+    /// Its size.
+    pub total: Bytes,
+    /// Used by this process.
+    pub own: Bytes,
+    /// Used by others.
+    pub others: Bytes,
+    /// How looks misbehave.
+    pub fault: Option<ScriptedFault>,
+}
+
 /// The scripted device is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{model} asked the scripted device for {wanted}, and {free} of {total} are free")]
@@ -146,6 +159,13 @@ impl ScriptedDevice {
     pub fn used(&self) -> Bytes {
         let state = self.state();
         state.own().saturating_add(state.others)
+    }
+
+    /// What an honest look would see, and whether looks are honest: for a library that serves the same memory through
+    /// a real driver's interface.
+    pub fn figures(&self) -> ScriptedFigures {
+        let state = self.state();
+        ScriptedFigures { total: state.total, own: state.own(), others: state.others, fault: state.fault }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

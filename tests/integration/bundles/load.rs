@@ -23,6 +23,11 @@ fn every_model_of_a_bundle_loads_and_passes_its_canary() {
         assert!(found["resident"].as_u64().unwrap() > 0, "{found:#}");
     }
 
+    let output = weights(&["load", "--device", "cuda:63", "--models", "kokoro", text(folder.path())]);
+    let said = printed(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("kokoro") && said.contains("cuda:63 cannot be used: "), "{said}");
+
     // One model's file is cut short: it says so, the others load.
     let broken = folder.path().join("kokoro/kokoro-v1_0.safetensors");
     let bytes = std::fs::read(&broken).unwrap();

@@ -117,6 +117,11 @@ impl SimulatedNvml {
         std::fs::rename(self.folder.path().join("control"), self.folder.path().join("hidden")).unwrap();
     }
 
+    /// Whether it has been unloaded.
+    pub fn is_gone(&self) -> bool {
+        !self.library().exists()
+    }
+
     /// The driver is back as it was.
     pub fn come_back(&self) {
         std::fs::rename(self.folder.path().join("hidden"), self.folder.path().join("control")).unwrap();

@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 
 use super::*;
 use crate::contract::{CancelFlag, Observe, SinkClosed};
+use crate::models::device::Download;
 use crate::types::{CameraView, FaceControls, HeadPose};
 
 /// Renders a frame as its yaw in grey, and counts the canvases that are alive.
@@ -26,7 +27,7 @@ impl Render for Grey {
         let grey = |frame: &&PlannedFrame| if self.broken { f32::NAN } else { frame.pose.yaw / 255.0 };
         let values: Vec<f32> = frames.iter().flat_map(|frame| [grey(frame); 12]).collect();
         let tensor = Tensor::from_vec(values, (frames.len(), 3, 2, 2), &Device::Cpu).unwrap();
-        Ok(Canvas::of(&tensor).unwrap())
+        Ok(Canvas::of(&tensor, &mut Download::new()).unwrap())
     }
 }
 

@@ -1,0 +1,292 @@
+//! What was found, as JSON and as a table.
+
+use std::io;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::card::Facts;
+use crate::cli::{Console, Style};
+use crate::types::{Bytes, DeviceId, ModelId};
+
+/// How far apart the device and the processor are in one thing.
+#[derive(Clone, Debug, Serialize)]
+pub struct Parity {
+    /// In what.
+    pub what: &'static str,
+    /// How far.
+    pub worst: f64,
+    /// How far they may be.
+    pub allowed: f64,
+    /// Whether they are not further.
+    pub ok: bool,
+}
+
+impl Parity {
+    /// Compared.
+    pub fn new(what: &'static str, worst: f64, allowed: f64) -> Self {
+        Self { what, worst, allowed, ok: worst <= allowed }
+    }
+}
+
+/// What one model holds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Footprint {
+    /// Which.
+    pub model: ModelId,
+    /// In which precision.
+    pub precision: String,
+    /// Weights and permanent buffers: on a card by the pool's difference, else as the model says.
+    pub resident: Bytes,
+    /// What the bundle allows.
+    pub budget: Bytes,
+    /// From the start of its load to its passed canary.
+    pub ready_seconds: f64,
+    /// The most that a run alone took beyond it.
+    pub peak: Option<Bytes>,
+    /// Whether it holds no more than allowed.
+    pub within_budget: bool,
+}
+
+/// How long a stage takes.
+#[derive(Clone, Debug, Serialize)]
+pub struct StageTimes {
+    /// Which.
+    pub stage: &'static str,
+    /// In so many slots.
+    pub runs: u32,
+    /// Half of them at most.
+    pub p50_seconds: f64,
+    /// 99 of a hundred at most.
+    pub p99_seconds: f64,
+}
+
+/// Memory after each slot.
+#[derive(Clone, Debug, Serialize)]
+pub struct Flat {
+    /// Slots looked at.
+    pub slots: u32,
+    /// After the warm-up.
+    pub first: Option<Bytes>,
+    /// At the end.
+    pub last: Option<Bytes>,
+    /// Fitted growth since the warm-up, in bytes.
+    pub growth: Option<f64>,
+    /// Share of the pool held without use.
+    pub fragmentation: Option<f64>,
+    /// Whether it is no leak.
+    pub ok: bool,
+}
+
+/// How something ended that was done on purpose.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// `None` where it was left out.
+    pub ok: Option<bool>,
+    /// What happened, or why it was left out.
+    pub what: String,
+}
+
+impl Outcome {
+    /// As it should.
+    pub fn passed(what: impl Into<String>) -> Self {
+        Self { ok: Some(true), what: what.into() }
+    }
+
+    /// Not as it should.
+    pub fn failed(what: impl Into<String>) -> Self {
+        Self { ok: Some(false), what: what.into() }
+    }
+
+    /// Not done.
+    pub fn skipped(what: impl Into<String>) -> Self {
+        Self { ok: None, what: what.into() }
+    }
+}
+
+/// What a look at memory costs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sampling {
+    /// Who looked.
+    pub probe: String,
+    /// How often.
+    pub looks: u32,
+    /// Each.
+    pub mean_microseconds: f64,
+    /// Of one core, ten a second.
+    pub core_share_at_10_hz: f64,
+    /// Whether all answered, within bounds.
+    pub ok: bool,
+}
+
+/// Everything.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Whether all is well.
+    pub ok: bool,
+    /// Why the device cannot be used.
+    pub unusable: Option<String>,
+    /// This program's version.
+    pub version: &'static str,
+    /// Seconds since 1970.
+    pub unix_time: u64,
+    /// What was checked.
+    pub device: DeviceId,
+    /// What the card says of itself.
+    pub card: Option<Facts>,
+    /// What was loaded.
+    pub bundle: String,
+    /// How large the jobs were.
+    pub size: String,
+    /// No lease crossed it.
+    pub limit: Bytes,
+    /// Whether the weights fit at all.
+    pub fit: Option<Outcome>,
+    /// Against the processor.
+    pub parity: Vec<Parity>,
+    /// Of each model.
+    pub footprint: Vec<Footprint>,
+    /// Seconds until every model had run once or twice.
+    pub warm_up_seconds: f64,
+    /// Speech and picture, each by itself.
+    pub alone_seconds: [f64; 2],
+    /// Of each stage.
+    pub stages: Vec<StageTimes>,
+    /// Of the video stage.
+    pub frames_per_second: Option<f64>,
+    /// The share of the shorter of speech and picture that disappears behind the longer.
+    pub overlap: Option<f64>,
+    /// After each slot.
+    pub memory: Option<Flat>,
+    /// Of a lease beyond the limit.
+    pub refusal: Option<Outcome>,
+    /// And what came after it.
+    pub out_of_memory: Option<Outcome>,
+    /// From Kokoro's second start to its passed canary.
+    pub restart_seconds: Option<f64>,
+    /// Of the watch.
+    pub sampling: Option<Sampling>,
+}
+
+impl Report {
+    /// Nothing found yet.
+    pub fn new(device: DeviceId, limit: Bytes, unix_time: Duration) -> Self {
+        Self {
+            ok: false,
+            unusable: None,
+            version: env!("CARGO_PKG_VERSION"),
+            unix_time: unix_time.as_secs(),
+            device,
+            card: None,
+            bundle: String::new(),
+            size: String::new(),
+            limit,
+            fit: None,
+            parity: Vec::new(),
+            footprint: Vec::new(),
+            warm_up_seconds: 0.0,
+            alone_seconds: [0.0; 2],
+            stages: Vec::new(),
+            frames_per_second: None,
+            overlap: None,
+            memory: None,
+            refusal: None,
+            out_of_memory: None,
+            restart_seconds: None,
+            sampling: None,
+        }
+    }
+
+    /// Whether all is well, entered.
+    pub fn finish(&mut self) -> bool {
+        let passed = |outcome: &Option<Outcome>| outcome.as_ref().is_some_and(|it| it.ok != Some(false));
+        self.ok = self.unusable.is_none()
+            && passed(&self.fit)
+            && self.parity.iter().all(|parity| parity.ok)
+            && self.footprint.iter().all(|footprint| footprint.within_budget)
+            && self.memory.as_ref().is_some_and(|memory| memory.ok)
+            && passed(&self.refusal)
+            && passed(&self.out_of_memory)
+            && self.sampling.as_ref().is_some_and(|sampling| sampling.ok);
+        self.ok
+    }
+
+    /// As a table.
+    pub fn print(&self, console: &mut Console) -> io::Result<()> {
+        let device = self.device;
+        if let Some(why) = &self.unusable {
+            let verdict = console.paint(Style::Bad, "no card");
+            writeln!(console.out(), "{verdict}  {device} cannot be used: {why}")?;
+            return writeln!(console.out(), "the same checks run on the processor with --device cpu");
+        }
+        match &self.card {
+            Some(card) => writeln!(
+                console.out(),
+                "{device}: {} (capability {}, driver for CUDA {}), {} of {} free",
+                card.name,
+                card.capability,
+                card.driver_cuda,
+                card.free,
+                card.total
+            )?,
+            None => writeln!(console.out(), "{device}: no card; this shows the command, not a GPU")?,
+        }
+        writeln!(console.out(), "bundle {}, {}, limit {}\n", self.bundle, self.size, self.limit)?;
+        if let Some(fit) = &self.fit {
+            line(console, fit.ok, &fit.what)?;
+        }
+        for parity in &self.parity {
+            let what = format!("{:30} {:.4} apart, {} allowed", parity.what, parity.worst, parity.allowed);
+            line(console, Some(parity.ok), &what)?;
+        }
+        for it in &self.footprint {
+            let peak = it.peak.map_or("not measured".to_owned(), |peak| peak.to_string());
+            let (model, precision, resident, budget) = (it.model, &it.precision, it.resident, it.budget);
+            let what = format!(
+                "{model:13} {precision:10} {resident:>9} of {budget:>9}, a run {peak}, ready in {:.2} s",
+                it.ready_seconds
+            );
+            line(console, Some(it.within_budget), &what)?;
+        }
+        for it in &self.stages {
+            let (p50, p99) = (it.p50_seconds, it.p99_seconds);
+            writeln!(console.out(), "       {:13} p50 {p50:.3} s, p99 {p99:.3} s of {}", it.stage, it.runs)?;
+        }
+        if let (Some(frames), Some(overlap)) = (self.frames_per_second, self.overlap) {
+            let overlap = 100.0 * overlap;
+            writeln!(
+                console.out(),
+                "       {frames:.1} frames/s; speech and picture overlap by {overlap:.0} %"
+            )?;
+        }
+        if let Some(memory) = &self.memory {
+            let growth =
+                memory.growth.map_or("not judged".to_owned(), |growth| format!("{:.1} MB", growth / 1e6));
+            line(console, Some(memory.ok), &format!("memory over {} slots: growth {growth}", memory.slots))?;
+        }
+        for (name, outcome) in [("refusal", &self.refusal), ("out of memory", &self.out_of_memory)] {
+            if let Some(outcome) = outcome {
+                line(console, outcome.ok, &format!("{name}: {}", outcome.what))?;
+            }
+        }
+        if let Some(seconds) = self.restart_seconds {
+            writeln!(console.out(), "       kokoro ready {seconds:.2} s after a restart")?;
+        }
+        if let Some(it) = &self.sampling {
+            let (probe, each, share) = (&it.probe, it.mean_microseconds, 100.0 * it.core_share_at_10_hz);
+            let what = format!("a look through {probe}: {each:.1} us, {share:.3} % of a core at 10 Hz");
+            line(console, Some(it.ok), &what)?;
+        }
+        Ok(())
+    }
+}
+
+fn line(console: &mut Console, ok: Option<bool>, what: &str) -> io::Result<()> {
+    let (style, verdict) = match ok {
+        Some(true) => (Style::Good, "ok"),
+        Some(false) => (Style::Bad, "wrong"),
+        None => (Style::Faint, "-"),
+    };
+    let verdict = console.paint(style, format!("{verdict:5}"));
+    writeln!(console.out(), "{verdict}  {what}")
+}

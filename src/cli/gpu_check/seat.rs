@@ -1,0 +1,263 @@
+//! The five models on threads of their own, as the node has them: same hosts, same leases, same meter.
+//!
+//! Owns the ledger under the configured limit and what is needed to start a model again.
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use crate::actors::host::{
+    Assignment, Host, Launch, Life, Loader, Note, Order, Pulse, RunFailure, RunId, Setup, ThreadHost,
+};
+use crate::clock;
+use crate::contract::{
+    Animate, Animation, CancelFlag, Model, ModelError, Paint, Painting, Score, Scores, Speak, Speech,
+};
+use crate::models::bundle::Bundle;
+use crate::models::{device, of_bundle};
+use crate::types::{Bytes, DeviceId, ModelId};
+use crate::vram::{Claim, Ledger, Meter};
+
+use super::report::Footprint;
+
+/// A model on its thread.
+pub struct Seat<J, O> {
+    model: ModelId,
+    host: Box<dyn Host<J>>,
+    notes: mpsc::Receiver<(Instant, Note<O>)>,
+    life: Life,
+    ledger: Ledger,
+    /// What it holds.
+    pub resident: Bytes,
+    /// From the start of its load to its passed canary.
+    pub ready_after: Duration,
+}
+
+/// A finished run.
+pub struct Done<O> {
+    /// What it brought.
+    pub output: O,
+    /// When it ended.
+    pub at: Instant,
+    /// The most it held beyond what is resident, where that could be measured.
+    pub peak: Option<Bytes>,
+}
+
+/// The five of them.
+pub struct Company {
+    /// Paints.
+    pub flux: Seat<Paint, Painting>,
+    /// Speaks.
+    pub kokoro: Seat<Speak, Speech>,
+    /// Animates.
+    pub liveportrait: Seat<Animate, Animation>,
+    /// Judges.
+    pub clip_b: Seat<Score, Scores>,
+    /// Judges too.
+    pub clip_l: Seat<Score, Scores>,
+}
+
+/// Where they live.
+pub struct Stage {
+    /// What they are loaded from.
+    pub bundle: Arc<Bundle>,
+    /// On what.
+    pub device: DeviceId,
+    /// Under which limit.
+    pub ledger: Ledger,
+    batch: NonZeroU32,
+    pool: Bytes,
+    meter: Option<Meter>,
+}
+
+impl Stage {
+    /// Nothing loaded.
+    pub fn new(bundle: Bundle, device: DeviceId, limit: Bytes, batch: NonZeroU32, pool: Bytes) -> Self {
+        let (ledger, meter) = (Ledger::new(device, limit, Bytes::ZERO), Meter::of_device(device));
+        Self { bundle: Arc::new(bundle), device, ledger, batch, pool, meter }
+    }
+
+    /// Starts all five, one after the other, and says what each holds.
+    pub fn load(&mut self, footprint: &mut Vec<Footprint>) -> Result<Company, ModelError> {
+        Ok(Company {
+            flux: {
+                let options = of_bundle::flux_options(self.bundle.model(ModelId::Flux)?);
+                let load =
+                    move |bundle: &_, device: &_, run: &_| of_bundle::flux(bundle, &options, device, run);
+                self.seat(ModelId::Flux, footprint, load)?
+            },
+            kokoro: self.kokoro(footprint)?,
+            liveportrait: {
+                let batch = self.batch;
+                let load = move |bundle: &_, device: &_, run: &_| {
+                    of_bundle::liveportrait(bundle, batch, device, run)
+                };
+                self.seat(ModelId::LivePortrait, footprint, load)?
+            },
+            clip_b: self.clip(ModelId::ClipB, footprint)?,
+            clip_l: self.clip(ModelId::ClipL, footprint)?,
+        })
+    }
+
+    /// Starts Kokoro, also again.
+    pub fn kokoro(&self, footprint: &mut Vec<Footprint>) -> Result<Seat<Speak, Speech>, ModelError> {
+        self.seat(ModelId::Kokoro, footprint, of_bundle::kokoro)
+    }
+
+    fn clip(
+        &self,
+        model: ModelId,
+        footprint: &mut Vec<Footprint>,
+    ) -> Result<Seat<Score, Scores>, ModelError> {
+        let load = move |bundle: &_, device: &_, run: &_| of_bundle::clip(bundle, model, device, run);
+        self.seat(model, footprint, load)
+    }
+
+    fn seat<M: Model>(
+        &self,
+        model: ModelId,
+        footprint: &mut Vec<Footprint>,
+        load: impl Fn(&Bundle, &candle_core::Device, &crate::contract::Run) -> Result<M, ModelError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<Seat<M::Job, M::Output>, ModelError> {
+        let entry = self.bundle.model(model)?;
+        let (budget, precision) = (entry.budget, entry.precision);
+        let (bundle, id, pool) = (Arc::clone(&self.bundle), self.device, self.pool);
+        let loader: Loader<M> = Arc::new(move |run| {
+            // On the model's own thread, with a stream of its own.
+            let device = device::open(id, pool)?;
+            load(&bundle, &device, run)
+        });
+        let host = ThreadHost::new(loader).metered(self.meter.clone());
+        let seat = Seat::start(&host, model, budget, &self.ledger)?;
+        footprint.push(Footprint {
+            model,
+            precision: precision.name().to_owned(),
+            resident: seat.resident,
+            budget,
+            ready_seconds: seat.ready_after.as_secs_f64(),
+            peak: None,
+            within_budget: seat.resident <= budget,
+        });
+        Ok(seat)
+    }
+}
+
+impl<J: Send + 'static, O: Send + 'static> Seat<J, O> {
+    fn start(
+        launch: &impl Launch<J, O>,
+        model: ModelId,
+        budget: Bytes,
+        ledger: &Ledger,
+    ) -> Result<Self, ModelError> {
+        let lease = ledger
+            .reserve(Claim::resident(model, budget))
+            .map_err(|refusal| ModelError::out_of_memory(format!("loading {model}")).because(refusal))?;
+        let (sender, notes) = mpsc::channel();
+        let (guard, life) = Life::begin();
+        let began = clock::now();
+        let host = launch.launch(Setup {
+            model,
+            lease: Some(lease),
+            cancel: CancelFlag::new(),
+            pulse: Arc::new(Pulse::new(began)),
+            // Stamped where it happens: whoever waits may be waiting for another first.
+            notes: Arc::new(move |note| drop(sender.send((clock::now(), note)))),
+            life: guard,
+        })?;
+        let (ledger, resident, ready_after) = (ledger.clone(), Bytes::ZERO, Duration::ZERO);
+        let mut seat = Self { model, host, notes, life, ledger, resident, ready_after };
+        loop {
+            match seat.note()? {
+                (_, Note::Loaded { resident }) => seat.resident = resident,
+                (at, Note::Fit) => {
+                    seat.ready_after = at.saturating_duration_since(began);
+                    return Ok(seat);
+                }
+                (_, Note::Unfit(error)) => return Err(error),
+                (_, Note::Panicked { message }) => return Err(seat.panicked(&message)),
+                (_, Note::Ended { .. } | Note::Trimmed { .. }) => {}
+            }
+        }
+    }
+
+    fn note(&self) -> Result<(Instant, Note<O>), ModelError> {
+        self.notes
+            .recv()
+            .map_err(|_| ModelError::own(format!("{}'s thread ended without a word", self.model)))
+    }
+
+    fn panicked(&self, message: &str) -> ModelError {
+        ModelError::own(format!("{} panicked: {message}", self.model))
+    }
+
+    /// Hands over a job; its lease is grown to the model's own estimate on its thread.
+    pub fn begin(&self, job: J) -> Result<(), ModelError> {
+        let lease = self
+            .ledger
+            .reserve(Claim::workspace(self.model, None, Bytes::ZERO))
+            .map_err(|refusal| ModelError::out_of_memory("a workspace").because(refusal))?;
+        let order = Order::Run(Assignment {
+            run: RunId(0),
+            job,
+            lease: Some(lease),
+            cancel: CancelFlag::new(),
+            measured: false,
+            observer: None,
+            span: tracing::Span::none(),
+        });
+        if self.host.order(order) { Ok(()) } else { Err(ModelError::own("the thread has ended")) }
+    }
+
+    /// Waits for the job that was begun.
+    pub fn wait(&self) -> Result<Done<O>, ModelError> {
+        loop {
+            match self.note()? {
+                (at, Note::Ended { result, peak, .. }) => {
+                    return match result {
+                        Ok(output) => Ok(Done { output, at, peak }),
+                        Err(RunFailure::Model(error)) => Err(error),
+                        Err(RunFailure::Refused(refusal)) => {
+                            Err(ModelError::out_of_memory(format!("{}'s workspace", self.model))
+                                .because(*refusal))
+                        }
+                    };
+                }
+                (_, Note::Unfit(error)) => return Err(error),
+                (_, Note::Panicked { message }) => return Err(self.panicked(&message)),
+                (_, Note::Loaded { .. } | Note::Fit | Note::Trimmed { .. }) => {}
+            }
+        }
+    }
+
+    /// A job from beginning to end.
+    pub fn run(&self, job: J) -> Result<Done<O>, ModelError> {
+        self.begin(job)?;
+        self.wait()
+    }
+
+    /// Has it give back what it need not keep.
+    pub fn trim(&self) -> Result<Bytes, ModelError> {
+        if !self.host.order(Order::Trim) {
+            return Err(ModelError::own("the thread has ended"));
+        }
+        loop {
+            if let (_, Note::Trimmed { freed }) = self.note()? {
+                return Ok(freed);
+            }
+        }
+    }
+
+    /// Ends the thread and waits until its memory is given back.
+    pub fn leave(self) {
+        let Self { host, life, notes, .. } = self;
+        drop(host);
+        // The channel closes when the thread drops its end of it, which is the last thing it does but one.
+        while notes.recv().is_ok() {}
+        while !life.is_over() {
+            std::thread::yield_now();
+        }
+    }
+}
