@@ -137,6 +137,12 @@ impl Slot {
             }
             Standing::Resumable { done, damaged } => {
                 notes.push(resuming(&self.folder, &done, &damaged));
+                if self.recipe.deadline.is_none() {
+                    // However long ago it was interrupted: nothing is late that names no time.
+                    self.journal
+                        .reopen(Some(no_deadline()))
+                        .map_err(|error| Failed::failure(error.to_string()))?;
+                }
                 true
             }
             Standing::Replaced { why } => {
@@ -227,7 +233,7 @@ impl Slot {
             settings: tree_settings,
             models: company(&self.chosen.bundle, settings, device_id, model_limits(settings))?,
             studio: Arc::new(RecipeStudio(Arc::new(studios))),
-            journal: Arc::new(Desk { folder: self.journal.clone(), clerk: clerk.clone() }),
+            journal: Arc::new(Desk { folder: self.journal.clone(), clerk }),
             looker: Arc::new(looker),
             ledger: Ledger::new(device_id, hard, settings.memory.overhead),
             subscribers,

@@ -4,11 +4,11 @@ use super::{CardMemory, Fault, PoolUse};
 use crate::types::Bytes;
 
 /// What cannot be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Never {}
 
 /// A card; this build has none.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Card(Never);
 
 /// How many cards there are.

@@ -51,11 +51,8 @@ mod tests {
         };
         let all = held(&bundle);
         assert_eq!(fit(&bundle, all, None).unwrap().ok, Some(true));
-        let wide = {
-            let mut wide = bundle.clone();
-            wide.models.entry(ModelId::ClipL).and_modify(|entry| entry.precision = Precision::F32);
-            wide
-        };
+        let mut wide = bundle;
+        wide.models.entry(ModelId::ClipL).and_modify(|entry| entry.precision = Precision::F32);
         assert!(held(&wide) > all);
         let outcome = fit(&wide, Bytes::gb(100), Some(all)).unwrap();
         assert_eq!(outcome.ok, Some(false));
