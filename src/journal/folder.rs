@@ -4,8 +4,10 @@
 //! written aside, synced and renamed. Whatever ends the process, and wherever, the folder opens again with every finished
 //! stage and nothing else. Keyed by recipe and bundle: another key is another rendering, and takes the folder over.
 //!
-//!     recipe.json  audio.wav  actor.png  keyframes/NNNNN.png  video.mp4  result.json
-//!     journal/{accepted,audio,image,video,verify,package,end}.json  journal/lock  journal/partial/
+//! ```text
+//! recipe.json  audio.wav  actor.png  keyframes/NNNNN.png  video.mp4  result.json
+//! journal/{accepted,audio,image,video,verify,package,end}.json  journal/lock  journal/partial/
+//! ```
 
 use std::collections::BTreeMap;
 use std::future::Future;
