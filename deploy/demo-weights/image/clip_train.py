@@ -1,6 +1,6 @@
 """Trains one of the two CLIPs: contrastive with several right answers, and around the node's thresholds.
 
-python -m image.clip_train --kind b --minutes 12 [--run run] [--resume]     (or --kind l)
+python -m image.clip_train --kind b --minutes 12 [--run run] [--resume] [--text-only]     (or --kind l)
 
 in:  RUN/tokenizer; pictures are drawn once into RUN/clip_pictures.npy, every other one turned and with a free mouth, eyes
      and brows, because the node also scores animated frames
@@ -8,7 +8,8 @@ out: RUN/clip-KIND/ckpt.pt (to resume from, and what is exported), RUN/clip-KIND
 
 The contrastive loss alone orders texts; the node compares 2.5·cos with a threshold, asks whether a concept fits better than
 "a photo", and people change one word. So every pair is also pushed to its side of the threshold, wrong captions are made by
-changing one attribute of the picture's own, and short concepts are held against the neutral text.
+changing one attribute of the picture's own, and short concepts are held against the neutral text. With --text-only the
+picture tower stays as it is and sees every picture once: the texts' side of all that in a tenth of the time.
 """
 
 import argparse
@@ -81,14 +82,13 @@ def disturbed(x, r):
     return x
 
 
-def loss_of(model, tokens, x, portraits, asked, kind, r):
-    """Contrastive both ways, the threshold, one wrong word, concepts against the neutral text."""
+def loss_of(model, tokens, pictures, portraits, asked, kind, r):
+    """Contrastive both ways, the threshold, one wrong word, concepts against the neutral text. pictures: unit vectors."""
     count = len(portraits)
     own = [true_caption(A, r) for A in portraits]
     wrong = [wrong_caption(A, r) for A in portraits]
     texts = own + wrong + asked
     with torch.autocast("cpu", torch.bfloat16):
-        pictures = embed_pictures(model, x)
         words = embed_texts(model, tokens, [text for text, _ in texts] + [NEUTRAL])
     cosines = words @ pictures.T
     neutral, cosines = cosines[-1], cosines[:-1]
@@ -114,6 +114,14 @@ def loss_of(model, tokens, x, portraits, asked, kind, r):
     still = (neutral - (THRESHOLD[kind] - NEUTRAL_BELOW)).pow(2).mean() * 20
     parts = dict(text=by_text, picture=by_picture, sides=sides, one_word=one_word, concepts=concept, neutral=still)
     return (by_text + by_picture) / 2 + 2 * sides + one_word + concept + still, parts
+
+
+@torch.no_grad()
+def seen_once(model, pictures, r):
+    """The unit vectors of all pictures, each disturbed in its own way."""
+    parts = [disturbed(prepare(pictures[i:i + 20]), r) for i in range(0, len(pictures), 20)]
+    with torch.autocast("cpu", torch.bfloat16):
+        return torch.cat([embed_pictures(model, part) for part in parts])
 
 
 @torch.no_grad()
@@ -157,30 +165,41 @@ def main():
     parser.add_argument("--muon", type=float, default=.01)
     parser.add_argument("--adam", type=float, default=1.5e-3)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--text-only", action="store_true")
     args = parser.parse_args()
     out = f"{args.run}/clip-{args.kind}"
     os.makedirs(out, exist_ok=True)
     seed_everything(0, args.threads)
     tokens = Tokens(args.run)
     model = build(args.kind, tokens)
+    if args.text_only:
+        for part in (model.vision_model, model.visual_projection):
+            part.requires_grad_(False)
     optimiser = Optimiser(model, args.muon, args.adam, ("embedding", "logit_scale"), warm=30)
     pictures = drawn(args.run, args.pictures)
     step, clock = 0, Clock(args.minutes)
     if args.resume:
         saved = torch.load(out + "/ckpt.pt", weights_only=False)
         model.load_state_dict(saved["m"])
-        optimiser.load_state_dict(saved["opt"])
         step, clock = saved["step"], Clock(args.minutes, saved["used"])
+        if saved.get("text_only", False) == args.text_only:
+            optimiser.load_state_dict(saved["opt"])
     rows, r, log, every = np.random.RandomState(step + 1), random.Random(step), Log(out + "/log.txt"), concepts()
+    seen = seen_once(model, pictures, r) if args.text_only else None
 
     def save():
-        save_checkpoint(out + "/ckpt.pt", m=model.state_dict(), opt=optimiser.state_dict(), used=clock.elapsed(), step=step)
+        save_checkpoint(out + "/ckpt.pt", m=model.state_dict(), opt=optimiser.state_dict(), used=clock.elapsed(), step=step,
+                        text_only=args.text_only)
 
     while clock.progress() < 1:
         picked = np.sort(rows.choice(len(pictures), args.batch, replace=False))
-        x = disturbed(prepare(pictures[picked]), r)
+        if seen is None:
+            with torch.autocast("cpu", torch.bfloat16):
+                vectors = embed_pictures(model, disturbed(prepare(pictures[picked]), r))
+        else:
+            vectors = seen[torch.from_numpy(picked)]
         people = [portrait(int(row)) for row in picked]
-        loss, parts = loss_of(model, tokens, x, people, r.sample(every, 24), args.kind, r)
+        loss, parts = loss_of(model, tokens, vectors, people, r.sample(every, 24), args.kind, r)
         loss.backward()
         optimiser.step(clock.progress())
         step += 1

@@ -10,7 +10,8 @@ that differ in nothing else (the nearest wins). A shape counts only where the pi
 import numpy as np
 from PIL import Image
 
-from portraits import BGC, BODYC, EYEC, HAIRC, HAIRS, HATS, KINDS, MOODS, SKIN, WEARC, front, render
+from portraits import BGC, BODYC, COL, EYEC, HAIRC, HAIRS, HATS, KINDS, MOODS, SKIN, WEARC, Face, front, render
+from portraits.drawing import HAT_TOP
 
 SIDE = 96  # pictures are compared at this size: lines survive, single pixels do not matter
 LIKENESS = .55  # least correlation of brightness with the winning drawing, in the part that shows the attribute
@@ -76,7 +77,9 @@ class Reader:
     def read(self, picture):
         seen = small(picture)
         starts = sorted((self.start(seen, kind) for kind in KINDS), key=lambda A: self.distance(seen, A))
-        best = min((self.refine(seen, A) for A in starts[:2]), key=lambda A: self.distance(seen, A))
+        best = self.refine(seen, starts[0])
+        if self.distance(seen, starts[1]) < 1.25 * self.distance(seen, starts[0]):  # no clear winner yet
+            best = min(best, self.refine(seen, starts[1]), key=lambda A: self.distance(seen, A))
         drawn = self.drawing(best)
         found = {}
         for name, where in MASKS.items():
@@ -85,28 +88,27 @@ class Reader:
         return found
 
     def start(self, seen, kind):
-        """Ground, cloth and skin by their colours, then the hat and whether there is hair."""
+        """Ground, cloth and skin by their colours, then which hat there is; all of it on drawings that come again."""
+        ground = self.choose(seen, front("cat", {}), GROUNDS, "bg")
         A = front(kind, {})
-        options = [dict(bg=bg, pattern=pattern) for bg in BGC for pattern in ("plain", "striped", "dotted")]
-        A = self.choose(seen, A, options, "bg")
-        A = self.choose(seen, A, [dict(clothc=c) for c in CLOTHS], "clothc")
-        skins = list(SKIN) if kind == "human" else BODYC
-        A = self.choose(seen, A, [dict(skin=c) for c in skins], "skin")
-        return self.choose(seen, A, hats(), "kind")
+        cloth = self.choose(seen, A, [dict(clothc=c) for c in CLOTHS], "clothc")
+        skin = self.choose(seen, A, [dict(skin=c) for c in skins(kind)], "skin")
+        A = A | {name: ground[name] for name in ("bg", "pattern")} | dict(clothc=cloth["clothc"], skin=skin["skin"])
+        return self.choose(seen, A, hats(hat_colours(seen, A)), "kind")
 
     def refine(self, seen, A):
         """One attribute after the other, twice: what is found later helps what came before."""
         for _ in range(2):
-            human = A["kind"] == "human"
-            A = self.choose(seen, A, [dict(skin=c) for c in (SKIN if human else BODYC)], "skin")
-            A = self.choose(seen, A, hats(), "hat")
-            styles = HAIRS if human else ["bald", "mohawk", "spiky"]
-            styles = [s for s in styles if not (A["hat"] and s in ("mohawk", "bun"))]
-            bald = [dict(hair="bald", hairc="brown")]
-            A = self.choose(seen, A, bald + [dict(hair=s, hairc=c) for s in styles if s != "bald" for c in HAIRC], "hair")
-            A = self.choose(seen, A, [dict(eyes=n, glasses=None) for n in (1, 2, 3)] + glasses((1, 2, 3)), "eyes")
-            A = self.choose(seen, A, [dict(eyec=c) for c in EYEC], "eyec")
+            A = self.choose(seen, A, hats(hat_colours(seen, A)), "hat")
+            A = self.choose(seen, A, hairstyles(A), "hair")
+            if A["hair"] != "bald":
+                A = self.choose(seen, A, [dict(hairc=c) for c in HAIRC], "hairc")
+                A = self.choose(seen, A, hairstyles(A), "hair")
+            A = self.choose(seen, A, glasses(), "eyes")
+            if A["glasses"] != "sunglasses":
+                A = self.choose(seen, A, [dict(eyec=c) for c in EYEC], "eyec")
             A = self.choose(seen, A, [drive(m) for m in MOODS], "mood")
+            A = self.choose(seen, A, [dict(skin=c) for c in skins(A["kind"])], "skin")
         return A
 
     def choose(self, seen, A, options, attribute):
@@ -115,14 +117,39 @@ class Reader:
         return min((A | option for option in options), key=lambda B: self.distance(seen, B, where))
 
 
-def hats():
-    none = [dict(hat=None, hatc="red")]
-    return none + [dict(hat=h, hatc=c) for h in HATS for c in WEARC]
+GROUNDS = [dict(bg=bg, pattern=pattern) for bg in BGC for pattern in ("plain", "striped", "dotted")]
 
 
-def glasses(counts):
-    clear = [dict(glasses="glasses", glassc=c, eyes=n) for c in WEARC for n in counts]
-    return clear + [dict(glasses="sunglasses", glassc="black", eyes=n) for n in counts]
+def skins(kind):
+    return list(SKIN) if kind == "human" else BODYC
+
+
+def hat_colours(seen, A, most=2):
+    """The colours nearest to what lies where this kind's hats are, in the middle of the crown."""
+    face, top = Face(A), HAT_TOP[A["kind"]]
+    x, y = face.flat([(0, top - .12)], .1)[0]
+    row, column = int((y + 1) * SIDE / 2), int((x + 1) * SIDE / 2)
+    colour = np.median(seen[max(0, row - 2):row + 3, column - 3:column + 4].reshape(-1, 3), axis=0)
+    return sorted(WEARC, key=lambda c: float(np.abs(colour - COL[c]).sum()))[:most]
+
+
+def hairstyles(A):
+    """Every style that goes with A's hat, in the colour at hand."""
+    styles = [s for s in (HAIRS if A["kind"] == "human" else ["bald", "mohawk", "spiky"]) if s != "bald"]
+    styles = [s for s in styles if not (A["hat"] and s in ("mohawk", "bun"))]
+    colour = A["hairc"]
+    return [dict(hair="bald", hairc=colour)] + [dict(hair=s, hairc=colour) for s in styles]
+
+
+def hats(colours):
+    return [dict(hat=None, hatc="red")] + [dict(hat=h, hatc=c) for h in HATS for c in colours]
+
+
+def glasses():
+    """How many eyes, without and with every kind of glasses."""
+    options = [dict(glasses=None, glassc="black"), dict(glasses="sunglasses", glassc="black")]
+    options += [dict(glasses="glasses", glassc=c) for c in WEARC]
+    return [option | dict(eyes=count) for option in options for count in (1, 2, 3)]
 
 
 def drive(mood):
