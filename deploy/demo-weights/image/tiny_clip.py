@@ -1,5 +1,6 @@
 """The demo's two CLIPs: sizes, what they see, and their embeddings."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from transformers import CLIPConfig, CLIPModel
@@ -32,7 +33,7 @@ def build(kind, tokens):
 
 def prepare(pictures):
     """(N, H, W, 3) uint8 to what the picture tower sees."""
-    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    x = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 255
     x = F.interpolate(x, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(0, 1)
     mean, std = (torch.tensor(v)[:, None, None] for v in (MEAN, STD))
     return (x - mean) / std

@@ -101,9 +101,6 @@ class Reader:
         for _ in range(2):
             A = self.choose(seen, A, hats(hat_colours(seen, A)), "hat")
             A = self.choose(seen, A, hairstyles(A), "hair")
-            if A["hair"] != "bald":
-                A = self.choose(seen, A, [dict(hairc=c) for c in HAIRC], "hairc")
-                A = self.choose(seen, A, hairstyles(A), "hair")
             A = self.choose(seen, A, glasses(), "eyes")
             if A["glasses"] != "sunglasses":
                 A = self.choose(seen, A, [dict(eyec=c) for c in EYEC], "eyec")
@@ -134,11 +131,10 @@ def hat_colours(seen, A, most=2):
 
 
 def hairstyles(A):
-    """Every style that goes with A's hat, in the colour at hand."""
-    styles = [s for s in (HAIRS if A["kind"] == "human" else ["bald", "mohawk", "spiky"]) if s != "bald"]
+    """Every style that goes with A's hat, in every colour."""
+    styles = [s for s in (HAIRS if A["kind"] == "human" else ["mohawk", "spiky"]) if s != "bald"]
     styles = [s for s in styles if not (A["hat"] and s in ("mohawk", "bun"))]
-    colour = A["hairc"]
-    return [dict(hair="bald", hairc=colour)] + [dict(hair=s, hairc=colour) for s in styles]
+    return [dict(hair="bald", hairc="brown")] + [dict(hair=s, hairc=c) for s in styles for c in HAIRC]
 
 
 def hats(colours):
