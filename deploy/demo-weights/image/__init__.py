@@ -1,0 +1,1 @@
+"""Training of the demo's picture half: tokenizers, autoencoder, tiny Flux, the two CLIPs, and their export."""
