@@ -25,6 +25,8 @@ import speech_render as render
 import speech_synth
 import speech_train
 
+FEW = 3  # lines for what is measured on every frame
+
 # The node's presets: pitch shift in Hz, tempo, energy.
 EMOTIONS = {"neutral": (0, 1.0, 1.0), "excited": (50, 1.15, 1.3), "sad": (-30, 0.9, 0.7), "angry": (20, 1.1, 1.4),
             "manic": (100, 1.25, 1.5), "calm": (-10, 0.95, 0.9), "sarcastic": (30, 1.05, 1.2),
@@ -168,7 +170,7 @@ def following(speaker, held, voices):
     out = {}
     for voice, shift in itertools.product(voices, (-30, 0, 50, 100)):
         cents, voiced, levels = [], [], []
-        for item in held[:8]:
+        for item in held[:FEW]:
             sound, _, f0, _ = speaker.ours(item, voice, shift=shift)
             louder = speaker.ours(item, voice, shift=shift, gain=1.5)[0]
             levels.append(level_of(louder) / level_of(sound))
@@ -189,7 +191,7 @@ def emotions(speaker, held, voice):
     """What each preset does to one voice: pitch, level, seconds."""
     out = {}
     for name, (shift, tempo, gain) in EMOTIONS.items():
-        sounds = [speaker.ours(item, voice, shift, tempo, gain)[0] for item in held[:6]]
+        sounds = [speaker.ours(item, voice, shift, tempo, gain)[0] for item in held[:FEW]]
         pitch = np.concatenate([pitch_of(sound) for sound in sounds])
         out[name] = {"pitch_hz": round(float(np.median(pitch[pitch > 0])), 1),
                      "level": round(float(np.mean([level_of(sound) for sound in sounds])), 4),
@@ -202,7 +204,7 @@ def apart(speaker, held):
     """How far the voices lie apart: pitch in cents and long-term spectrum in dB."""
     traits = {}
     for voice in render.VOICES:
-        sounds = [speaker.ours(item, voice)[0] for item in held[:6]]
+        sounds = [speaker.ours(item, voice)[0] for item in held[:FEW]]
         pitch = np.concatenate([pitch_of(sound) for sound in sounds])
         pitch = pitch[pitch > 0]
         traits[voice] = (np.median(pitch), np.mean([spectrum_of(s) for s in sounds], axis=0),
@@ -257,7 +259,8 @@ def main():
     pictures(speaker, held[0], voices, out)
     result = {"durations": timing(speaker, held, voices), "following": following(speaker, held, voices),
               "emotions": emotions(speaker, held, voices[0]), "voices": apart(speaker, held)}
-    print(json.dumps(result, indent=1))
+    print(json.dumps(result), flush=True)
+    (out / "report.json").write_text(json.dumps(result, indent=1))
     result["recognised"] = understood(speaker, held, voices, [k for k in flags.kinds.split(",") if k])
     (out / "report.json").write_text(json.dumps(result, indent=1))
 
