@@ -64,7 +64,8 @@ class TinyFlux(nn.Module):
 
     def forward(self, x, t, sequence, pooled, ids=None, transformer=None):
         """The velocity at `x` of time `t`. ids: the places of a part of the tokens; transformer: a compiled one."""
-        return (transformer or self.dit)(
+        run = self.dit if transformer is None else transformer  # a compiled module has no truth value
+        return run(
             hidden_states=x, timestep=t, encoder_hidden_states=sequence, pooled_projections=pooled,
             img_ids=self.image_ids if ids is None else ids, txt_ids=self.text_ids, return_dict=False)[0]
 

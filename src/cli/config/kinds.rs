@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::config::{Problems, check_node, check_profile, check_voices};
 use crate::models::bundle::{Bundle, FILE_NAME};
 use crate::rehearse::Scenario;
+use crate::types::Sha256;
 
 /// One kind of file.
 pub struct Kind {
@@ -33,6 +34,7 @@ pub const KINDS: &[Kind] = &[
         is: |path| is_named(path, FILE_NAME),
         check: |path| Bundle::open(path).err().map(|error| error.to_string()).into_iter().collect(),
     },
+    Kind { name: "bundle's file", is: |path| bundle_around(path).is_some(), check: file_of_bundle },
     Kind { name: "profile", is: |path| lies_in(path, "profiles"), check: |path| lines(check_profile(path)) },
     Kind {
         name: "rehearsal",
@@ -48,6 +50,31 @@ pub const KINDS: &[Kind] = &[
         check: crate::cli::recipe::problems_of,
     },
 ];
+
+/// The description of the bundle that `path` lies in.
+fn bundle_around(path: &Path) -> Option<PathBuf> {
+    path.ancestors().skip(1).map(|folder| folder.join(FILE_NAME)).find(|file| file.is_file())
+}
+
+/// Whether the bundle names the file, with the hash that it has. Texts for people are not named.
+fn file_of_bundle(path: &Path) -> Vec<String> {
+    let wrong = || -> Result<Option<String>, String> {
+        let description = bundle_around(path).ok_or("no bundle is around it")?;
+        let bundle = Bundle::open(&description).map_err(|error| error.to_string())?;
+        let files = bundle.models.values().flat_map(|model| model.entries());
+        let named = files.map(|(_, file)| (file.path.as_str(), file.sha256));
+        let words = bundle.image.vocabulary.iter().map(|file| (file.path.as_str(), file.sha256));
+        let Some((_, sha256)) = named.chain(words).find(|(name, _)| bundle.folder.join(name) == path) else {
+            let is_text = has_extension(path, "md");
+            return Ok((!is_text).then(|| format!("{} does not name it", description.display())));
+        };
+        let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+        let found = Sha256::of(&bytes);
+        Ok((found != sha256)
+            .then(|| format!("its SHA-256 is {found}, {} says {sha256}", description.display())))
+    };
+    wrong().unwrap_or_else(Some).into_iter().collect()
+}
 
 /// What came of one file.
 #[derive(Debug, Serialize)]
