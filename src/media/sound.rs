@@ -13,11 +13,11 @@ use shiguredo_mp4::boxes::{AudioSampleEntryFields, DflaBox, FlacBox, FlacMetadat
 use shiguredo_mp4::{FixedPointNumber, Uint};
 
 use super::VideoError;
+// Both files hold the same sound.
+use super::wav::level;
 use crate::types::Pcm;
 
 const BITS: usize = 16;
-/// What a sample of 1.0 would be; as in WAV files, so that both hold the same sound.
-const FULL: f32 = 32_768.0;
 /// Samples a frame: 0.17 s at 24 kHz, the length that FLAC's own encoder takes.
 pub(super) const BLOCK: usize = 4096;
 
@@ -104,7 +104,7 @@ impl Sound {
         let there = self.pcm.samples.get(self.done..).unwrap_or_default();
         let wanted = end - self.done;
         self.block.clear();
-        self.block.extend(there.iter().take(wanted).map(|sample| i32::from((sample * FULL).round() as i16)));
+        self.block.extend(there.iter().take(wanted).map(|sample| i32::from(level(*sample))));
         self.block.resize(wanted, 0);
         self.done = end;
         wanted

@@ -78,7 +78,7 @@ pub fn quantised(pcm: &Pcm) -> Pcm {
 }
 
 /// Rounded to the nearest level; the conversion saturates, and makes 0 of what is no number.
-fn level(sample: f32) -> i16 {
+pub(super) fn level(sample: f32) -> i16 {
     (sample * FULL).round() as i16
 }
 
