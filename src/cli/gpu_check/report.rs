@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::card::Facts;
+use super::fixtures::Fixtures;
 use crate::cli::{Console, Style};
 use crate::types::{Bytes, DeviceId, ModelId};
 
@@ -142,7 +143,9 @@ pub struct Report {
     pub limit: Bytes,
     /// Whether the weights fit at all.
     pub fit: Option<Outcome>,
-    /// Against the processor.
+    /// The parity fixtures.
+    pub fixtures: Option<Fixtures>,
+    /// A slot of the tiny bundle against the processor.
     pub parity: Vec<Parity>,
     /// Of each model.
     pub footprint: Vec<Footprint>,
@@ -182,6 +185,7 @@ impl Report {
             size: String::new(),
             limit,
             fit: None,
+            fixtures: None,
             parity: Vec::new(),
             footprint: Vec::new(),
             warm_up_seconds: 0.0,
@@ -202,6 +206,7 @@ impl Report {
         let passed = |outcome: &Option<Outcome>| outcome.as_ref().is_some_and(|it| it.ok != Some(false));
         self.ok = self.unusable.is_none()
             && passed(&self.fit)
+            && self.fixtures.as_ref().is_some_and(|fixtures| fixtures.outcome.ok != Some(false))
             && self.parity.iter().all(|parity| parity.ok)
             && self.footprint.iter().all(|footprint| footprint.within_budget)
             && self.memory.as_ref().is_some_and(|memory| memory.ok)
@@ -232,6 +237,9 @@ impl Report {
             None => writeln!(console.out(), "{device}: no card; this shows the command, not a GPU")?,
         }
         writeln!(console.out(), "bundle {}, {}, limit {}\n", self.bundle, self.size, self.limit)?;
+        if let Some(fixtures) = &self.fixtures {
+            fixtures.print(console)?;
+        }
         if let Some(fit) = &self.fit {
             line(console, fit.ok, &fit.what)?;
         }
@@ -281,7 +289,8 @@ impl Report {
     }
 }
 
-fn line(console: &mut Console, ok: Option<bool>, what: &str) -> io::Result<()> {
+/// One thing and its verdict.
+pub(super) fn line(console: &mut Console, ok: Option<bool>, what: &str) -> io::Result<()> {
     let (style, verdict) = match ok {
         Some(true) => (Style::Good, "ok"),
         Some(false) => (Style::Bad, "wrong"),
