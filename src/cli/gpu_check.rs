@@ -122,7 +122,7 @@ impl GpuCheckCommand {
         said(context, "loading");
         let mut stage = Stage::new(bundle, self.device, self.limit, self.batch, self.pool);
         let company = stage.load(&mut report.footprint)?;
-        said(context, &format!("rendering {} slots", self.slots));
+        said(context, &format!("rendering slots: {}", self.slots));
         endurance::run(&company, &mut stage, &size, self.slots, report)?;
         said(context, "making trouble");
         trouble::run(company, &mut stage, &size, self.gentle, report)

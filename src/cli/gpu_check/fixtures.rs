@@ -28,40 +28,39 @@ pub struct Fixtures {
 impl Fixtures {
     /// As a table, one row for each comparison.
     pub fn print(&self, console: &mut Console) -> io::Result<()> {
-        if !self.comparisons.is_empty() {
-            let head = format!(
-                "       {:26} {:12} {:10} {:>8} {:>8}  allowed",
-                "fixtures' outputs", "precision", "against", "max abs", "relative"
-            );
+        for set in self.comparisons.chunk_by(|a, b| a.set == b.set) {
+            let Some(first) = set.first() else { continue };
+            let width =
+                set.iter().map(|it| it.output.chars().count()).chain([first.set.len()]).max().unwrap_or(0);
+            let columns = ["precision", "against", "max abs", "relative", "allowed"];
+            let [precision, against, max_abs, relative, allowed] = columns;
+            let head = format!("{precision:12} {against:9}  {max_abs:>7}  {relative:>8}  {allowed:>7}");
+            let name = console.paint(Style::Strong, format!("{:width$}", first.set));
             let head = console.paint(Style::Faint, head);
-            writeln!(console.out(), "{head}")?;
-        }
-        let mut set = "";
-        for it in &self.comparisons {
-            if it.set != set {
-                set = &it.set;
-                let name = console.paint(Style::Strong, set);
-                writeln!(console.out(), "       {name}")?;
-            }
-            line(console, Some(it.judged.ok), &row(it))?;
+            writeln!(console.out(), "       {name}  {head}")?;
+            set.iter().try_for_each(|it| line(console, Some(it.judged.ok), &row(it, width)))?;
         }
         line(console, self.outcome.ok, &format!("fixtures: {}", self.outcome.what))
     }
 }
 
-fn row(it: &Comparison) -> String {
+fn row(it: &Comparison, width: usize) -> String {
     let (output, precision, judged) = (&it.output, it.precision, &it.judged);
     let against = match it.against {
         Against::Reference => "reference",
         Against::Processor => "processor",
     };
-    let names = format!("{output:26} {precision:12} {against:10}");
+    let names = format!("{output:width$}  {precision:12} {against:9}");
     if let Some(why) = &judged.why {
-        return format!("{names} {why}");
+        return format!("{names}  {why}");
     }
-    let figure = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1e}"));
+    let figure = |value: Option<f64>| match value {
+        None => "-".to_owned(),
+        Some(0.0) => "0".to_owned(),
+        Some(value) => format!("{value:.1e}"),
+    };
     let mut text = format!(
-        "{names} {:>8} {:>8}  {:>7} {}",
+        "{names}  {:>7}  {:>8}  {:>7} {}",
         figure(judged.max_abs_error),
         figure(judged.relative_error),
         figure(judged.tolerance),
@@ -105,18 +104,22 @@ pub fn compare(
 fn summary(sets: usize, comparisons: &[Comparison]) -> Outcome {
     let with = |against| comparisons.iter().filter(|it| it.against == against).count();
     let wrong = comparisons.iter().filter(|it| !it.judged.ok).count();
-    let mut what = format!("{} outputs of {sets} sets compared with their references", with(Against::Reference));
+    let mut what =
+        format!("{} outputs of {sets} sets compared with their references", with(Against::Reference));
     if with(Against::Processor) > 0 {
         what += &format!(", {} with the processor's", with(Against::Processor));
     }
-    // What uses most of its tolerance says how much room there is.
+    // What uses most of its tolerance says how much room there is; whole levels of a picture say nothing.
     let share = |it: &&Comparison| {
         let (measured, tolerance) = it.judged.measured.zip(it.judged.tolerance)?;
-        (tolerance > 0.0 && it.judged.ok).then(|| (measured / tolerance, it.set.clone(), it.output.clone()))
+        (tolerance > measured).then(|| (measured / tolerance, it.set.clone(), it.output.clone()))
     };
     let most = comparisons.iter().filter_map(|it| share(&it)).max_by(|a, b| a.0.total_cmp(&b.0));
     if let Some((share, set, output)) = most.filter(|_| wrong == 0) {
-        what += &format!(": all within tolerance; nearest to it, at {:.0} %, is {output} of {set}", 100.0 * share);
+        what += &format!(
+            ": all within tolerance; nearest to it, at {:.0} %, is {output} of {set}",
+            100.0 * share
+        );
     }
     if wrong == 0 { Outcome::passed(what) } else { Outcome::failed(format!("{what}: {wrong} are wrong")) }
 }

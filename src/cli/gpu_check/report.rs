@@ -248,10 +248,10 @@ impl Report {
             line(console, Some(parity.ok), &what)?;
         }
         for it in &self.footprint {
-            let peak = it.peak.map_or("not measured".to_owned(), |peak| peak.to_string());
+            let peak = it.peak.map_or("what was not measured".to_owned(), |peak| peak.to_string());
             let (model, precision, resident, budget) = (it.model, &it.precision, it.resident, it.budget);
             let what = format!(
-                "{model:13} {precision:10} {resident:>9} of {budget:>9}, a run {peak}, ready in {:.2} s",
+                "{model:13} {precision:10} {resident:>9} of {budget:>9}, a run adds {peak}, ready in {:.2} s",
                 it.ready_seconds
             );
             line(console, Some(it.within_budget), &what)?;
@@ -270,7 +270,9 @@ impl Report {
         if let Some(memory) = &self.memory {
             let growth =
                 memory.growth.map_or("not judged".to_owned(), |growth| format!("{:.1} MB", growth / 1e6));
-            line(console, Some(memory.ok), &format!("memory over {} slots: growth {growth}", memory.slots))?;
+            let slots =
+                if memory.slots == 1 { "1 slot".to_owned() } else { format!("{} slots", memory.slots) };
+            line(console, Some(memory.ok), &format!("memory over {slots}: growth {growth}"))?;
         }
         for (name, outcome) in [("refusal", &self.refusal), ("out of memory", &self.out_of_memory)] {
             if let Some(outcome) = outcome {
@@ -285,7 +287,9 @@ impl Report {
             let what = format!("a look through {probe}: {each:.1} us, {share:.3} % of a core at 10 Hz");
             line(console, Some(it.ok), &what)?;
         }
-        Ok(())
+        let verdict =
+            if self.ok { "all is as it should be" } else { "not all is as it should be: see above" };
+        line(console, Some(self.ok), &format!("gpu-check of {device}: {verdict}"))
     }
 }
 

@@ -25,14 +25,18 @@ pub(super) fn forms() -> Vec<Form<Precision>> {
 }
 
 /// Loads the network of `folder` and shows what it makes of the recorded inputs.
-pub fn run(folder: &Path, precision: Precision, device: &Device, sheet: &mut Sheet) -> Result<(), ModelError> {
+pub fn run(
+    folder: &Path,
+    precision: Precision,
+    device: &Device,
+    sheet: &mut Sheet,
+) -> Result<(), ModelError> {
     let config = folder.join("config.json");
     let config = ClipConfig::from_json(&super::recorded::text(&config)?)
         .map_err(|error| ModelError::own(config.display().to_string()).because(error))?;
     let weights = Arc::new(Weights::open([folder.join("model.safetensors")])?);
     let options = Options::new(precision.activations(device), device);
-    let (network, _) =
-        load(&weights, &options, &Run::unobserved(), |vb| Clip::new(&config, precision, &vb))?;
+    let (network, _) = load(&weights, &options, &Run::unobserved(), |vb| Clip::new(&config, precision, &vb))?;
 
     let (ids, pixels) = (sheet.recorded.ids("in.input_ids")?, sheet.recorded.input("pixel_values")?.clone());
     let length = sheet.recorded.input("input_ids")?.dims().last().copied().unwrap_or(0);

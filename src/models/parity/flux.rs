@@ -55,8 +55,8 @@ pub fn run(
     // The schedule is recorded with its end.
     let steps = sheet.recorded.output("flux.sigmas")?.elem_count().saturating_sub(1);
     let inputs = Inputs { t5, clip, noise, steps };
-    let pixels = everything(&networks, &inputs, device, sheet)
-        .context(|| "running Flux's networks".to_owned())?;
+    let pixels =
+        everything(&networks, &inputs, device, sheet).context(|| "running Flux's networks".to_owned())?;
     let read_back = |sheet: &mut Sheet| -> CandleResult<()> {
         let (_, channels, height, width) = pixels.dims4()?;
         let rgb = Tensor::from_vec(to_rgb(&pixels)?, (height, width, channels), &Device::Cpu)?;
@@ -89,9 +89,9 @@ fn everything(
     device: &Device,
     sheet: &mut Sheet,
 ) -> CandleResult<Tensor> {
-    let text = networks.t5.encode(&inputs.t5, &mut |index, x| {
-        sheet.put(&format!("t5.block{index}"), &batched(x)?)
-    })?;
+    let text = networks
+        .t5
+        .encode(&inputs.t5, &mut |index, x| sheet.put(&format!("t5.block{index}"), &batched(x)?))?;
     sheet.put("t5.last_hidden_state", &batched(&text)?)?;
     let (tokens, pooled) = networks.clip.encode(&inputs.clip)?;
     sheet.put("clip.last_hidden_state", &batched(&tokens)?)?;
@@ -144,7 +144,7 @@ fn everything(
     }
     let unpacked = latents::unpack(&latent, rows, columns)?;
     sheet.put("flux.unpacked_latents", &unpacked)?;
-    networks.decoder.decode(&unpacked.to_dtype(networks.compute)?, &mut |name, x| {
-        sheet.put(&format!("vae.{name}"), x)
-    })
+    networks
+        .decoder
+        .decode(&unpacked.to_dtype(networks.compute)?, &mut |name, x| sheet.put(&format!("vae.{name}"), x))
 }

@@ -213,7 +213,8 @@ mod tests {
 
     #[test]
     fn each_measure_is_what_it_is_called() {
-        let measured = |rule, ours: &[f32], reference: &[f32]| judged(ours, reference, rule).measured.unwrap();
+        let measured =
+            |rule, ours: &[f32], reference: &[f32]| judged(ours, reference, rule).measured.unwrap();
         let near = |a: f64, b: f64| (a - b).abs() < 1e-6;
         assert!(near(measured(Rule::Relative(1.0), &[3.0, 5.0], &[3.0, 4.0]), 0.2));
         assert!(near(measured(Rule::Cosine(1.0), &[0.0, 2.0], &[1.0, 0.0]), 1.0));

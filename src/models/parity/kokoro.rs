@@ -81,9 +81,8 @@ impl Case {
         let frames = io.ids("out.pred_dur")?.into_iter().map(|frames| frames as usize).collect();
         let (ids, style) = (io.ids("in.input_ids")?, io.floats("in.ref_s")?);
         let encoded = io.output("duration_encoder")?;
-        let inputs = || -> CandleResult<_> {
-            Ok((net.ids(&ids)?, net.style(&style)?, encoded.to_device(device)?))
-        };
+        let inputs =
+            || -> CandleResult<_> { Ok((net.ids(&ids)?, net.style(&style)?, encoded.to_device(device)?)) };
         let (ids, style, encoded) = inputs().context(|| format!("carrying over {}", folder.display()))?;
         Ok(Self { net, config, ids, style, timing: Timing { frames, encoded } })
     }

@@ -103,7 +103,8 @@ fn rows<const N: usize>(tensor: &Tensor) -> Result<Vec<[f32; N]>, ModelError> {
     let rows = tensor.to_vec2::<f32>().context(|| "reading the recorded ratios".to_owned())?;
     let narrowed = rows.into_iter().map(|row| {
         let count = row.len();
-        row.try_into().map_err(|_| ModelError::own(format!("a recorded ratio has {count} values, expected {N}")))
+        row.try_into()
+            .map_err(|_| ModelError::own(format!("a recorded ratio has {count} values, expected {N}")))
     });
     narrowed.collect()
 }

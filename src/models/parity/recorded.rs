@@ -81,13 +81,17 @@ impl Recorded {
 
     /// Outputs that `meta.json` tells of, whether they are recorded or not.
     pub fn told(&self) -> Vec<&str> {
-        self.meta["outputs"].as_object().map(|all| all.keys().map(String::as_str).collect()).unwrap_or_default()
+        self.meta["outputs"]
+            .as_object()
+            .map(|all| all.keys().map(String::as_str).collect())
+            .unwrap_or_default()
     }
 }
 
 /// Every tensor of a recording.
 pub fn tensors(file: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
-    candle_core::safetensors::load(file, &Device::Cpu).context(|| format!("{} cannot be read", file.display()))
+    candle_core::safetensors::load(file, &Device::Cpu)
+        .context(|| format!("{} cannot be read", file.display()))
 }
 
 /// What the `meta.json` of `folder` says.

@@ -28,7 +28,8 @@ pub(super) fn run(
     {
         return Ok(());
     }
-    let image = sheet.recorded.input("image")?.to_device(device).context(|| "carrying a picture".to_owned())?;
+    let image =
+        sheet.recorded.input("image")?.to_device(device).context(|| "carrying a picture".to_owned())?;
     let weights = Arc::new(Weights::open(&files.vae.weights)?);
     let options = Options::new(DType::F32, device);
     let (moments, _) = load(&weights, &options, &Run::unobserved(), |vb| {
