@@ -12,6 +12,7 @@ pub mod layers;
 pub mod liveportrait;
 pub mod noise;
 pub mod of_bundle;
+pub mod parity;
 pub mod registry;
 pub mod synth;
 pub mod tokenizer;

@@ -1,11 +1,13 @@
 //! `vortex-node gpu-check`: the GPU path proves itself in one command, on the card that is there.
 //!
-//! What it compares with is our own processor path and its own budgets; speed against PyTorch is `tests/gpu_twin.py`'s.
+//! What it compares with are recordings of the reference implementations, our own processor path, and its own budgets;
+//! speed against PyTorch is `tests/gpu_twin.py`'s.
 //! On a machine without a card it says why and ends with 1; `--device cpu` runs the same checks on the processor.
 
 mod card;
 mod endurance;
 mod fit;
+mod fixtures;
 mod jobs;
 mod parity;
 mod report;
@@ -40,6 +42,9 @@ pub struct GpuCheckCommand {
     /// --profile full`
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
+    /// Folder of parity fixtures to compare with their references [default: tests/fixtures where that is, as in a clone]
+    #[arg(long, value_name = "DIR")]
+    fixtures: Option<PathBuf>,
     /// No lease may cross this, whatever the card holds
     #[arg(long, value_name = "BYTES", default_value = "11.5GB")]
     limit: Bytes,
@@ -103,6 +108,8 @@ impl GpuCheckCommand {
             // Progress is a courtesy: where nobody reads it, the check goes on.
             let _ = writeln!(context.console.err(), "{what} ...");
         };
+        let compared = fixtures::compare(self.fixtures.as_deref(), self.device, |what| said(context, what))?;
+        report.fixtures = Some(compared);
         let free = report.card.as_ref().map(|card| card.free);
         let fit = report.fit.insert(fit::fit(&bundle, self.limit, free)?);
         if fit.ok == Some(false) {
@@ -115,7 +122,7 @@ impl GpuCheckCommand {
         said(context, "loading");
         let mut stage = Stage::new(bundle, self.device, self.limit, self.batch, self.pool);
         let company = stage.load(&mut report.footprint)?;
-        said(context, &format!("rendering {} slots", self.slots));
+        said(context, &format!("rendering slots: {}", self.slots));
         endurance::run(&company, &mut stage, &size, self.slots, report)?;
         said(context, "making trouble");
         trouble::run(company, &mut stage, &size, self.gentle, report)

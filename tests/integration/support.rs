@@ -1,9 +1,11 @@
-//! What integration tests share: fixture sets found by what is in them, the tolerance rule, and skipping aloud.
+//! What integration tests share: fixture sets found by what is in them and judged, and skipping aloud.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
+use vortex_node::models::parity::sets::{self, Kind, Set};
+use vortex_node::models::parity::{self, Comparison};
+use vortex_node::types::DeviceId;
 
 pub mod allocations;
 pub mod simulated_nvml;
@@ -23,6 +25,19 @@ pub fn skip(what: &str) {
 pub fn fixtures_root() -> PathBuf {
     std::env::var_os("VORTEX_FIXTURES")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures"), PathBuf::from)
+}
+
+/// Every set of `kind` at or under the fixtures' root, in order of path.
+///
+/// An empty answer has already been reported by [`skip`].
+pub fn sets_of(kind: Kind) -> Vec<Set> {
+    let root = fixtures_root();
+    let found = sets::find(&root).unwrap_or_default();
+    let found: Vec<Set> = found.into_iter().filter(|set| set.kind == Some(kind)).collect();
+    if found.is_empty() {
+        skip(&format!("a fixture set of {} under {}", kind.name(), root.display()));
+    }
+    found
 }
 
 /// Every folder at or under the fixtures' root for which `is_set` holds, in order of path.
@@ -47,80 +62,20 @@ pub fn fixture_sets(what: &str, is_set: impl Fn(&Path) -> bool) -> Vec<PathBuf> 
     found
 }
 
-/// The recorded inputs and outputs of one set (`io.safetensors`), and how exact they are (`meta.json`).
-pub struct Recorded {
-    tensors: HashMap<String, Tensor>,
-    meta: serde_json::Value,
-    folder: PathBuf,
+/// Fails unless every output of every set of `kind` lies within its tolerance on the processor, `least` of them a set.
+#[track_caller]
+pub fn assert_parity(kind: Kind, least: usize) {
+    for set in sets_of(kind) {
+        assert_all_within(&parity::compare(&set, DeviceId::Cpu), least);
+    }
 }
 
-impl Recorded {
-    /// Reads `io.safetensors` and `meta.json` of `folder`.
-    pub fn read(folder: &Path) -> Self {
-        let tensors = candle_core::safetensors::load(folder.join("io.safetensors"), &Device::Cpu).unwrap();
-        let meta = serde_json::from_slice(&std::fs::read(folder.join("meta.json")).unwrap()).unwrap();
-        Self { tensors, meta, folder: folder.to_owned() }
-    }
-
-    /// The recorded input `in.{name}`.
-    pub fn input(&self, name: &str) -> Tensor {
-        self.tensor(&format!("in.{name}"))
-    }
-
-    /// The recorded output `out.{name}`.
-    pub fn output(&self, name: &str) -> Tensor {
-        self.tensor(&format!("out.{name}"))
-    }
-
-    /// The names of all recorded outputs, without `out.`.
-    pub fn output_names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.tensors.keys().filter_map(|name| name.strip_prefix("out.")).collect();
-        names.sort_unstable();
-        names
-    }
-
-    /// Any recorded tensor by its full name.
-    pub fn tensor(&self, name: &str) -> Tensor {
-        self.tensors
-            .get(name)
-            .unwrap_or_else(|| panic!("{} records no {name}", self.folder.display()))
-            .clone()
-    }
-
-    /// What `meta.json` says.
-    pub fn meta(&self) -> &serde_json::Value {
-        &self.meta
-    }
-
-    /// The tolerance rule: max|Δ| ≤ max(30 · `max_abs_diff_vs_float64`, 5e-6 · max|reference|).
-    pub fn bound(&self, name: &str) -> f64 {
-        let reference = self.output(name);
-        let largest = max_abs(&reference);
-        let recorded = &self.meta["outputs"][name]["max_abs_diff_vs_float64"];
-        let noise = recorded
-            .as_f64()
-            .unwrap_or_else(|| panic!("{}: no noise recorded for {name}", self.folder.display()));
-        (30.0 * noise).max(5e-6 * largest)
-    }
-
-    /// Fails unless `ours` has the recorded shape and lies within the tolerance rule of `out.{name}`.
-    #[track_caller]
-    pub fn assert_matches(&self, name: &str, ours: &Tensor) {
-        self.assert_within(name, ours, self.bound(name));
-    }
-
-    /// Fails unless `ours` has the recorded shape and lies within `bound` of `out.{name}`.
-    #[track_caller]
-    pub fn assert_within(&self, name: &str, ours: &Tensor, bound: f64) {
-        let reference = self.output(name);
-        assert_eq!(ours.dims(), reference.dims(), "{}: shape of {name}", self.folder.display());
-        let difference = max_difference(ours, &reference);
-        assert!(
-            difference <= bound,
-            "{}: {name} differs by {difference:e}, allowed {bound:e}",
-            self.folder.display()
-        );
-    }
+/// Fails unless every comparison is within its tolerance, and there are `least`.
+#[track_caller]
+pub fn assert_all_within(found: &[Comparison], least: usize) {
+    let wrong: Vec<&Comparison> = found.iter().filter(|row| !row.judged.ok).collect();
+    assert!(wrong.is_empty(), "{} of {} are wrong: {wrong:#?}", wrong.len(), found.len());
+    assert!(found.len() >= least, "only {} comparisons, expected {least}", found.len());
 }
 
 /// The largest magnitude in a tensor; NaN where there is one.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::card::Facts;
+use super::fixtures::Fixtures;
 use crate::cli::{Console, Style};
 use crate::types::{Bytes, DeviceId, ModelId};
 
@@ -142,7 +143,9 @@ pub struct Report {
     pub limit: Bytes,
     /// Whether the weights fit at all.
     pub fit: Option<Outcome>,
-    /// Against the processor.
+    /// The parity fixtures.
+    pub fixtures: Option<Fixtures>,
+    /// A slot of the tiny bundle against the processor.
     pub parity: Vec<Parity>,
     /// Of each model.
     pub footprint: Vec<Footprint>,
@@ -182,6 +185,7 @@ impl Report {
             size: String::new(),
             limit,
             fit: None,
+            fixtures: None,
             parity: Vec::new(),
             footprint: Vec::new(),
             warm_up_seconds: 0.0,
@@ -202,6 +206,7 @@ impl Report {
         let passed = |outcome: &Option<Outcome>| outcome.as_ref().is_some_and(|it| it.ok != Some(false));
         self.ok = self.unusable.is_none()
             && passed(&self.fit)
+            && self.fixtures.as_ref().is_some_and(|fixtures| fixtures.outcome.ok != Some(false))
             && self.parity.iter().all(|parity| parity.ok)
             && self.footprint.iter().all(|footprint| footprint.within_budget)
             && self.memory.as_ref().is_some_and(|memory| memory.ok)
@@ -232,6 +237,9 @@ impl Report {
             None => writeln!(console.out(), "{device}: no card; this shows the command, not a GPU")?,
         }
         writeln!(console.out(), "bundle {}, {}, limit {}\n", self.bundle, self.size, self.limit)?;
+        if let Some(fixtures) = &self.fixtures {
+            fixtures.print(console)?;
+        }
         if let Some(fit) = &self.fit {
             line(console, fit.ok, &fit.what)?;
         }
@@ -240,10 +248,10 @@ impl Report {
             line(console, Some(parity.ok), &what)?;
         }
         for it in &self.footprint {
-            let peak = it.peak.map_or("not measured".to_owned(), |peak| peak.to_string());
+            let peak = it.peak.map_or("what was not measured".to_owned(), |peak| peak.to_string());
             let (model, precision, resident, budget) = (it.model, &it.precision, it.resident, it.budget);
             let what = format!(
-                "{model:13} {precision:10} {resident:>9} of {budget:>9}, a run {peak}, ready in {:.2} s",
+                "{model:13} {precision:10} {resident:>9} of {budget:>9}, a run adds {peak}, ready in {:.2} s",
                 it.ready_seconds
             );
             line(console, Some(it.within_budget), &what)?;
@@ -262,7 +270,9 @@ impl Report {
         if let Some(memory) = &self.memory {
             let growth =
                 memory.growth.map_or("not judged".to_owned(), |growth| format!("{:.1} MB", growth / 1e6));
-            line(console, Some(memory.ok), &format!("memory over {} slots: growth {growth}", memory.slots))?;
+            let slots =
+                if memory.slots == 1 { "1 slot".to_owned() } else { format!("{} slots", memory.slots) };
+            line(console, Some(memory.ok), &format!("memory over {slots}: growth {growth}"))?;
         }
         for (name, outcome) in [("refusal", &self.refusal), ("out of memory", &self.out_of_memory)] {
             if let Some(outcome) = outcome {
@@ -277,11 +287,14 @@ impl Report {
             let what = format!("a look through {probe}: {each:.1} us, {share:.3} % of a core at 10 Hz");
             line(console, Some(it.ok), &what)?;
         }
-        Ok(())
+        let verdict =
+            if self.ok { "all is as it should be" } else { "not all is as it should be: see above" };
+        line(console, Some(self.ok), &format!("gpu-check of {device}: {verdict}"))
     }
 }
 
-fn line(console: &mut Console, ok: Option<bool>, what: &str) -> io::Result<()> {
+/// One thing and its verdict.
+pub(super) fn line(console: &mut Console, ok: Option<bool>, what: &str) -> io::Result<()> {
     let (style, verdict) = match ok {
         Some(true) => (Style::Good, "ok"),
         Some(false) => (Style::Bad, "wrong"),

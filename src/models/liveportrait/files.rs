@@ -46,7 +46,7 @@ impl LivePortraitFiles {
     }
 
     /// The networks, on `device`. Weights are folded in f32 before they become what `kernels` keep.
-    pub(super) fn networks(
+    pub(in crate::models) fn networks(
         &self,
         config: &Config,
         kernels: Kernels,
