@@ -79,6 +79,7 @@ def start_from_colours(model):
     passing(F_.second), passing(W.fourth)
     for block in F_.resblocks_3d:
         block.conv2.weight[:3] *= .05
+    W.dense_motion_network.occlusion.weight.mul_(.003)  # or it says 1 so firmly that it never learns otherwise
     W.dense_motion_network.occlusion.bias.fill_(3)
     spade = G.up_1.norm_s
     passing(spade.mlp_shared[0]), passing(spade.mlp_beta), passing(G.up_1.conv_s)
@@ -258,7 +259,7 @@ def main():
         shifts = (deformation - nets.grid(*deformation.shape[1:4], deformation.device))[:, 0, :, :, :2]
         size = .02 + flow.abs().amax((1, 2, 3), keepdim=True)[..., 0]
         flow_error = ((shifts - flow).abs().sum(-1) * weight / size).mean()
-        hidden_error = ((occlusion[:, 0] - shown).abs() * (2 - shown)).mean() * 10
+        hidden_error = 10 * F.binary_cross_entropy(occlusion[:, 0].clamp(1e-4, 1 - 1e-4), shown, weight=10 - 9 * shown)
         loss = picture + FLOW * flow_error + SHOWN * hidden_error
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
