@@ -7,6 +7,7 @@ python bundle.py --image out/image --portrait out/portrait --speech out/speech -
 """
 import argparse
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -80,6 +81,8 @@ def main():
     shutil.copyfile(HERE / "vocabulary.json", out / "vocabulary.json")
     voices = sorted(f"voices/{path.name}" for path in (given.speech / "voices").glob("*.safetensors"))
     speech = {"config": "config.json", "weights": "kokoro-v1_0.safetensors", "voices": voices}
+    known = [line.split("|")[0].strip() for line in (HERE / "prompts.txt").read_text().splitlines() if not line.startswith("#")]
+    prompts = "\n".join(f"  {json.dumps(prompt)}," for prompt in known if prompt)
     head = f'''name = "demo"
 summary = "tiny weights of our own, trained on drawings and synthesised speech: cartoon portraits with a plain voice"
 
@@ -94,6 +97,9 @@ resolution = "256x256"
 file = "vocabulary.json"
 sha256 = "{digest(out / "vocabulary.json")}"
 about = "{ABOUT}"
+prompts = [
+{prompts}
+]
 '''
     tables = [
         model("flux", "f32", "200MB", given.image / "flux", out, "flux", FLUX),

@@ -13,12 +13,12 @@ import random
 import numpy as np
 
 import portrait_face as face
-from portraits import render, sample, with_drive
+from portraits import KINDS, render, sample, with_drive
 
 SIDE = 256
 FIRST_SEED = dict(train=5_000_000, test=9_000_000)
 # Columns of the table: pose, expression, the drive (relative pose, its additions, what retargeting adds), eye and lip asked.
-PARTS = dict(pose=6, expression=63, angles=3, zoom=1, added=63, eyes=63, lips=63, asked=2, drawn=5)
+PARTS = dict(pose=6, expression=63, angles=3, zoom=1, added=63, eyes=63, lips=63, asked=2, drawn=7)
 COLUMNS = sum(PARTS.values())
 
 
@@ -46,7 +46,8 @@ def row(A, B, drive):
     eyes, lips = face.retargeted(A, drive)
     angles = [drive["pitch"], drive["yaw"], drive["roll"]]
     parts = [face.pose(B), face.expression(B), angles, [drive["scale"]], face.additions(drive), eyes, lips,
-             [drive["eyes"], drive["lips"]], [B["mouth"], B["smile"], B["eye_l"], B["eye_r"], B["eyes"]]]
+             [drive["eyes"], drive["lips"]], 
+             [B["mouth"], B["smile"], B["eye_l"], B["eye_r"], B.get("mouth_width", 1.0), B["eyes"], KINDS.index(B["kind"])]]
     return np.concatenate([np.ravel(value) for value in parts])
 
 

@@ -26,8 +26,9 @@ LIPS_TOUCH = 45.0   # as in the node: how far the control goes down until open l
 SMILE_GAIN = 0.8    # drawn smile per unit of the smile control
 BROW_UNIT = 30.0    # brow control of brows drawn at 1
 BROW_DOWN = 0.4     # brows go down less than up
-LID_TRAVEL = 0.384 * HEAD / SIZE  # of a closing lid, as an expression
-MOVE_GAIN = 0.5     # share of key point 5's shift that the head follows
+MOVE_GAIN = 0.25    # share of key point 5's shift that the head follows
+REACH = 1 / (1 - MOVE_GAIN)  # what the other points move more than the head, since point 5 always takes its share
+LID_TRAVEL = 0.55 * REACH * HEAD / SIZE  # of a closing lid, as an expression
 OWN_EYES, WIDEST_EYES = 0.4, 0.8  # as in the node: the eye ratio of a source, and the largest
 
 # What the controls add to the expression, per unit (the published table).
@@ -48,13 +49,16 @@ TABLE = {
     "shift_y": [(5, Y, 1.0)],
 }
 
-# Points that turn with the head (head units; depth None: on the face, else flat like the outline, ears and hats).
+# Where points turn with the head (head units; depth None: on the face, else at one depth, like the outline, ears and hats).
+# The motion of every place on the head is a mean of theirs, a quarter of it point 5's: so all others lie REACH times as far
+# out as what they stand for, and four of them frame the head with its hat, ears and antennae.
 ON_HEAD = {
-    0: (0, .2, None), 2: (0, -.42, None), 4: (-.9, 0, 0.), 5: (0, 0, None), 6: (0, .45, None), 8: (.9, 0, 0.),
-    9: (-.34, -.32, None), 10: (.34, -.32, None), 11: (-.34, -.08, None), 12: (0, -.95, 0.), 14: (-.25, .54, None),
-    15: (.34, -.08, None), 17: (0, .56, None), 18: (0, .95, 0.), 19: (0, .6, None), 20: (.25, .54, None),
+    0: (0, .2, None), 2: (0, -.42, None), 4: (-1.2, 0, 0.), 5: (0, 0, 0.), 6: (0, .42, None), 8: (1.2, 0, 0.),
+    9: (-.34, -.32, None), 10: (.34, -.32, None), 11: (-.34, -.08, None), 12: (0, -1.3, 0.), 13: (-.75, -1.35, 0.),
+    14: (-.25, .54, None), 15: (.34, -.08, None), 16: (.75, -1.35, 0.), 17: (0, .52, None), 18: (0, 1.1, 0.),
+    19: (0, .6, None), 20: (.25, .54, None),
 }
-# The others (1, 3, 7, 13, 16) rest at the head's centre and show nothing but their controls, whatever the pose.
+# The others (1, 3, 7) rest at the head's centre and show nothing but their controls, whatever the pose.
 LIDS = (9, 10)
 
 
@@ -64,7 +68,7 @@ def _canonical():
     for index, (x, y, z) in ON_HEAD.items():
         if z is None:
             z = .85 * math.sqrt(1 - .92 * min((x / .95) ** 2 + (y / .95) ** 2, 1))
-        points[index] = np.array([x, y, z]) * HEAD / SIZE
+        points[index] = np.array([x, y, z]) * REACH * HEAD / SIZE
     rest[:, Z] = FRONT / SIZE - points[:, Z]
     return points.astype(np.float32), rest.astype(np.float32)
 
@@ -168,9 +172,9 @@ def random_drive(A, r: random.Random):
     for angle, most in (("yaw", 32), ("pitch", 20), ("roll", 16)):
         drive[angle] = float(np.clip(A[angle] + drive[angle], -most, most)) - A[angle]
     if r.random() < .45:
-        drive.update(shift_x=r.gauss(0, .025), shift_y=r.gauss(0, .02))
+        drive.update(shift_x=r.gauss(0, .05), shift_y=r.gauss(0, .04))
     if r.random() < .06:
-        drive.update(shift_x=u(.12), shift_y=u(.08))
+        drive.update(shift_x=u(.24), shift_y=u(.16))
     if r.random() < .15:
         drive.update(scale=u(1.1, .92))
     how = r.random()

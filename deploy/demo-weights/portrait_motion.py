@@ -76,7 +76,13 @@ def train_motion(args, train, test):
         middle = data.part(rows, "pose").median(0).values
         motion.fc_scale.bias.copy_(middle[3:4] * face.SIZE), motion.fc_t.bias[:2].copy_(middle[4:])
         motion.fc_exp.bias.copy_(data.part(rows, "expression").median(0).values)
-    optimisers = [(Muon(split(True), .01), .01), (torch.optim.AdamW(split(False), 2e-3, betas=(.9, .98), weight_decay=0.0), 2e-3)]
+    # A head adds up all features: what moves each of its weights by this much moves its answer by a hundred times that.
+    heads = {"fc_exp": 5e-5, "fc_t": 5e-5, "fc_scale": 5e-5, "fc_pitch": 2e-4, "fc_yaw": 2e-4, "fc_roll": 2e-4}
+    optimisers = [(Muon(split(True), .01), .01)]
+    own = lambda name: next((rate for head, rate in heads.items() if name.startswith(head)), 1e-3)
+    for rate in sorted({*heads.values(), 1e-3}):
+        group = [p for name, p in motion.named_parameters() if name not in names and p.requires_grad and own(name) == rate]
+        optimisers.append((torch.optim.AdamW(group, rate, betas=(.9, .98), weight_decay=0.0), rate))
     step, used = 0, 0.0
     path = f"{args.out}/motion.pt"
     if args.resume:

@@ -285,7 +285,8 @@ class Motion(nn.Module):
         for down, stage in zip(self.downsample_layers, self.stages):
             x = stage(down(x))
         x = self.norm(x.mean((-2, -1)))
-        return {name: getattr(self, f"fc_{name}")(x).float() for name in self.HEADS}
+        with torch.autocast("cpu", enabled=False):  # a sixtieth of a size is too coarse
+            return {name: getattr(self, f"fc_{name}")(x.float()) for name in self.HEADS}
 
 
 class Perceptron(nn.Module):

@@ -3,7 +3,7 @@
 Role: appearance, warping and generator together, from pictures of one identity and the key points that the node will
 make for each drive. M learns apart (portrait_motion.py); its errors are imitated here by disturbing pose and expression
 of source and drive alike.
-Inputs: --cache with the pictures of portrait_data.py (train, and test for the progress figures).
+Inputs: --cache with the pictures of portrait_data.py (train, and test for the progress figures); warp.pt of portrait_warp.py in --out.
 Outputs: in --out: state.pt (weights, their running mean, optimisers, clock), progress.png, config.json.
 Resume: run again with --resume; --minutes is the whole schedule, time already used counts.
 """
@@ -21,6 +21,7 @@ import portrait_data as data
 import portrait_face as face
 import portrait_nets as nets
 from common import Muon
+from portrait_flow import flow_and_masks
 
 # Features of 1/4 of the picture's sides, in one slice: cartoons are flat, and narrow layers keep a frame cheap.
 CONFIG = {
@@ -32,11 +33,11 @@ CONFIG = {
         "motion_extractor_params": dict(
             num_kp=21, backbone="convnextv2_tiny", depths=[1, 1, 3, 1], dims=[24, 48, 96, 160], num_bins=66),
         "warping_module_params": dict(
-            num_kp=21, block_expansion=3, max_features=32, num_down_blocks=2, reshape_channel=32,
+            num_kp=21, block_expansion=4, max_features=32, num_down_blocks=2, reshape_channel=32,
             estimate_occlusion_map=True,
-            dense_motion_params=dict(block_expansion=8, max_features=32, num_blocks=4, reshape_depth=1, compress=1)),
+            dense_motion_params=dict(block_expansion=8, max_features=32, num_blocks=4, reshape_depth=1, compress=3)),
         "spade_generator_params": dict(
-            upscale=1, block_expansion=3, max_features=32, num_down_blocks=2, out_channels=8, nhidden=8),
+            upscale=1, block_expansion=4, max_features=32, num_down_blocks=2, out_channels=8, nhidden=8),
         "stitching_retargeting_module_params": dict(
             stitching=dict(input_size=126, hidden_sizes=[8, 8], output_size=65),
             lip=dict(input_size=65, hidden_sizes=[64, 64], output_size=63),
@@ -46,7 +47,9 @@ CONFIG = {
 KERNEL = (1, 5, 5)  # of the mask convolution while training
 ADAM = ("compress", "mask", "occlusion", "conv_img", "first")  # besides all biases and norms; the rest goes by Muon
 MOUTH_AND_EYES = (6, 14, 17, 19, 20, 9, 10, 11, 15)
-FLOW_UNTIL = .3  # of the schedule: how long the exact flow is taught
+FLOW = .25  # weight of the exact flow's relative error
+SHOWN = .3  # weight of what the occlusion map should say of open mouths
+DENSE = .3  # of the learning rates: what the warping has learnt already is only mended
 
 
 def build():
@@ -76,6 +79,7 @@ def start_from_colours(model):
     passing(F_.second), passing(W.fourth)
     for block in F_.resblocks_3d:
         block.conv2.weight[:3] *= .05
+    W.dense_motion_network.occlusion.weight.mul_(.003)  # or it says 1 so firmly that it never learns otherwise
     W.dense_motion_network.occlusion.bias.fill_(3)
     spade = G.up_1.norm_s
     passing(spade.mlp_shared[0]), passing(spade.mlp_beta), passing(G.up_1.conv_s)
@@ -121,36 +125,6 @@ def key_points(source, drive, rng=None):
     angles, zoom = pose[:, :3] + data.part(drive, "angles"), size * data.part(drive, "zoom")[:, 0]
     to = nets.place(canonical, angles, expression + added, zoom, shift)
     return of, to + (data.part(drive, "eyes") + data.part(drive, "lips")).view(-1, face.POINTS, 3)
-
-
-def exact_flow(source, driven, cells):
-    """Where the head's inner face, its outline and the background come from: shifts (B, h, w, 2) and their weights."""
-    axis = (torch.arange(cells) + .5) / cells * 2 - 1
-    v, u = torch.meshgrid(axis, axis, indexing="ij")
-    turn = lambda pose: [f(pose[:, n].deg2rad())[:, None, None] for n in (0, 1, 2) for f in (torch.sin, torch.cos)]
-    at = lambda pose, n: pose[:, n][:, None, None]
-    sp, cp, sy, cy, sr, cr = turn(driven)
-    dx, dy = (u - at(driven, 4)) / (face.HEAD * at(driven, 3)), (v - at(driven, 5)) / (face.HEAD * at(driven, 3))
-    fx, fy = dx * cr + dy * sr, dy * cr - dx * sr
-    z = torch.full_like(fx, .7)
-    for _ in range(5):
-        y = (fy + z * sp) / cp
-        x = (fx - (y * sp + z * cp) * sy) / cy
-        inside = (x.square() + y.square()) / .9
-        z = .85 * (1 - .92 * inside.clamp(max=1)).sqrt()
-    sp, cp, sy, cy, sr, cr = turn(source)
-
-    def back(x, y):
-        size = face.HEAD * at(source, 3)
-        return torch.stack([(x * cr - y * sr) * size + at(source, 4) - u, (x * sr + y * cr) * size + at(source, 5) - v], -1)
-
-    surface = back(x * cy + (y * sp + z * cp) * sy, y * cp - z * sp)
-    flat = back(fx, fy)
-    radius = fx.square() + fy.square()
-    mouth = (x.abs() < .42) & (y > .25)
-    on_face, on_edge, away = (inside < .6) & ~mouth, (radius > .95) & (radius < 1.4) & (fy < .75), (radius > 4.5)
-    flow = torch.where(on_face[..., None], surface, torch.where(on_edge[..., None], flat, torch.zeros_like(flat)))
-    return flow, on_face.float() + .5 * on_edge.float() + .5 * away.float()
 
 
 def emphasis(to):
@@ -222,7 +196,7 @@ def main():
     parser.add_argument("--cache", default="cache")
     parser.add_argument("--out", default="run")
     parser.add_argument("--minutes", type=float, default=70)
-    parser.add_argument("--sources", type=int, default=2, help="identities in a batch")
+    parser.add_argument("--sources", type=int, default=3, help="identities in a batch")
     parser.add_argument("--each", type=int, default=1, help="drives of each")
     parser.add_argument("--muon", type=float, default=.012)
     parser.add_argument("--adam", type=float, default=1.5e-3)
@@ -239,9 +213,12 @@ def main():
     train, test = Batches(args.cache, "train"), Batches(args.cache, "test")
     model, mean = build().eval(), build().eval()
     by_muon = {name for name, p in model.named_parameters() if p.ndim > 1 and not any(word in name for word in ADAM)}
-    split = lambda inside: [p for name, p in model.named_parameters() if (name in by_muon) == inside]
-    optimisers = [(Muon(split(True), args.muon), args.muon),
-                  (torch.optim.AdamW(split(False), args.adam, betas=(.9, .98), weight_decay=0.0), args.adam)]
+    learnt = lambda name: "dense_motion" in name and "occlusion" not in name
+    split = lambda inside, old: [p for name, p in model.named_parameters() if (name in by_muon) == inside and learnt(name) == old]
+    optimisers = []
+    for old, share in ((False, 1.0), (True, DENSE)):
+        optimisers.append((Muon(split(True, old), args.muon * share), args.muon * share))
+        optimisers.append((torch.optim.AdamW(split(False, old), args.adam * share, betas=(.9, .98), weight_decay=0.0), args.adam * share))
     step, used = 0, 0.0
     if args.resume:
         state = torch.load(f"{args.out}/state.pt")
@@ -251,11 +228,13 @@ def main():
         step, used = state["step"], state["used"]
         rng = np.random.default_rng(args.seed + step)
     else:
+        model.load_state_dict(torch.load(f"{args.out}/warp.pt")["model"])
+
         def run():
             for _ in range(3):
                 sources, source_rows, _, rows = train.random(rng, args.sources, args.each)
                 render(model, sources, *key_points(source_rows, rows, rng))
-        nets.calibrate([model["F"], model["W"]], run)
+        nets.calibrate([model["W"].third], run)
         start_from_colours(model)
         mean.load_state_dict(model.state_dict())
     for module in (*model.modules(), *mean.modules()):
@@ -274,15 +253,14 @@ def main():
         done = elapsed() / (args.minutes * 60)
         sources, source_rows, truth, rows = train.random(rng, args.sources, args.each)
         of, to = key_points(source_rows, rows, rng)
-        made, deformation, _ = render(model, soften(sources, rng), of, to)
+        made, deformation, occlusion = render(model, soften(sources, rng), of, to)
         picture = losses(made, truth, to)
-        loss, flow_error = picture, 0.0
-        if done < FLOW_UNTIL:
-            flow, weight = exact_flow(data.part(source_rows, "pose"), data.part(rows, "pose"), deformation.shape[2])
-            size = deformation.shape[1:4]
-            shifts = (deformation - nets.grid(*size, deformation.device))[..., :2]
-            flow_error = ((shifts[:, 0] - flow).abs().mean(-1) * weight).mean()
-            loss = loss + 80 * (1 - done / FLOW_UNTIL) * flow_error
+        flow, weight, _, shown = flow_and_masks(source_rows, rows, deformation.shape[2])
+        shifts = (deformation - nets.grid(*deformation.shape[1:4], deformation.device))[:, 0, :, :, :2]
+        size = .02 + flow.abs().amax((1, 2, 3), keepdim=True)[..., 0]
+        flow_error = ((shifts - flow).abs().sum(-1) * weight / size).mean()
+        hidden_error = 10 * F.binary_cross_entropy(occlusion[:, 0].clamp(1e-4, 1 - 1e-4), shown, weight=10 - 9 * shown)
+        loss = picture + FLOW * flow_error + SHOWN * hidden_error
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         factor = min(1, (step + 1) / 40) * min(1, (1 - done) / .65)
@@ -296,11 +274,11 @@ def main():
             share = 1 - min(.995, 1 - 1 / (1 + step / 8))
             for average, now in zip(mean.parameters(), parameters):
                 average.lerp_(now, share)
-        seen.append((float(picture.detach()), float(flow_error.detach() if done < FLOW_UNTIL else 0), float(norm), float((made.detach() - truth).abs().mean())))
+        seen.append((float(picture.detach()), float(flow_error.detach()), float(hidden_error.detach()), float(norm), float((made.detach() - truth).abs().mean())))
         if step in (1, 50) or step % 100 == 0:
             error, face_error = progress(mean, test, f"{args.out}/progress.png")
             numbers = " ".join(f"{value:.4f}" for value in np.mean(seen, 0))
-            print(f"{elapsed():.0f} s, step {step}: picture, flow, gradient, L1 {numbers}; held out {error:.2f} dB, face {face_error:.2f} dB", flush=True)
+            print(f"{elapsed():.0f} s, step {step}: picture, flow, hidden, gradient, L1 {numbers}; held out {error:.2f} dB, face {face_error:.2f} dB", flush=True)
             seen = []
             save()
     save()

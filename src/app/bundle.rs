@@ -87,6 +87,17 @@ pub fn choose(flag: Option<&Path>, loaded: &Loaded) -> Result<Chosen, Failed> {
     chosen(&folder, Origin::Synthetic, vec![note], settings)
 }
 
+/// The prompts that the configured bundle, else the demo, is known to paint well; none where there is neither.
+pub fn known_prompts(loaded: &Loaded) -> Result<Vec<String>, Failed> {
+    let demo = loaded.dir.join(DEMO);
+    let place = match &loaded.settings.bundle {
+        BundleChoice::At(path) => path.as_path(),
+        BundleChoice::Auto if demo.join(FILE_NAME).exists() => &demo,
+        BundleChoice::Auto => return Ok(Vec::new()),
+    };
+    Ok(Bundle::open(place)?.image.vocabulary.map(|words| words.prompts).unwrap_or_default())
+}
+
 fn chosen(path: &Path, origin: Origin, notes: Vec<String>, settings: &Settings) -> Result<Chosen, Failed> {
     let bundle = Bundle::open(path)?;
     let missing: Vec<&str> = ModelId::ALL

@@ -8,6 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{ConfigFlags, Context, Failed, Style};
+use crate::app::bundle::known_prompts;
 use crate::clock;
 use crate::exit::Exit;
 use crate::files::{Existing, Readers, write_whole};
@@ -39,6 +40,14 @@ enum What {
         /// Where to; standard output if not given. Nothing is overwritten
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
+        /// What the picture shows, instead of the example's
+        #[arg(long, value_name = "TEXT")]
+        prompt: Option<String>,
+        /// List the prompts that the bundle is known to paint well, and write nothing
+        #[arg(long, conflicts_with_all = ["file", "prompt"])]
+        prompts: bool,
+        #[command(flatten)]
+        config: ConfigFlags,
     },
     /// Make a director's key, readable by its owner only
     Keygen {
@@ -67,9 +76,12 @@ enum What {
 }
 
 impl RecipeCommand {
-    /// Recipes need no settings.
+    /// Only a new recipe asks for settings: they name the bundle, which knows prompts.
     pub fn config_flags(&self) -> Option<&ConfigFlags> {
-        None
+        match &self.what {
+            What::New { config, .. } => Some(config),
+            _ => None,
+        }
     }
 
     /// Does what was asked.
@@ -80,7 +92,8 @@ impl RecipeCommand {
                 Ok(Exit::Success)
             }
             What::Check { files, json } => check(&files, json, context),
-            What::New { file } => new(file.as_deref(), context),
+            What::New { prompts: true, .. } => prompts(context),
+            What::New { file, prompt, .. } => new(file.as_deref(), prompt.as_deref(), context),
             What::Keygen { file } => keygen(&file, context),
             What::Sign { file, key, output } => sign(&file, &key, output.as_deref(), context),
             What::Verify { file } => verify(&file, context),
@@ -123,11 +136,38 @@ fn check(files: &[PathBuf], as_json: bool, context: &mut Context<'_>) -> Result<
     Ok(if is_good { Exit::Success } else { Exit::BadInput })
 }
 
-fn new(file: Option<&Path>, context: &mut Context<'_>) -> Result<Exit, Failed> {
-    let text = example::with_id(Uuid::new_v4());
+/// As many prompts stand in a new recipe.
+const OFFERED: usize = 3;
+
+fn new(file: Option<&Path>, prompt: Option<&str>, context: &mut Context<'_>) -> Result<Exit, Failed> {
+    let known = match &context.config {
+        Some(loaded) => known_prompts(loaded)?,
+        None => Vec::new(),
+    };
+    let example = Recipe::read(example::text().as_bytes()).map(|recipe| recipe.visual.prompt).ok();
+    let asked = prompt.or(example.as_deref());
+    let others: Vec<String> = known.into_iter().filter(|known| Some(known.as_str()) != asked).take(OFFERED).collect();
+    let text = example::with_prompt(Uuid::new_v4(), prompt, &others);
+    if let Err(problems) = Recipe::read(text.as_bytes()) {
+        return Err(Failed::bad_input(format!("no recipe can have this prompt:\n{}", lines(&problems).join("\n"))));
+    }
     match file {
         None => write!(context.console.out(), "{text}")?,
         Some(path) => write_file(path, &text, Existing::Keep)?,
+    }
+    Ok(Exit::Success)
+}
+
+fn prompts(context: &mut Context<'_>) -> Result<Exit, Failed> {
+    let known = match &context.config {
+        Some(loaded) => known_prompts(loaded)?,
+        None => Vec::new(),
+    };
+    if known.is_empty() {
+        return Err(Failed::failure("the bundle names no prompts: its image model takes any".to_owned()));
+    }
+    for prompt in known {
+        writeln!(context.console.out(), "{prompt}")?;
     }
     Ok(Exit::Success)
 }

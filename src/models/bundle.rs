@@ -85,6 +85,8 @@ pub struct VocabularyFile {
     pub sha256: Sha256,
     /// What can be asked for, in a sentence, for people whose prompt has other words.
     pub about: Option<String>,
+    /// Prompts that it paints well, for people who begin.
+    pub prompts: Vec<String>,
 }
 
 /// One model of a bundle.

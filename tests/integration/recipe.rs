@@ -134,6 +134,16 @@ fn a_new_recipe_is_signed_checked_and_verified_by_commands() {
 }
 
 #[test]
+fn a_new_recipe_takes_a_prompt_and_refuses_none() {
+    let fresh = node(&["recipe", "new", "--prompt", "a blue robot with \"three\" eyes"]);
+    assert_eq!(fresh.status.code(), Some(0));
+    assert_eq!(Recipe::read(&fresh.stdout).unwrap().visual.prompt, "a blue robot with \"three\" eyes");
+    let empty = node(&["recipe", "new", "--prompt", " "]);
+    assert_eq!(empty.status.code(), Some(2));
+    assert!(String::from_utf8(empty.stderr).unwrap().contains("visual_track.prompt"));
+}
+
+#[test]
 fn the_schema_command_prints_the_schema() {
     let printed: Value = serde_json::from_slice(&node(&["recipe", "schema"]).stdout).unwrap();
     assert_eq!(printed, schema::schema());

@@ -28,6 +28,7 @@ from common import Clock, Log, Optimiser, save_checkpoint, seed_everything, shee
 from portraits import caption, sample_front
 
 from .autoencoder import HELD
+from .heads import Heads
 from .latents import done
 from .tiny_flux import GRID, TinyFlux, decode, pack
 from .tokens import Tokens
@@ -51,6 +52,7 @@ def places():
     weight = torch.full((GRID, GRID), .6)
     weight[1:4, 3:13] = 1.5
     weight[4:13, 3:13] = 2.0
+    weight[13:, 3:13] = 1.2
     return inner.flatten(), (weight / weight.mean()).flatten()
 
 
@@ -144,6 +146,7 @@ def main():
     parser.add_argument("--muon", type=float, default=.01)
     parser.add_argument("--adam", type=float, default=1.5e-3)
     parser.add_argument("--average", type=float, default=.99, help="decay of the averaged weights, a step")
+    parser.add_argument("--readers", type=float, default=0.0, help="weight of what linear readers find in the captions")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--eager", action="store_true", help="do not compile the transformer (3 times slower)")
     args = parser.parse_args()
@@ -161,6 +164,8 @@ def main():
         optimiser.load_state_dict(saved["opt"])
         step, clock = saved["step"], Clock(args.minutes, saved["used"])
     torch.manual_seed(step)
+    heads = Heads(model.clip_config.hidden_size, model.t5_config.d_model, step)
+    readers = torch.optim.AdamW(heads.parameters(), 3e-3, weight_decay=0.0)
     vae = AutoencoderKL.from_pretrained(args.run + "/vae/f32").eval()
     pictures, log, r = Pictures(args.run, step + 1), Log(out + "/log.txt", 60), np.random.RandomState(step)
     transformer = model.dit if args.eager else torch.compile(model.dit, dynamic=False)
@@ -190,6 +195,15 @@ def main():
         # The picture that this velocity leads to, against the true one; early steps may be further off.
         error = ((x - t[:, None, None] * velocity - truth).pow(2).mean(2) * weight).mean(1)
         (error / t).mean().backward()
+        if args.readers:
+            texts, truth = heads.captions(48)
+            with torch.autocast("cpu", torch.bfloat16):
+                sequence, pooled = model.text(tokens, texts)
+            read, right = heads(sequence, pooled, truth)
+            (args.readers * read).backward()
+            readers.step()
+            readers.zero_grad(set_to_none=True)
+            log.note(clip=right[0], t5=right[1])
         optimiser.step(progress)
         source.advance(velocity.detach())
         with torch.no_grad():

@@ -41,7 +41,7 @@ def draw_mouth(look, my):
     """A line while it is closed; open, with tongue and a robot's teeth."""
     canvas, face, robot = look.canvas, look.face, look.kind == "robot"
     op, smile = look.A["mouth"], look.A["smile"]
-    w = MOUTH_WIDTH[look.kind] * (1 - .35 * op)
+    w = MOUTH_WIDTH[look.kind] * (1 - .35 * op) * look.A.get("mouth_width", 1.0)
     curve = .13 * smile * (1 - .5 * op)
     ts = np.linspace(-1, 1, 13)
     upper = [(w * t, my + curve * (1 - 1.7 * t * t) - .12 * op * (1 - t * t)) for t in ts]
@@ -82,13 +82,13 @@ def draw_eyes(look):
     for x, y, r, side in places:
         opening = {0: A["eye_l"], 2: A["eye_r"]}.get(side, (A["eye_l"] + A["eye_r"]) / 2)
         ry = r * (1.12 if look.kind in ("human", "alien") else 1.0)
-        draw_eye(look, x, y, r, ry, max(0.0, min(1.0, opening)))
+        draw_eye(look, x, y, r, ry, max(0.0, min(1.0, opening)), side)
         if side != CENTRE or A["eyes"] == 1:
             draw_brow(look, x, y, r, ry, side)
     return places
 
 
-def draw_eye(look, x, y, r, ry, opening):
+def draw_eye(look, x, y, r, ry, opening, side):
     canvas, face, A, outline = look.canvas, look.face, look.A, look.outline
     if opening < .12:
         lid = [(x + r * t, y + ry * .25 * (1 - t * t)) for t in np.linspace(-1, 1, 9)]
@@ -103,7 +103,9 @@ def draw_eye(look, x, y, r, ry, opening):
     canvas.poly(whole, dark(look.base, .12) if opening < .95 else (255, 255, 255))
     white = (228, 246, 255) if look.kind == "robot" else (255, 255, 255)
     canvas.poly(face.surf(below_lid(ell(x, y, r, ry, 40))), white)
-    gx, gy = A["yaw"] / 300, -A["pitch"] / 300
+    left, right, down = A.get("gaze", (0.0, 0.0, 0.0))  # of the pupils, head units
+    gx = A["yaw"] / 300 + (left, (left + right) / 2, right)[side]
+    gy = -A["pitch"] / 300 + down
     cat = look.kind == "cat"
     canvas.poly(face.surf(below_lid(ell(x + gx, y + .03 + gy, r * .62, r * .62, 30))), EYERGB[A["eyec"]])
     pupil = ell(x + gx, y + .03 + gy, r * (.2 if cat else .34), r * (.46 if cat else .34), 24)

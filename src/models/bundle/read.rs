@@ -150,8 +150,9 @@ fn vocabulary(mut section: Section, problems: &mut Vec<Problem>) -> Option<Vocab
         missing(&sha256, DIGITS, problems);
     }
     let about = section.text("about", problems);
+    let prompts = section.texts("prompts", problems);
     section.finish(problems);
-    Some(VocabularyFile { path: path?, sha256: hash?, about })
+    Some(VocabularyFile { path: path?, sha256: hash?, about, prompts })
 }
 
 fn verification(mut section: Section, problems: &mut Vec<Problem>) -> Verification {

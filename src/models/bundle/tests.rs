@@ -110,13 +110,14 @@ fn what_is_missing_or_of_the_wrong_kind_is_refused() {
 fn what_the_image_model_was_made_for_is_told() {
     let limited = format!(
         "[image]\nresolution = \"256x192\"\n[vocabulary]\nfile = \"words.json\"\nsha256 = \"{HASH}\"\n\
-         about = \"robots\"\n"
+         about = \"robots\"\nprompts = [\"a robot\", \"two robots\"]\n"
     );
     let text = clip("") + &limited;
     let bundle = parse(&text).unwrap();
     assert_eq!(bundle.image.resolution, Resolution::new(256, 192));
     let vocabulary = bundle.image.vocabulary.clone().unwrap();
     assert_eq!((vocabulary.path.as_str(), vocabulary.about.as_deref()), ("words.json", Some("robots")));
+    assert_eq!(vocabulary.prompts, ["a robot", "two robots"]);
     assert_eq!(parse(&bundle.to_toml()).unwrap(), bundle);
     assert_eq!(parse(&clip("")).unwrap().image, Image::default());
     for (wrong, expected) in [
@@ -127,6 +128,7 @@ fn what_the_image_model_was_made_for_is_told() {
             "vocabulary.file: found \"../words.json\", expected a relative",
         ),
         (text.replace("file = \"words.json\"", ""), "vocabulary.file: found nothing, expected a JSON file"),
+        (text.replace("\"two robots\"", "2"), "vocabulary.prompts: found [\"a robot\", 2], expected a list of texts"),
         (text.replace("about", "abuot"), "vocabulary.abuot: found an unknown key"),
     ] {
         let found = problems(&wrong);

@@ -26,10 +26,14 @@ impl Bundle {
         if let Some(resolution) = self.image.resolution {
             root.insert("image".into(), text_table([("resolution", resolution)]));
         }
-        if let Some(VocabularyFile { path, sha256, about }) = &self.image.vocabulary {
+        if let Some(VocabularyFile { path, sha256, about, prompts }) = &self.image.vocabulary {
             let mut texts = vec![("file", path.clone()), ("sha256", sha256.to_string())];
             texts.extend(about.clone().map(|about| ("about", about)));
-            root.insert("vocabulary".into(), text_table(texts));
+            let mut table = text_table(texts);
+            if let (Some(table), false) = (table.as_table_mut(), prompts.is_empty()) {
+                table.insert("prompts".into(), prompts.clone().into());
+            }
+            root.insert("vocabulary".into(), table);
         }
         let models: Table =
             self.models.iter().map(|(model, entry)| (model.name().to_owned(), table(entry).into())).collect();

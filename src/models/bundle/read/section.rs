@@ -52,6 +52,19 @@ impl Section {
         Some(text)
     }
 
+    /// A list of texts; empty where nothing is said.
+    pub(super) fn texts(&mut self, name: &'static str, problems: &mut Vec<Problem>) -> Vec<String> {
+        let Some(value) = self.take(name) else { return Vec::new() };
+        let texts: Option<Vec<String>> = value.as_array().and_then(|entries| {
+            let text = |entry: &Value| entry.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned);
+            entries.iter().map(text).collect()
+        });
+        texts.unwrap_or_else(|| {
+            problems.push(wrong(self.key(name), &value, "a list of texts that are not empty"));
+            Vec::new()
+        })
+    }
+
     pub(super) fn section(&mut self, name: &'static str, problems: &mut Vec<Problem>) -> Option<Self> {
         let (key, value) = (self.key(name), self.take(name)?);
         match value {
