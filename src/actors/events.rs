@@ -13,7 +13,7 @@ use crate::contract::Progress;
 use crate::exit::Exit;
 use crate::journal::{CancelCause, Ending, Failure, Terminal};
 use crate::telemetry::names::event;
-use crate::types::{AttemptId, Bytes, ModelId, SlotId, Stage};
+use crate::types::{AttemptId, Bytes, DeviceId, ModelId, SlotId, Stage};
 use crate::vram::policy::{Crossing, LeakVerdict};
 use crate::vram::{Refusal, Sample};
 
@@ -42,10 +42,12 @@ impl From<[Duration; Stage::ALL.len()]> for Breakdown {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum SlotEvent {
-    /// It came in, or was taken up again after a restart.
+    /// It came in, or was taken up again: after a restart, or by another card.
     Accepted {
         /// Which.
         slot: SlotId,
+        /// The card that has it from now on.
+        device: DeviceId,
         /// Expected time to the end.
         eta: Duration,
         /// Whether it was open before and is taken up again.
@@ -160,7 +162,7 @@ impl SlotEvent {
     }
 }
 
-/// Something happened to the node itself.
+/// Something happened to one card's part of the node.
 #[derive(Clone, Debug)]
 pub enum NodeEvent {
     /// An actor went down.
@@ -201,14 +203,21 @@ pub enum NodeEvent {
     },
     /// A checkpoint of the leak fit.
     LeakChecked(LeakVerdict),
-    /// A model's restart budget is spent: the node is not ready.
+    /// A model's restart budget is spent: its card is not ready.
     Cordoned(ModelId),
-    /// The process is to end.
+    /// The card is given up; where it is the last, the process is to end.
     Escalated {
         /// With what code.
         exit: Exit,
         /// What led to it.
         cause: String,
+    },
+    /// The card is no more: its slots go on elsewhere, or the process ends.
+    CardLost {
+        /// With what code its part ended.
+        exit: Exit,
+        /// Where its slots go on; none where no card is left.
+        others: Vec<DeviceId>,
     },
 }
 
@@ -217,37 +226,45 @@ pub trait Subscriber: Send + Sync + 'static {
     /// `event` happened to a slot.
     fn hear(&self, event: &SlotEvent);
 
-    /// `event` happened to the node.
-    fn notice(&self, _event: &NodeEvent) {}
+    /// `event` happened to the part of the node that lives on `device`.
+    fn notice(&self, _device: DeviceId, _event: &NodeEvent) {}
 }
 
-/// All subscribers of a tree.
-#[derive(Clone, Default)]
-pub struct Subscribers(Arc<[Arc<dyn Subscriber>]>);
+/// All subscribers of a tree, with the device whose tree it is.
+#[derive(Clone)]
+pub struct Subscribers {
+    all: Arc<[Arc<dyn Subscriber>]>,
+    device: DeviceId,
+}
 
 impl Subscribers {
-    /// These.
-    pub fn new(all: Vec<Arc<dyn Subscriber>>) -> Self {
-        Self(all.into())
+    /// These, of the tree on `device`.
+    pub fn new(all: Vec<Arc<dyn Subscriber>>, device: DeviceId) -> Self {
+        Self { all: all.into(), device }
+    }
+
+    /// The same, of the tree on `device`.
+    pub fn on(&self, device: DeviceId) -> Self {
+        Self { all: Arc::clone(&self.all), device }
     }
 
     /// Tells every one.
     pub fn tell(&self, event: &SlotEvent) {
-        for subscriber in self.0.iter() {
+        for subscriber in self.all.iter() {
             subscriber.hear(event);
         }
     }
 
-    /// Tells every one what happened to the node.
+    /// Tells every one what happened to this part of the node.
     pub fn notice(&self, event: &NodeEvent) {
-        for subscriber in self.0.iter() {
-            subscriber.notice(event);
+        for subscriber in self.all.iter() {
+            subscriber.notice(self.device, event);
         }
     }
 
     /// Whether nobody listens.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 }
 

@@ -146,7 +146,7 @@ mod tests {
 
     /// Looks at a ledger on which flux holds a workspace where it is at work: two looks, so that it is a stretch.
     fn stretch(growth: &mut Growth, own: u64, flux: bool, kokoro: bool) {
-        let ledger = Ledger::new(DeviceId::Scripted, Bytes::gb(20), Bytes::ZERO);
+        let ledger = Ledger::new(DeviceId::Scripted(0), Bytes::gb(20), Bytes::ZERO);
         let claim = |model| Claim::workspace(model, None, Bytes::mb(100));
         let _flux = flux.then(|| ledger.reserve(claim(ModelId::Flux)).unwrap());
         let _kokoro = kokoro.then(|| ledger.reserve(claim(ModelId::Kokoro)).unwrap());
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn memory_is_back_at_the_absolute_floor_and_not_before_a_fresh_look() {
         let start = crate::clock::now();
-        let ledger = Ledger::new(DeviceId::Scripted, Bytes::gb(11), Bytes::ZERO);
+        let ledger = Ledger::new(DeviceId::Scripted(0), Bytes::gb(11), Bytes::ZERO);
         let _lease = ledger.reserve(Claim::resident(ModelId::Kokoro, Bytes::mb(400))).unwrap();
         let mut growth = [Bytes::ZERO; 5];
         growth[ModelId::Kokoro.index()] = Bytes::mb(50);

@@ -275,6 +275,7 @@ where
     fn loaded(&mut self, myself: &ActorRef<ModelMsg>, resident: Bytes) -> Result<(), ActorProcessingErr> {
         tracing::info!(
             event = event::MODEL_LOADED,
+            device = %self.registry.device(),
             model = self.model.name(),
             resident = resident.get(),
             "model loaded"
@@ -331,6 +332,7 @@ where
     fn trimmed(&mut self, myself: &ActorRef<ModelMsg>, freed: Bytes) -> Result<(), ActorProcessingErr> {
         tracing::info!(
             event = event::MODEL_TRIMMED,
+            device = %self.registry.device(),
             model = self.model.name(),
             freed = freed.get(),
             "model trimmed"
@@ -371,6 +373,7 @@ where
                 }
                 tracing::warn!(
                     event = event::MODEL_STALLED,
+                    device = %self.registry.device(),
                     model = self.model.name(),
                     age = age.as_secs_f64(),
                     "no progress, run cancelled"

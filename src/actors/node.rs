@@ -1,16 +1,16 @@
-//! NodeSupervisor: the root. Starts the watchdog, the models' supervisor and the orchestrator, restarts them, and turns
-//! an escalation or a shutdown into the process's exit code.
+//! NodeSupervisor: the root of one card's tree. Starts the watchdog, the models' supervisor and the orchestrator,
+//! restarts them, and turns an escalation or a shutdown into the exit code that the card's loss stands for.
 //!
-//! Owns what outlives its children: registry, ledger, gauge, journal. Ends in one way only: drain, stop the
-//! orchestrator, close what is not to be taken up again, `before_exit`, exit code.
+//! Owns what outlives its children: registry, ledger, gauge. Ends in one way only: drain, stop the orchestrator, tell
+//! the code. What that means for the card's slots and for the process is the [root](super::root)'s to say.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::sync::watch;
 
 use super::alarm::Alarm;
-use super::events::{NodeEvent, tell_end};
+use super::events::NodeEvent;
 use super::orchestrator::{Orchestrator, OrchestratorArgs, OrchestratorMsg};
 use super::restart::{Fault, History, Jitter};
 use super::supervisor::{ModelSupervisor, SupervisorArgs};
@@ -18,13 +18,8 @@ use super::tree::Tree;
 use super::watchdog::{Watchdog, WatchdogArgs};
 use crate::clock;
 use crate::exit::Exit;
-use crate::journal::{CancelCause, Ending, Terminal};
 use crate::telemetry::names::event;
 use crate::types::ModelId;
-
-/// Longest wait for the journal's last writes: a disk that takes longer keeps no promise anyway, and systemd's default
-/// for a whole stop is 90 s.
-const JOURNAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What becomes of slots still open when the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,16 +30,16 @@ pub enum OpenSlots {
     Close,
 }
 
-/// What the root is told.
+/// What a card's root is told.
 pub enum NodeMsg {
-    /// End the process with this code; only a new one helps.
+    /// Give the card up with this code; in this process nothing helps.
     Escalate {
         /// The code.
         exit: Exit,
         /// What led to it.
         cause: String,
     },
-    /// End the process in order, within this time.
+    /// End in order, within this time.
     Shutdown {
         /// The code.
         exit: Exit,
@@ -59,7 +54,7 @@ pub enum NodeMsg {
     AlarmRang,
 }
 
-/// The root's children.
+/// The card's root's children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The watchdog.
@@ -83,7 +78,7 @@ impl Part {
     }
 }
 
-/// What the root is started with.
+/// What a card's root is started with.
 pub(super) struct NodeArgs {
     pub(super) tree: Tree,
     pub(super) exit: watch::Sender<Option<Exit>>,
@@ -251,7 +246,8 @@ impl NodeState {
     }
 
     fn restart(&mut self, myself: &ActorRef<NodeMsg>, part: Part, message: &str) {
-        tracing::error!(event = event::ACTOR_DOWN, actor = part.name(), error = message, "actor down");
+        let device = self.tree.ledger.device();
+        tracing::error!(event = event::ACTOR_DOWN, %device, actor = part.name(), error = message, "actor down");
         let down =
             NodeEvent::ActorDown { actor: part.name(), fault: Fault::Died, message: message.to_owned() };
         self.tree.subscribers.notice(&down);
@@ -275,7 +271,8 @@ impl NodeState {
     }
 
     fn escalate(&mut self, myself: &ActorRef<NodeMsg>, exit: Exit, cause: String) {
-        tracing::error!(event = event::PROCESS_ESCALATED, exit = exit.code(), cause, "process has to end");
+        let device = self.tree.ledger.device();
+        tracing::error!(event = event::CARD_ESCALATED, %device, exit = exit.code(), cause, "card given up");
         self.tree.subscribers.notice(&NodeEvent::Escalated { exit, cause });
         // A lost device finishes nothing; what a given-up model does not touch may be finished.
         let within = if exit == Exit::DeviceLost { Duration::ZERO } else { self.tree.settings.drain };
@@ -297,53 +294,18 @@ impl NodeState {
         }
     }
 
-    /// The end of the process, once: everything that must be written is, then the code is told.
+    /// The end of the card's part, once: nobody begins or ends a slot here any more, then the code is told.
     async fn finish(&mut self, myself: &ActorRef<NodeMsg>) {
         let Some(exit) = self.ending else { return };
         if self.exit.borrow().is_some() {
             return;
         }
         if let Some(orchestrator) = &self.children[Part::Orchestrator as usize] {
-            // Before the journal is read for the last time: afterwards nobody ends a slot any more.
+            // Before the code is told: whoever hears it reads the journal for what is left.
             orchestrator.kill();
             let _ = orchestrator.wait(None).await;
         }
-        close(&self.tree).await;
         self.exit.send_replace(Some(exit));
         myself.stop(None);
     }
-}
-
-/// Closes what nobody takes up again, and makes the journal safe. Also for a tree whose root has died.
-pub(super) async fn close(tree: &Tree) {
-    let closing = async {
-        if tree.settings.open_slots == OpenSlots::Close {
-            let open = tree.journal.open().wait().await.unwrap_or_default();
-            for slot in open {
-                let terminal = Terminal {
-                    slot: slot.accepted.slot,
-                    ending: Ending::Cancelled { cause: CancelCause::Shutdown },
-                    elapsed: elapsed(slot.accepted.at),
-                    breakdown: Default::default(),
-                };
-                if tree.journal.terminal(&terminal).wait().await.is_ok() {
-                    tell_end(&tree.subscribers, &tracing::Span::none(), &terminal);
-                }
-            }
-        }
-        tree.journal.before_exit().wait().await
-    };
-    match tokio::time::timeout(JOURNAL_TIMEOUT, closing).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::error!(event = event::JOURNAL_FAILED, error = error.0, "journal not closed");
-        }
-        Err(_) => {
-            tracing::error!(event = event::JOURNAL_FAILED, error = "it took too long", "journal not closed")
-        }
-    }
-}
-
-fn elapsed(since: Instant) -> Duration {
-    clock::now().saturating_duration_since(since)
 }

@@ -19,6 +19,7 @@ use super::job::Output;
 use super::memory::PerModel;
 use super::model_actor::ModelMsg;
 use super::node::NodeMsg;
+use super::placement::Offer;
 use super::plan::{Estimates, PlanPolicy, Task};
 use super::registry::Registry;
 use super::studio::{Studio, StudioError};
@@ -53,6 +54,10 @@ pub type Answer = Result<Duration, Refusal>;
 pub enum OrchestratorMsg {
     /// Take this slot in; answered once the journal has it.
     Submit(Box<Request>, RpcReplyPort<Answer>),
+    /// Say on what terms this slot could come in, and why not where it could not; takes nothing in.
+    Consider(Box<Request>, RpcReplyPort<Result<Offer, Refusal>>),
+    /// Go on with these slots, which the journal has and another card had.
+    TakeOver(Vec<OpenSlot>),
     /// Stop this slot; answers whether it was open.
     Cancel(SlotId, RpcReplyPort<bool>),
     /// The journal has written an acceptance down, or could not.
@@ -173,6 +178,9 @@ impl Actor for Orchestrator {
         myself: ActorRef<OrchestratorMsg>,
         args: OrchestratorArgs,
     ) -> Result<OrchestratorState, ActorProcessingErr> {
+        // Before the open slots are read: what is handed over from now on comes as a message, what was handed over before
+        // is among them.
+        args.registry.set_orchestrator(myself.clone());
         let opening = args.journal.open();
         match opening {
             Written::Now(result) => myself.cast(OrchestratorMsg::Opened(result))?,
@@ -205,10 +213,9 @@ impl Actor for Orchestrator {
 
     async fn post_start(
         &self,
-        myself: ActorRef<OrchestratorMsg>,
+        _: ActorRef<OrchestratorMsg>,
         state: &mut OrchestratorState,
     ) -> Result<(), ActorProcessingErr> {
-        state.args.registry.set_orchestrator(myself);
         // Whatever the models were at, they were at it for a predecessor.
         for actor in ModelId::ALL.into_iter().filter_map(|model| state.args.registry.model(model)) {
             let _ = actor.cast(ModelMsg::Report);
@@ -224,6 +231,8 @@ impl Actor for Orchestrator {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             OrchestratorMsg::Submit(request, reply) => state.submit(&myself, *request, reply),
+            OrchestratorMsg::Consider(request, reply) => state.offer(*request, reply),
+            OrchestratorMsg::TakeOver(slots) => state.take_over(slots),
             OrchestratorMsg::Cancel(slot, reply) => state.cancel(slot, reply),
             OrchestratorMsg::AcceptanceWritten(slot, eta, reply, result) => {
                 state.acceptance_written(slot, eta, reply, result);

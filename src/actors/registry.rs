@@ -10,10 +10,11 @@ use tokio::sync::watch;
 
 use super::host::Life;
 use super::model_actor::ModelMsg;
+use super::node::NodeMsg;
 use super::orchestrator::OrchestratorMsg;
 use super::supervisor::SupervisorMsg;
 use super::watchdog::WatchdogMsg;
-use crate::types::ModelId;
+use crate::types::{DeviceId, ModelId};
 
 /// What a model's actor is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,26 +62,33 @@ struct Entries {
     orchestrator: Option<ActorRef<OrchestratorMsg>>,
     watchdog: Option<ActorRef<WatchdogMsg>>,
     supervisor: Option<ActorRef<SupervisorMsg>>,
+    node: Option<ActorRef<NodeMsg>>,
 }
 
 /// The registry of one tree; clones are handles to the same one. An entry may be of an actor that has just died: a
 /// cast to it is lost like any other, and its supervisor tells whoever has to know.
 #[derive(Clone)]
 pub struct Registry {
+    device: DeviceId,
     entries: Arc<Mutex<Entries>>,
     states: Arc<watch::Sender<ModelStates>>,
 }
 
-impl Default for Registry {
-    fn default() -> Self {
+impl Registry {
+    /// Of the tree on `device`; nobody is there yet.
+    pub(super) fn new(device: DeviceId) -> Self {
         Self {
+            device,
             entries: Arc::default(),
             states: Arc::new(watch::Sender::new([ModelState::Loading; ModelId::ALL.len()])),
         }
     }
-}
 
-impl Registry {
+    /// Whose tree it is.
+    pub fn device(&self) -> DeviceId {
+        self.device
+    }
+
     fn entries(&self) -> MutexGuard<'_, Entries> {
         // Entries are replaced whole; a panic elsewhere leaves them true.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
@@ -130,6 +138,15 @@ impl Registry {
 
     pub(super) fn set_supervisor(&self, actor: ActorRef<SupervisorMsg>) {
         self.entries().supervisor = Some(actor);
+    }
+
+    /// The tree's own root; none where it does not run (yet, or any more).
+    pub fn node(&self) -> Option<ActorRef<NodeMsg>> {
+        self.entries().node.clone()
+    }
+
+    pub(super) fn set_node(&self, actor: Option<ActorRef<NodeMsg>>) {
+        self.entries().node = actor;
     }
 
     /// `model` is doing this now.

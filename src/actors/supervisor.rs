@@ -156,7 +156,8 @@ impl SupervisorState {
         let Some(place) = self.place(model) else { return };
         let after = self.children[place].down_since.take().map(|since| clock::now() - since);
         let waited = after.map(|after| after.as_secs_f64());
-        tracing::info!(event = event::MODEL_READY, model = model.name(), after = waited, "model ready");
+        let device = self.args.ledger.device();
+        tracing::info!(event = event::MODEL_READY, %device, model = model.name(), after = waited, "model ready");
         self.args.subscribers.notice(&NodeEvent::ModelReady { model, after });
     }
 
@@ -178,6 +179,7 @@ impl SupervisorState {
         self.children[place].down_since.get_or_insert(now);
         tracing::warn!(
             event = event::MODEL_DOWN,
+            device = %self.args.ledger.device(),
             model = model.name(),
             fault = fault.name(),
             error = message,
@@ -199,6 +201,7 @@ impl SupervisorState {
                 let rest_seconds = rest.as_secs_f64();
                 tracing::error!(
                     event = event::MODEL_CORDONED,
+                    device = %self.args.ledger.device(),
                     model = model.name(),
                     rest = rest_seconds,
                     "restart budget spent"

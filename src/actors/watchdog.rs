@@ -247,6 +247,7 @@ impl WatchdogState {
             let because = switch.because.as_ref().map(ToString::to_string);
             tracing::warn!(
                 event = event::PROBE_SWITCHED,
+                device = %self.args.registry.device(),
                 from = switch.from,
                 to = switch.to,
                 because,
@@ -297,6 +298,7 @@ impl WatchdogState {
         if let Some(crossing) = assessment.crossing {
             tracing::warn!(
                 event = event::PRESSURE_CHANGED,
+                device = %self.args.registry.device(),
                 from = crossing.from.name(),
                 to = crossing.to.name(),
                 used = crossing.used.get(),
@@ -309,6 +311,7 @@ impl WatchdogState {
         if let Some(waited) = assessment.blind.filter(|_| !was_blind) {
             tracing::warn!(
                 event = event::PRESSURE_BLIND,
+                device = %self.args.registry.device(),
                 waited = waited.as_secs_f64(),
                 "nothing to decide by"
             );
@@ -344,11 +347,13 @@ impl WatchdogState {
     fn restart_victim(&mut self) {
         self.growth.settle();
         let Some(victim) = choose_victim(&self.uses()) else {
-            tracing::warn!(event = event::VICTIM_NONE, "no model grew beyond its budget, none is restarted");
+            let device = self.args.registry.device();
+            tracing::warn!(event = event::VICTIM_NONE, %device, "no model grew beyond its budget, none is restarted");
             return;
         };
         tracing::warn!(
             event = event::VICTIM_CHOSEN,
+            device = %self.args.registry.device(),
             model = victim.model.name(),
             used = victim.used.get(),
             budget = victim.budget.get(),
@@ -363,6 +368,7 @@ impl WatchdogState {
         self.args.subscribers.notice(&NodeEvent::LeakChecked(verdict));
         tracing::info!(
             event = event::LEAK_CHECKED,
+            device = %self.args.registry.device(),
             slope = verdict.slope,
             growth = verdict.growth,
             standard_error = verdict.standard_error,
@@ -394,7 +400,8 @@ impl WatchdogState {
         let snapshot = self.monitor.snapshot(occasion, clock::now(), clock::unix_time());
         if tracing::enabled!(tracing::Level::INFO) {
             let text = serde_json::to_string(&snapshot).unwrap_or_default();
-            tracing::info!(event = event::MEMORY_SNAPSHOT, snapshot = text, "memory snapshot");
+            let device = self.args.registry.device();
+            tracing::info!(event = event::MEMORY_SNAPSHOT, %device, snapshot = text, "memory snapshot");
         }
     }
 }

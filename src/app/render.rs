@@ -1,7 +1,8 @@
 //! One recipe through the whole supervision tree into a slot folder: what `vortex-node render` does.
 //!
 //! Owns the order of things: recipe, bundle, folder, tree, display, end. The parts do the work; a folder that holds an
-//! unfinished slot of the same recipe and bundle is taken up where it was left.
+//! unfinished slot of the same recipe and bundle is taken up where it was left. Of several cards one slot needs one: the
+//! one with most free memory serves, the others stand by with nothing loaded and take over where it is lost.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,9 @@ use self::studio::{RecipeStudio, Studios};
 use self::walk::{Outcome, Walk};
 use super::bundle::{Chosen, choose, fit};
 use super::models::company;
-use super::settings::{candle_device, model_limits, probe_chain, tree_settings};
-use crate::actors::events::Subscribers;
+use super::settings::{Opened, hard_limit, model_limits, open_all, tree_settings};
+use crate::actors::cards::Cards;
+use crate::actors::events::{Subscriber, Subscribers};
 use crate::actors::node::OpenSlots;
 use crate::actors::orchestrator::Request;
 use crate::actors::tree::{Tree, TreeParts};
@@ -29,14 +31,14 @@ use crate::actors::watchdog::ThreadLooker;
 use crate::cli::render::RenderCommand;
 use crate::cli::{Context, Failed};
 use crate::clock;
-use crate::config::Loaded;
+use crate::config::{Loaded, Settings};
 use crate::exit::Exit;
 use crate::journal::{Ending, Failure, FolderJournal, Key, Standing, Terminal};
 use crate::models::bundle::Bundle;
 use crate::models::vocabulary::Vocabulary;
 use crate::recipe::{Recipe, document, signature};
 use crate::sink::{self, BundleRef, NodeReport, PublicKey};
-use crate::types::{Deadline, ModelId, Sha256, Stage};
+use crate::types::{Deadline, DeviceId, ModelId, Sha256, Stage};
 use crate::verify::Thresholds;
 use crate::vram::Ledger;
 
@@ -154,14 +156,14 @@ impl Slot {
         let deadline = deadline(&self.recipe);
         let (heard_by, mut heard) = mpsc::unbounded_channel();
         let recorder = Arc::new(Recorder::new());
-        let subscribers = Subscribers::new(vec![recorder.clone(), Arc::new(Ear(heard_by))]);
-        let (tree, facts) = self.tree(loaded, recorder, subscribers)?;
+        let ear = Arc::new(Ear(heard_by));
+        let (cards, facts) = self.cards(loaded, recorder, ear, &mut notes)?;
         let terminal = !command.json && std::io::stderr().is_terminal();
         let mut display = Display::new(command.json, terminal, facts);
         for note in &notes {
             display.note(note, console)?;
         }
-        let node = tree.start().await.map_err(|error| Failed::failure(error.to_string()))?;
+        let node = cards.start().await.map_err(|error| Failed::failure(error.to_string()))?;
         let asking = (!resumed).then(|| Request {
             slot: self.recipe.slot(),
             recipe: Arc::clone(&self.text),
@@ -177,21 +179,46 @@ impl Slot {
         }
     }
 
-    fn tree(
+    /// What could render the slot: the cards, preflighted, and what is known of the first.
+    fn cards(
         &self,
         loaded: &Loaded,
         recorder: Arc<Recorder>,
-        subscribers: Subscribers,
-    ) -> Result<(Tree, Facts), Failed> {
+        ear: Arc<Ear>,
+        notes: &mut Vec<String>,
+    ) -> Result<(Cards, Facts), Failed> {
         let settings = &loaded.settings;
-        let (device_id, device) = candle_device(settings)?;
-        let (chain, free) = probe_chain(settings)?;
         // Before anything is loaded: budgets and workspaces that cannot fit are refused by how much and with what would.
-        fit(&self.chosen.bundle, settings, &device, free)?;
-        let tree_settings = tree_settings(settings, free, OpenSlots::Resume)?;
+        let (mut opened, left_out) =
+            open_all(settings, |it| fit(&self.chosen.bundle, settings, &it.device, it.free).map(drop))?;
+        notes.extend(left_out);
+        let first = opened.remove(0);
+        if !opened.is_empty() {
+            let others: Vec<String> = opened.iter().map(|other| other.id.to_string()).collect();
+            notes.push(format!("rendering on {}; {} on standby", first.id, others.join(", ")));
+        }
+        let (free, device_id) = (first.free, first.id);
         let (soft, hard) =
             (settings.memory.soft_limit.resolve(free), settings.memory.hard_limit.resolve(free));
-        let deadline = deadline(&self.recipe);
+        let facts = Facts { soft, hard, deadline: deadline(&self.recipe) };
+        let told: Vec<Arc<dyn Subscriber>> = vec![recorder.clone(), ear];
+        let clerk = self.clerk(settings, device_id, recorder)?;
+        let shared = Shared {
+            studio: Arc::new(RecipeStudio(Arc::new(self.studios(loaded, Arc::clone(&clerk))?))),
+            journal: Arc::new(Desk { folder: self.journal.clone(), clerk }),
+            subscribers: Subscribers::new(told, device_id),
+        };
+        let first = self.tree(settings, first, &shared)?;
+        let others = opened.into_iter().map(|other| self.tree(settings, other, &shared));
+        Ok((Cards::one_at_a_time(first, others.collect::<Result<_, _>>()?), facts))
+    }
+
+    fn clerk(
+        &self,
+        settings: &Settings,
+        device: DeviceId,
+        recorder: Arc<Recorder>,
+    ) -> Result<Arc<Clerk>, Failed> {
         let key = sink::node_key(&settings.key_file()).map_err(|error| Failed::failure(error.to_string()))?;
         let about = About {
             bundle: BundleRef { name: self.chosen.bundle.name.clone(), sha256: self.chosen.sha256 },
@@ -199,16 +226,20 @@ impl Slot {
             node: NodeReport {
                 id: PublicKey(key.verifying_key().to_bytes()),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                device: device_id,
+                device,
                 profile: settings.profile.clone(),
                 threads: u32::try_from(rayon::current_num_threads()).unwrap_or(u32::MAX),
                 frame_batch: settings.models.liveportrait.frame_batch.get(),
             },
         };
-        let clerk = Arc::new(Clerk::new(about, key, self.journal.clone(), recorder));
+        Ok(Arc::new(Clerk::new(about, key, self.journal.clone(), recorder)))
+    }
+
+    fn studios(&self, loaded: &Loaded, clerk: Arc<Clerk>) -> Result<Studios, Failed> {
+        let settings = &loaded.settings;
         let verification = &self.chosen.bundle.verification;
         let stage = |stage: Stage| settings.stages.of(stage).estimate;
-        let studios = Studios {
+        Ok(Studios {
             voices: loaded.voices.clone(),
             known_voices: known_voices(&self.chosen.bundle),
             paints: self.chosen.bundle.image.resolution,
@@ -224,22 +255,33 @@ impl Slot {
             afterwards: stage(Stage::Verify) + stage(Stage::Package) + settings.slots.deadline_buffer,
             encoders: self.encoders.clone(),
             folder: self.journal.clone(),
-            clerk: clerk.clone(),
-        };
-        let looker = ThreadLooker::start(chain).map_err(|error| {
-            Failed::failure(format!("the system gives no thread for the watchdog: {error}"))
-        })?;
-        let tree = Tree::new(TreeParts {
-            settings: tree_settings,
-            models: company(&self.chosen.bundle, settings, device_id, model_limits(settings))?,
-            studio: Arc::new(RecipeStudio(Arc::new(studios))),
-            journal: Arc::new(Desk { folder: self.journal.clone(), clerk }),
-            looker: Arc::new(looker),
-            ledger: Ledger::new(device_id, hard, settings.memory.overhead),
-            subscribers,
-        });
-        Ok((tree, Facts { soft, hard, deadline }))
+            clerk,
+        })
     }
+
+    /// The tree of one card; nothing of it runs, and nothing is loaded.
+    fn tree(&self, settings: &Settings, opened: Opened, shared: &Shared) -> Result<Tree, Failed> {
+        let Opened { id, chain, free, .. } = opened;
+        let looker = ThreadLooker::start(chain).map_err(|error| {
+            Failed::failure(format!("the system gives no thread for the watchdog of {id}: {error}"))
+        })?;
+        Ok(Tree::new(TreeParts {
+            settings: tree_settings(settings, id, free, OpenSlots::Resume)?,
+            models: company(&self.chosen.bundle, settings, id, model_limits(settings))?,
+            studio: shared.studio.clone(),
+            journal: shared.journal.clone(),
+            looker: Arc::new(looker),
+            ledger: Ledger::new(id, hard_limit(settings, free), settings.memory.overhead),
+            subscribers: shared.subscribers.clone(),
+        }))
+    }
+}
+
+/// What the trees of all cards share.
+struct Shared {
+    studio: Arc<RecipeStudio>,
+    journal: Arc<Desk>,
+    subscribers: Subscribers,
 }
 
 /// The words that the bundle's image model knows, and what can be said with them.

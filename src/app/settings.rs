@@ -13,6 +13,7 @@ use crate::actors::watchdog::WatchSettings;
 use crate::cli::Failed;
 use crate::clock;
 use crate::config::{self, Devices, Recovery, Settings, T5Placement, Timeout};
+use crate::cuda::cards;
 use crate::models::bundle::{Bundle, Precision};
 use crate::models::flux::plan::{Options as FluxOptions, T5Place};
 use crate::models::{device, of_bundle};
@@ -29,9 +30,10 @@ mod tests;
 /// Before an actor other than a model's is started again: it holds nothing that takes time to come back.
 const FIRST_ACTOR_DELAY: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// How a tree behaves on a device of which `free` was free at start: limits that are shares are resolved by it.
+/// How a tree behaves on `device`, of which `free` was free at start: limits that are shares are resolved by it.
 pub fn tree_settings(
     settings: &Settings,
+    device: DeviceId,
     free: Bytes,
     open_slots: OpenSlots,
 ) -> Result<TreeSettings, Failed> {
@@ -42,7 +44,7 @@ pub fn tree_settings(
             buffer: settings.slots.deadline_buffer,
         },
         slots: SlotLimits { queue: settings.slots.queue, lookahead: settings.slots.lookahead },
-        watch: watch(settings, free)?,
+        watch: watch(settings, device, free)?,
         ladder: LadderPolicy { model, device: recovery(&settings.restart.device) },
         actors: RestartPolicy { first_delay: FIRST_ACTOR_DELAY.min(model.longest_delay), ..model },
         floor_tolerance: settings.memory.floor_tolerance,
@@ -91,22 +93,22 @@ fn recovery(recovery: &Recovery) -> RestartPolicy {
     }
 }
 
-fn watch(settings: &Settings, free: Bytes) -> Result<WatchSettings, Failed> {
+fn watch(settings: &Settings, device: DeviceId, free: Bytes) -> Result<WatchSettings, Failed> {
     let memory = &settings.memory;
     let (soft, hard) = (memory.soft_limit.resolve(free), memory.hard_limit.resolve(free));
     let thresholds = Thresholds::new(soft, hard, memory.hysteresis, memory.dwell, memory.stale_after);
     let thresholds = thresholds.map_err(|error| {
         let (soft, hard) = (memory.soft_limit, memory.hard_limit);
         Failed::bad_input(format!(
-            "memory.soft_limit = {soft}, memory.hard_limit = {hard}, memory.hysteresis = {} cannot hold with {free} \
-             free: {error}",
+            "memory.soft_limit = {soft}, memory.hard_limit = {hard}, memory.hysteresis = {} cannot hold on {device} with \
+             {free} free: {error}",
             memory.hysteresis
         ))
     })?;
     // What a host allocator keeps of freed memory makes the floor vague; a card's driver counts exactly.
-    let tolerance = match device_id(settings)? {
+    let tolerance = match device {
         DeviceId::Cpu => memory.floor_tolerance,
-        DeviceId::Cuda(_) | DeviceId::Scripted => Bytes::ZERO,
+        DeviceId::Cuda(_) | DeviceId::Scripted(_) => Bytes::ZERO,
     };
     let leak = LeakSettings {
         warm_up: memory.leak.warm_up,
@@ -127,41 +129,73 @@ fn watch(settings: &Settings, free: Bytes) -> Result<WatchSettings, Failed> {
     })
 }
 
-/// The device that the models live on.
-pub fn device_id(settings: &Settings) -> Result<DeviceId, Failed> {
+/// The devices that models live on, in order: one, or several cards.
+pub fn devices(settings: &Settings) -> Result<Vec<DeviceId>, Failed> {
     match &settings.device {
-        Devices::Auto => Ok(best_device(settings)),
-        Devices::Listed(devices) => match devices.as_slice() {
-            [DeviceId::Scripted] => Err(Failed::bad_input(
-                "device = \"scripted\" has no memory to load models into; `vortex-node rehearse` plays it; accepted \
-                 here: \"auto\", \"cpu\", \"cuda:N\"",
-            )),
-            [device] => Ok(*device),
-            several => {
-                let names: Vec<String> = several.iter().map(ToString::to_string).collect();
-                Err(Failed::bad_input(format!(
-                    "device = {:?}: one process runs its models on one device; name one of them (\"cpu\", \"cuda:N\") \
-                     and start one process for each",
-                    names.join(", ")
-                )))
-            }
+        Devices::Auto => Ok(best_devices(settings)),
+        Devices::Listed(devices) => match devices.iter().find(|it| matches!(it, DeviceId::Scripted(_))) {
+            Some(device) => Err(Failed::bad_input(format!(
+                "device = \"{device}\" has no memory to load models into; `vortex-node rehearse` plays it; accepted \
+                 here: \"auto\", \"cpu\", \"cuda:N\", a list of cards"
+            ))),
+            None => Ok(devices.clone()),
         },
     }
 }
 
-/// What `"auto"` stands for in this build.
-fn best_device(settings: &Settings) -> DeviceId {
-    let card = DeviceId::Cuda(0);
-    if cfg!(feature = "cuda") && open(card, settings).is_ok() { card } else { DeviceId::Cpu }
+/// What `"auto"` stands for in this build: every card that can be opened, else the processor.
+fn best_devices(settings: &Settings) -> Vec<DeviceId> {
+    let count = if cfg!(feature = "cuda") { cards().unwrap_or(0) } else { 0 };
+    let usable = (0..count).map(DeviceId::Cuda).filter(|card| open(*card, settings).is_ok());
+    let usable: Vec<DeviceId> = usable.collect();
+    if usable.is_empty() { vec![DeviceId::Cpu] } else { usable }
 }
 
-/// The device that the models live on, opened.
-pub fn candle_device(settings: &Settings) -> Result<(DeviceId, Device), Failed> {
-    let device = device_id(settings)?;
-    Ok((device, open(device, settings)?))
+/// A device that models can be loaded onto: opened, and its memory looked at.
+pub struct Opened {
+    /// Which.
+    pub id: DeviceId,
+    /// For what has to know its kind.
+    pub device: Device,
+    /// How its memory is looked at.
+    pub chain: ProbeChain,
+    /// How much of it was free then.
+    pub free: Bytes,
 }
 
-fn open(device: DeviceId, settings: &Settings) -> Result<Device, Failed> {
+/// Every device of the settings that `fits`, the one with most free memory first, and why `"auto"` leaves one out. A
+/// device that is named and cannot be used, or of which `fits` complains, is refused by name.
+pub fn open_all(
+    settings: &Settings,
+    fits: impl Fn(&Opened) -> Result<(), Failed>,
+) -> Result<(Vec<Opened>, Vec<String>), Failed> {
+    let (mut all, mut left_out, mut first) = (Vec::new(), Vec::new(), None);
+    for id in devices(settings)? {
+        let opened = open(id, settings).and_then(|device| {
+            let (chain, free) = probe_chain(settings, id)?;
+            let opened = Opened { id, device, chain, free };
+            fits(&opened).map_err(|failed| failed.on(id))?;
+            Ok(opened)
+        });
+        match opened {
+            Ok(opened) => all.push(opened),
+            Err(failed) if settings.device != Devices::Auto => return Err(failed),
+            Err(failed) => {
+                left_out.push(format!("{id} is left out: {}", failed.message()));
+                first.get_or_insert(failed);
+            }
+        }
+    }
+    if let Some(failed) = first.filter(|_| all.is_empty()) {
+        return Err(failed);
+    }
+    // Stable: of equally free ones the first stays first.
+    all.sort_by_key(|opened| std::cmp::Reverse(opened.free));
+    Ok((all, left_out))
+}
+
+/// `device`, opened for models.
+pub fn open(device: DeviceId, settings: &Settings) -> Result<Device, Failed> {
     // What a model says of a device that cannot be used is what the operator needs to know.
     device::open(device, pool_kept(settings))
         .map_err(|error| Failed::failure(format!("{}; `vortex-node check` tells more", error.chain())))
@@ -177,14 +211,13 @@ fn chain_settings(settings: &Settings) -> ChainSettings {
     ChainSettings { max_age, retry_after, ..ChainSettings::default() }
 }
 
-/// How the memory of the models' device is looked at, and how much of it is free now.
-pub fn probe_chain(settings: &Settings) -> Result<(ProbeChain, Bytes), Failed> {
-    let device = device_id(settings)?;
+/// How the memory of `device` is looked at, and how much of it is free now.
+pub fn probe_chain(settings: &Settings, device: DeviceId) -> Result<(ProbeChain, Bytes), Failed> {
     let unread =
         |error: ProbeError| Failed::failure(format!("the memory of {device} cannot be read: {error}"));
     let probes: Vec<Box<dyn Probe>> = match device {
         DeviceId::Cuda(_) => probes_of(device, None),
-        DeviceId::Cpu | DeviceId::Scripted => vec![Box::new(host_probe().map_err(unread)?)],
+        DeviceId::Cpu | DeviceId::Scripted(_) => vec![Box::new(host_probe().map_err(unread)?)],
     };
     let mut chain = ProbeChain::new(probes, chain_settings(settings));
     match chain.sample(clock::now()).sample {

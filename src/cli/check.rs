@@ -68,11 +68,12 @@ fn check(inputs: &Inputs, asked: &Asked<'_>) -> (Vec<Finding>, Exit) {
     };
     let mut findings = vec![configuration(&loaded)];
     let settings = &loaded.settings;
-    let (device, about_device) = memory::device(settings, asked.nvml);
-    findings.extend(about_device);
+    let (places, about_devices) = memory::devices(settings, asked.nvml);
+    findings.extend(about_devices);
     let (bundle, about_bundle) = weights::bundle(&loaded, asked.bundle);
-    findings.extend(memory::limits(settings));
-    if let (Some(bundle), Some(device)) = (&bundle, &device) {
+    findings.extend(memory::limits(settings, &places));
+    // A model is planned alike for every card.
+    if let (Some(bundle), Some(device)) = (&bundle, places.iter().find_map(|place| place.device.as_ref())) {
         findings.extend(memory::plans(settings, bundle, device));
     }
     findings.extend(about_bundle);

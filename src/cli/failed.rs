@@ -5,6 +5,7 @@ use std::io;
 use super::console::{Console, Style};
 use crate::config::Problems;
 use crate::exit::Exit;
+use crate::types::DeviceId;
 
 /// What to tell the user, and the exit code.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +23,11 @@ impl Failed {
     /// It was tried and failed.
     pub fn failure(message: impl Into<String>) -> Self {
         Self { exit: Exit::Failure, message: message.into() }
+    }
+
+    /// The same, of this device.
+    pub fn on(self, device: DeviceId) -> Self {
+        Self { message: format!("{device}: {}", self.message), ..self }
     }
 
     /// What there is to tell.

@@ -71,7 +71,7 @@ pub struct GpuCheckCommand {
 impl GpuCheckCommand {
     /// Checks. Exit code 0 where all is well, 1 where not or where there is no card, 2 where the request makes no sense.
     pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
-        if self.device == DeviceId::Scripted {
+        if matches!(self.device, DeviceId::Scripted(_)) {
             return Err(Failed::bad_input("a scripted device holds no tensors; accepted: cpu, cuda:N"));
         }
         let mut report = Report::new(self.device, self.limit, clock::unix_time());

@@ -132,21 +132,30 @@ fn seconds(duration: Duration) -> String {
 /// Where the models live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Devices {
-    /// Every CUDA card there is, else the processor.
+    /// Every CUDA card that can be used, else the processor.
     Auto,
-    /// These, at least one and none twice.
+    /// These, at least one, none twice, all of one kind.
     Listed(Vec<DeviceId>),
 }
 
-const DEVICES: &str = "\"auto\", a device (\"cpu\", \"cuda:N\", \"scripted\"), or a list of different devices such as [\"cuda:0\", \"cuda:1\"]";
+const DEVICES: &str =
+    "\"auto\", a device (\"cpu\", \"cuda:N\"), or a list of different cards such as [\"cuda:0\", \"cuda:1\"]";
 
 impl Devices {
     fn listed(devices: Vec<DeviceId>) -> Result<Self, String> {
         let twice = devices.iter().enumerate().find(|(place, device)| devices[..*place].contains(device));
-        match (devices.is_empty(), twice) {
-            (false, None) => Ok(Self::Listed(devices)),
-            (true, _) => Err(format!("an empty list is not {DEVICES}")),
-            (_, Some((_, device))) => Err(format!("{device} is named twice; accepted: {DEVICES}")),
+        let Some(first) = devices.first() else { return Err(format!("an empty list is not {DEVICES}")) };
+        if let Some((_, device)) = twice {
+            return Err(format!("{device} is named twice; accepted: {DEVICES}"));
+        }
+        let kind = std::mem::discriminant(first);
+        match devices.iter().find(|device| std::mem::discriminant(*device) != kind) {
+            // One profile holds for all: what a card does in a second takes a processor minutes.
+            Some(other) => Err(format!(
+                "{first} and {other} are devices of two kinds, for which no one profile's budgets, estimates and \
+                 timeouts hold; name cards or the processor; accepted: {DEVICES}"
+            )),
+            None => Ok(Self::Listed(devices)),
         }
     }
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -22,7 +23,7 @@ use super::{
     Written,
 };
 use crate::clock;
-use crate::types::{AttemptId, Deadline, SlotId, Stage};
+use crate::types::{Deadline, SlotId, Stage};
 
 mod disk;
 mod keep;
@@ -57,6 +58,7 @@ pub struct FolderJournal {
     videos: Arc<dyn Videos>,
     /// Resolves when the write before the next one is done.
     tail: Mutex<Option<oneshot::Receiver<()>>>,
+    videos_begun: AtomicU64,
 }
 
 struct Inner {
@@ -103,7 +105,8 @@ impl FolderJournal {
         disk.sweep()?;
         let inner = Inner { disk, key, state: Mutex::default(), _lock: lock };
         let standing = inner.load()?;
-        Ok((Arc::new(Self { inner: Arc::new(inner), videos, tail: Mutex::default() }), standing))
+        let (tail, videos_begun) = (Mutex::default(), AtomicU64::new(1));
+        Ok((Arc::new(Self { inner: Arc::new(inner), videos, tail, videos_begun }), standing))
     }
 
     /// Takes the end of a failed or cancelled slot away, so that [`Journal::open`] offers it again with what it has; where
@@ -130,9 +133,11 @@ impl FolderJournal {
         self.inner.load()
     }
 
-    /// Where an attempt's encoder is to write: beside the folder's own files, swept away if nothing comes of it.
-    pub fn partial_video(&self, _: SlotId, attempt: AttemptId) -> PathBuf {
-        self.inner.disk.path(&layout::partial_video(attempt))
+    /// Where an attempt's encoder is to write: beside the folder's own files, swept away if nothing comes of it. Another
+    /// file each time: an earlier attempt, on a card that was given up, may still be writing.
+    pub fn partial_video(&self) -> PathBuf {
+        let number = self.videos_begun.fetch_add(1, Ordering::Relaxed);
+        self.inner.disk.path(&layout::partial_video(number))
     }
 
     /// The recipe and the artifacts of finished stages, in the order of the stages.

@@ -22,7 +22,7 @@ pub fn open(id: DeviceId, keep: Bytes) -> Result<Device, ModelError> {
     match id {
         DeviceId::Cpu => Ok(Device::Cpu),
         DeviceId::Cuda(ordinal) => card::open(ordinal, keep),
-        DeviceId::Scripted => Err(ModelError::own("a scripted device holds no tensors")),
+        DeviceId::Scripted(_) => Err(ModelError::own("a scripted device holds no tensors")),
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_opened_says_why() {
-        let error = open(DeviceId::Scripted, Bytes::ZERO).unwrap_err();
+        let error = open(DeviceId::Scripted(0), Bytes::ZERO).unwrap_err();
         assert_eq!(error.class(), ErrorClass::Own);
         // On a machine with a card there is hardly one of this number.
         let error = open(DeviceId::Cuda(4_000_000), Bytes::ZERO).unwrap_err();

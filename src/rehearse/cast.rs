@@ -16,7 +16,7 @@ use crate::actors::spec::ModelSpec;
 use crate::contract::{
     Animate, Animation, Keyframe, ModelError, Paint, Painting, Progress, Score, Scores, Speak, Speech, Unit,
 };
-use crate::types::{Bytes, ModelId, Pcm, RgbImage, SAMPLE_RATE, Stage, Timeline};
+use crate::types::{Bytes, DeviceId, ModelId, Pcm, RgbImage, SAMPLE_RATE, Stage, Timeline};
 use crate::vram::{ScriptedAllocation, ScriptedChange, ScriptedDevice};
 
 /// What a kind of model is asked and answers.
@@ -114,33 +114,32 @@ impl Role for Scorer {
 
 #[derive(Default)]
 struct Played {
-    loads: HashMap<ModelId, u64>,
+    loads: HashMap<(DeviceId, ModelId), u64>,
     attempts: HashMap<(Stage, ModelId, u64), u64>,
 }
 
-/// What all players of one process share: the device, what goes wrong, and what has been played so far.
+/// What has been played so far, on every device and by every process: misfortunes do not happen twice.
+#[derive(Clone, Default)]
+pub struct Memory(Arc<Mutex<Played>>);
+
+/// What all players of one process on one device share: the device, what goes wrong there, what has been played.
 pub struct Theatre {
+    id: DeviceId,
     device: ScriptedDevice,
     faults: Vec<Fault>,
-    played: Mutex<Played>,
+    played: Memory,
 }
 
 impl Theatre {
-    /// On `device`, with these misfortunes.
-    pub fn new(device: ScriptedDevice, faults: Vec<Fault>) -> Self {
-        Self { device, faults, played: Mutex::default() }
-    }
-
-    /// The same misfortunes, as far as they have not happened yet, on another device: the next process's.
-    pub fn moved_to(&self, device: ScriptedDevice) -> Self {
-        let Played { loads, attempts } = &*self.played();
-        let played = Mutex::new(Played { loads: loads.clone(), attempts: attempts.clone() });
-        Self { device, faults: self.faults.clone(), played }
+    /// On `device`, with what of these misfortunes befalls it.
+    pub fn new(id: DeviceId, device: ScriptedDevice, faults: &[Fault], played: Memory) -> Self {
+        let faults = faults.iter().filter_map(|fault| fault.on(id)).cloned().collect();
+        Self { id, device, faults, played }
     }
 
     fn played(&self) -> MutexGuard<'_, Played> {
         // Counters are changed in one step; a panic elsewhere leaves them true.
-        self.played.lock().unwrap_or_else(PoisonError::into_inner)
+        self.played.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn load_fails(&self, model: ModelId) -> bool {
@@ -148,7 +147,7 @@ impl Theatre {
             return false;
         }
         let mut played = self.played();
-        let loads = played.loads.entry(model).or_default();
+        let loads = played.loads.entry((self.id, model)).or_default();
         *loads += 1;
         self.faults.iter().any(|fault| match fault {
             Fault::Load { model: whose, after, times } => {

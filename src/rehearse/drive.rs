@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::cast::{Hosting, Theatre, company};
+use super::cast::{Hosting, Memory, Theatre, company};
 use super::guest::Guest;
 use super::report::{Recorder, Report};
 use super::scenario::{Fault, Scenario};
 use super::studio::Stagehand;
+use crate::actors::cards::{Cards, NodeHandle};
 use crate::actors::events::{Subscriber, Subscribers};
 use crate::actors::model_actor::ModelLimits;
 use crate::actors::node::OpenSlots;
@@ -21,7 +22,7 @@ use crate::actors::orchestrator::SlotLimits;
 use crate::actors::plan::PlanPolicy;
 use crate::actors::registry::ModelState;
 use crate::actors::restart::{LadderPolicy, RestartPolicy};
-use crate::actors::tree::{NodeHandle, Tree, TreeParts, TreeSettings};
+use crate::actors::tree::{Tree, TreeParts, TreeSettings};
 use crate::actors::watchdog::{InlineLooker, WatchSettings};
 use crate::clock;
 use crate::exit::Exit;
@@ -90,8 +91,9 @@ async fn play(
     eyes: Eyes<'_>,
 ) -> Result<Report, RehearsalError> {
     let start = clock::now();
-    let (journal, recorder) =
-        (Arc::new(MemoryJournal::new()), Arc::new(Recorder::new(start, scenario.device.hard_limit)));
+    let several = scenario.device.count.get() > 1;
+    let recorder = Arc::new(Recorder::new(start, scenario.device.hard_limit, several));
+    let journal = Arc::new(MemoryJournal::new());
     let subscribers = std::iter::once(Arc::clone(&recorder) as Arc<dyn Subscriber>).chain(more).collect();
     let run = Rehearsal {
         scenario,
@@ -100,7 +102,8 @@ async fn play(
         hosting: if pace == Pace::Accelerated { Hosting::Tasks } else { Hosting::Threads },
         journal,
         recorder,
-        subscribers: Subscribers::new(subscribers),
+        subscribers: Subscribers::new(subscribers, DeviceId::Scripted(0)),
+        played: Memory::default(),
         handle: Arc::new(Mutex::new(None)),
     };
     run.go().await
@@ -114,14 +117,13 @@ struct Rehearsal<'a> {
     journal: Arc<MemoryJournal>,
     recorder: Arc<Recorder>,
     subscribers: Subscribers,
+    played: Memory,
     /// The running process, if one is.
     handle: Arc<Mutex<Option<NodeHandle>>>,
 }
 
 impl Rehearsal<'_> {
     async fn go(self) -> Result<Report, RehearsalError> {
-        let device = || ScriptedDevice::new(self.scenario.device.total);
-        let mut theatre = Arc::new(Theatre::new(device(), self.scenario.faults.clone()));
         let (arrived, all_in) = watch::channel(false);
         let mut guests = JoinSet::new();
         self.invite(&mut guests, arrived);
@@ -129,10 +131,7 @@ impl Rehearsal<'_> {
         let broken_off = loop {
             let last = processes == self.scenario.processes;
             let open = if last { OpenSlots::Close } else { OpenSlots::Resume };
-            // A new process begins with an empty device.
-            let device = device();
-            theatre = Arc::new(theatre.moved_to(device.clone()));
-            let (ended, leaked, broken_off) = self.process(&theatre, device, open, all_in.clone()).await?;
+            let (ended, leaked, broken_off) = self.process(open, all_in.clone()).await?;
             self.recorder.exited(ended.code());
             processes += 1;
             if broken_off || leaked > 0 || last || !ended.wants_restart() {
@@ -156,17 +155,22 @@ impl Rehearsal<'_> {
     /// One process from start to exit code; also the leases still out after it, and whether time ran out.
     async fn process(
         &self,
-        theatre: &Arc<Theatre>,
-        device: ScriptedDevice,
         open_slots: OpenSlots,
         all_in: watch::Receiver<bool>,
     ) -> Result<(Exit, u64, bool), RehearsalError> {
-        let ledger = self.ledger(&device);
-        let tree = self.tree(theatre, &device, ledger.clone(), open_slots)?;
-        let node = tree.start().await.map_err(held)?;
+        // A new process begins with empty devices.
+        let empty = |id| (id, ScriptedDevice::new(self.scenario.device.total));
+        let devices: Vec<(DeviceId, ScriptedDevice)> = self.scenario.device.ids().map(empty).collect();
+        let mut trees = Vec::new();
+        for (id, device) in &devices {
+            trees.push(self.tree(*id, device, open_slots)?);
+        }
+        let ledgers: Vec<Ledger> = trees.iter().map(|tree| tree.ledger.clone()).collect();
+        let first = trees.remove(0);
+        let node = Cards::new(first, trees).start().await.map_err(held)?;
         self.put_handle(Some(node.handle()));
         let mut misfortunes = JoinSet::new();
-        self.let_happen(&mut misfortunes, &device);
+        self.let_happen(&mut misfortunes, &node.handle(), &devices);
         let (handle, settled) = (node.handle(), self.settled(all_in));
         let mut ended = std::pin::pin!(node.ended());
         let mut broken_off = false;
@@ -185,14 +189,17 @@ impl Rehearsal<'_> {
         };
         self.put_handle(None);
         misfortunes.abort_all();
-        let leaked = self.leaked(&ledger, exit).await;
+        let mut leaked = 0;
+        for ledger in ledgers {
+            leaked += self.leaked(&ledger, exit).await;
+        }
         Ok((exit, leaked, broken_off))
     }
 
     /// Leases that are not returned though every host that can end has had the time to. The end of a process takes
-    /// everything with it, so where a new one is wanted there is nothing to leak.
+    /// everything with it, so where a new one is wanted there is nothing to leak, and nothing on a device given up.
     async fn leaked(&self, ledger: &Ledger, exit: Exit) -> u64 {
-        if exit.wants_restart() {
+        if exit.wants_restart() || self.recorder.is_lost(ledger.device()) {
             return 0;
         }
         let mut changes = ledger.changes();
@@ -225,24 +232,24 @@ impl Rehearsal<'_> {
         tokio::time::sleep(self.scenario.settle).await;
     }
 
-    fn ledger(&self, device: &ScriptedDevice) -> Ledger {
+    fn ledger(&self, id: DeviceId, device: &ScriptedDevice) -> Ledger {
         let settings = &self.scenario.device;
         device.apply(ScriptedChange::Overhead(settings.overhead));
         let slack: Bytes = self.scenario.parts.iter().map(|part| part.slack).sum();
         if slack > Bytes::ZERO {
             device.apply(ScriptedChange::PoolSlack(slack));
         }
-        Ledger::new(DeviceId::Scripted, settings.hard_limit, settings.overhead)
+        Ledger::new(id, settings.hard_limit, settings.overhead)
     }
 
     fn tree(
         &self,
-        theatre: &Arc<Theatre>,
+        id: DeviceId,
         device: &ScriptedDevice,
-        ledger: Ledger,
         open_slots: OpenSlots,
     ) -> Result<Tree, RehearsalError> {
         let it = self.scenario;
+        let theatre = Arc::new(Theatre::new(id, device.clone(), &it.faults, self.played.clone()));
         let limits = ModelLimits {
             grace: it.grace,
             stall: it.stall,
@@ -254,11 +261,11 @@ impl Rehearsal<'_> {
         let looker = InlineLooker::new(ProbeChain::new((self.eyes)(device), chain));
         Ok(Tree::new(TreeParts {
             settings: settings(it, open_slots)?,
-            models: company(&it.parts, limits, theatre, self.hosting),
+            models: company(&it.parts, limits, &theatre, self.hosting),
             studio: Arc::new(Stagehand::new(it.package).map_err(held)?),
             journal: self.journal.clone(),
             looker: Arc::new(looker),
-            ledger,
+            ledger: self.ledger(id, device),
             subscribers: self.subscribers.clone(),
         }))
     }
@@ -288,20 +295,33 @@ impl Rehearsal<'_> {
         }
     }
 
-    /// Whatever happens at a time of its own.
-    fn let_happen(&self, misfortunes: &mut JoinSet<()>, device: &ScriptedDevice) {
-        for fault in self.scenario.faults.clone() {
-            let (device, start) = (device.clone(), self.start);
-            let Some(handle) = self.handle.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
-                return;
-            };
-            let drain = self.scenario.drain;
-            misfortunes.spawn(async move { happen(fault, &device, start, &handle, drain).await });
+    /// Whatever happens at a time of its own, on every device that it befalls.
+    fn let_happen(
+        &self,
+        misfortunes: &mut JoinSet<()>,
+        handle: &NodeHandle,
+        devices: &[(DeviceId, ScriptedDevice)],
+    ) {
+        let (start, drain) = (self.start, self.scenario.drain);
+        for (card, (id, device)) in devices.iter().enumerate() {
+            for fault in self.scenario.faults.iter().filter_map(|fault| fault.on(*id)) {
+                let place = Place { handle: handle.clone(), card, device: device.clone() };
+                let fault = fault.clone();
+                misfortunes.spawn(async move { happen(fault, place, start, drain).await });
+            }
         }
     }
 }
 
-async fn happen(fault: Fault, device: &ScriptedDevice, start: Instant, handle: &NodeHandle, drain: Duration) {
+/// Where a misfortune happens.
+struct Place {
+    handle: NodeHandle,
+    card: usize,
+    device: ScriptedDevice,
+}
+
+async fn happen(fault: Fault, place: Place, start: Instant, drain: Duration) {
+    let Place { handle, card, device } = place;
     // What lies in the past happened to an earlier process.
     let until = async |at: Duration| {
         let ahead = start + at > clock::now();
@@ -330,7 +350,7 @@ async fn happen(fault: Fault, device: &ScriptedDevice, start: Instant, handle: &
             while clock::now() < start + end {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 // What creeps up does so at work.
-                if handle.registry().states()[model.index()] != ModelState::Busy {
+                if handle.cards()[card].registry().states()[model.index()] != ModelState::Busy {
                     continue;
                 }
                 device.apply(ScriptedChange::Leak(model, Bytes::new(per_minute.get() / 60)));
@@ -338,7 +358,7 @@ async fn happen(fault: Fault, device: &ScriptedDevice, start: Instant, handle: &
         }
         Fault::Kill { actor, at } => {
             if until(at).await {
-                handle.kill(actor);
+                handle.kill(card, actor);
             }
         }
         Fault::Shutdown { at } => {
@@ -347,7 +367,7 @@ async fn happen(fault: Fault, device: &ScriptedDevice, start: Instant, handle: &
             }
         }
         // These happen on the stage.
-        Fault::Run { .. } | Fault::Load { .. } | Fault::Leak { .. } | Fault::Keep { .. } => {}
+        Fault::On(..) | Fault::Run { .. } | Fault::Load { .. } | Fault::Leak { .. } | Fault::Keep { .. } => {}
     }
 }
 

@@ -9,8 +9,8 @@ use super::report::{Recorder, slot_id};
 use super::scenario::Arrivals;
 use super::studio::recipe;
 use crate::actors::admission::Refusal;
+use crate::actors::cards::NodeHandle;
 use crate::actors::orchestrator::Request;
-use crate::actors::tree::NodeHandle;
 use crate::clock;
 use crate::types::Deadline;
 

@@ -173,6 +173,16 @@ impl<'a> Section<'a> {
         self.parsed(name, text)
     }
 
+    /// Whatever reads itself from a text.
+    pub(super) fn parse<T: FromStr<Err: fmt::Display>>(
+        &self,
+        name: &'static str,
+        accepted: &str,
+    ) -> Option<T> {
+        let text = self.text(name, accepted)?;
+        self.parsed(name, text)
+    }
+
     fn parsed<T: FromStr<Err: fmt::Display>>(&self, name: &'static str, text: &str) -> Option<T> {
         match text.parse() {
             Ok(parsed) => Some(parsed),

@@ -13,8 +13,9 @@ use tokio::sync::watch;
 use super::scenario::Expectations;
 use crate::actors::events::{NodeEvent, SlotEvent, Subscriber};
 use crate::clock;
+use crate::exit::Exit;
 use crate::journal::{Ending, Failure, Terminal};
-use crate::types::{Bytes, SlotId};
+use crate::types::{Bytes, DeviceId, SlotId};
 
 /// How often something was refused, and when for the first and last time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -48,9 +49,13 @@ pub struct Report {
     pub lost: u64,
     /// Slots taken up again by a new orchestrator or process.
     pub resumed: u64,
-    /// Restarts, by actor.
+    /// Slots that each device took in, also from another; empty where there is one device.
+    pub placed: BTreeMap<String, u64>,
+    /// Exit code of each device that was lost; empty where there is one device.
+    pub cards_lost: BTreeMap<String, u64>,
+    /// Restarts, by actor; where there are several devices, with the device in front (`scripted:1/flux`).
     pub restarts: BTreeMap<String, u64>,
-    /// Longest time from a fault to being ready again, by model.
+    /// Longest time from a fault to being ready again, by model, named as in `restarts`.
     pub recovery: BTreeMap<String, Duration>,
     /// Highest use of the device at any look.
     pub highest_use: Bytes,
@@ -88,19 +93,30 @@ struct Heard {
 pub struct Recorder {
     start: Instant,
     hard_limit: Bytes,
+    several: bool,
     heard: Mutex<Heard>,
     ended: watch::Sender<u64>,
 }
 
 impl Recorder {
-    /// From `start`, on a device with this hard limit.
-    pub fn new(start: Instant, hard_limit: Bytes) -> Self {
-        Self { start, hard_limit, heard: Mutex::default(), ended: watch::Sender::new(0) }
+    /// From `start`, on devices with this hard limit, of which there may be `several`.
+    pub fn new(start: Instant, hard_limit: Bytes, several: bool) -> Self {
+        Self { start, hard_limit, several, heard: Mutex::default(), ended: watch::Sender::new(0) }
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
         // Counters; a panic elsewhere leaves them readable.
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether `device` was lost with a code that leaves nothing of it to rely on.
+    pub fn is_lost(&self, device: DeviceId) -> bool {
+        self.heard().report.cards_lost.get(&device.to_string()) == Some(&u64::from(Exit::DeviceLost.code()))
+    }
+
+    /// An actor's or a model's name, told apart from that of the same on another device.
+    fn named(&self, device: DeviceId, name: &str) -> String {
+        if self.several { format!("{device}/{name}") } else { name.to_owned() }
     }
 
     /// How many slots have ended, to be waited on.
@@ -160,7 +176,13 @@ fn period(completions: &[Instant]) -> Option<Duration> {
 impl Subscriber for Recorder {
     fn hear(&self, event: &SlotEvent) {
         match event {
-            SlotEvent::Accepted { resumed, .. } => self.heard().report.resumed += u64::from(*resumed),
+            SlotEvent::Accepted { resumed, device, .. } => {
+                let report = &mut self.heard().report;
+                report.resumed += u64::from(*resumed);
+                if self.several {
+                    *report.placed.entry(device.to_string()).or_default() += 1;
+                }
+            }
             SlotEvent::GenerationComplete { .. } => {
                 self.heard().completions.push(clock::now());
                 self.one_more();
@@ -176,15 +198,15 @@ impl Subscriber for Recorder {
         }
     }
 
-    fn notice(&self, event: &NodeEvent) {
+    fn notice(&self, device: DeviceId, event: &NodeEvent) {
         let mut heard = self.heard();
         let report = &mut heard.report;
         match event {
             NodeEvent::ActorRestarted { actor } => {
-                *report.restarts.entry((*actor).to_owned()).or_default() += 1;
+                *report.restarts.entry(self.named(device, actor)).or_default() += 1;
             }
             NodeEvent::ModelReady { model, after: Some(after) } => {
-                let longest = report.recovery.entry(model.name().to_owned()).or_default();
+                let longest = report.recovery.entry(self.named(device, model.name())).or_default();
                 *longest = (*longest).max(*after);
             }
             NodeEvent::Sampled(sample) => {
@@ -194,15 +216,19 @@ impl Subscriber for Recorder {
             }
             NodeEvent::PressureCrossed(crossing) => {
                 let at = (clock::now() - self.start).as_secs_f64();
-                report.pressure.push(format!("{:.1} s: {}", at, crossing.to.name()));
+                report.pressure.push(format!("{:.1} s: {}", at, self.named(device, crossing.to.name())));
             }
             NodeEvent::LeaseRefused(_) => report.leases_refused += 1,
             NodeEvent::Escalated { cause, .. } => report.escalations.push(cause.clone()),
+            NodeEvent::CardLost { exit, .. } if self.several => {
+                report.cards_lost.insert(device.to_string(), u64::from(exit.code()));
+            }
             NodeEvent::ModelReady { after: None, .. }
             | NodeEvent::ActorDown { .. }
             | NodeEvent::Blind(_)
             | NodeEvent::Trimmed { .. }
             | NodeEvent::LeakChecked(_)
+            | NodeEvent::CardLost { .. }
             | NodeEvent::Cordoned(_) => {}
         }
     }
@@ -257,6 +283,12 @@ impl Report {
         if let Some(wanted) = expect.failed.as_ref().filter(|wanted| **wanted != self.failed) {
             wrong("failed", format!("{wanted:?}"), format!("{:?}", self.failed));
         }
+        if let Some(wanted) = expect.placed.as_ref().filter(|wanted| **wanted != self.placed) {
+            wrong("placed", format!("{wanted:?}"), format!("{:?}", self.placed));
+        }
+        if let Some(wanted) = expect.cards_lost.as_ref().filter(|wanted| **wanted != self.cards_lost) {
+            wrong("cards_lost", format!("{wanted:?}"), format!("{:?}", self.cards_lost));
+        }
         if let Some(wanted) = expect.restarts.as_ref().filter(|wanted| **wanted != self.restarts) {
             wrong("restarts", format!("{wanted:?}"), format!("{:?}", self.restarts));
         }
@@ -303,6 +335,12 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "  lost            {}", self.lost)?;
         writeln!(f, "  resumed         {}", self.resumed)?;
+        if !self.placed.is_empty() {
+            writeln!(f, "  placed          {}", list(self.placed.iter().map(|(card, n)| (card.clone(), n))))?;
+        }
+        for (card, exit) in &self.cards_lost {
+            writeln!(f, "  lost device     {card}, by code {exit}")?;
+        }
         writeln!(f, "  restarts        {}", list(self.restarts.iter().map(|(actor, n)| (actor.clone(), n))))?;
         let recovery = self.recovery.iter().map(|(model, time)| (model.clone(), format!("{time:.1?}")));
         writeln!(f, "  fault to ready  {}", list(recovery))?;

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
+use crate::actors::cards::ActorName;
 use crate::actors::plan::StagePolicy;
 use crate::actors::restart::RestartPolicy;
-use crate::actors::tree::ActorName;
 use crate::journal::Failure;
-use crate::types::{Bytes, ModelId, Stage, UnknownName};
+use crate::types::{Bytes, DeviceId, ModelId, Stage, UnknownName};
 use crate::vram::ScriptedFault;
 
 mod check;
@@ -46,9 +46,11 @@ pub struct Part {
     pub slack: Bytes,
 }
 
-/// The played device and how it is watched.
+/// The played device, of which there may be several alike, and how each is watched.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Device {
+    /// How many there are: `scripted:0`, `scripted:1`, …
+    pub count: NonZeroU32,
     /// Its size.
     pub total: Bytes,
     /// What the process takes beside its models.
@@ -104,6 +106,8 @@ pub enum RunFault {
 /// A misfortune.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
+    /// On this device only; any other kind befalls every device.
+    On(DeviceId, Box<Fault>),
     /// In a stage of certain slots, at its first so many attempts.
     Run {
         /// Which stage.
@@ -167,7 +171,7 @@ pub enum Fault {
         /// How.
         how: ScriptedFault,
     },
-    /// An actor is killed where it stands.
+    /// An actor of a device's tree is killed where it stands.
     Kill {
         /// Which.
         actor: ActorName,
@@ -182,9 +186,18 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// What of it befalls `device`.
+    pub fn on(&self, device: DeviceId) -> Option<&Self> {
+        match self {
+            Self::On(where_to, fault) => fault.on(device).filter(|_| *where_to == device),
+            fault => Some(fault),
+        }
+    }
+
     /// When it is over, for those that have a time.
     pub fn over_at(&self) -> Duration {
         match self {
+            Self::On(_, fault) => fault.over_at(),
             Self::Run { .. } | Self::Load { .. } | Self::Leak { .. } | Self::Keep { .. } => Duration::ZERO,
             Self::Drift { until, .. } => *until,
             Self::Others { at, lasts, .. } | Self::Probe { at, lasts, .. } => at.saturating_add(*lasts),
@@ -212,7 +225,11 @@ pub struct Expectations {
     pub cancelled: Option<u64>,
     /// Slots taken up again.
     pub resumed: Option<u64>,
-    /// Restarts per actor; others none.
+    /// Slots that each device took in, also from another; others none.
+    pub placed: Option<BTreeMap<String, u64>>,
+    /// Exit code of each device that was lost; others none.
+    pub cards_lost: Option<BTreeMap<String, u64>>,
+    /// Restarts per actor, where there are several devices with the device in front (`scripted:1/flux`); others none.
     pub restarts: Option<BTreeMap<String, u64>>,
     /// Longest time from a model's fault to its being ready again.
     pub ready_within: Option<Duration>,
@@ -277,9 +294,17 @@ pub struct Scenario {
     pub expect: Expectations,
 }
 
+impl Device {
+    /// Every one.
+    pub fn ids(&self) -> impl Iterator<Item = DeviceId> + use<> {
+        (0..self.count.get()).map(DeviceId::Scripted)
+    }
+}
+
 /// Reads an actor's name.
 pub(super) fn actor_name(text: &str) -> Result<ActorName, UnknownName> {
-    const OTHERS: [(&str, ActorName); 4] = [
+    const OTHERS: [(&str, ActorName); 5] = [
+        ("root", ActorName::Root),
         ("node", ActorName::Node),
         ("watchdog", ActorName::Watchdog),
         ("models", ActorName::Models),
@@ -290,6 +315,7 @@ pub(super) fn actor_name(text: &str) -> Result<ActorName, UnknownName> {
     }
     text.parse().map(ActorName::Model).map_err(|_| {
         let names = [
+            "root",
             "node",
             "watchdog",
             "models",

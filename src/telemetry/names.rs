@@ -8,7 +8,7 @@ pub mod event {
     /// The configuration was read and is in force. Fields: `profile`, `dir`.
     pub const CONFIG_LOADED: &str = "config.loaded";
 
-    /// A slot came in or was taken up again. Fields: `slot`, `resumed`, `eta`.
+    /// A slot came in or was taken up again. Fields: `slot`, `device`, `resumed`, `eta`.
     pub const SLOT_ACCEPTED: &str = "slot.accepted";
     /// Its speech is there. Fields: `slot`, `took`; so for the next three.
     pub const AUDIO_COMPLETE: &str = "slot.audio_complete";
@@ -28,38 +28,42 @@ pub mod event {
     pub const SLOT_FAILED: &str = "slot.failed";
     /// It was stopped. Fields: `slot`, `cause`.
     pub const SLOT_CANCELLED: &str = "slot.cancelled";
-    /// A lease was refused before anything was allocated. Fields: `slot`, `refusal`.
+    /// A lease was refused before anything was allocated. Fields: `device`, `refusal`.
     pub const LEASE_REFUSED: &str = "memory.lease_refused";
-    /// Another probe answers now. Fields: `from`, `to`, `because`.
+    /// Another probe answers now. Fields: `device`, `from`, `to`, `because`.
     pub const PROBE_SWITCHED: &str = "memory.probe_switched";
-    /// Pressure changed. Fields: `from`, `to`, `used`, `limit`.
+    /// Pressure changed. Fields: `device`, `from`, `to`, `used`, `limit`.
     pub const PRESSURE_CHANGED: &str = "memory.pressure_changed";
-    /// No usable sample for too long. Field: `waited`.
+    /// No usable sample for too long. Fields: `device`, `waited`.
     pub const PRESSURE_BLIND: &str = "memory.blind";
-    /// Memory at one moment. Field: `snapshot`, as JSON.
+    /// Memory at one moment. Fields: `device`, `snapshot` as JSON.
     pub const MEMORY_SNAPSHOT: &str = "memory.snapshot";
-    /// A model is restarted to make room. Fields: `model`, `used`, `budget`.
+    /// A model is restarted to make room. Fields: `device`, `model`, `used`, `budget`.
     pub const VICTIM_CHOSEN: &str = "memory.victim_chosen";
-    /// Memory is short and no model is to blame.
+    /// Memory is short and no model is to blame. Field: `device`.
     pub const VICTIM_NONE: &str = "memory.victim_none";
-    /// A checkpoint of the leak fit. Fields: `slope`, `growth`, `standard_error`, `leaking`.
+    /// A checkpoint of the leak fit. Fields: `device`, `slope`, `growth`, `standard_error`, `leaking`.
     pub const LEAK_CHECKED: &str = "memory.leak_checked";
-    /// A model is loaded. Fields: `model`, `resident`.
+    /// A model is loaded. Fields: `device`, `model`, `resident`.
     pub const MODEL_LOADED: &str = "model.loaded";
-    /// A model passed its canary. Fields: `model`, `after`.
+    /// A model passed its canary. Fields: `device`, `model`, `after`.
     pub const MODEL_READY: &str = "model.ready";
-    /// A model gave back memory. Fields: `model`, `freed`.
+    /// A model gave back memory. Fields: `device`, `model`, `freed`.
     pub const MODEL_TRIMMED: &str = "model.trimmed";
-    /// A run made no step for too long. Fields: `model`, `age`.
+    /// A run made no step for too long. Fields: `device`, `model`, `age`.
     pub const MODEL_STALLED: &str = "model.stalled";
-    /// A model's actor went down. Fields: `model`, `fault`, `error`.
+    /// A model's actor went down. Fields: `device`, `model`, `fault`, `error`.
     pub const MODEL_DOWN: &str = "model.down";
-    /// A model's restart budget is spent. Fields: `model`, `rest`.
+    /// A model's restart budget is spent. Fields: `device`, `model`, `rest`.
     pub const MODEL_CORDONED: &str = "model.cordoned";
-    /// An actor of the tree went down. Fields: `actor`, `error`.
+    /// An actor of a card's tree went down. Fields: `device`, `actor`, `error`.
     pub const ACTOR_DOWN: &str = "actor.down";
-    /// The process is to end. Fields: `exit`, `cause`.
-    pub const PROCESS_ESCALATED: &str = "process.escalated";
+    /// A card is given up; the last one takes the process along. Fields: `device`, `exit`, `cause`.
+    pub const CARD_ESCALATED: &str = "card.escalated";
+    /// A card's tree has ended without having been asked to. Fields: `device`, `exit`, `others`.
+    pub const CARD_LOST: &str = "card.lost";
+    /// A slot of a lost card goes on elsewhere. Fields: `slot`, `from`, `to`.
+    pub const SLOT_MOVED: &str = "slot.moved";
     /// The journal could not write. Fields: `slot`, `error`.
     pub const JOURNAL_FAILED: &str = "journal.failed";
 }

@@ -167,20 +167,20 @@ impl fmt::Display for AttemptId {
     }
 }
 
-/// Where models live: `cpu`, `cuda:N`, or `scripted` (rehearsals and tests).
+/// Where models live: `cpu`, `cuda:N`, or `scripted:N` (rehearsals and tests; `scripted` is the first).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeviceId {
     /// This machine's processor and memory.
     Cpu,
     /// The N-th CUDA card.
     Cuda(u32),
-    /// A device whose memory a scenario plays.
-    Scripted,
+    /// The N-th device whose memory a scenario plays.
+    Scripted(u32),
 }
 
 /// Why a text names no device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a device; accepted: \"cpu\", \"cuda:N\" with N from 0, \"scripted\"")]
+#[error("{0:?} is not a device; accepted: \"cpu\", \"cuda:N\" or \"scripted:N\" with N from 0")]
 pub struct ParseDeviceError(String);
 
 impl fmt::Display for DeviceId {
@@ -188,7 +188,7 @@ impl fmt::Display for DeviceId {
         match self {
             Self::Cpu => f.pad("cpu"),
             Self::Cuda(ordinal) => f.pad(&format!("cuda:{ordinal}")),
-            Self::Scripted => f.pad("scripted"),
+            Self::Scripted(ordinal) => f.pad(&format!("scripted:{ordinal}")),
         }
     }
 }
@@ -197,13 +197,15 @@ impl FromStr for DeviceId {
     type Err = ParseDeviceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let ordinal = |digits: &str| {
-            digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten().map(Self::Cuda)
+        let ordinal = |digits: &str| -> Option<u32> {
+            digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
         };
-        match text {
-            "cpu" => Some(Self::Cpu),
-            "scripted" => Some(Self::Scripted),
-            _ => text.strip_prefix("cuda:").and_then(ordinal),
+        match (text, text.split_once(':')) {
+            ("cpu", _) => Some(Self::Cpu),
+            ("scripted", _) => Some(Self::Scripted(0)),
+            (_, Some(("cuda", digits))) => ordinal(digits).map(Self::Cuda),
+            (_, Some(("scripted", digits))) => ordinal(digits).map(Self::Scripted),
+            _ => None,
         }
         .ok_or_else(|| ParseDeviceError(text.to_owned()))
     }
@@ -249,7 +251,7 @@ mod tests {
     proptest! {
         #[test]
         fn devices_read_back(ordinal in any::<u32>()) {
-            for device in [DeviceId::Cpu, DeviceId::Scripted, DeviceId::Cuda(ordinal)] {
+            for device in [DeviceId::Cpu, DeviceId::Scripted(ordinal), DeviceId::Cuda(ordinal)] {
                 prop_assert_eq!(device.to_string().parse::<DeviceId>().unwrap(), device);
                 let json = serde_json::to_string(&device).unwrap();
                 prop_assert_eq!(serde_json::from_str::<DeviceId>(&json).unwrap(), device);
@@ -257,7 +259,7 @@ mod tests {
         }
 
         #[test]
-        fn other_texts_name_no_device(text in "(cuda|gpu|CPU|cuda:|cuda:-1|cuda:\\+1|cuda: 1|cuda:99999999999)") {
+        fn other_texts_name_no_device(text in "(cuda|gpu|CPU|cpu:0|cuda:|scripted:|scripted:x|cuda:-1|cuda:\\+1|cuda: 1|cuda:99999999999)") {
             prop_assert!(text.parse::<DeviceId>().is_err());
         }
 

@@ -65,7 +65,7 @@ impl Meter {
         match device {
             DeviceId::Cuda(ordinal) => crate::cuda::Card::open(ordinal).ok().map(Self::new),
             DeviceId::Cpu => Some(Self::new(source::HostSource)),
-            DeviceId::Scripted => None,
+            DeviceId::Scripted(_) => None,
         }
     }
 

@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_ring_keeps_the_newest_in_order() {
-        let ledger = Ledger::new(DeviceId::Scripted, Bytes::gb(11), Bytes::ZERO);
+        let ledger = Ledger::new(DeviceId::Scripted(0), Bytes::gb(11), Bytes::ZERO);
         let snapshot = Snapshot {
             number: 0,
             occasion: Occasion::Periodic,

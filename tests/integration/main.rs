@@ -18,6 +18,7 @@ mod phonemes_kokoro;
 mod readers;
 mod recipe;
 mod rehearsals;
+mod rehearsals_cards;
 mod rehearsals_nvml;
 mod render;
 mod result;

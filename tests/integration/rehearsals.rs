@@ -5,12 +5,12 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use vortex_node::actors::cards::ActorName;
 use vortex_node::actors::events::{NodeEvent, SlotEvent, Subscriber};
-use vortex_node::actors::tree::ActorName;
 use vortex_node::clock;
 use vortex_node::rehearse::scenario::{Arrivals, Fault, RunFault};
 use vortex_node::rehearse::{Pace, Report, Scenario, rehearse};
-use vortex_node::types::{Bytes, ModelId, Stage};
+use vortex_node::types::{Bytes, DeviceId, ModelId, Stage};
 use vortex_node::vram::policy::Level;
 
 fn folder() -> PathBuf {
@@ -54,7 +54,7 @@ impl Subscriber for Diary {
         self.slots.lock().unwrap().push((clock::now(), event.clone()));
     }
 
-    fn notice(&self, event: &NodeEvent) {
+    fn notice(&self, _: DeviceId, event: &NodeEvent) {
         self.node.lock().unwrap().push((clock::now(), event.clone()));
     }
 }
@@ -149,7 +149,8 @@ fn steady_throughput_is_the_slowest_stages() {
 
 #[test]
 fn killing_any_actor_at_any_point_of_a_slot_loses_nothing_and_leaks_nothing() {
-    let actors = [ActorName::Node, ActorName::Watchdog, ActorName::Models, ActorName::Orchestrator];
+    let actors =
+        [ActorName::Root, ActorName::Node, ActorName::Watchdog, ActorName::Models, ActorName::Orchestrator];
     for actor in actors.into_iter().chain(ModelId::ALL.map(ActorName::Model)) {
         // The first slot runs from 10 s to 31 s; the second overlaps it. Loading is swept as well.
         for quarter in 0..140 {

@@ -9,7 +9,7 @@ use vortex_node::actors::events::{NodeEvent, Subscriber};
 use vortex_node::clock;
 use vortex_node::rehearse::scenario::{Arrivals, Fault};
 use vortex_node::rehearse::{Pace, Report, Scenario, rehearse_seen_by};
-use vortex_node::types::{Bytes, ModelId};
+use vortex_node::types::{Bytes, DeviceId, ModelId};
 use vortex_node::vram::policy::Level;
 use vortex_node::vram::{
     NvmlProbe, NvmlSelector, Probe, ProbeError, Sample, ScriptedDevice, ScriptedFault, ScriptedFigures,
@@ -82,7 +82,7 @@ struct Diary(Mutex<Vec<(Instant, NodeEvent)>>);
 impl Subscriber for Diary {
     fn hear(&self, _: &vortex_node::actors::events::SlotEvent) {}
 
-    fn notice(&self, event: &NodeEvent) {
+    fn notice(&self, _: DeviceId, event: &NodeEvent) {
         self.0.lock().unwrap().push((clock::now(), event.clone()));
     }
 }

@@ -70,7 +70,7 @@ struct Started {
 }
 
 fn start(loader: Loader<Obedient>) -> Started {
-    let ledger = Ledger::new(DeviceId::Scripted, Bytes::mb(200), Bytes::ZERO);
+    let ledger = Ledger::new(DeviceId::Scripted(0), Bytes::mb(200), Bytes::ZERO);
     let (sender, notes) = mpsc::channel();
     let (guard, life) = Life::begin();
     let cancel = CancelFlag::new();

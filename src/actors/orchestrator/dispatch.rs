@@ -276,7 +276,7 @@ impl OrchestratorState {
             "unaccounted": refusal.unaccounted,
             "holders": refusal.holders,
         });
-        tracing::warn!(event = event::LEASE_REFUSED, refusal = %numbers, "lease refused");
+        tracing::warn!(event = event::LEASE_REFUSED, device = %refusal.device, refusal = %numbers, "lease refused");
         self.args.subscribers.notice(&NodeEvent::LeaseRefused(refusal.clone()));
         Ending::Failed {
             cause: Failure::MemoryRefused,

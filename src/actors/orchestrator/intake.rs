@@ -6,11 +6,17 @@ use super::slot::Slot;
 use super::{Answer, OrchestratorMsg, OrchestratorState, Request};
 use crate::actors::admission::{self, Closed, Refusal, Standing};
 use crate::actors::events::SlotEvent;
+use crate::actors::placement::Offer;
+use crate::actors::plan::Task;
 use crate::actors::registry::ModelState;
 use crate::clock;
 use crate::journal::{Accepted, CancelCause, Ending, JournalError, OpenSlot, Outputs, Written};
 use crate::telemetry::names::event;
-use crate::types::{ModelId, SlotId};
+use crate::types::{Bytes, ModelId, SlotId};
+
+/// Runs of one slot that go on side by side: what a slot needs at once is the most that any of these leases.
+const SIDE_BY_SIDE: [&[Task]; 3] =
+    [&[Task::Speak, Task::Paint], &[Task::Animate], &[Task::ScoreB, Task::ScoreL]];
 
 impl OrchestratorState {
     pub(super) fn submit(
@@ -38,6 +44,35 @@ impl OrchestratorState {
             // Whoever asked may have gone; a refusal needs no ears.
             Err(refusal) => drop(reply.send(Err(refusal))),
         }
+    }
+
+    /// On what terms `request` could come in: what it would lease, what there is, and how long it would take.
+    pub(super) fn offer(&self, request: Request, reply: RpcReplyPort<Result<Offer, Refusal>>) {
+        let offer = self.consider(request).map(|(slot, eta)| {
+            let usage = self.args.ledger.usage();
+            let out: Bytes = usage.workspace.iter().copied().sum();
+            Offer {
+                needs: self.needs(&slot),
+                available: usage.available,
+                at_best: usage.available.saturating_add(out),
+                begins: self.open.len() < self.args.limits.lookahead.get(),
+                open: self.open.len(),
+                eta,
+            }
+        });
+        // Whoever asked may have gone.
+        let _ = reply.send(offer);
+    }
+
+    /// The most that `slot` leases at once.
+    fn needs(&self, slot: &Slot) -> Bytes {
+        let of_run = |task: &Task| {
+            let model = task.model()?;
+            let shape = slot.work.shape(task.stage());
+            Some(self.peaks.estimate(model, shape, self.args.workspaces[model.index()]))
+        };
+        let together = |tasks: &[Task]| tasks.iter().filter_map(of_run).sum::<Bytes>();
+        SIDE_BY_SIDE.into_iter().map(together).max().unwrap_or_default()
     }
 
     fn consider(&self, request: Request) -> Result<(Box<Slot>, std::time::Duration), Refusal> {
@@ -97,11 +132,17 @@ impl OrchestratorState {
             parent: &slot.span,
             event = event::SLOT_ACCEPTED,
             slot = %id,
+            device = %self.args.ledger.device(),
             resumed,
             eta = eta_seconds,
             "slot accepted"
         );
-        self.args.subscribers.tell(&SlotEvent::Accepted { slot: id, eta, resumed });
+        self.args.subscribers.tell(&SlotEvent::Accepted {
+            slot: id,
+            device: self.args.ledger.device(),
+            eta,
+            resumed,
+        });
         self.queue.push_back(slot);
     }
 
@@ -120,7 +161,16 @@ impl OrchestratorState {
                 return;
             }
         };
+        self.take_over(open);
+    }
+
+    /// Slots that were accepted by others and are this orchestrator's from now on.
+    pub(super) fn take_over(&mut self, open: Vec<OpenSlot>) {
         for open in open {
+            // Handed over while the journal was being read, and read.
+            if self.open.contains(&open.accepted.slot) {
+                continue;
+            }
             let accepted = open.accepted.clone();
             match Slot::open(&*self.args.studio, open) {
                 Ok(slot) => {

@@ -25,7 +25,7 @@ pub(super) struct About {
     pub(super) bundle: BundleRef,
     /// Of the recipe's canonical document.
     pub(super) recipe: Sha256,
-    /// Who renders.
+    /// Who renders; on the first of its devices, until the slot says on which.
     pub(super) node: NodeReport,
 }
 
@@ -137,7 +137,10 @@ impl Clerk {
             models: self.recorder.models(),
             frames,
             warnings,
-            node: self.about.node.clone(),
+            node: NodeReport {
+                device: self.recorder.device().unwrap_or(self.about.node.device),
+                ..self.about.node.clone()
+            },
             rendered_at: now.as_secs(),
         };
         sink::write(self.folder.dir(), &manifest, &self.key).map_err(|error| error.to_string())?;

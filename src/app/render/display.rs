@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::heard::Heard;
+use super::heard::{Heard, Told};
 use crate::actors::events::SlotEvent;
 use crate::cli::{Console, Style};
 use crate::clock;
@@ -75,11 +75,11 @@ impl Display {
     }
 
     /// Shows what happened.
-    pub(super) fn hear(&mut self, heard: &Heard, console: &mut Console) -> io::Result<()> {
+    pub(super) fn hear(&mut self, told: &Told, console: &mut Console) -> io::Result<()> {
         match self {
-            Self::Live(live) => live.hear(heard),
-            Self::Lines(lines) => lines.hear(heard, console),
-            Self::Json { start } => match event_of(heard) {
+            Self::Live(live) => live.hear(told),
+            Self::Lines(lines) => lines.hear(told, console),
+            Self::Json { start } => match event_of(told) {
                 Some(event) => json_line(console, *start, event),
                 None => Ok(()),
             },
@@ -95,16 +95,16 @@ impl Display {
 }
 
 impl Lines {
-    fn hear(&mut self, heard: &Heard, console: &mut Console) -> io::Result<()> {
-        let Some((style, text)) = self.line(heard) else { return Ok(()) };
+    fn hear(&mut self, told: &Told, console: &mut Console) -> io::Result<()> {
+        let Some((style, text)) = self.line(told) else { return Ok(()) };
         let at = clock::now().saturating_duration_since(self.start).as_secs_f64();
         let text = console.paint_err(style, text);
         writeln!(console.err(), "{at:7.1} s  {text}")
     }
 
-    fn line(&mut self, heard: &Heard) -> Option<(Style, String)> {
+    fn line(&mut self, told: &Told) -> Option<(Style, String)> {
         let plain = |text: String| Some((Style::Strong, text));
-        match heard {
+        match &told.heard {
             Heard::Slot(event) => self.slot_line(event),
             Heard::Ready(model) => plain(format!("{model} is ready")),
             Heard::Down { actor, message } => Some((Style::Bad, format!("{actor} went down: {message}"))),
@@ -115,7 +115,7 @@ impl Lines {
                 Some((style, format!("memory pressure is {}", level.name())))
             }
             Heard::Cordoned(model) => Some((Style::Bad, format!("{model} is given up for now"))),
-            Heard::Escalated(cause) => Some((Style::Bad, format!("the process has to end: {cause}"))),
+            Heard::Escalated(_) | Heard::Lost(_) => Some((Style::Bad, given_up(told)?)),
         }
     }
 
@@ -124,9 +124,10 @@ impl Lines {
             Some((Style::Good, format!("{stage} done in {:.1} s", took.as_secs_f64())))
         };
         match event {
-            SlotEvent::Accepted { slot, eta, resumed } => {
+            SlotEvent::Accepted { slot, device, eta, resumed } => {
                 let how = if *resumed { "taken up again" } else { "accepted" };
-                let text = format!("slot {slot} {how}, {:.0} s expected at most", eta.as_secs_f64());
+                let text =
+                    format!("slot {slot} {how} on {device}, {:.0} s expected at most", eta.as_secs_f64());
                 Some((Style::Strong, text))
             }
             SlotEvent::StageBegan { stage, model, attempt, .. } => {
@@ -159,7 +160,26 @@ impl Lines {
     }
 }
 
-fn event_of(heard: &Heard) -> Option<Value> {
+/// What becomes of a card that cannot go on, in words.
+fn given_up(told: &Told) -> Option<String> {
+    let device = told.device?;
+    Some(match &told.heard {
+        Heard::Escalated(cause) => format!("{device} is given up: {cause}"),
+        Heard::Lost(Some(next)) => format!("{device} is lost; the slot goes on on {next}"),
+        Heard::Lost(None) => format!("{device} is lost; there is no other"),
+        _ => return None,
+    })
+}
+
+fn event_of(told: &Told) -> Option<Value> {
+    let mut event = named(&told.heard)?;
+    if let (Some(device), Value::Object(fields)) = (told.device, &mut event) {
+        fields.insert("device".to_owned(), json!(device));
+    }
+    Some(event)
+}
+
+fn named(heard: &Heard) -> Option<Value> {
     Some(match heard {
         Heard::Slot(event) => in_seconds(serde_json::to_value(event).ok()?),
         Heard::Ready(model) => json!({ "event": "model_ready", "model": model }),
@@ -171,6 +191,7 @@ fn event_of(heard: &Heard) -> Option<Value> {
         Heard::Pressure(level) => json!({ "event": "memory_pressure", "level": level.name() }),
         Heard::Cordoned(model) => json!({ "event": "model_cordoned", "model": model }),
         Heard::Escalated(cause) => json!({ "event": "escalated", "cause": cause }),
+        Heard::Lost(next) => json!({ "event": "card_lost", "next": next }),
     })
 }
 
@@ -208,7 +229,7 @@ mod tests {
     fn events_carry_seconds() {
         let slot = SlotId::new(uuid::Uuid::nil());
         let event = SlotEvent::AudioComplete { slot, took: Duration::from_millis(1500) };
-        let value = event_of(&Heard::Slot(event)).unwrap();
+        let value = event_of(&Told { device: None, heard: Heard::Slot(event) }).unwrap();
         assert_eq!(value["event"], "audio_complete");
         assert_eq!(value["took"], 1.5);
     }
@@ -219,7 +240,8 @@ mod tests {
         let slot = SlotId::new(uuid::Uuid::nil());
         let told = (1..=1080).filter_map(|done| {
             let progress = Progress::new(Unit::Frames, done, 1080);
-            lines.line(&Heard::Slot(SlotEvent::VideoProgress { slot, progress }))
+            let heard = Heard::Slot(SlotEvent::VideoProgress { slot, progress });
+            lines.line(&Told { device: None, heard })
         });
         assert_eq!(told.count(), 10);
     }

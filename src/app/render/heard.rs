@@ -5,7 +5,7 @@
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::actors::events::{NodeEvent, SlotEvent, Subscriber};
-use crate::types::{Bytes, ModelId};
+use crate::types::{Bytes, DeviceId, ModelId};
 use crate::vram::policy::Level;
 
 /// Something that happened.
@@ -30,27 +30,38 @@ pub(super) enum Heard {
     Pressure(Level),
     /// A model is given up for now.
     Cordoned(ModelId),
-    /// The process has to end.
+    /// The card is given up.
     Escalated(String),
+    /// Nothing runs on the card any more; the slot goes on on this one, if there is one.
+    Lost(Option<DeviceId>),
+}
+
+/// What happened, and on which card; of a slot's own events the slot's acceptance tells the card.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    /// The card, where it happened to the card.
+    pub(super) device: Option<DeviceId>,
+    /// What happened.
+    pub(super) heard: Heard,
 }
 
 /// The sending end. Unbounded, as what it carries is bounded by the steps of one slot.
-pub(super) struct Ear(pub(super) UnboundedSender<Heard>);
+pub(super) struct Ear(pub(super) UnboundedSender<Told>);
 
 impl Ear {
-    fn tell(&self, heard: Heard) {
+    fn tell(&self, device: Option<DeviceId>, heard: Heard) {
         // Where the command has ended nobody listens any more.
-        let _ = self.0.send(heard);
+        let _ = self.0.send(Told { device, heard });
     }
 }
 
 impl Subscriber for Ear {
     fn hear(&self, event: &SlotEvent) {
-        self.tell(Heard::Slot(event.clone()));
+        self.tell(None, Heard::Slot(event.clone()));
     }
 
-    fn notice(&self, event: &NodeEvent) {
-        self.tell(match event {
+    fn notice(&self, device: DeviceId, event: &NodeEvent) {
+        let heard = match event {
             NodeEvent::ActorDown { actor, message, .. } => Heard::Down { actor, message: message.clone() },
             NodeEvent::ActorRestarted { actor } => Heard::Restarted(actor),
             NodeEvent::ModelReady { model, .. } => Heard::Ready(*model),
@@ -58,11 +69,13 @@ impl Subscriber for Ear {
             NodeEvent::PressureCrossed(crossing) => Heard::Pressure(crossing.to),
             NodeEvent::Cordoned(model) => Heard::Cordoned(*model),
             NodeEvent::Escalated { cause, .. } => Heard::Escalated(cause.clone()),
+            NodeEvent::CardLost { others, .. } => Heard::Lost(others.first().copied()),
             // The slot's end says it with its numbers, or the log does.
             NodeEvent::LeaseRefused(_)
             | NodeEvent::Trimmed { .. }
             | NodeEvent::LeakChecked(_)
             | NodeEvent::Blind(_) => return,
-        });
+        };
+        self.tell(Some(device), heard);
     }
 }

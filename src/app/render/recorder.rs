@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::actors::events::{NodeEvent, SlotEvent, Subscriber};
 use crate::clock;
 use crate::sink::{Memory, ModelReport, StageReport};
-use crate::types::{Bytes, ModelId, Stage};
+use crate::types::{Bytes, DeviceId, ModelId, Stage};
 
 /// The record.
 pub(super) struct Recorder(Mutex<Record>);
@@ -19,6 +19,7 @@ struct Record {
     attempts: [u32; ModelId::ALL.len()],
     restarts: [u32; ModelId::ALL.len()],
     used: Option<Bytes>,
+    device: Option<DeviceId>,
 }
 
 /// One stage as it ran in this process.
@@ -41,12 +42,18 @@ impl Recorder {
             attempts: [0; ModelId::ALL.len()],
             restarts: [0; ModelId::ALL.len()],
             used: None,
+            device: None,
         }))
     }
 
     /// The slot was accepted `at` this moment, perhaps in an earlier process.
     pub(super) fn accepted(&self, at: Instant) {
         self.record().accepted = at;
+    }
+
+    /// The card that had the slot last, if one has had it.
+    pub(super) fn device(&self) -> Option<DeviceId> {
+        self.record().device
     }
 
     /// The stages that ran in this process, and those of which an earlier one has left an output, in order.
@@ -150,13 +157,12 @@ impl Subscriber for Recorder {
                     }
                 }
             }
-            SlotEvent::Accepted { .. }
-            | SlotEvent::StageProgress { .. }
-            | SlotEvent::VideoProgress { .. } => {}
+            SlotEvent::Accepted { device, .. } => record.device = Some(*device),
+            SlotEvent::StageProgress { .. } | SlotEvent::VideoProgress { .. } => {}
         }
     }
 
-    fn notice(&self, event: &NodeEvent) {
+    fn notice(&self, _: DeviceId, event: &NodeEvent) {
         match event {
             NodeEvent::Sampled(sample) => self.record().sampled(sample.used),
             NodeEvent::ActorRestarted { actor } => {
@@ -183,7 +189,7 @@ mod tests {
     fn a_stage_that_was_tried_again_counts_its_attempts_and_keeps_its_beginning() {
         let recorder = Recorder::new();
         recorder.hear(&began(Stage::Audio, ModelId::Kokoro));
-        recorder.notice(&NodeEvent::ActorRestarted { actor: "kokoro" });
+        recorder.notice(DeviceId::Cpu, &NodeEvent::ActorRestarted { actor: "kokoro" });
         recorder.hear(&began(Stage::Audio, ModelId::Kokoro));
         let stages = recorder.stages(|_| false);
         assert_eq!((stages.len(), stages[0].attempts), (1, 2));

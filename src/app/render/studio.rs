@@ -256,7 +256,7 @@ impl SlotWork for RecipeWork {
 
     fn animate(
         &self,
-        attempt: AttemptId,
+        _: AttemptId,
         speech: &Arc<Speech>,
         painting: &Arc<Painting>,
     ) -> Result<Animate, StudioError> {
@@ -267,7 +267,7 @@ impl SlotWork for RecipeWork {
         let frames = self.frames();
         let (slot, resolution) = (self.recipe.slot(), self.recipe.resolution);
         let spec = VideoSpec { resolution, fps: self.recipe.fps, frames, sound: Arc::new(voice) };
-        let (sink, end) = media::video(self.shared.folder.partial_video(slot, attempt), spec);
+        let (sink, end) = media::video(self.shared.folder.partial_video(), spec);
         self.shared.encoders.begin(slot, end);
         Ok(Animate {
             image: Arc::new(painting.image.clone()),

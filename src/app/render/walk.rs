@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::display::Display;
-use super::heard::Heard;
+use super::heard::{Heard, Told};
 use crate::actors::admission::Refusal;
+use crate::actors::cards::{Node, NodeHandle};
 use crate::actors::events::SlotEvent;
 use crate::actors::orchestrator::Request;
-use crate::actors::tree::{Node, NodeHandle};
 use crate::cli::{Console, Failed};
 use crate::clock;
 use crate::exit::Exit;
@@ -51,7 +51,7 @@ impl Walk {
     pub(super) async fn wait(
         mut self,
         node: Node,
-        heard: &mut UnboundedReceiver<Heard>,
+        heard: &mut UnboundedReceiver<Told>,
         display: &mut Display,
         console: &mut Console,
     ) -> Result<(Outcome, Exit), Failed> {
@@ -64,7 +64,7 @@ impl Walk {
                 biased;
                 Some(told) = heard.recv() => {
                     display.hear(&told, console)?;
-                    if self.hear(told) {
+                    if self.hear(told.heard) {
                         break Outcome::Ended;
                     }
                 }
@@ -97,6 +97,8 @@ impl Walk {
                     self.next_try.get_or_insert_with(clock::now);
                 }
             }
+            // The next card begins from nothing.
+            Heard::Lost(_) => self.ready = [false; ModelId::ALL.len()],
             Heard::Down { actor, message } => self.last_words = format!("{actor}: {message}"),
             Heard::Slot(
                 SlotEvent::GenerationComplete { .. }

@@ -17,7 +17,7 @@ fn loaded(changes: &[(&str, &str)]) -> Loaded {
 
 /// Everything that a running node is told, one value a line, each with the way to it.
 fn told(settings: &Settings) -> BTreeSet<String> {
-    let mut tree = tree_settings(settings, FREE, OpenSlots::Close).unwrap();
+    let mut tree = tree_settings(settings, DeviceId::Cpu, FREE, OpenSlots::Close).unwrap();
     // Drawn anew each time.
     tree.seed = 0;
     let mut text = format!("{tree:#?}\n{:#?}\n{:#?}", model_limits(settings), chain_settings(settings));
@@ -136,22 +136,23 @@ fn no_setting_of_a_running_node_is_left_out() {
 #[test]
 fn shares_count_what_is_free_and_contradictions_name_their_keys() {
     let settings = loaded(&[("memory.soft_limit", "50%"), ("memory.hard_limit", "75%")]).settings;
-    let tree = tree_settings(&settings, Bytes::gb(4), OpenSlots::Resume).unwrap();
+    let tree = tree_settings(&settings, DeviceId::Cpu, Bytes::gb(4), OpenSlots::Resume).unwrap();
     assert_eq!(tree.watch.monitor.thresholds.soft(), Bytes::gb(2));
     assert_eq!(hard_limit(&settings, Bytes::gb(4)), Bytes::gb(3));
     assert_eq!(tree.open_slots, OpenSlots::Resume);
     let settings = loaded(&[("memory.soft_limit", "9.0GB"), ("memory.hard_limit", "92%")]).settings;
-    assert!(tree_settings(&settings, Bytes::gb(20), OpenSlots::Close).is_ok());
-    let told = format!("{:?}", tree_settings(&settings, Bytes::gb(5), OpenSlots::Close).unwrap_err());
+    assert!(tree_settings(&settings, DeviceId::Cpu, Bytes::gb(20), OpenSlots::Close).is_ok());
+    let told =
+        format!("{:?}", tree_settings(&settings, DeviceId::Cpu, Bytes::gb(5), OpenSlots::Close).unwrap_err());
     assert!(told.contains("memory.soft_limit = 9.00 GB") && told.contains("5.00 GB free"), "{told}");
 }
 
 #[test]
 fn the_processor_is_opened_and_its_free_memory_is_what_may_be_used() {
     let settings = loaded(&[]).settings;
-    let (device, tensors) = candle_device(&settings).unwrap();
-    assert!(device == DeviceId::Cpu && tensors.is_cpu());
-    let (mut chain, free) = probe_chain(&settings).unwrap();
+    let (mut all, left_out) = open_all(&settings, |_| Ok(())).unwrap();
+    let Opened { id, device, mut chain, free } = all.remove(0);
+    assert!(id == DeviceId::Cpu && device.is_cpu() && all.is_empty() && left_out.is_empty());
     let sample = chain.sample(clock::now()).sample.unwrap();
     assert_eq!(sample.source, "host");
     assert!(free > Bytes::ZERO && sample.total >= free);
@@ -159,13 +160,27 @@ fn the_processor_is_opened_and_its_free_memory_is_what_may_be_used() {
 
 #[test]
 fn devices_that_cannot_be_used_say_what_can() {
-    let told =
-        |device: &str| format!("{:?}", candle_device(&loaded(&[("device", device)]).settings).unwrap_err());
+    let told = |device: &str| {
+        let settings = loaded(&[("device", device)]).settings;
+        open_all(&settings, |_| Ok(())).err().unwrap().message().to_owned()
+    };
     assert!(told("scripted").contains("vortex-node rehearse"), "{}", told("scripted"));
-    assert!(told("cpu,cuda:0").contains("one process for each"), "{}", told("cpu,cuda:0"));
     if !cfg!(feature = "cuda") {
         assert!(told("cuda:1").contains("built without cuda"), "{}", told("cuda:1"));
-        assert!(device_id(&loaded(&[("device", "auto")]).settings).unwrap() == DeviceId::Cpu);
+        assert!(told("cuda:1,cuda:0").starts_with("cuda:1 cannot be used"), "{}", told("cuda:1,cuda:0"));
+        assert_eq!(devices(&loaded(&[("device", "auto")]).settings).unwrap(), [DeviceId::Cpu]);
+    }
+    let both = devices(&loaded(&[("device", "cuda:1,cuda:0")]).settings).unwrap();
+    assert_eq!(both, [DeviceId::Cuda(1), DeviceId::Cuda(0)]);
+}
+
+#[test]
+fn a_device_that_cannot_hold_the_models_is_refused_by_name() {
+    for device in ["cpu", "auto"] {
+        let settings = loaded(&[("device", device)]).settings;
+        let refused = open_all(&settings, |it| Err(Failed::bad_input(format!("{} is too little", it.free))));
+        let told = refused.err().unwrap();
+        assert!(told.message().starts_with("cpu: ") && told.message().ends_with("is too little"), "{told:?}");
     }
 }
 

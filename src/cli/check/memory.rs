@@ -1,4 +1,4 @@
-//! The device and its driver, how much memory there is and may be used, and whether the models fit into it.
+//! The devices and their driver, how much memory each has and may be used of it, and whether the models fit into it.
 
 use std::path::Path;
 
@@ -7,33 +7,55 @@ use candle_core::Device;
 use super::finding::Finding;
 use crate::actors::node::OpenSlots;
 use crate::app::bundle::{over_budget, plan, planned};
-use crate::app::settings::{candle_device, device_id, hard_limit, probe_chain, tree_settings};
+use crate::app::settings::{self, hard_limit, probe_chain, tree_settings};
 use crate::config::Settings;
 use crate::config::preflight::preflight;
 use crate::models::bundle::Bundle;
 use crate::types::{DeviceId, ModelId};
 use crate::vram::{Boards, ProbeError};
 
-/// Where the models will run, and the driver where one is needed or there.
-pub(super) fn device(settings: &Settings, nvml: Option<&Path>) -> (Option<Device>, Vec<Finding>) {
-    let boards = Boards::look(nvml);
-    let wanted = device_id(settings);
-    let driver = driver(wanted.as_ref().ok().copied(), &boards);
-    match candle_device(settings) {
-        Ok((device, opened)) => (Some(opened), vec![opened_as(device, &boards), driver]),
-        Err(failed) => {
-            let advice = "set device to \"auto\" or \"cpu\", or mend what the driver line says";
-            (None, vec![Finding::wrong("device", failed.message(), advice), driver])
-        }
-    }
+/// A device that models will run on.
+pub(super) struct Place {
+    /// Which.
+    id: DeviceId,
+    /// What its findings are called after, where there are others.
+    suffix: String,
+    /// Opened; none where that failed.
+    pub(super) device: Option<Device>,
 }
 
-fn opened_as(device: DeviceId, boards: &Result<Boards, ProbeError>) -> Finding {
+/// Where the models will run, and the driver where one is needed or there.
+pub(super) fn devices(settings: &Settings, nvml: Option<&Path>) -> (Vec<Place>, Vec<Finding>) {
+    const ADVICE: &str = "set device to \"auto\" or \"cpu\", or mend what the driver line says";
+    let boards = Boards::look(nvml);
+    let wanted = match settings::devices(settings) {
+        Ok(wanted) => wanted,
+        Err(failed) => {
+            let findings = vec![Finding::wrong("device", failed.message(), ADVICE), driver(&[], &boards)];
+            return (Vec::new(), findings);
+        }
+    };
+    let (mut places, mut findings) = (Vec::new(), Vec::new());
+    for id in wanted.iter().copied() {
+        let suffix = if wanted.len() > 1 { format!(" {id}") } else { String::new() };
+        let check = format!("device{suffix}");
+        let (device, finding) = match settings::open(id, settings) {
+            Ok(opened) => (Some(opened), opened_as(check, id, &boards)),
+            Err(failed) => (None, Finding::wrong(check, failed.message(), ADVICE)),
+        };
+        places.push(Place { id, suffix, device });
+        findings.push(finding);
+    }
+    findings.push(driver(&wanted, &boards));
+    (places, findings)
+}
+
+fn opened_as(check: String, device: DeviceId, boards: &Result<Boards, ProbeError>) -> Finding {
     let build = if cfg!(feature = "cuda") { "a build with cuda" } else { "a build without cuda" };
     let idle = boards.as_ref().ok().and_then(|boards| boards.boards.first());
     match (device, idle) {
         (DeviceId::Cpu, Some(board)) => Finding::doubtful(
-            "device",
+            check,
             format!("cpu, {build}, though this machine has a card ({})", board.name),
             if cfg!(feature = "cuda") {
                 "choose a profile for the card (--profile), or --device cuda:0"
@@ -41,16 +63,19 @@ fn opened_as(device: DeviceId, boards: &Result<Boards, ProbeError>) -> Finding {
                 "build with `--features cuda` (deploy/cuda) and choose a profile for the card"
             },
         ),
-        _ => Finding::ok("device", format!("{device}, {build}")),
+        _ => Finding::ok(check, format!("{device}, {build}")),
     }
 }
 
-fn driver(device: Option<DeviceId>, boards: &Result<Boards, ProbeError>) -> Finding {
+fn driver(devices: &[DeviceId], boards: &Result<Boards, ProbeError>) -> Finding {
     const REACH: &str = "install NVIDIA's driver, or, in a container, hand the cards in (`--gpus all`)";
-    match (boards, device) {
-        (Ok(Boards { driver, boards }), Some(DeviceId::Cuda(ordinal)))
-            if ordinal as usize >= boards.len() =>
-        {
+    let ordinals = devices.iter().filter_map(|device| match device {
+        DeviceId::Cuda(ordinal) => Some(*ordinal),
+        DeviceId::Cpu | DeviceId::Scripted(_) => None,
+    });
+    // The highest: where there is that one, the others are there too.
+    match (boards, ordinals.max()) {
+        (Ok(Boards { driver, boards }), Some(ordinal)) if ordinal as usize >= boards.len() => {
             let found =
                 format!("NVIDIA {driver} with {} card(s), none of them number {ordinal}", boards.len());
             Finding::wrong(
@@ -66,25 +91,30 @@ fn driver(device: Option<DeviceId>, boards: &Result<Boards, ProbeError>) -> Find
             let cards: Vec<String> = cards.collect();
             Finding::ok("driver", format!("NVIDIA {driver}; {}", cards.join("; ")))
         }
-        (Err(error), Some(DeviceId::Cuda(_))) => Finding::wrong("driver", error.to_string(), REACH),
+        (Err(error), Some(_)) => Finding::wrong("driver", error.to_string(), REACH),
         (Err(error), _) => Finding::ok("driver", format!("none, and the processor needs none ({error})")),
     }
 }
 
 /// What is free and where the limits lie, and whether all budgets fit under them.
-pub(super) fn limits(settings: &Settings) -> Vec<Finding> {
-    let free = match probe_chain(settings) {
+pub(super) fn limits(settings: &Settings, places: &[Place]) -> Vec<Finding> {
+    places.iter().flat_map(|place| limits_of(settings, place)).collect()
+}
+
+fn limits_of(settings: &Settings, place: &Place) -> Vec<Finding> {
+    let (check, budgets) = (format!("memory{}", place.suffix), format!("budgets{}", place.suffix));
+    let free = match probe_chain(settings, place.id) {
         Ok((_, free)) => free,
         Err(failed) => {
             let advice = "nothing runs on a device whose memory nobody can see: mend the driver, or use another device";
-            return vec![Finding::wrong("memory", failed.message(), advice)];
+            return vec![Finding::wrong(check, failed.message(), advice)];
         }
     };
-    let thresholds = match tree_settings(settings, free, OpenSlots::Close) {
+    let thresholds = match tree_settings(settings, place.id, free, OpenSlots::Close) {
         Ok(tree) => tree.watch.monitor.thresholds,
         Err(failed) => {
             let advice = "lower memory.soft_limit or raise memory.hard_limit; shares (\"85%\", \"92%\") keep their order";
-            return vec![Finding::wrong("memory", failed.message(), advice)];
+            return vec![Finding::wrong(check, failed.message(), advice)];
         }
     };
     let (soft, hard) = (thresholds.soft(), hard_limit(settings, free));
@@ -93,30 +123,30 @@ pub(super) fn limits(settings: &Settings) -> Vec<Finding> {
         let advice = format!(
             "a hard limit of at most {free}, or free some memory: beyond it others are pushed out first"
         );
-        Finding::doubtful("memory", found, advice)
+        Finding::doubtful(check, found, advice)
     } else {
-        Finding::ok("memory", found)
+        Finding::ok(check, found)
     };
-    let budgets = match preflight(settings, Some(free)) {
+    let fit = match preflight(settings, Some(free)) {
         Some(Err(misfit)) => Finding::wrong(
-            "budgets",
+            budgets,
             misfit.to_string(),
             "smaller budgets or workspaces, slots.lookahead = 1, or a device with more free memory",
         ),
         Some(Ok(fit)) => Finding::ok(
-            "budgets",
+            budgets,
             format!(
                 "residents {} + workspaces at once {} + overhead {} = {}, {} to spare",
                 fit.residents, fit.workspaces, settings.memory.overhead, fit.needed, fit.spare
             ),
         ),
         None => Finding::wrong(
-            "budgets",
+            budgets,
             "what is free is not known",
             "name the limits as amounts, such as \"11.0GB\"",
         ),
     };
-    vec![memory, budgets]
+    vec![memory, fit]
 }
 
 /// What each model will hold against its budget, from its loader's own plan.

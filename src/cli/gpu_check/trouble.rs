@@ -29,7 +29,7 @@ pub fn run(
     report.out_of_memory = Some(match stage.device {
         DeviceId::Cuda(_) if gentle => Outcome::skipped("left out by --gentle"),
         DeviceId::Cuda(_) => out_of_memory(&company, stage, size)?,
-        DeviceId::Cpu | DeviceId::Scripted => {
+        DeviceId::Cpu | DeviceId::Scripted(_) => {
             Outcome::skipped("only a card runs out of memory without taking the machine down")
         }
     });

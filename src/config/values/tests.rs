@@ -72,6 +72,16 @@ fn a_limit_is_an_amount_or_a_share() {
 }
 
 #[test]
+fn devices_of_two_kinds_are_refused_with_the_reason() {
+    for text in ["cpu,cuda:0", "cuda:0,cuda:1,cpu", "cuda:0,scripted:1"] {
+        let told = text.parse::<Devices>().unwrap_err();
+        assert!(told.contains("two kinds") && told.contains("cuda:0"), "{told}");
+    }
+    let told = "cuda:1,cuda:0,cuda:1".parse::<Devices>().unwrap_err();
+    assert!(told.contains("cuda:1 is named twice"), "{told}");
+}
+
+#[test]
 fn devices_are_auto_or_a_list_without_repeats() {
     assert_eq!("auto".parse(), Ok(Devices::Auto));
     let both = Devices::Listed(vec![DeviceId::Cuda(0), DeviceId::Cuda(1)]);

@@ -1,6 +1,6 @@
 //! What lies where in a slot folder. Names only; touches no file.
 
-use crate::types::{AttemptId, Stage};
+use crate::types::Stage;
 
 /// The recipe, as it came.
 pub(super) const RECIPE: &str = "recipe.json";
@@ -56,7 +56,7 @@ pub(super) fn is_keyframe(name: &str) -> bool {
         .is_some_and(|digits| digits.len() >= 5 && digits.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
-/// Where an attempt's encoder writes.
-pub(super) fn partial_video(attempt: AttemptId) -> String {
-    format!("{}/video-{attempt}.mp4", super::disk::PARTIAL)
+/// Where the encoder of the process's so many-th attempt writes.
+pub(super) fn partial_video(number: u64) -> String {
+    format!("{}/video-{number}.mp4", super::disk::PARTIAL)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Fault, Scenario};
+use super::{Device, Fault, Scenario};
 use crate::rehearse::reader::Problems;
 use crate::types::Bytes;
 
@@ -56,6 +56,20 @@ pub(super) fn check(it: &Scenario, problems: &Problems) {
             problems.add(key, None, format!("it ends after the scenario's limit, {:?}", it.limit));
         }
         let arriving: u64 = it.arrivals.iter().map(|arrivals| arrivals.count).sum();
+        if let Fault::On(device, what) = fault {
+            let key = format!("faults[{place}].device");
+            if matches!(**what, Fault::Shutdown { .. }) {
+                problems.add(
+                    &key,
+                    Some(device.to_string()),
+                    "the whole node is told to shut down; accepted: none",
+                );
+            } else if !it.device.ids().any(|id| id == *device) {
+                let known = known(&it.device);
+                problems.add(&key, Some(device.to_string()), format!("accepted: {known}"));
+            }
+        }
+        let fault = if let Fault::On(_, fault) = fault { fault } else { fault };
         if let Fault::Run { slot, .. } = fault
             && *slot > arriving
         {
@@ -63,4 +77,9 @@ pub(super) fn check(it: &Scenario, problems: &Problems) {
             problems.add(key, Some(slot.to_string()), format!("only {arriving} slots arrive"));
         }
     }
+}
+
+fn known(device: &Device) -> String {
+    let ids: Vec<String> = device.ids().map(|id| id.to_string()).collect();
+    ids.join(", ")
 }

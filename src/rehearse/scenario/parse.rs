@@ -13,7 +13,7 @@ use crate::actors::plan::{PlanPolicy, StageTimeout};
 use crate::actors::restart::RestartPolicy;
 use crate::journal::Failure;
 use crate::rehearse::reader::{Problem, Problems, Section};
-use crate::types::{Bytes, ModelId, Stage, UnknownName};
+use crate::types::{Bytes, DeviceId, ModelId, Stage, UnknownName};
 use crate::vram::ScriptedFault;
 
 /// Refusals' names, as reports have them.
@@ -46,6 +46,7 @@ impl Default for Scenario {
             seed: 1,
             processes: 0,
             device: Device {
+                count: NonZeroU32::MIN,
                 total: Bytes::mb(12_800),
                 overhead: Bytes::mb(500),
                 soft_limit: Bytes::gb(11),
@@ -147,6 +148,7 @@ fn read(root: &Section<'_>) -> Scenario {
 }
 
 fn device(it: &mut Device, section: &Section<'_>) {
+    over(&mut it.count, nonzero(section.count("count", 1, 64)));
     over(&mut it.total, section.bytes("total"));
     over(&mut it.overhead, section.bytes("overhead"));
     over(&mut it.soft_limit, section.bytes("soft_limit"));
@@ -214,6 +216,15 @@ const FAULTS: [&str; 14] = [
 ];
 
 fn fault(section: &Section<'_>) -> Option<Fault> {
+    let device: Option<DeviceId> = section.parse("device", "a device such as \"scripted:1\"");
+    let fault = anywhere(section)?;
+    Some(match device {
+        Some(device) => Fault::On(device, Box::new(fault)),
+        None => fault,
+    })
+}
+
+fn anywhere(section: &Section<'_>) -> Option<Fault> {
     let kind = section.required("kind", section.string("kind"), &FAULTS.join(", "))?;
     let at = || section.required("at", section.duration("at"), "when, such as \"30s\"");
     let lasts = || section.required("lasts", section.span("lasts"), "how long, such as \"30s\"");
@@ -317,9 +328,14 @@ fn expectations(section: &Section<'_>) -> Expectations {
         }),
         cancelled: count("cancelled"),
         resumed: count("resumed"),
-        restarts: counts(section, "restarts", |name| match actor_name(name) {
-            Ok(_) => Ok(name.to_owned()),
-            Err(error) => Err(error.to_string()),
+        placed: counts(section, "placed", device_name),
+        cards_lost: counts(section, "cards_lost", device_name),
+        restarts: counts(section, "restarts", |name| {
+            let actor = name.split_once('/').map(|(device, actor)| device_name(device).map(|_| actor));
+            match actor_name(actor.transpose()?.unwrap_or(name)) {
+                Ok(_) => Ok(name.to_owned()),
+                Err(error) => Err(error.to_string()),
+            }
         }),
         ready_within: section.span("ready_within"),
         highest_use: section.bytes("highest_use"),
@@ -327,6 +343,13 @@ fn expectations(section: &Section<'_>) -> Expectations {
         leases_refused: count("leases_refused"),
         exits: section.codes("exits"),
         period,
+    }
+}
+
+fn device_name(name: &str) -> Result<String, String> {
+    match name.parse::<DeviceId>() {
+        Ok(device) => Ok(device.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -66,6 +66,16 @@ fn what_makes_no_sense_together_is_refused() {
         ("about = \"x\"\n[[arrivals]]\n[device]\nstale_after = \"500ms\"", "device.sample_every"),
         ("about = \"x\"\n[[arrivals]]\n[models.flux]\nbudget = \"20GB\"", "device.hard_limit"),
         ("about = \"x\"\n[[arrivals]]\n[[faults]]\nkind = \"kill\"\nactor = \"flux\"\nat = \"3h\"", "limit"),
+        (
+            "about = \"x\"\n[[arrivals]]\n[device]\ncount = 2\n[[faults]]\nkind = \"keep\"\nmodel = \"flux\"\n\
+             device = \"scripted:2\"",
+            "faults[0].device = scripted:2: accepted: scripted:0, scripted:1",
+        ),
+        (
+            "about = \"x\"\n[[arrivals]]\n[[faults]]\nkind = \"shutdown\"\nat = \"3s\"\ndevice = \"scripted\"",
+            "the whole node is told",
+        ),
+        ("about = \"x\"\n[[arrivals]]\n[expect]\nrestarts = { \"gpu/flux\" = 1 }", "is not a device"),
         ("about = ", "not TOML"),
         ("arrivals = 3", "any number of [[arrivals]]"),
     ] {

@@ -6,7 +6,7 @@ use super::*;
 use crate::vram::sample::{Pool, Standing};
 
 fn ledger(limit: u64) -> Ledger {
-    Ledger::new(DeviceId::Scripted, Bytes::mb(limit), Bytes::ZERO)
+    Ledger::new(DeviceId::Scripted(0), Bytes::mb(limit), Bytes::ZERO)
 }
 
 fn workspace(model: ModelId, mb: u64) -> Claim {
@@ -93,7 +93,7 @@ fn a_lease_is_resized_within_what_is_available() {
 
 #[test]
 fn what_others_take_is_not_promised_again() {
-    let ledger = Ledger::new(DeviceId::Scripted, Bytes::mb(1000), Bytes::mb(100));
+    let ledger = Ledger::new(DeviceId::Scripted(0), Bytes::mb(1000), Bytes::mb(100));
     assert_eq!(ledger.usage().available, Bytes::mb(900));
     ledger.observe(&sample(500, 400), ledger.mark());
     let usage = ledger.usage();

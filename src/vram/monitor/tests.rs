@@ -20,7 +20,7 @@ impl Scene {
         let now = crate::clock::now();
         let device = ScriptedDevice::new(Bytes::gb(12));
         let probe: Box<dyn Probe> = Box::new(ScriptedProbe::new("scripted", device.clone()));
-        let ledger = Ledger::new(DeviceId::Scripted, Bytes::mb(11_500), Bytes::mb(500));
+        let ledger = Ledger::new(DeviceId::Scripted(0), Bytes::mb(11_500), Bytes::mb(500));
         let gauge = PressureGauge::new(now);
         let age = Duration::from_secs(5);
         let thresholds =

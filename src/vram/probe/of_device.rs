@@ -24,7 +24,7 @@ pub fn probes_of(device: DeviceId, nvml: Option<PathBuf>) -> Vec<Box<dyn Probe>>
             Err(_) => vec![Box::new(NvmlProbe::new(NvmlSelector::Index(ordinal), nvml))],
         },
         DeviceId::Cpu => vec![Box::new(HostProbe::new(HostProbeSetup::default()))],
-        DeviceId::Scripted => Vec::new(),
+        DeviceId::Scripted(_) => Vec::new(),
     }
 }
 
@@ -38,6 +38,6 @@ mod tests {
         assert_eq!(names(DeviceId::Cpu), ["host"]);
         // With a card the driver comes second.
         assert_eq!(names(DeviceId::Cuda(0))[0], "nvml");
-        assert!(names(DeviceId::Scripted).is_empty());
+        assert!(names(DeviceId::Scripted(0)).is_empty());
     }
 }

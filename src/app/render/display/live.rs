@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::Facts;
+use super::{Facts, given_up};
 use crate::actors::events::SlotEvent;
-use crate::app::render::heard::Heard;
+use crate::app::render::heard::{Heard, Told};
 use crate::clock;
 use crate::contract::{Progress, Unit};
 use crate::types::{Bytes, ModelId, Stage};
@@ -50,8 +50,8 @@ impl Live {
     }
 
     /// Shows what happened.
-    pub(super) fn hear(&mut self, heard: &Heard) -> io::Result<()> {
-        match heard {
+    pub(super) fn hear(&mut self, told: &Told) -> io::Result<()> {
+        match &told.heard {
             Heard::Slot(event) => self.slot(event),
             Heard::Ready(model) => {
                 self.models.inc(1);
@@ -68,7 +68,12 @@ impl Live {
             Heard::Memory(used) => self.memory(*used),
             Heard::Pressure(level) => self.note(&format!("memory pressure is {}", level.name()))?,
             Heard::Cordoned(model) => self.note(&format!("{model} is given up for now"))?,
-            Heard::Escalated(cause) => self.note(&format!("the process has to end: {cause}"))?,
+            heard @ (Heard::Escalated(_) | Heard::Lost(_)) => {
+                if matches!(heard, Heard::Lost(_)) {
+                    self.models.set_position(0);
+                }
+                self.note(&given_up(told).unwrap_or_default())?;
+            }
         }
         Ok(())
     }

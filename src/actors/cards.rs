@@ -1,0 +1,253 @@
+//! The node from outside: the trees of its cards, and the handle that submits, cancels, drains and waits for the end.
+//!
+//! Which card a slot goes to is decided in [placement](super::placement), by what the cards' orchestrators offer; the
+//! card is asked only then. What becomes of a lost card's slots is the [root](super::root)'s business.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use ractor::concurrency::{JoinHandle, oneshot};
+use ractor::rpc::CallResult;
+use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
+use tokio::sync::{Mutex, watch};
+
+use super::admission::Refusal;
+use super::orchestrator::{Answer, OrchestratorMsg, Request};
+use super::placement::{Offer, place, refusal};
+use super::root::{RootArgs, RootMsg, RootSupervisor, close};
+use super::seats::{SeatJournal, Seats};
+use super::tree::Tree;
+use crate::exit::Exit;
+use crate::journal::Journal;
+use crate::types::{ModelId, SlotId};
+
+/// For the journal to write an acceptance down; longer, and whoever asked should ask elsewhere.
+const SUBMIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For an orchestrator to answer from memory: one that takes longer has other troubles, and its card is passed over.
+const OFFER_TIMEOUT: Duration = Duration::from_secs(1);
+/// For an actor to answer from memory.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The cards of a node, before they run.
+pub struct Cards {
+    trees: Vec<Tree>,
+    standby: bool,
+}
+
+impl Cards {
+    /// All of them serve. They share one journal, one way to treat open slots, and the subscribers.
+    pub fn new(first: Tree, more: Vec<Tree>) -> Self {
+        Self { trees: std::iter::once(first).chain(more).collect(), standby: false }
+    }
+
+    /// Only the first serves; the others stand by, nothing loaded, and take over one after the other where it is lost:
+    /// enough for whoever renders one slot.
+    pub fn one_at_a_time(first: Tree, more: Vec<Tree>) -> Self {
+        Self { standby: true, ..Self::new(first, more) }
+    }
+
+    /// Starts them.
+    pub async fn start(self) -> Result<Node, SpawnErr> {
+        let Self { mut trees, standby } = self;
+        let journal = Arc::clone(&trees[0].journal);
+        let (seats, several) = (Seats::default(), trees.len() > 1);
+        for (card, tree) in trees.iter_mut().enumerate() {
+            tree.journal =
+                Arc::new(SeatJournal { journal: Arc::clone(&journal), seats: seats.clone(), card });
+            if several {
+                // What is finished is kept, and another card waits: nothing is won by staying on a lost one.
+                tree.settings.drain = Duration::ZERO;
+            }
+        }
+        let desk = Desk { cards: trees.into(), seats, turn: Arc::default() };
+        let all = 0..desk.cards.len();
+        let serving = if standby { 0..1 } else { all.clone() };
+        let waiting: VecDeque<usize> = all.skip(serving.len()).collect();
+        let (exit, told) = watch::channel(None);
+        let args = RootArgs { desk: desk.clone(), journal: Arc::clone(&journal), serving, waiting, exit };
+        let (root, join) = Actor::spawn(None, RootSupervisor, args).await?;
+        Ok(Node { desk, journal, root, join, exit: told })
+    }
+}
+
+/// The cards and who has which slot; clones are handles to the same.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) cards: Arc<[Tree]>,
+    pub(super) seats: Seats,
+    /// Held from the offers until the chosen card has been told, so that each slot sees where the one before went.
+    pub(super) turn: Arc<Mutex<()>>,
+}
+
+impl Desk {
+    /// The cards that serve, by their places.
+    pub(super) fn up(&self) -> Vec<usize> {
+        (0..self.cards.len()).filter(|card| self.cards[*card].is_up()).collect()
+    }
+
+    /// The card that is to have what `request` asks for, by what the cards offer. To be asked in turn.
+    pub(super) async fn choose(&self, request: &Request) -> Result<usize, Refusal> {
+        let up = self.up();
+        if let [only] = up.as_slice() {
+            // There is nothing to choose; it will say itself where it cannot.
+            return Ok(*only);
+        }
+        let answers =
+            join_all(up.into_iter().map(|card| async move { (card, self.ask(card, request).await) }));
+        let (mut offers, mut refusals) = (Vec::new(), Vec::new());
+        for (card, answer) in answers.await {
+            match answer {
+                Some(Ok(offer)) => offers.push((card, offer)),
+                Some(Err(refusal)) => refusals.push(refusal),
+                None => {}
+            }
+        }
+        place(&offers).ok_or_else(|| refusal(refusals).unwrap_or_else(|| self.not_ready()))
+    }
+
+    async fn ask(&self, card: usize, request: &Request) -> Option<Result<Offer, Refusal>> {
+        let orchestrator = self.cards[card].registry.orchestrator()?;
+        let request = Box::new(request.clone());
+        let asked = orchestrator.call(|reply| OrchestratorMsg::Consider(request, reply), Some(OFFER_TIMEOUT));
+        match asked.await {
+            Ok(CallResult::Success(answer)) => Some(answer),
+            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => None,
+        }
+    }
+
+    fn not_ready(&self) -> Refusal {
+        Refusal::NotReady { retry_after: self.cards[0].settings.actors.first_delay }
+    }
+}
+
+/// An actor, by its place in its card's tree: for faults that are brought about on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActorName {
+    /// The root over all cards, whichever card is named.
+    Root,
+    /// The root of the card's tree.
+    Node,
+    /// The watchdog.
+    Watchdog,
+    /// The models' supervisor.
+    Models,
+    /// The orchestrator.
+    Orchestrator,
+    /// One model's actor.
+    Model(ModelId),
+}
+
+/// The handle to a running node.
+pub struct Node {
+    desk: Desk,
+    journal: Arc<dyn Journal>,
+    root: ActorRef<RootMsg>,
+    join: JoinHandle<()>,
+    exit: watch::Receiver<Option<Exit>>,
+}
+
+/// What may be asked of a node while something else waits for its end.
+#[derive(Clone)]
+pub struct NodeHandle {
+    desk: Desk,
+    root: ActorRef<RootMsg>,
+}
+
+impl Node {
+    /// For asking.
+    pub fn handle(&self) -> NodeHandle {
+        NodeHandle { desk: self.desk.clone(), root: self.root.clone() }
+    }
+
+    /// Waits for the node's end; says with what code the process is to end. A root that died without a word leaves
+    /// nothing to rely on in this process.
+    pub async fn ended(self) -> Exit {
+        // An error would be a panic of the join itself: the same as no word.
+        let _ = self.join.await;
+        let told = *self.exit.borrow();
+        match told {
+            Some(exit) => exit,
+            None => {
+                close(&self.desk.cards[0], &*self.journal).await;
+                Exit::DeviceLost
+            }
+        }
+    }
+}
+
+impl NodeHandle {
+    /// Asks for a slot; answered once the journal has it.
+    pub async fn submit(&self, request: Request) -> Answer {
+        let (desk, slot) = (&self.desk, request.slot);
+        let turn = desk.turn.lock().await;
+        let seated = desk.seats.of(slot);
+        let card = match seated {
+            // Its card knows whether it has it: an earlier answer may have been lost.
+            Some(card) => card,
+            None => desk.choose(&request).await?,
+        };
+        let Some(orchestrator) =
+            desk.cards[card].registry.orchestrator().filter(|_| desk.cards[card].is_up())
+        else {
+            return Err(desk.not_ready());
+        };
+        desk.seats.take(slot, card);
+        let (reply, answer) = oneshot();
+        // Whoever has died says nothing, like one who dies before it answers.
+        let _ = orchestrator.cast(OrchestratorMsg::Submit(Box::new(request), reply.into()));
+        drop(turn);
+        match tokio::time::timeout(SUBMIT_TIMEOUT, answer).await {
+            Ok(Ok(Err(refusal))) => {
+                // What was seated before may be open there all the same.
+                if seated.is_none() && refusal != Refusal::Duplicate {
+                    desk.seats.leave(slot);
+                }
+                Err(refusal)
+            }
+            Ok(Ok(accepted)) => accepted,
+            // Accepted or not: it keeps its seat, and whoever asks again learns it there.
+            Ok(Err(_)) | Err(_) => Err(desk.not_ready()),
+        }
+    }
+
+    /// Stops a slot; whether it was open.
+    pub async fn cancel(&self, slot: SlotId) -> bool {
+        let card = self.desk.seats.of(slot);
+        let orchestrator = card.and_then(|card| self.desk.cards[card].registry.orchestrator());
+        let Some(orchestrator) = orchestrator else { return false };
+        let asked = orchestrator.call(|reply| OrchestratorMsg::Cancel(slot, reply), Some(ASK_TIMEOUT)).await;
+        matches!(asked, Ok(CallResult::Success(true)))
+    }
+
+    /// Ends the node in order: slots in work have `within` to end.
+    pub fn shut_down(&self, exit: Exit, within: Duration) {
+        // A root that is gone has ended everything already.
+        let _ = self.root.cast(RootMsg::Shutdown { exit, within });
+    }
+
+    /// The cards' trees, in the order of their places: how each stands.
+    pub fn cards(&self) -> &[Tree] {
+        &self.desk.cards
+    }
+
+    /// Kills an actor of a card where it stands, as a bug would; false where it is down already.
+    pub fn kill(&self, card: usize, actor: ActorName) -> bool {
+        let Some(tree) = self.desk.cards.get(card) else { return false };
+        let registry = &tree.registry;
+        let cell: Option<ActorCell> = match actor {
+            ActorName::Root => Some(self.root.get_cell()),
+            ActorName::Node => registry.node().map(|actor| actor.get_cell()),
+            ActorName::Watchdog => registry.watchdog().map(|actor| actor.get_cell()),
+            ActorName::Models => registry.supervisor().map(|actor| actor.get_cell()),
+            ActorName::Orchestrator => registry.orchestrator().map(|actor| actor.get_cell()),
+            ActorName::Model(model) => registry.model(model).map(|actor| actor.get_cell()),
+        };
+        let alive = cell.filter(|cell| cell.get_status() < ractor::ActorStatus::Stopping);
+        alive.is_some_and(|cell| {
+            cell.kill();
+            true
+        })
+    }
+}

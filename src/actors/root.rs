@@ -1,0 +1,347 @@
+//! RootSupervisor: the root over the cards' trees. Starts them, moves the slots of a lost one, ends the process.
+//!
+//! Owns what outlives a card: the journal and the book of seats. A card's tree restarts what it can itself; one that has
+//! ended is beyond that, and is never started again in this process. The others do not notice: what they share with it
+//! is the journal. The process ends when it is told to, or with its last card, by that one's code.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ractor::rpc::CallResult;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent};
+use tokio::sync::watch;
+
+use super::cards::Desk;
+use super::events::{NodeEvent, tell_end};
+use super::node::{NodeArgs, NodeMsg, NodeSupervisor, OpenSlots};
+use super::orchestrator::{OrchestratorMsg, Request};
+use super::tree::Tree;
+use crate::clock;
+use crate::exit::Exit;
+use crate::journal::{CancelCause, Ending, Journal, OpenSlot, Terminal};
+use crate::telemetry::names::event;
+use crate::types::DeviceId;
+
+/// Longest wait for the journal's last writes: a disk that takes longer keeps no promise anyway, and systemd's default
+/// for a whole stop is 90 s.
+const JOURNAL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the root is told.
+pub enum RootMsg {
+    /// End the process in order, within this time.
+    Shutdown {
+        /// The code.
+        exit: Exit,
+        /// For the slots in work.
+        within: Duration,
+    },
+    /// A slot of a lost card is to go on: on the proposed card if that still serves. Answered when its card was told.
+    Move {
+        /// The slot.
+        slot: Box<OpenSlot>,
+        /// The lost card.
+        from: usize,
+        /// Where it would go best.
+        proposed: Option<usize>,
+        /// Told when it is done.
+        done: RpcReplyPort<()>,
+    },
+    /// Every slot of this lost card has moved.
+    Moved(usize),
+}
+
+/// What the root is started with.
+pub(super) struct RootArgs {
+    pub(super) desk: Desk,
+    /// All slots', not one card's.
+    pub(super) journal: Arc<dyn Journal>,
+    /// Cards that serve from the start, and those that stand by.
+    pub(super) serving: Range<usize>,
+    pub(super) waiting: VecDeque<usize>,
+    pub(super) exit: watch::Sender<Option<Exit>>,
+}
+
+/// A card's tree that runs.
+struct Running {
+    card: usize,
+    cell: ActorCell,
+    told: watch::Receiver<Option<Exit>>,
+}
+
+/// The actor's state.
+pub(super) struct RootState {
+    desk: Desk,
+    journal: Arc<dyn Journal>,
+    waiting: VecDeque<usize>,
+    running: Vec<Running>,
+    /// The worst code of a lost card.
+    lost: Option<Exit>,
+    ending: Option<Exit>,
+    exit: watch::Sender<Option<Exit>>,
+}
+
+/// The actor.
+pub(super) struct RootSupervisor;
+
+impl Actor for RootSupervisor {
+    type Msg = RootMsg;
+    type State = RootState;
+    type Arguments = RootArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<RootMsg>,
+        args: RootArgs,
+    ) -> Result<RootState, ActorProcessingErr> {
+        let RootArgs { desk, journal, serving, waiting, exit } = args;
+        // What an earlier process left goes round the cards: nothing is loaded yet by which they could be told apart.
+        match journal.open().wait().await {
+            Ok(open) => {
+                let seats = serving.clone().cycle();
+                open.iter().zip(seats).for_each(|(slot, card)| desk.seats.take(slot.accepted.slot, card));
+            }
+            Err(error) => unread(&error.0),
+        }
+        let mut state =
+            RootState { desk, journal, waiting, running: Vec::new(), lost: None, ending: None, exit };
+        for card in serving {
+            state.spawn(&myself, card).await?;
+        }
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<RootMsg>,
+        message: RootMsg,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            RootMsg::Shutdown { exit, within } => state.shut_down(&myself, exit, within).await,
+            RootMsg::Move { slot, from, proposed, done } => state.move_slot(*slot, from, proposed, done),
+            RootMsg::Moved(card) => state.desk.seats.clear(card),
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<RootMsg>,
+        event: SupervisionEvent,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(who, _) | SupervisionEvent::ActorTerminated(who, ..) => {
+                state.ended(&myself, &who).await;
+            }
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl RootState {
+    async fn spawn(&mut self, myself: &ActorRef<RootMsg>, card: usize) -> Result<(), SpawnErr> {
+        let tree = &self.desk.cards[card];
+        let (exit, told) = watch::channel(None);
+        let args = NodeArgs { tree: tree.clone(), exit };
+        let (actor, _) = Actor::spawn_linked(None, NodeSupervisor, args, myself.get_cell()).await?;
+        self.running.push(Running { card, cell: actor.get_cell(), told });
+        tree.registry.set_node(Some(actor));
+        Ok(())
+    }
+
+    /// A card's tree has ended. One that died without a word leaves nothing to rely on on its card.
+    async fn ended(&mut self, myself: &ActorRef<RootMsg>, who: &ActorCell) {
+        let is_it = |running: &Running| running.cell.get_id() == who.get_id();
+        let Some(place) = self.running.iter().position(is_it) else { return };
+        let Running { card, told, .. } = self.running.remove(place);
+        let exit = told.borrow().unwrap_or(Exit::DeviceLost);
+        let registry = &self.desk.cards[card].registry;
+        registry.set_node(None);
+        if let Some(orchestrator) = registry.orchestrator() {
+            // It dies with its root, but later: nobody else may go on with a slot before.
+            orchestrator.kill();
+            let _ = orchestrator.wait(None).await;
+        }
+        match self.ending {
+            Some(ending) => self.ending = Some(worse(ending, exit)),
+            None => self.lose(myself, card, exit).await,
+        }
+        if self.ending.is_some() && self.running.is_empty() {
+            self.finish(myself).await;
+        }
+    }
+
+    /// Goes on without `card`: the next that stands by takes over from it, else those that serve share its slots.
+    async fn lose(&mut self, myself: &ActorRef<RootMsg>, card: usize, exit: Exit) {
+        let (mut card, mut exit) = (card, exit);
+        loop {
+            self.lost = Some(self.lost.map_or(exit, |lost| worse(lost, exit)));
+            let next = self.waiting.pop_front();
+            self.tell_lost(card, exit, next);
+            let Some(next) = next else { break };
+            self.desk.seats.hand_over(card, next);
+            match self.spawn(myself, next).await {
+                Ok(()) => return,
+                Err(error) => {
+                    let device = self.desk.cards[next].device();
+                    tracing::error!(event = event::ACTOR_DOWN, %device, actor = "node", error = %error, "actor down");
+                    (card, exit) = (next, Exit::DeviceLost);
+                }
+            }
+        }
+        if self.running.is_empty() {
+            self.ending = self.lost;
+            return;
+        }
+        let (desk, journal, root) = (self.desk.clone(), Arc::clone(&self.journal), myself.clone());
+        tokio::spawn(async move {
+            move_all(&desk, &*journal, &root, card).await;
+        });
+    }
+
+    fn tell_lost(&self, card: usize, exit: Exit, next: Option<usize>) {
+        let cards = &self.desk.cards;
+        let others = self.running.iter().map(|running| running.card).chain(next);
+        let others: Vec<DeviceId> = others.map(|card| cards[card].device()).collect();
+        let names: Vec<String> = others.iter().map(ToString::to_string).collect();
+        tracing::error!(
+            event = event::CARD_LOST,
+            device = %cards[card].device(),
+            exit = exit.code(),
+            others = names.join(", "),
+            "card lost"
+        );
+        cards[card].subscribers.notice(&NodeEvent::CardLost { exit, others });
+    }
+
+    /// Seats `slot` elsewhere and tells its new card; here, where no card can be lost meanwhile unnoticed.
+    fn move_slot(&mut self, slot: OpenSlot, from: usize, proposed: Option<usize>, done: RpcReplyPort<()>) {
+        let (id, seats) = (slot.accepted.slot, &self.desk.seats);
+        let serving = || self.running.iter().map(|running| running.card);
+        let proposed = proposed.filter(|card| serving().any(|serves| serves == *card));
+        // Accepted is accepted: where none would take it now, it waits where fewest do.
+        let to = proposed.or_else(|| serving().min_by_key(|card| (seats.taken(*card), *card)));
+        if self.ending.is_none()
+            && seats.of(id) == Some(from)
+            && let Some(to) = to
+        {
+            let cards = &self.desk.cards;
+            let (from, device) = (cards[from].device(), cards[to].device());
+            tracing::warn!(event = event::SLOT_MOVED, slot = %id, %from, to = %device, "slot moved");
+            seats.take(id, to);
+            if let Some(orchestrator) = cards[to].registry.orchestrator() {
+                // One that has just died has a successor, which reads the journal.
+                let _ = orchestrator.cast(OrchestratorMsg::TakeOver(vec![slot]));
+            }
+        }
+        let _ = done.send(());
+    }
+
+    async fn shut_down(&mut self, myself: &ActorRef<RootMsg>, exit: Exit, within: Duration) {
+        self.ending.get_or_insert(exit);
+        for running in &self.running {
+            if let Some(node) = self.desk.cards[running.card].registry.node() {
+                let _ = node.cast(NodeMsg::Shutdown { exit, within });
+            }
+        }
+        if self.running.is_empty() {
+            self.finish(myself).await;
+        }
+    }
+
+    /// The end of the process, once: everything that must be written is, then the code is told.
+    async fn finish(&mut self, myself: &ActorRef<RootMsg>) {
+        let Some(exit) = self.ending else { return };
+        if self.exit.borrow().is_some() {
+            return;
+        }
+        close(&self.desk.cards[0], &*self.journal).await;
+        self.exit.send_replace(Some(exit));
+        myself.stop(None);
+    }
+}
+
+/// The code that says more of what has to be done: a lost device, then a model given up, then what was asked for.
+fn worse(one: Exit, other: Exit) -> Exit {
+    let rank = |exit: Exit| match exit {
+        Exit::DeviceLost => 2,
+        Exit::ModelGivenUp => 1,
+        Exit::Success | Exit::Failure | Exit::BadInput | Exit::Interrupted => 0,
+    };
+    if rank(other) > rank(one) { other } else { one }
+}
+
+/// Finds a card for every open slot of `from`, one after the other, so that each sees where the one before went.
+async fn move_all(desk: &Desk, journal: &dyn Journal, root: &ActorRef<RootMsg>, from: usize) {
+    let reading = async {
+        // What the card's orchestrator began to write is there afterwards.
+        journal.before_exit().wait().await?;
+        journal.open().wait().await
+    };
+    let open = match tokio::time::timeout(JOURNAL_TIMEOUT, reading).await {
+        Ok(Ok(open)) => open,
+        // They stay open in the journal; the next process takes them up.
+        Ok(Err(error)) => return unread(&error.0),
+        Err(_) => return unread("it took too long"),
+    };
+    for slot in open {
+        let accepted = &slot.accepted;
+        if desk.seats.of(accepted.slot) != Some(from) {
+            continue;
+        }
+        let (recipe, deadline) = (Arc::clone(&accepted.recipe), accepted.deadline);
+        let request = Request { slot: accepted.slot, recipe, deadline };
+        let turn = desk.turn.lock().await;
+        let proposed = desk.choose(&request).await.ok();
+        let slot = Box::new(slot);
+        let moved = root.call(|done| RootMsg::Move { slot, from, proposed, done }, None).await;
+        drop(turn);
+        if !matches!(moved, Ok(CallResult::Success(()))) {
+            // The root has ended, and the process with it.
+            return;
+        }
+    }
+    let _ = root.cast(RootMsg::Moved(from));
+}
+
+fn unread(error: &str) {
+    tracing::error!(event = event::JOURNAL_FAILED, error, "open slots could not be read");
+}
+
+/// Closes what nobody takes up again, and makes the journal safe. Also for a root that has died. `of` is any card's tree.
+pub(super) async fn close(of: &Tree, journal: &dyn Journal) {
+    let closing = async {
+        if of.settings.open_slots == OpenSlots::Close {
+            let open = journal.open().wait().await.unwrap_or_default();
+            for slot in open {
+                let terminal = Terminal {
+                    slot: slot.accepted.slot,
+                    ending: Ending::Cancelled { cause: CancelCause::Shutdown },
+                    elapsed: elapsed(slot.accepted.at),
+                    breakdown: Default::default(),
+                };
+                if journal.terminal(&terminal).wait().await.is_ok() {
+                    tell_end(&of.subscribers, &tracing::Span::none(), &terminal);
+                }
+            }
+        }
+        journal.before_exit().wait().await
+    };
+    match tokio::time::timeout(JOURNAL_TIMEOUT, closing).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::error!(event = event::JOURNAL_FAILED, error = error.0, "journal not closed");
+        }
+        Err(_) => {
+            tracing::error!(event = event::JOURNAL_FAILED, error = "it took too long", "journal not closed")
+        }
+    }
+}
+
+fn elapsed(since: Instant) -> Duration {
+    clock::now().saturating_duration_since(since)
+}

@@ -1,0 +1,139 @@
+//! Which card has which slot, and the journal as one card sees it: of the open slots, only its own.
+//!
+//! Owns the book of seats behind one short lock. A slot is seated before its card hears of it and leaves when its end is
+//! written, so a card's new orchestrator takes up what was its predecessor's and nothing else.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::journal::{Accepted, Journal, OpenSlot, StageOutput, Terminal, Written};
+use crate::types::SlotId;
+
+/// The book; clones are handles to the same one. Cards are named by their place in the node.
+#[derive(Clone, Default)]
+pub(super) struct Seats(Arc<Mutex<HashMap<SlotId, usize>>>);
+
+impl Seats {
+    fn book(&self) -> MutexGuard<'_, HashMap<SlotId, usize>> {
+        // Entries are put and taken in one step; a panic elsewhere leaves them whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The card of `slot`.
+    pub(super) fn of(&self, slot: SlotId) -> Option<usize> {
+        self.book().get(&slot).copied()
+    }
+
+    /// `slot` is `card`'s from now on.
+    pub(super) fn take(&self, slot: SlotId, card: usize) {
+        self.book().insert(slot, card);
+    }
+
+    /// `slot` needs no card any more.
+    pub(super) fn leave(&self, slot: SlotId) {
+        self.book().remove(&slot);
+    }
+
+    /// How many slots `card` has.
+    pub(super) fn taken(&self, card: usize) -> usize {
+        self.book().values().filter(|of| **of == card).count()
+    }
+
+    /// Everything of `from` is `to`'s from now on.
+    pub(super) fn hand_over(&self, from: usize, to: usize) {
+        self.book().values_mut().filter(|of| **of == from).for_each(|of| *of = to);
+    }
+
+    /// `card` has no slots any more.
+    pub(super) fn clear(&self, card: usize) {
+        self.book().retain(|_, of| *of != card);
+    }
+}
+
+/// The node's journal as `card` sees it.
+pub(super) struct SeatJournal {
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) seats: Seats,
+    pub(super) card: usize,
+}
+
+impl Journal for SeatJournal {
+    fn accept(&self, accepted: &Accepted) -> Written {
+        self.journal.accept(accepted)
+    }
+
+    fn stage_done(&self, slot: SlotId, output: &StageOutput) -> Written {
+        self.journal.stage_done(slot, output)
+    }
+
+    fn terminal(&self, terminal: &Terminal) -> Written {
+        let (seats, slot) = (self.seats.clone(), terminal.slot);
+        // What could not be ended stays open, and its card's.
+        match self.journal.terminal(terminal) {
+            Written::Now(result) => Written::Now(result.inspect(|()| seats.leave(slot))),
+            Written::Later(writing) => {
+                Written::Later(Box::pin(async move { writing.await.inspect(|()| seats.leave(slot)) }))
+            }
+        }
+    }
+
+    fn open(&self) -> Written<Vec<OpenSlot>> {
+        let (seats, card) = (self.seats.clone(), self.card);
+        let own = move |mut open: Vec<OpenSlot>| {
+            open.retain(|slot| seats.of(slot.accepted.slot) == Some(card));
+            open
+        };
+        match self.journal.open() {
+            Written::Now(result) => Written::Now(result.map(own)),
+            Written::Later(reading) => Written::Later(Box::pin(async move { reading.await.map(own) })),
+        }
+    }
+
+    fn before_exit(&self) -> Written {
+        self.journal.before_exit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::journal::{CancelCause, Ending, MemoryJournal};
+    use crate::types::Deadline;
+
+    fn slot(number: u128) -> SlotId {
+        SlotId::new(uuid::Uuid::from_u128(number))
+    }
+
+    fn now<T>(written: Written<T>) -> T {
+        match written {
+            Written::Now(result) => result.unwrap(),
+            Written::Later(_) => panic!("memory is never later"),
+        }
+    }
+
+    #[test]
+    fn a_card_sees_its_own_open_slots_and_an_ended_one_leaves_its_seat() {
+        let (journal, seats) = (Arc::new(MemoryJournal::new()), Seats::default());
+        let view = |card| SeatJournal { journal: journal.clone(), seats: seats.clone(), card };
+        let (first, second) = (view(0), view(1));
+        let at = crate::clock::now();
+        for number in 1..=4 {
+            seats.take(slot(number), usize::from(number > 1));
+            let accepted =
+                Accepted { slot: slot(number), recipe: Arc::new([]), deadline: Deadline::at(at), at };
+            now(first.accept(&accepted));
+        }
+        let open = |of: &SeatJournal| now(of.open()).iter().map(|it| it.accepted.slot).collect::<Vec<_>>();
+        assert_eq!((open(&first), open(&second)), (vec![slot(1)], vec![slot(2), slot(3), slot(4)]));
+        let ending = Ending::Cancelled { cause: CancelCause::Requested };
+        let breakdown = [Duration::ZERO; 5];
+        now(second.terminal(&Terminal { slot: slot(3), ending, elapsed: Duration::ZERO, breakdown }));
+        assert_eq!((seats.of(slot(3)), seats.taken(1)), (None, 2));
+        seats.hand_over(1, 0);
+        assert_eq!((open(&first).len(), open(&second).len(), seats.taken(0)), (3, 0, 3));
+        seats.clear(0);
+        assert_eq!(open(&first), vec![]);
+    }
+}
