@@ -167,7 +167,9 @@ impl Rehearsal<'_> {
         }
         let ledgers: Vec<Ledger> = trees.iter().map(|tree| tree.ledger.clone()).collect();
         let first = trees.remove(0);
-        let node = Cards::new(first, trees).start().await.map_err(held)?;
+        let standby = self.scenario.device.standby;
+        let cards = if standby { Cards::one_at_a_time(first, trees) } else { Cards::new(first, trees) };
+        let node = cards.start().await.map_err(held)?;
         self.put_handle(Some(node.handle()));
         let mut misfortunes = JoinSet::new();
         self.let_happen(&mut misfortunes, &node.handle(), &devices);

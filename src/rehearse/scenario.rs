@@ -51,6 +51,8 @@ pub struct Part {
 pub struct Device {
     /// How many there are: `scripted:0`, `scripted:1`, …
     pub count: NonZeroU32,
+    /// Whether only the first serves and the others stand by, as `render` has them.
+    pub standby: bool,
     /// Its size.
     pub total: Bytes,
     /// What the process takes beside its models.

@@ -175,13 +175,14 @@ fn one_cards_misfortune_does_not_touch_the_others_slots() {
 #[test]
 fn a_lost_cards_slots_finish_on_the_other_from_their_last_finished_stage() {
     let at = Duration::from_secs(24);
-    let hang = Fault::Run { stage: Stage::Video, slot: 1, slots: 6, attempts: 1, how: RunFault::Hang };
+    let hang = Fault::Run { stage: Stage::Audio, slot: 1, slots: 6, attempts: 1, how: RunFault::Hang };
     let poison = Fault::Run { stage: Stage::Video, slot: 1, slots: 6, attempts: 1, how: RunFault::Poison };
-    for (what, fault, exit) in [
-        ("a thread hangs", hang, 71),
-        ("its context is poisoned", poison, 71),
-        ("its root is killed", Fault::Kill { actor: ActorName::Node, at }, 71),
-        ("a model is given up", Fault::Load { model: ModelId::Kokoro, after: 1, times: 500 }, 70),
+    // How often the first slot that moves is animated: a run that the card takes along is made again.
+    for (what, fault, exit, animated) in [
+        ("a thread hangs", hang, 71, 1),
+        ("its context is poisoned", poison, 71, 2),
+        ("its root is killed", Fault::Kill { actor: ActorName::Node, at }, 71, 2),
+        ("a model is given up", Fault::Load { model: ModelId::Kokoro, after: 1, times: 500 }, 70, 0),
     ] {
         let mut faults = vec![on(SECOND, fault)];
         if exit == 70 {
@@ -196,10 +197,10 @@ fn a_lost_cards_slots_finish_on_the_other_from_their_last_finished_stage() {
         assert!(!moved.is_empty() && report.resumed == moved.len() as u64, "{what}: {ways:?}\n{report}");
         assert!(ways.iter().all(|(_, way)| way.last() == Some(&FIRST) || exit == 70), "{what}: {ways:?}");
         if exit == 71 {
-            // The first of them had its picture and its sound: neither is made again.
+            // The first of them had its picture: it is not made again.
             let (slot, _) = moved[0];
             assert_eq!(diary.began(*slot, Stage::Image), 1, "{what}");
-            assert_eq!(diary.began(*slot, Stage::Video), 2, "{what}");
+            assert_eq!(diary.began(*slot, Stage::Video), animated, "{what}");
         }
     }
 }
@@ -278,4 +279,25 @@ fn two_cards_in_real_time_use_threads_and_end_the_same() {
     let report = rehearse(&scenario, Pace::RealTime, Vec::new()).unwrap();
     assert!(report.completed == 6 && report.lost == 0 && report.exits == [0], "{report}");
     assert_eq!(report.cards_lost.get("scripted:1"), Some(&71), "{report}");
+}
+
+#[test]
+fn a_card_on_standby_holds_nothing_until_it_takes_over() {
+    let at = Duration::from_secs(24);
+    let faults = vec![on(FIRST, Fault::Kill { actor: ActorName::Node, at })];
+    let mut scenario = Scenario { faults, ..two_cards(2, 0) };
+    scenario.device.standby = true;
+    let (report, diary) = play(&scenario);
+    assert!(diary.ways().iter().all(|(_, way)| way == &[FIRST, SECOND]), "{:?}\n{report}", diary.ways());
+    assert_eq!((report.completed, report.exits.as_slice()), (2, [0].as_slice()), "{report}");
+    let cards = diary.cards.lock().unwrap();
+    let first_of = |card| cards.iter().position(|(device, _)| *device == card).unwrap();
+    let lost = cards.iter().position(|(_, event)| matches!(event, NodeEvent::CardLost { .. })).unwrap();
+    assert!(
+        first_of(FIRST) < lost && lost < first_of(SECOND),
+        "the second was looked at before it was needed"
+    );
+    // Sound and picture were there: only the video is made anew.
+    let (slot, _) = diary.ways()[0];
+    assert_eq!((diary.began(slot, Stage::Image), diary.began(slot, Stage::Video)), (1, 2), "{report}");
 }

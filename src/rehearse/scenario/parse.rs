@@ -47,6 +47,7 @@ impl Default for Scenario {
             processes: 0,
             device: Device {
                 count: NonZeroU32::MIN,
+                standby: false,
                 total: Bytes::mb(12_800),
                 overhead: Bytes::mb(500),
                 soft_limit: Bytes::gb(11),
@@ -149,6 +150,7 @@ fn read(root: &Section<'_>) -> Scenario {
 
 fn device(it: &mut Device, section: &Section<'_>) {
     over(&mut it.count, nonzero(section.count("count", 1, 64)));
+    over(&mut it.standby, section.flag("standby"));
     over(&mut it.total, section.bytes("total"));
     over(&mut it.overhead, section.bytes("overhead"));
     over(&mut it.soft_limit, section.bytes("soft_limit"));
