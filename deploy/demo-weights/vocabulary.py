@@ -11,8 +11,8 @@ import random
 import re
 
 from common import write_json
-from portraits import BGC, BODYC, EYEC, HAIRC, HAIRS, HATS, MOODS, PATS, SKIN, WEARC, caption, sample
-from portraits.captions import MOOD, NOUN, PATTERN
+from portraits import BGC, BODYC, EYEC, HAIRC, HAIRS, HATS, SKIN, WEARC, caption, sample
+from portraits.captions import NOUN
 
 # Words that ask for nothing, though no caption has them.
 HARMLESS = "the this that is are has have who which his her its their very to at by from for it some wears".split()
@@ -32,14 +32,10 @@ def main():
         colours=words([*BODYC, *WEARC, *BGC, *EYEC, *HAIRC]), skin=words(SKIN), hair=words([*HAIRS, "hair"]),
         hats=words(HATS), glasses=["glasses", "sunglasses"], clothes=["shirt", "sweater"],
         eyes=words(["eye", "eyes", "one", "two", "three", "single", "big"]),
-        moods=words([*MOODS, *(text for pair in MOOD.values() for texts in pair for text in texts)]),
-        patterns=words([*PATS, *(text for texts in PATTERN.values() for text in texts)]),
         places=["background", "wall"])
-    # A word of an expression ("a sad face") that is no mood itself stays a function word or another list's.
-    lists["moods"] = [w for w in lists["moods"] if w not in ("a", "an", "eyes")]
     known = {word for group in lists.values() for word in group}
     lists["function"] = sorted({word for word in used if word not in known} | set(HARMLESS))
-    unused = sorted(known - set(used) - {"plain"})
+    unused = sorted(known - set(used))
     if unused:
         raise ValueError(f"listed, and in no caption: {unused}")
     write_json(parser.parse_args().out, lists)

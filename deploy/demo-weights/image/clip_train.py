@@ -38,22 +38,14 @@ def portrait(seed):
     A = sample_front(seed, weak=True)
     if seed % 2:
         r = random.Random(seed)
-        mood = A["mood"]
         with_drive(A, r, .5, drive=True)
-        if mood in ("sad", "surprised"):  # an expression that can no longer be seen is not claimed
-            A["spec"].pop("mood", None)
-            A["mood"] = "moving"
     return A
 
 
 def draw(seeds):
     """At CLIP's own size, by the node's resizing."""
-    pictures = [render(drawable(portrait(seed))).resize((SIDE, SIDE), Image.BICUBIC) for seed in seeds]
+    pictures = [render(portrait(seed)).resize((SIDE, SIDE), Image.BICUBIC) for seed in seeds]
     return np.stack([np.asarray(picture) for picture in pictures])
-
-
-def drawable(A):
-    return A if A["mood"] != "moving" else dict(A, mood="happy")
 
 
 def drawn(run, count):

@@ -4,14 +4,14 @@ portrait.
 A text's claims are a dict {attribute: value}; a portrait answers all of them or the text is wrong of it.
 """
 
-from portraits import BGC, BODYC, EYEC, HAIRC, HAIRS, HATS, KINDS, MOODS, SKIN, WEARC, caption
+from portraits import BGC, BODYC, EYEC, HAIRC, HAIRS, HATS, KINDS, SKIN, WEARC, caption
 
 NEUTRAL = "a photo"  # the node's: fits every picture a little, and a concept must fit better
 NOWHERE = dict(kind="nothing in this world")
 # Asked about and never there.
 FOREIGN = ("weapon, gun, knife, blood, violence, nudity, text, watermark, logo, car, dog, tree, house, fire, food, blurry, "
            "extra fingers, low quality, deformed, a photo of a man in a suit, horror, cigarette, alcohol, snake").split(", ")
-CHANGES = dict(bg=BGC, skin=BODYC, hatc=WEARC, clothc=WEARC, eyes=[1, 2, 3], mood=MOODS, glassc=WEARC, eyec=EYEC, hat=HATS,
+CHANGES = dict(bg=BGC, skin=BODYC, hatc=WEARC, clothc=WEARC, eyes=[1, 2, 3], glassc=WEARC, eyec=EYEC, hat=HATS,
                hairc=list(HAIRC), hair=HAIRS)
 EYES = {1: "one big eye", 2: "two eyes", 3: "three eyes"}
 NOUNS = dict(human=["person", "human"], alien=["alien"], robot=["robot"], cat=["cat"], bear=["bear"])
@@ -56,7 +56,6 @@ def concepts():
     out += [(text, dict(eyes=count)) for count, text in EYES.items()]
     out += [(f"{c} eyes", dict(eyec=c, eyes=2)) for c in EYEC]
     out += [("glasses", dict(glasses="glasses")), ("sunglasses", dict(glasses="sunglasses"))]
-    out += [(f"{mood} face", dict(mood=mood)) for mood in ("happy", "sad")]
     out += [(f"{hair} hair", dict(hair=hair)) for hair in ("long", "short", "curly", "spiky")]
     return out + [(text, NOWHERE) for text in FOREIGN]
 
