@@ -34,7 +34,8 @@ from .tiny_flux import GRID, SIZES, TinyFlux, decode, pack
 from .tokens import Tokens
 
 STEPS = 4
-OFTEN = dict(clothc=2, hatc=1, glassc=2, eyec=1, hairc=1, hair=1)  # what an attribute that is named adds to a row's chance of 1
+# What an attribute that is named adds to a row's chance of 1.
+OFTEN = dict(clothc=2, hatc=1, glassc=2, eyec=1, hairc=1, hair=1)
 ADAM = ("shared", "embed", "norm", "proj_out", "relative_attention", "time_text")  # what Muon is not for
 FIXED = ["a green alien with one big eye and a red hat on a blue background",
          "a blue robot with three eyes on a yellow background",
