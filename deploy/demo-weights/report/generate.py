@@ -1,13 +1,11 @@
 """Pictures from captions by the exported f16 weights, in float32: what the node paints, up to its own noise."""
 
-import json
-
 import torch
-from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from common import to_bytes
+from image import autoencoder
 from image.layouts import autoencoder_from_bfl, transformer_from_bfl
 from image.tiny_flux import TinyFlux, decode
 from image.tokens import END, Tokens
@@ -17,9 +15,7 @@ class Painter:
     """Flux as exported in a folder, see `image/export.py`."""
 
     def __init__(self, folder):
-        with open(folder + "/vae/config.json", encoding="utf-8") as file:
-            config = {k: v for k, v in json.load(file).items() if not k.startswith("_")}
-        self.vae = AutoencoderKL.from_config(config).eval()
+        self.vae = autoencoder.build().eval()
         tensors = floats(folder + "/ae.safetensors")
         self.vae.load_state_dict(autoencoder_from_bfl(tensors, self.vae.state_dict()))
         self.tokens = exported_tokens(folder + "/tokenizer", folder + "/tokenizer_2")
