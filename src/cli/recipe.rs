@@ -146,10 +146,14 @@ fn new(file: Option<&Path>, prompt: Option<&str>, context: &mut Context<'_>) -> 
     };
     let example = Recipe::read(example::text().as_bytes()).map(|recipe| recipe.visual.prompt).ok();
     let asked = prompt.or(example.as_deref());
-    let others: Vec<String> = known.into_iter().filter(|known| Some(known.as_str()) != asked).take(OFFERED).collect();
+    let others: Vec<String> =
+        known.into_iter().filter(|known| Some(known.as_str()) != asked).take(OFFERED).collect();
     let text = example::with_prompt(Uuid::new_v4(), prompt, &others);
     if let Err(problems) = Recipe::read(text.as_bytes()) {
-        return Err(Failed::bad_input(format!("no recipe can have this prompt:\n{}", lines(&problems).join("\n"))));
+        return Err(Failed::bad_input(format!(
+            "no recipe can have this prompt:\n{}",
+            lines(&problems).join("\n")
+        )));
     }
     match file {
         None => write!(context.console.out(), "{text}")?,

@@ -128,7 +128,10 @@ fn what_the_image_model_was_made_for_is_told() {
             "vocabulary.file: found \"../words.json\", expected a relative",
         ),
         (text.replace("file = \"words.json\"", ""), "vocabulary.file: found nothing, expected a JSON file"),
-        (text.replace("\"two robots\"", "2"), "vocabulary.prompts: found [\"a robot\", 2], expected a list of texts"),
+        (
+            text.replace("\"two robots\"", "2"),
+            "vocabulary.prompts: found [\"a robot\", 2], expected a list of texts",
+        ),
         (text.replace("about", "abuot"), "vocabulary.abuot: found an unknown key"),
     ] {
         let found = problems(&wrong);

@@ -56,7 +56,8 @@ impl Section {
     pub(super) fn texts(&mut self, name: &'static str, problems: &mut Vec<Problem>) -> Vec<String> {
         let Some(value) = self.take(name) else { return Vec::new() };
         let texts: Option<Vec<String>> = value.as_array().and_then(|entries| {
-            let text = |entry: &Value| entry.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned);
+            let text =
+                |entry: &Value| entry.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned);
             entries.iter().map(text).collect()
         });
         texts.unwrap_or_else(|| {
