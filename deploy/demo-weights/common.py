@@ -69,6 +69,15 @@ class Muon(torch.optim.Optimizer):
                     p.add_(update.view_as(p), alpha=-group["lr"])
 
 
+def step_all(optimisers, factor):
+    """One step of every optimiser at `factor` of the rate that stands beside it; the gradients are cleared."""
+    for optimiser, rate in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = rate * factor
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+
 class Optimiser:
     """Muon on matrices, AdamW on the rest and on those whose name contains a word of `adam`.
 

@@ -18,7 +18,7 @@ from torch import nn
 import portrait_data as data
 import portrait_face as face
 import portrait_nets as nets
-from common import Muon
+from common import Muon, step_all
 from portrait_train import CONFIG, Batches, key_points, soften
 
 P = CONFIG["model_params"]
@@ -112,11 +112,7 @@ def train_motion(args, train, test):
         (wrong_pose + 2 * wrong_expression).backward()
         torch.nn.utils.clip_grad_norm_(motion.parameters(), 1.0)
         factor = min(1, (step + 1) / 30) * min(1, (1 - done) / .7)
-        for optimiser, base in optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = base * factor
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        step_all(optimisers, factor)
         step += 1
         seen.append((float(wrong_pose.detach()), float(wrong_expression.detach())))
         if time.time() - said > 60 or elapsed() >= args.minutes * 60:

@@ -20,7 +20,7 @@ from PIL import Image
 import portrait_data as data
 import portrait_face as face
 import portrait_nets as nets
-from common import Muon
+from common import Muon, step_all
 from portrait_flow import flow_and_masks
 
 # Features of 1/4 of the picture's sides, in one slice: cartoons are flat, and narrow layers keep a frame cheap.
@@ -264,11 +264,7 @@ def main():
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         factor = min(1, (step + 1) / 40) * min(1, (1 - done) / .65)
-        for optimiser, base in optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = base * factor
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        step_all(optimisers, factor)
         step += 1
         with torch.no_grad():
             share = 1 - min(.995, 1 - 1 / (1 + step / 8))

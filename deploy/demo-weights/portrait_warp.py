@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 import portrait_nets as nets
-from common import Muon
+from common import Muon, step_all
 from portrait_flow import flow_and_masks
 from portrait_train import Batches, build, key_points, start_from_colours
 
@@ -116,11 +116,7 @@ def main():
         (relative + .3 * max(0.0, 1 - done / GUESS_UNTIL) * guess).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         factor = min(1, (step + 1) / 30) * min(1, (1 - done) / .6)
-        for optimiser, base in optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = base * factor
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        step_all(optimisers, factor)
         step += 1
         seen.append((float(relative.detach()), float(guess.detach()), error))
         if step in (1, 20) or step % 100 == 0:

@@ -1,4 +1,4 @@
-"""How good a finished demo bundle is: one command, every figure of the quality bar, sheets to look at.
+"""How good a finished demo bundle is: one command, figures of pictures, checks, animation and speech, sheets to look at.
 
 python quality.py --bundle ../../config/bundles/demo --out out/quality [--only image,portrait,speech]
 
