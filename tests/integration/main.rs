@@ -6,6 +6,7 @@ mod bundles;
 mod check;
 mod config;
 mod cuda_driver;
+mod demo;
 mod flux_model;
 mod gpu_check;
 mod liveportrait;

@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use vortex_node::actors::cards::ActorName;
-use vortex_node::actors::events::{NodeEvent, SlotEvent, Subscriber};
-use vortex_node::clock;
+use vortex_node::actors::events::{NodeEvent, SlotEvent};
 use vortex_node::rehearse::scenario::{Arrivals, Fault, RunFault};
 use vortex_node::rehearse::{Pace, Report, Scenario, rehearse};
-use vortex_node::types::{Bytes, DeviceId, ModelId, Stage};
+use vortex_node::types::{Bytes, ModelId, Stage};
 use vortex_node::vram::policy::Level;
+
+use crate::support::diary::play_with_diary;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rehearsals")
@@ -40,29 +40,6 @@ fn some_slots(count: u64, every: u64) -> Scenario {
         cancel_after: None,
     };
     Scenario { arrivals: vec![arrivals], ..Scenario::default() }
-}
-
-/// Hears everything, with its time.
-#[derive(Default)]
-struct Diary {
-    slots: Mutex<Vec<(Instant, SlotEvent)>>,
-    node: Mutex<Vec<(Instant, NodeEvent)>>,
-}
-
-impl Subscriber for Diary {
-    fn hear(&self, event: &SlotEvent) {
-        self.slots.lock().unwrap().push((clock::now(), event.clone()));
-    }
-
-    fn notice(&self, _: DeviceId, event: &NodeEvent) {
-        self.node.lock().unwrap().push((clock::now(), event.clone()));
-    }
-}
-
-fn play_with_diary(scenario: &Scenario) -> (Report, Arc<Diary>) {
-    let diary = Arc::new(Diary::default());
-    let report = rehearse(scenario, Pace::Accelerated, vec![diary.clone()]).unwrap();
-    (report, diary)
 }
 
 #[test]
@@ -218,7 +195,7 @@ fn the_soft_limit_closes_admission_within_a_look_and_the_running_slot_finishes()
     assert!(reopened >= from + lasts, "reopened at {reopened:?}");
     let dwell = scenario.device.dwell;
     assert!(reopened <= from + lasts + dwell + period * 2, "reopened only at {reopened:?}");
-    let node = diary.node.lock().unwrap();
+    let node = diary.cards.lock().unwrap();
     let soft =
         node.iter().any(|(_, event)| matches!(event, NodeEvent::PressureCrossed(it) if it.to == Level::Soft));
     assert!(soft && report.restarts.is_empty(), "{report}");
@@ -237,7 +214,7 @@ fn at_the_hard_limit_the_lease_is_refused_with_numbers_and_one_slot_pays() {
     };
     let scenario = Scenario { faults: vec![others], ..some_slots(4, 0) };
     let (report, diary) = play_with_diary(&scenario);
-    let node = diary.node.lock().unwrap();
+    let node = diary.cards.lock().unwrap();
     let refusals: Vec<_> = node
         .iter()
         .filter_map(
@@ -255,7 +232,7 @@ fn at_the_hard_limit_the_lease_is_refused_with_numbers_and_one_slot_pays() {
 fn the_model_that_grew_restarts_and_the_others_never_stop() {
     let text = std::fs::read_to_string(folder().join("drift.toml")).unwrap();
     let (report, diary) = play_with_diary(&text.parse().unwrap());
-    let node = diary.node.lock().unwrap();
+    let node = diary.cards.lock().unwrap();
     let down: Vec<&str> = node
         .iter()
         .filter_map(

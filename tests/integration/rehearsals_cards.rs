@@ -1,16 +1,16 @@
 //! Several cards through the real tree, with played models: where slots go, what one card's misfortune does to another's
 //! slots, and what becomes of a lost card's.
 
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use vortex_node::actors::cards::ActorName;
-use vortex_node::actors::events::{NodeEvent, SlotEvent, Subscriber};
-use vortex_node::clock;
+use vortex_node::actors::events::NodeEvent;
 use vortex_node::rehearse::scenario::{Arrivals, Fault, RunFault};
-use vortex_node::rehearse::{Pace, Report, Scenario, rehearse};
-use vortex_node::types::{Bytes, DeviceId, ModelId, SlotId, Stage};
+use vortex_node::rehearse::{Pace, Scenario, rehearse};
+use vortex_node::types::{Bytes, DeviceId, ModelId, Stage};
 use vortex_node::vram::ScriptedFault;
+
+use crate::support::diary::play_with_diary;
 
 const FIRST: DeviceId = DeviceId::Scripted(0);
 const SECOND: DeviceId = DeviceId::Scripted(1);
@@ -34,87 +34,9 @@ fn on(device: DeviceId, fault: Fault) -> Fault {
     Fault::On(device, Box::new(fault))
 }
 
-/// Where each slot went, in order, and when each ended; what happened to each card.
-#[derive(Default)]
-struct Diary {
-    slots: Mutex<Vec<(Instant, SlotEvent)>>,
-    cards: Mutex<Vec<(DeviceId, NodeEvent)>>,
-}
-
-impl Subscriber for Diary {
-    fn hear(&self, event: &SlotEvent) {
-        self.slots.lock().unwrap().push((clock::now(), event.clone()));
-    }
-
-    fn notice(&self, device: DeviceId, event: &NodeEvent) {
-        self.cards.lock().unwrap().push((device, event.clone()));
-    }
-}
-
-impl Diary {
-    /// The cards of each slot, in the order in which the slots came in first.
-    fn ways(&self) -> Vec<(SlotId, Vec<DeviceId>)> {
-        let mut ways: Vec<(SlotId, Vec<DeviceId>)> = Vec::new();
-        for (_, event) in self.slots.lock().unwrap().iter() {
-            let SlotEvent::Accepted { slot, device, .. } = event else { continue };
-            match ways.iter_mut().find(|(known, _)| known == slot) {
-                Some((_, way)) => way.push(*device),
-                None => ways.push((*slot, vec![*device])),
-            }
-        }
-        ways
-    }
-
-    /// From acceptance to completion of every slot that only ever was on `card`, by slot.
-    fn elapsed_on(&self, card: DeviceId) -> Vec<(SlotId, Duration)> {
-        let ways = self.ways();
-        let stayed =
-            |slot: SlotId| ways.iter().any(|(of, way)| *of == slot && way.iter().all(|it| *it == card));
-        let ended = |(_, event): &(Instant, SlotEvent)| match event {
-            SlotEvent::GenerationComplete { slot, elapsed, .. } if stayed(*slot) => Some((*slot, *elapsed)),
-            _ => None,
-        };
-        let mut all: Vec<_> = self.slots.lock().unwrap().iter().filter_map(ended).collect();
-        all.sort();
-        all
-    }
-
-    /// How often each stage of `slot` began.
-    fn began(&self, slot: SlotId, stage: Stage) -> usize {
-        let is_it = |(_, event): &&(Instant, SlotEvent)| matches!(event, SlotEvent::StageBegan { slot: of, stage: which, .. } if (*of, *which) == (slot, stage));
-        self.slots.lock().unwrap().iter().filter(is_it).count()
-    }
-
-    /// The cards on which an actor went down, or pressure changed, or nothing could be seen.
-    fn troubled(&self) -> Vec<DeviceId> {
-        let is_trouble = |event: &NodeEvent| {
-            matches!(
-                event,
-                NodeEvent::ActorDown { .. }
-                    | NodeEvent::PressureCrossed(_)
-                    | NodeEvent::Blind(_)
-                    | NodeEvent::CardLost { .. }
-            )
-        };
-        let cards = self.cards.lock().unwrap();
-        let mut all: Vec<DeviceId> =
-            cards.iter().filter(|(_, event)| is_trouble(event)).map(|(card, _)| *card).collect();
-        all.sort();
-        all.dedup();
-        all
-    }
-}
-
-fn play(scenario: &Scenario) -> (Report, Arc<Diary>) {
-    let diary = Arc::new(Diary::default());
-    let report = rehearse(scenario, Pace::Accelerated, vec![diary.clone()]).unwrap();
-    assert_eq!((report.lost, report.leases_leaked, report.broken_off), (0, 0, false), "{report}");
-    (report, diary)
-}
-
 #[test]
 fn slots_that_come_at_once_are_spread_by_what_the_cards_have_left() {
-    let (report, diary) = play(&two_cards(4, 0));
+    let (report, diary) = play_with_diary(&two_cards(4, 0));
     let first: Vec<DeviceId> = diary.ways().iter().map(|(_, way)| way[0]).collect();
     assert_eq!(first, [FIRST, SECOND, FIRST, SECOND], "{report}");
     assert_eq!(report.completed, 4, "{report}");
@@ -129,7 +51,7 @@ fn slots_that_come_at_once_are_spread_by_what_the_cards_have_left() {
 fn a_card_that_another_process_fills_gets_slots_only_when_the_free_one_is_at_work() {
     let others =
         Fault::Others { at: Duration::from_secs(1), lasts: Duration::from_secs(600), bytes: Bytes::mb(2200) };
-    let (report, diary) = play(&Scenario { faults: vec![on(FIRST, others)], ..two_cards(3, 30) });
+    let (report, diary) = play_with_diary(&Scenario { faults: vec![on(FIRST, others)], ..two_cards(3, 30) });
     // Each comes when the one before has ended.
     assert!(diary.ways().iter().all(|(_, way)| way == &[SECOND]), "{:?}\n{report}", diary.ways());
 }
@@ -138,7 +60,7 @@ fn a_card_that_another_process_fills_gets_slots_only_when_the_free_one_is_at_wor
 fn a_card_under_pressure_is_passed_over() {
     let others =
         Fault::Others { at: Duration::from_secs(1), lasts: Duration::from_secs(60), bytes: Bytes::mb(4100) };
-    let (report, diary) = play(&Scenario { faults: vec![on(FIRST, others)], ..two_cards(4, 0) });
+    let (report, diary) = play_with_diary(&Scenario { faults: vec![on(FIRST, others)], ..two_cards(4, 0) });
     assert!(diary.ways().iter().all(|(_, way)| way == &[SECOND]), "{:?}\n{report}", diary.ways());
     assert!(report.refused.is_empty() && report.completed == 4, "{report}");
 }
@@ -146,7 +68,7 @@ fn a_card_under_pressure_is_passed_over() {
 /// Whatever befalls the second card, the first one's slots are as if nothing had happened.
 #[test]
 fn one_cards_misfortune_does_not_touch_the_others_slots() {
-    let undisturbed = play(&two_cards(4, 0)).1.elapsed_on(FIRST);
+    let undisturbed = play_with_diary(&two_cards(4, 0)).1.elapsed_on(FIRST);
     assert_eq!(undisturbed.len(), 2);
     let at = Duration::from_millis(20_300);
     let lasts = Duration::from_secs(40);
@@ -163,7 +85,8 @@ fn one_cards_misfortune_does_not_touch_the_others_slots() {
         ("NVML lies", Fault::Probe { at, lasts, how: ScriptedFault::UsedAboveTotal }),
     ];
     for (what, fault) in misfortunes {
-        let (report, diary) = play(&Scenario { faults: vec![on(SECOND, fault)], ..two_cards(4, 0) });
+        let (report, diary) =
+            play_with_diary(&Scenario { faults: vec![on(SECOND, fault)], ..two_cards(4, 0) });
         assert_eq!(diary.elapsed_on(FIRST), undisturbed, "{what}:\n{report}");
         assert_eq!(report.accepted, 4, "{what}:\n{report}");
         assert!(diary.troubled().iter().all(|card| *card == SECOND), "{what}: {:?}", diary.troubled());
@@ -188,7 +111,7 @@ fn a_lost_cards_slots_finish_on_the_other_from_their_last_finished_stage() {
         if exit == 70 {
             faults.push(on(SECOND, Fault::Kill { actor: ActorName::Model(ModelId::Kokoro), at }));
         }
-        let (report, diary) = play(&Scenario { faults, ..two_cards(6, 0) });
+        let (report, diary) = play_with_diary(&Scenario { faults, ..two_cards(6, 0) });
         assert_eq!((report.accepted, report.completed), (6, 6), "{what}:\n{report}");
         assert_eq!(report.cards_lost, [("scripted:1".to_owned(), exit)].into(), "{what}:\n{report}");
         assert_eq!(report.exits, [0], "{what}:\n{report}");
@@ -211,7 +134,7 @@ fn slots_of_a_lost_card_are_shared_by_those_that_are_left() {
     let faults = vec![on(DeviceId::Scripted(2), Fault::Kill { actor: ActorName::Node, at })];
     let mut scenario = Scenario { faults, ..two_cards(12, 0) };
     scenario.device.count = std::num::NonZeroU32::new(3).unwrap();
-    let (report, diary) = play(&scenario);
+    let (report, diary) = play_with_diary(&scenario);
     assert_eq!((report.completed, report.resumed), (12, 4), "{report}");
     let to = |card| diary.ways().iter().filter(|(_, way)| way.len() == 2 && way[1] == card).count();
     assert_eq!((to(FIRST), to(SECOND)), (2, 2), "{:?}\n{report}", diary.ways());
@@ -232,7 +155,7 @@ fn killing_any_actor_of_one_card_or_the_root_at_any_point_loses_nothing() {
         for half in 0..60 {
             let at = Duration::from_millis(137 + 500 * half);
             let faults = vec![on(SECOND, Fault::Kill { actor, at })];
-            let (report, _) = play(&Scenario { faults, processes: 1, ..two_cards(4, 2) });
+            let (report, _) = play_with_diary(&Scenario { faults, processes: 1, ..two_cards(4, 2) });
             assert_eq!((report.accepted, report.completed), (4, 4), "{actor:?} killed at {at:?}:\n{report}");
             let exits: &[u8] = if actor == ActorName::Root { &[71, 0] } else { &[0] };
             assert_eq!(report.exits, exits, "{actor:?} killed at {at:?}:\n{report}");
@@ -246,7 +169,7 @@ fn the_last_card_takes_the_process_along_and_the_next_one_finishes_everything() 
         let at = Duration::from_millis(21_000);
         let kill = |at| Fault::Kill { actor: ActorName::Node, at };
         let faults = vec![on(FIRST, kill(at)), on(SECOND, kill(at + Duration::from_millis(gap)))];
-        let (report, _) = play(&Scenario { faults, processes: 1, ..two_cards(5, 0) });
+        let (report, _) = play_with_diary(&Scenario { faults, processes: 1, ..two_cards(5, 0) });
         assert_eq!(
             (report.completed, report.exits.as_slice()),
             (5, [71, 0].as_slice()),
@@ -259,7 +182,7 @@ fn the_last_card_takes_the_process_along_and_the_next_one_finishes_everything() 
 fn a_slot_that_is_taken_back_or_asked_for_twice_is_found_on_its_card() {
     let mut scenario = two_cards(4, 0);
     scenario.arrivals[0].cancel_after = Some(Duration::from_secs(5));
-    let (report, _) = play(&scenario);
+    let (report, _) = play_with_diary(&scenario);
     assert_eq!(report.cancelled.values().sum::<u64>(), 4, "{report}");
 }
 
@@ -287,7 +210,7 @@ fn a_card_on_standby_holds_nothing_until_it_takes_over() {
     let faults = vec![on(FIRST, Fault::Kill { actor: ActorName::Node, at })];
     let mut scenario = Scenario { faults, ..two_cards(2, 0) };
     scenario.device.standby = true;
-    let (report, diary) = play(&scenario);
+    let (report, diary) = play_with_diary(&scenario);
     assert!(diary.ways().iter().all(|(_, way)| way == &[FIRST, SECOND]), "{:?}\n{report}", diary.ways());
     assert_eq!((report.completed, report.exits.as_slice()), (2, [0].as_slice()), "{report}");
     let cards = diary.cards.lock().unwrap();
