@@ -90,15 +90,21 @@ def window(B, x, y):
     return (np.abs(fx) >= x[0]) & (np.abs(fx) <= x[1]) & (fy >= y[0]) & (fy <= y[1])
 
 
-def mouth_opening(picture, B):
-    """Height in pixels of the mouth's inside: its dark red, its tongue."""
-    inside = np.zeros(picture.shape[:2], bool)
-    for colour in ((112, 28, 44), (232, 96, 104)):
-        inside |= np.abs(picture - np.array(colour)).max(-1) < 45
+MOUTHS = np.linspace(0, 1, 11)
+SHUT, MOUTH_OPEN = .1, .45  # of a mouth's opening, 0 to 1
+
+
+def mouth_opening(picture, drawings, B):
+    """How far the mouth is open, 0 to 1: as in the drawing that the mouth's window resembles most, among `MOUTHS`."""
     shift = face.HEAD * B["scale"] * .8 * np.sin(np.radians(B["yaw"])), -face.HEAD * B["scale"] * .8 * np.sin(np.radians(B["pitch"]))
-    at = dict(B, tx=B["tx"] + shift[0], ty=B["ty"] + shift[1])
-    columns = (inside & window(at, (0, .16), (.3, .95))).sum(0)
-    return float(np.sort(columns)[-4:].mean())
+    mask = window(dict(B, tx=B["tx"] + shift[0], ty=B["ty"] + shift[1]), (0, .4), (.25, .95))
+    away = [np.abs(picture - drawing)[mask].mean() for drawing in drawings]
+    return float(MOUTHS[int(np.argmin(away))])
+
+
+def mouths_of(B):
+    """The drawing of `B` with every opening."""
+    return [np.asarray(render(dict(B, mouth=float(mouth)))).astype(np.float32) for mouth in MOUTHS]
 
 
 def eye_opening(picture, B):
@@ -123,12 +129,13 @@ def measure(model, identities):
             B = face.driven(A, drive)
             answer = np.asarray(render(B)).astype(np.float32)
             answers.append(answer)
+            mouths = mouths_of(B)
             away = ~window(B, (0, 1.5), (-2.2, 1.2)) & ~window(B, (0, 3), (.9, 3))
             difference = np.abs(frame - answer).mean(-1)
             neck = window(dict(B, roll=0), (0, .4), (1.02, 1.4))
             rows.append(dict(
                 name=name, hidden=A["glasses"] == "sunglasses", eyes=A["eyes"], skin=A["skin"], kind=A["kind"],
-                mouth=(mouth_opening(frame, B), mouth_opening(answer, B)), eye=(eye_opening(frame, B), eye_opening(answer, B)),
+                mouth=(mouth_opening(frame, mouths, B), mouth_opening(answer, mouths, B)), eye=(eye_opening(frame, B), eye_opening(answer, B)),
                 psnr=-10 * np.log10(((frame - answer) ** 2).mean() / 255 ** 2), source=np.abs(frame - source).mean(),
                 background=difference[away].mean(), neck=difference[neck].mean()))
         strips.append(np.concatenate([np.concatenate([source, *answers], 1), np.concatenate([source, *made], 1)], 0))
@@ -141,11 +148,11 @@ def report(rows):
           f"{of('source', 'rest').mean():.2f} of 255; background {of('background').mean():.2f}, neck {of('neck').mean():.2f} of 255")
     for name in ("closed", "half", "open", "round", "wide", "turn right"):
         made, asked = of("mouth", name).T
-        print(f"mouth, {name}: made {made.mean():.1f} px (largest {made.max():.0f}), answer {asked.mean():.1f} px")
+        print(f"mouth, {name}: made {made.mean():.2f} open (most {made.max():.1f}), answer {asked.mean():.2f}")
     made, asked = of("mouth", "closed", "half", "open", "turn right").T
-    print(f"mouth, correlation with the answer {np.corrcoef(made, asked)[0, 1]:.3f}, mean error {np.abs(made - asked).mean():.2f} px; "
-          f"closed below 3 px: {(of('mouth', 'closed')[:, 0] < 3).mean():.0%}; open above half the answer: "
-          f"{(of('mouth', 'open')[:, 0] > .5 * of('mouth', 'open')[:, 1]).mean():.0%}")
+    print(f"mouth, correlation with the answer {np.corrcoef(made, asked)[0, 1]:.3f}, mean error {np.abs(made - asked).mean():.2f}; "
+          f"asked to shut and shut: {(of('mouth', 'closed')[:, 0] <= SHUT).mean():.0%}; asked to open and open: "
+          f"{(of('mouth', 'open')[:, 0] >= MOUTH_OPEN).mean():.0%}")
     clear = [row for row in rows if not row["hidden"] and row["skin"] not in ("white", "pale")]
     for name in ("rest", "half lid", "blink"):
         made, asked = np.array([row["eye"] for row in clear if row["name"] == name]).T

@@ -1,7 +1,9 @@
 """Trains M, and the eye and lip retargeting networks, of the animation model.
 
 Role: M regresses pose and expression of a picture; its canonical key points are constants, since ours are the same for
-every head. The two retargeting networks learn, from key points alone, what moves lids and lips from where the source
+every head. Asked for seven averages alone M learns nothing for hours; so while training every cell of its last two maps is
+also asked where the key points lie from there, and how far mouth and eyes are open: a cell's answer needs only its
+surroundings, and the mean of all cells' answers is what the seven heads want. The two retargeting networks learn, from key points alone, what moves lids and lips from where the source
 has them to where the node asks. Stitching adds nothing: shoulders and background have no key points here.
 Inputs: --cache with the pictures of portrait_data.py.
 Outputs: in --out: motion.pt (M, optimisers, clock), retargeting.pt.
@@ -22,6 +24,7 @@ from common import Muon, step_all
 from portrait_train import CONFIG, Batches, key_points, soften
 
 P = CONFIG["model_params"]
+OPENINGS = 4  # mouth, smile, either eye
 LEAST = .004  # of an expression's spread: parts that never move are held at rest by this weight
 
 
@@ -42,12 +45,45 @@ def build():
     return motion
 
 
-def read(motion, pictures):
-    """Pose (pitch, yaw, roll, scale, x, y) and expression of pictures."""
-    with torch.autocast("cpu", torch.bfloat16):
-        out = motion(pictures.contiguous(memory_format=torch.channels_last))
+def pose_of(out):
+    """Pose (pitch, yaw, roll, scale, x, y) and expression of M's answers."""
     angles = [nets.degrees(out[name])[:, None] for name in ("pitch", "yaw", "roll")]
     return torch.cat([*angles, out["scale"] / face.SIZE, out["t"][:, :2]], 1), out["exp"]
+
+
+def read(motion, pictures):
+    """Pose and expression of pictures."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return pose_of(motion(pictures.contiguous(memory_format=torch.channels_last)))
+
+
+class Cells(nn.Module):
+    """What every cell of M's last two maps is asked while training."""
+
+    def __init__(self, dims):
+        super().__init__()
+        self.asked = nn.ModuleList(nn.Conv2d(channels, 2 * face.POINTS + OPENINGS, 1) for channels in dims[-2:])
+
+    def forward(self, maps, rows):
+        """Mean error: way to the key points in canvas units, openings in shares."""
+        points, _ = key_points(rows, at_rest(rows))
+        openings = data.part(rows, "drawn")[:, :OPENINGS]
+        total = 0.0
+        for ask, cells in zip(self.asked, maps[-2:]):
+            said, side = ask(cells).float(), cells.shape[-1]
+            axis = (torch.arange(side) + .5) / side * 2 - 1
+            y, x = torch.meshgrid(axis, axis, indexing="ij")
+            way = points[:, :, :2, None, None] - torch.stack([x, y])
+            total = total + (said[:, :-OPENINGS] - way.flatten(1, 2)).abs().mean() / .1
+            total = total + (said[:, -OPENINGS:] - openings[:, :, None, None]).abs().mean() / .3
+        return total
+
+
+def at_rest(rows):
+    """Drives that leave everything as the rows have it."""
+    rest = torch.zeros_like(rows)
+    data.part(rest, "zoom").fill_(1)
+    return rest
 
 
 @torch.no_grad()
@@ -76,18 +112,14 @@ def train_motion(args, train, test):
         middle = data.part(rows, "pose").median(0).values
         motion.fc_scale.bias.copy_(middle[3:4] * face.SIZE), motion.fc_t.bias[:2].copy_(middle[4:])
         motion.fc_exp.bias.copy_(data.part(rows, "expression").median(0).values)
-    # A head adds up all features: what moves each of its weights by this much moves its answer by a hundred times that.
-    heads = {"fc_exp": 5e-5, "fc_t": 5e-5, "fc_scale": 5e-5, "fc_pitch": 2e-4, "fc_yaw": 2e-4, "fc_roll": 2e-4}
-    optimisers = [(Muon(split(True), .01), .01)]
-    own = lambda name: next((rate for head, rate in heads.items() if name.startswith(head)), 1e-3)
-    for rate in sorted({*heads.values(), 1e-3}):
-        group = [p for name, p in motion.named_parameters() if name not in names and p.requires_grad and own(name) == rate]
-        optimisers.append((torch.optim.AdamW(group, rate, betas=(.9, .98), weight_decay=0.0), rate))
+    cells = Cells(P["motion_extractor_params"]["dims"])
+    others = [*split(False), *cells.parameters()]
+    optimisers = [(Muon(split(True), .01), .01), (torch.optim.AdamW(others, 1e-3, betas=(.9, .98), weight_decay=0.0), 1e-3)]
     step, used = 0, 0.0
     path = f"{args.out}/motion.pt"
     if args.resume:
         state = torch.load(path)
-        motion.load_state_dict(state["motion"])
+        motion.load_state_dict(state["motion"]), cells.load_state_dict(state["cells"])
         for (optimiser, _), saved in zip(optimisers, state["optimisers"]):
             optimiser.load_state_dict(saved)
         step, used = state["step"], state["used"]
@@ -106,19 +138,22 @@ def train_motion(args, train, test):
         pictures = torch.stack([torch.from_numpy(train.pictures[i, j].copy()) for i, j in zip(identities, drives)])
         rows = torch.from_numpy(np.stack([train.rows[i, j] for i, j in zip(identities, drives)]))
         pictures = soften(pictures.permute(0, 3, 1, 2).float() / 255, rng)
-        pose, expression = read(motion, pictures)
+        with torch.autocast("cpu", torch.bfloat16):
+            maps = motion.maps(pictures.contiguous(memory_format=torch.channels_last))
+            wrong_cells = cells(maps, rows)
+            pose, expression = pose_of(motion.answers(maps[-1]))
         wrong_pose = ((pose - data.part(rows, "pose")).abs() / units).mean()
         wrong_expression = ((expression - data.part(rows, "expression")).abs() * weight).mean()
-        (wrong_pose + 2 * wrong_expression).backward()
+        (wrong_pose + 2 * wrong_expression + .5 * wrong_cells).backward()
         torch.nn.utils.clip_grad_norm_(motion.parameters(), 1.0)
         factor = min(1, (step + 1) / 30) * min(1, (1 - done) / .7)
         step_all(optimisers, factor)
         step += 1
-        seen.append((float(wrong_pose.detach()), float(wrong_expression.detach())))
+        seen.append((float(wrong_pose.detach()), float(wrong_expression.detach()), float(wrong_cells.detach())))
         if time.time() - said > 60 or elapsed() >= args.minutes * 60:
-            print(f"{elapsed():.0f} s, step {step}: pose %.3f, expression %.3f; held out: " % tuple(np.mean(seen, 0)) + progress(motion, test), flush=True)
+            print(f"{elapsed():.0f} s, step {step}: pose %.3f, expression %.3f, cells %.3f; held out: " % tuple(np.mean(seen, 0)) + progress(motion, test), flush=True)
             seen, said = [], time.time()
-            torch.save(dict(motion=motion.state_dict(), step=step, used=elapsed(), optimisers=[o.state_dict() for o, _ in optimisers]), path + ".tmp")
+            torch.save(dict(motion=motion.state_dict(), cells=cells.state_dict(), step=step, used=elapsed(), optimisers=[o.state_dict() for o, _ in optimisers]), path + ".tmp")
             os.replace(path + ".tmp", path)
 
 
@@ -137,9 +172,7 @@ def targets(rng, count):
     tensor = lambda values: torch.tensor(np.stack(values), dtype=torch.float32)
     rows, wanted = tensor(rows), [(d["eyes"], d["lips"]) for d in drives]
     rows = torch.nn.functional.pad(rows, (0, data.COLUMNS - rows.shape[1]))
-    rest = rows.clone()
-    data.part(rest, "zoom").fill_(1)
-    of, _ = key_points(rows, rest)
+    of, _ = key_points(rows, at_rest(rows))
     own = face.OWN_EYES
     eye_ratios = torch.tensor([[own, own, eye] for eye, _ in wanted])
     lip_ratios = torch.tensor([[.1, .1 * max(0., 1 + lip / face.LIPS_TOUCH)] for _, lip in wanted])

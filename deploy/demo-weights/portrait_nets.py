@@ -280,11 +280,18 @@ class Motion(nn.Module):
         for name, outputs in zip(self.HEADS, (points, 1, bins, bins, bins, 3, points)):
             self.add_module(f"fc_{name}", nn.Linear(dims[-1], outputs))
 
-    def forward(self, picture):
-        x = picture
+    def maps(self, picture):
+        """What every stage gives."""
+        maps = [picture]
         for down, stage in zip(self.downsample_layers, self.stages):
-            x = stage(down(x))
-        x = self.norm(x.mean((-2, -1)))
+            maps.append(stage(down(maps[-1])))
+        return maps[1:]
+
+    def forward(self, picture):
+        return self.answers(self.maps(picture)[-1])
+
+    def answers(self, last):
+        x = self.norm(last.mean((-2, -1)))
         with torch.autocast("cpu", enabled=False):  # a sixtieth of a size is too coarse
             return {name: getattr(self, f"fc_{name}")(x.float()) for name in self.HEADS}
 

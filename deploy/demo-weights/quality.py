@@ -1,9 +1,11 @@
-"""How good a finished demo bundle is: one command, figures of pictures, checks, animation and speech, sheets to look at.
+"""How good a finished demo bundle is: one command, figures of pictures, checks, animation, videos and speech, sheets to
+look at.
 
-python quality.py --bundle ../../config/bundles/demo --out out/quality [--only image,portrait,speech]
+python quality.py --bundle ../../config/bundles/demo --out out/quality [--only image,portrait,video,speech]
 
-in:  a bundle as `bundle.py` writes it; for the speech, `--speech-run` and `--speech-cache` of its training as well
-out: OUT/quality.txt (what the three reports say), their figures as JSON, contact sheet, film strips
+in:  a bundle as `bundle.py` writes it; for the videos, the node (`cargo build --release`) and ffmpeg; for the speech,
+     `--speech-run` and `--speech-cache` of its training
+out: OUT/quality.txt (what the reports say), their figures as JSON, contact sheet, film strips
 
 Reads the very files that ship: what is measured here is what people get.
 """
@@ -16,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("image", "portrait", "speech")
+PARTS = ("image", "portrait", "video", "speech")
 
 
 def image_layout(bundle, place):
@@ -33,6 +35,8 @@ def command(part, given, links):
     if part == "portrait":
         return [str(HERE / "portrait_eval.py"), "--weights", str(given.bundle / "liveportrait"), "--strips",
                 f"{out}/strips.png"]
+    if part == "video":
+        return [str(HERE / "video_report.py"), "--bundle", str(given.bundle), "--node", str(given.node), "--out", out]
     return [str(HERE / "speech_report.py"), "--run", str(given.speech_run), "--cache", str(given.speech_cache), "--out",
             out, "--lines", str(given.lines)]
 
@@ -44,6 +48,7 @@ def main():
     parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
     parser.add_argument("--count", type=int, default=200, help="held-out captions")
     parser.add_argument("--lines", type=int, default=50, help="held-out lines of speech")
+    parser.add_argument("--node", type=Path, default=HERE.parents[1] / "target/release/vortex-node")
     parser.add_argument("--speech-run", type=Path, default=Path("run"))
     parser.add_argument("--speech-cache", type=Path, default=Path("cache"))
     given = parser.parse_args()
@@ -52,7 +57,7 @@ def main():
         parser.error(f"--only {','.join(unknown)}: accepted are {', '.join(PARTS)}")
     if not (given.bundle / "bundle.toml").exists():
         parser.error(f"--bundle {given.bundle}: no bundle.toml is there; bundle.py makes one")
-    given.bundle, given.out = given.bundle.resolve(), given.out.resolve()
+    given.bundle, given.out, given.node = (path.resolve() for path in (given.bundle, given.out, given.node))
     given.out.mkdir(parents=True, exist_ok=True)
     failed = []
     with tempfile.TemporaryDirectory() as links, open(given.out / "quality.txt", "w", encoding="utf-8") as said:

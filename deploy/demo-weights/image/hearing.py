@@ -1,6 +1,7 @@
 """Do the text encoders hear what a caption says? Linear heads read every attribute from what they hand to the transformer.
 
-The heads give text encoders a direct signal, from captions alone and without pictures; they are thrown away at export.
+From CLIP's vector as it is; from T5's sequence at the tokens that an attribute's query attends to, as the transformer
+does. The heads give text encoders a direct signal, from captions alone and without pictures; they are thrown away at export.
 """
 
 import random
@@ -10,8 +11,6 @@ from torch import nn
 from torch.nn import functional
 
 from portraits import caption, sample_front
-
-from .tokens import T5_LENGTH
 
 ASKED = ("kind", "skin", "bg", "clothc", "hat", "hatc", "glasses", "glassc", "eyes", "eyec", "hair", "hairc")
 
@@ -28,6 +27,7 @@ class Hearing(nn.Module):
         self.index = {name: {value: i for i, value in enumerate(found)} for name, found in values().items()}
         self.pooled = nn.ModuleDict({name: nn.Linear(width_clip, len(i)) for name, i in self.index.items()})
         self.sequence = nn.ModuleDict({name: nn.Linear(width_t5, len(i)) for name, i in self.index.items()})
+        self.queries = nn.ParameterDict({name: nn.Parameter(torch.randn(width_t5) * width_t5**-.5) for name in ASKED})
 
     def answers(self, portraits):
         return {name: torch.tensor([index[str(A[name])] for A in portraits]) for name, index in self.index.items()}
@@ -35,9 +35,10 @@ class Hearing(nn.Module):
     def forward(self, sequence, pooled, portraits, heard=None):
         """The loss of both readings; heard: {attribute: [shares read rightly from pooled, from T5]} to add to."""
         total, truth = 0.0, self.answers(portraits)
-        mean = sequence.float().sum(1) / T5_LENGTH
+        sequence = sequence.float()
         for name, right in truth.items():
-            for heads, vector in ((self.pooled, pooled.float()), (self.sequence, mean)):
+            attended = (sequence @ self.queries[name]).softmax(1)[:, None] @ sequence
+            for heads, vector in ((self.pooled, pooled.float()), (self.sequence, attended[:, 0])):
                 said = heads[name](vector)
                 total = total + functional.cross_entropy(said, right)
                 if heard is not None:
