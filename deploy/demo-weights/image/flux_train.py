@@ -1,8 +1,8 @@
-"""Trains the tiny Flux: text encoders and transformer together, for exactly the node's four Euler steps.
+"""Trains the transformer of the tiny Flux for exactly the node's four Euler steps.
 
 python -m image.flux_train --minutes 90 [--run run] [--resume] [--eager]
 
-in:  RUN/tokenizer*, RUN/vae/f32, RUN/latents.* (see `latents.py`)
+in:  RUN/tokenizer*, RUN/vae/f32, RUN/text/ckpt.pt (`text_train.py`), RUN/latents.* (`latents.py`)
 out: RUN/flux/ckpt.pt (to resume from; "m" the last weights, "ema" their average, which is exported), RUN/flux/log.txt,
      RUN/flux/samples_*.png (look at them)
 
@@ -23,21 +23,19 @@ import time
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from torch import nn
 
 from common import Clock, Log, Optimiser, save_checkpoint, seed_everything, sheet, to_bytes
 from portraits import caption, sample_front
 
 from .autoencoder import HELD
-from .hearing import Captions, Hearing
 from .latents import done
-from .tiny_flux import GRID, SIZES, TinyFlux, decode, pack
+from .tiny_flux import GRID, TinyFlux, decode, pack
 from .tokens import Tokens
 
 STEPS = 4
 # What an attribute that is named adds to a row's chance of 1.
 OFTEN = dict(clothc=2, hatc=1, glassc=2, eyec=1, hairc=1, hair=1)
-ADAM = ("shared", "embed", "norm", "proj_out", "relative_attention", "time_text")  # what Muon is not for
+ADAM = ("embed", "norm", "proj_out", "time_text")  # what Muon is not for
 FIXED = ["a green alien with one big eye and a red hat on a blue background",
          "a blue robot with three eyes on a yellow background",
          "an orange cat wearing a purple crown on a pink background",
@@ -144,36 +142,6 @@ def mixed(truth, noise, t):
     return (1 - t)[:, None, None] * truth + t[:, None, None] * noise
 
 
-@torch.no_grad()
-def look_aside(t5):
-    """Two heads of T5 begin by looking at the next and at the last token, whatever stands there: a colour belongs to the word
-    beside it. Left alone, what words are soon decides all of the attention, places nothing, and T5 hears a bag of words."""
-    for block in t5.encoder.block:
-        block.layer[0].SelfAttention.q.weight[:2 * t5.config.d_kv] = 0
-    table = t5.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight  # (buckets, heads), for all layers
-    table[:, :2] = 0
-    table[len(table) // 2 + 1, 0] = 8  # the first bucket of what follows
-    table[1, 1] = 8
-
-
-def teach(model, tokens, hearing, captions, seconds, encoders):
-    """Trains the heads, and with `encoders` what they listen to; tells what is heard of every attribute."""
-    taught = nn.ModuleList([hearing, *([model.t5, model.clip] if encoders else [])])
-    optimiser = Optimiser(taught, .01, 3e-3, (*ADAM, "pooled", "sequence", "queries"))
-    clock, count, heard = Clock(max(seconds, 1e-9) / 60), 0, {}
-    while clock.progress() < 1:
-        texts, portraits = captions.batch(64)
-        with torch.set_grad_enabled(encoders):
-            sequence, pooled = model.text(tokens, texts)
-        hearing(sequence, pooled, portraits, heard).backward()
-        optimiser.step(clock.progress())
-        count += 1
-        if count % 200 == 0 or clock.progress() == 1:
-            shares = " ".join(f"{name} {np.mean(s[::2]):.3f}/{np.mean(s[1::2]):.3f}" for name, s in heard.items())
-            print(f"{'encoders and heads' if encoders else 'heads'}, {count} steps, heard by CLIP/T5: {shares}", flush=True)
-            heard = {}
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=90, help="of training in all, earlier runs counted in")
@@ -187,7 +155,6 @@ def main():
     parser.add_argument("--average", type=float, default=.99, help="decay of the averaged weights, a step")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--again", action="store_true", help="with --resume: a schedule of its own, --minutes from now")
-    parser.add_argument("--hearing", type=float, default=0.0, help="minutes for the text encoders alone, at the start")
     parser.add_argument("--eager", action="store_true", help="do not compile the transformer (3 times slower)")
     args = parser.parse_args()
     seed_everything(0, args.threads)
@@ -210,13 +177,9 @@ def main():
     torch.manual_seed(step)
     vae = AutoencoderKL.from_pretrained(args.run + "/vae/f32").eval()
     pictures, log, r = Pictures(args.run, step + 1), Log(out + "/log.txt", 60), np.random.RandomState(step)
-    if args.hearing:
-        hearing, captions = Hearing(SIZES["t5"], SIZES["clip"]), Captions(step)
-        look_aside(model.t5)
-        for seconds, encoders in ((10, False), (60 * args.hearing, True)):
-            teach(model, tokens, hearing, captions, seconds, encoders)
-        for name in ("t5", "clip"):
-            getattr(average, name).load_state_dict(getattr(model, name).state_dict())
+    for name, state in torch.load(args.run + "/text/ckpt.pt", weights_only=False).items():
+        if name in ("t5", "clip"):
+            getattr(model, name).load_state_dict(state), getattr(average, name).load_state_dict(state)
     transformer = model.dit if args.eager else torch.compile(model.dit, dynamic=False)
     words = random.Random(99)
     shown = FIXED + [caption(sample_front(HELD + i), words) for i in range(16)]
