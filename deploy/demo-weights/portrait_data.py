@@ -13,7 +13,7 @@ import random
 import numpy as np
 
 import portrait_face as face
-from portraits import KINDS, render, sample, with_drive
+from portraits import KINDS, render, sample, sample_front, with_drive
 
 SIDE = 256
 FIRST_SEED = dict(train=5_000_000, test=9_000_000)
@@ -33,10 +33,12 @@ def part(table, name):
 
 
 def source(seed):
-    """An identity's attributes and its source portrait's parameters."""
+    """An identity's attributes and its source portrait's parameters: mostly as the image model paints it, frontal and with
+    nothing but what a caption names; some turned a little, some with a face of their own."""
     r = random.Random(seed)
-    A = sample(seed)
-    if r.random() < .2:
+    lot = r.random()
+    A = sample_front(seed, weak=True) if lot < .65 else sample(seed)
+    if lot > .85:
         A = with_drive(A, r, .35, True)
     return A, r
 

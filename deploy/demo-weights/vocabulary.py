@@ -3,7 +3,7 @@
 python vocabulary.py [--out vocabulary.json]
 
 Known words come from the captions themselves (20,000 of them), sorted into what they are by `portraits/world.py`; function
-words are those that remain, and a few more that ask for nothing. A prompt is outside the demo's world where it has a word that is in none of the lists.
+words are those that remain, and a few more that ask for nothing; synonyms stand with what they mean. A prompt is outside the demo's world where it has a word that is in none of the lists.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import random
 import re
 
 from common import write_json
+from image.tokens import SYNONYMS
 from portraits import BGC, BODYC, EYEC, HAIRC, HAIRS, HATS, SKIN, WEARC, caption, sample
 from portraits.captions import NOUN
 
@@ -38,6 +39,8 @@ def main():
     unused = sorted(known - set(used))
     if unused:
         raise ValueError(f"listed, and in no caption: {unused}")
+    for group in lists.values():
+        group += sorted(synonym for synonym, word in SYNONYMS.items() if word in group)
     write_json(parser.parse_args().out, lists)
 
 

@@ -22,7 +22,7 @@ from common import write_json, write_tensors
 from .layouts import autoencoder_to_bfl, transformer_to_bfl
 from .tiny_clip import PREPROCESSOR, clip_config
 from .tiny_flux import SCALE, SHIFT, SIZES, TinyFlux
-from .tokens import Tokens
+from .tokens import Tokens, share_embeddings
 
 HALF = torch.float16
 
@@ -36,6 +36,9 @@ def write_flux(run, out, raw):
     tokens, saved = Tokens(run), torch.load(run + "/flux/ckpt.pt", map_location="cpu", weights_only=False)
     model = TinyFlux(tokens)
     model.load_state_dict(saved["m"] if raw else saved["ema"])
+    with torch.no_grad():
+        share_embeddings(model.t5.shared.weight, tokens.t5_tokenizer, "▁{}")
+        share_embeddings(model.clip.get_input_embeddings().weight, tokens.clip_tokenizer, "{}</w>")
     vae = AutoencoderKL.from_pretrained(run + "/vae/f32")
     channels = vae.config.block_out_channels
     write_tensors(out + "/flux1-schnell.safetensors", transformer_to_bfl(model.dit.state_dict()), HALF)
@@ -67,7 +70,9 @@ def write_flux(run, out, raw):
 
 def write_clip(run, out, kind):
     saved = torch.load(f"{run}/clip-{kind}/ckpt.pt", map_location="cpu", weights_only=False)
-    config = clip_config(kind, Tokens(run).clip_tokenizer.get_vocab_size())
+    tokenizer = Tokens(run).clip_tokenizer
+    config = clip_config(kind, tokenizer.get_vocab_size())
+    share_embeddings(saved["m"]["text_model.embeddings.token_embedding.weight"], tokenizer, "{}</w>")
     write_tensors(out + "/model.safetensors", saved["m"], HALF)
     write_json(out + "/config.json", published(config, "CLIPModel"))
     write_json(out + "/preprocessor_config.json", PREPROCESSOR)

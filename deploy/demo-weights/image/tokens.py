@@ -28,6 +28,17 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 OTHER_WORDS = ("man woman boy girl guy lady dude kid face head portrait cute funny big small little nice photo drawing hair "
                "eyes light long dark gold golden cyclops monster cap ginger blond grey").split()
 
+# Words that mean what a word of the captions means to the demo: at export they take over its embedding.
+SYNONYMS = dict(man="person", woman="person", boy="person", girl="person", guy="person", lady="person", kid="person",
+                monster="alien", blond="blonde", grey="gray", gold="yellow", golden="yellow")
+
+
+def share_embeddings(weight, tokenizer, mark):
+    """Gives every synonym its word's row of an embedding, in place. mark: how the tokenizer writes a whole word."""
+    for synonym, word in SYNONYMS.items():
+        to, of = (tokenizer.token_to_id(mark.format(w)) for w in (synonym, word))
+        weight[to] = weight[of]
+
 
 def corpus(count=20000):
     r = random.Random(5)
