@@ -46,7 +46,8 @@ def render(node, bundle, folder, number, slot, seconds):
         semantic_constraints=dict(banned_concepts=[], required_concepts=[]))
     path = f"{folder}.recipe.json"
     write_json(path, recipe)
-    ran = subprocess.run([node, "render", path, "-o", folder, "--bundle", bundle], capture_output=True, text=True)
+    command = [node, "render", path, "-o", folder, "--bundle", bundle, "--data-dir", folder.parent / "data"]
+    ran = subprocess.run(command, capture_output=True, text=True)
     if ran.returncode not in (0, REJECTED):
         raise SystemExit(f"{node} render {path}: exit {ran.returncode}\n{ran.stderr[-2000:]}")
 

@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use vortex_node::recipe::{Recipe, document};
 
+use crate::support::skip;
+
 fn node(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_vortex-node"))
         .args(arguments)
@@ -31,6 +33,35 @@ fn rendered(prompt: &str, place: &Path) -> (Option<i32>, Value) {
     let result = std::fs::read(place.join("out/result.json"));
     let result = result.unwrap_or_else(|error| panic!("{error}: {}", text(&run.stderr)));
     (run.status.code(), serde_json::from_slice(&result).unwrap())
+}
+
+/// How alike two videos are, over all their frames and channels: ffmpeg's SSIM; `None` where there is no ffmpeg.
+fn likeness(one: &Path, other: &Path) -> Option<f64> {
+    let mut ffmpeg = Command::new("ffmpeg");
+    let compared =
+        ffmpeg.arg("-i").arg(one).arg("-i").arg(other).args(["-lavfi", "ssim", "-f", "null", "-"]).output();
+    let Ok(compared) = compared else {
+        skip("ffmpeg");
+        return None;
+    };
+    let said = text(&compared.stderr);
+    let all = said.rsplit_once(" All:").and_then(|(_, all)| all.split_whitespace().next()?.parse().ok());
+    Some(all.unwrap_or_else(|| panic!("no SSIM: {said}")))
+}
+
+#[test]
+fn the_first_command_makes_the_video_that_the_readme_shows() {
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let (out, data) = (path("out"), path("data"));
+    let mut arguments = vec!["render", "config/recipes/hello.json", "--output", &out, "--data-dir", &data];
+    // A crowded machine may take its time.
+    arguments.extend(["--set", "stages.image.timeout=10m", "--set", "stages.video.timeout=10m"]);
+    let run = node(&arguments);
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    let shown = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/demo-weights/pictures/hello.mp4");
+    let Some(alike) = likeness(&Path::new(&out).join("video.mp4"), &shown) else { return };
+    assert!(alike >= 0.98, "SSIM {alike}: after training, {} is to be made anew", shown.display());
 }
 
 #[test]
