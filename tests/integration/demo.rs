@@ -56,7 +56,7 @@ fn the_first_command_makes_the_video_that_the_readme_shows() {
     let (out, data) = (path("out"), path("data"));
     let mut arguments = vec!["render", "config/recipes/hello.json", "--output", &out, "--data-dir", &data];
     // A crowded machine may take its time.
-    arguments.extend(["--set", "stages.image.timeout=10m", "--set", "stages.video.timeout=10m"]);
+    arguments.extend(["--set", "stages.image.timeout=10min", "--set", "stages.video.timeout=10min"]);
     let run = node(&arguments);
     assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
     let shown = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/demo-weights/pictures/hello.mp4");
