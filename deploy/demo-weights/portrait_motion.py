@@ -3,8 +3,9 @@
 Role: M regresses pose and expression of a picture; its canonical key points are constants, since ours are the same for
 every head. Asked for seven averages alone M learns nothing for hours; so while training every cell of its last two maps is
 also asked where the key points lie from there, and how far mouth and eyes are open: a cell's answer needs only its
-surroundings, and the mean of all cells' answers is what the seven heads want. The two retargeting networks learn, from key points alone, what moves lids and lips from where the source
-has them to where the node asks. Stitching adds nothing: shoulders and background have no key points here.
+surroundings, and the mean of all cells' answers is what the seven heads want. The two retargeting networks learn, from
+key points alone, what moves lids and lips from where the source has them to where the node asks. Stitching adds nothing:
+shoulders and background have no key points here.
 Inputs: --cache with the pictures of portrait_data.py.
 Outputs: in --out: motion.pt (M, optimisers, clock), retargeting.pt.
 Resume: run again with --resume; --minutes is M's whole schedule. Retargeting takes a minute and starts anew.

@@ -3,7 +3,8 @@
 python vocabulary.py [--out vocabulary.json]
 
 Known words come from the captions themselves (20,000 of them), sorted into what they are by `portraits/world.py`; function
-words are those that remain, and a few more that ask for nothing; synonyms stand with what they mean. A prompt is outside the demo's world where it has a word that is in none of the lists.
+words are those that remain, and a few more that ask for nothing; synonyms stand with what they mean. A prompt is outside
+the demo's world where it has a word that is in none of the lists.
 """
 
 import argparse

@@ -8,8 +8,9 @@ out: RUN/clip-KIND/ckpt.pt (to resume from, and what is exported), RUN/clip-KIND
 
 The contrastive loss alone orders texts; the node compares 2.5·cos with a threshold, asks whether a concept fits better than
 "a photo", and people change one word. So every pair is also pushed to its side of the threshold, wrong captions are made by
-changing one attribute of the picture's own, and short concepts are held against the neutral text. With --text-only the
-picture tower stays as it is and sees every picture once: the texts' side of all that in a tenth of the time.
+changing one attribute of the picture's own, and short concepts are held against the neutral text. At the end `settle` puts
+the node's threshold between right and wrong. With --text-only the picture tower stays as it is and sees every picture
+once: the texts' side of all that in a tenth of the time.
 """
 
 import argparse
@@ -138,7 +139,8 @@ def settle(model, tokens, kind, r, count=600, passing=.99):
         shifts = [lift * x.norm(dim=1).mean() * along for x in (seen, said)]
         if (F.cosine_similarity(seen + shifts[0], said + shifts[1]) >= THRESHOLD[kind]).float().mean() >= passing:
             break
-    ends = ((model.visual_projection, model.vision_model.post_layernorm), (model.text_projection, model.text_model.final_layer_norm))
+    ends = ((model.visual_projection, model.vision_model.post_layernorm),
+            (model.text_projection, model.text_model.final_layer_norm))
     for (projection, norm), shift in zip(ends, shifts):
         norm.bias += torch.linalg.lstsq(projection.weight, shift[:, None]).solution[:, 0]
     return float(lift)
