@@ -7,8 +7,8 @@ out: OUT/video/NAME (what the node rendered), OUT/video.json, OUT/video-NAME.png
 
 Mouth: the height of its inside (dark red, tongue) in a frame, less what the stillest frames show of such colours, against
 the phonemes that the node's own journal has for that moment: lips shut on b, m, p, open on vowels. Eyes: dips of what is
-as light as the white of eyes. Head: the way between frames by phase correlation. Face and ground: how alike the frames'
-colours are to the painted portrait's, and how far the picture's sides stray from theirs.
+as light as the white of eyes. Head: its turns as the bundle's own M reads them (about a degree off). Face and ground: how
+alike the frames' colours are to the painted portrait's, and how far the picture's sides stray from theirs.
 """
 
 import argparse
@@ -18,9 +18,11 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from common import sheet, write_json
+from portrait_eval import Exported
 
 HERE = Path(__file__).resolve().parent
 REJECTED = 1  # the node's exit code when the video is made and its own check refuses it
@@ -87,14 +89,12 @@ def blinks(frames):
     return int((shut[1:] & ~shut[:-1]).sum())
 
 
-def way(a, b):
-    """How far the picture's middle moved between two frames, pixels."""
-    window = np.outer(np.hanning(192), np.hanning(192))
-    fa, fb = (np.fft.rfft2((frame[20:212, 32:224].mean(2) - frame.mean()) * window) for frame in (a, b))
-    cross = fa * fb.conj()
-    peak = np.fft.irfft2(cross / (np.abs(cross) + 1e-3 * np.abs(cross).max()))
-    y, x = np.unravel_index(peak.argmax(), peak.shape)
-    return float(np.hypot(*(v - 192 if v > 96 else v for v in (y, x))))
+@torch.no_grad()
+def turns(reader, frames):
+    """How far the head turns: the largest span of pitch, yaw and roll over the frames, in degrees, as M reads them."""
+    pictures = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255
+    angles = torch.cat([reader.read(part)["angles"] for part in pictures.split(8)])
+    return float((angles.amax(0) - angles.amin(0)).max())
 
 
 def colours(frame):
@@ -102,7 +102,7 @@ def colours(frame):
     return np.bincount(index.ravel(), minlength=64) / index.size
 
 
-def measure(folder):
+def measure(folder, reader):
     result = json.loads((folder / "result.json").read_text())
     timeline = json.loads((folder / "journal/audio.json").read_text())["record"]["timeline"]
     frames, fps = frames_of(folder / "video.mp4"), result["frames"]["fps"]
@@ -116,7 +116,7 @@ def measure(folder):
     return frames, dict(
         closures=len(shut), vowels=len(wide), shut_pixels=round(float(np.mean(shut)), 2), open_pixels=round(float(np.mean(wide)), 2),
         shut_below_a_third=round(float(np.mean(np.array(shut) < np.mean(wide) / 3)), 3),
-        blinks=blinks(frames), seconds=round(len(frames) / fps, 2), head_moves=round(max(way(frames[0], frame) for frame in frames[::6]), 1),
+        blinks=blinks(frames), seconds=round(len(frames) / fps, 2), head_turns=round(turns(reader, frames[::4]), 1),
         colours_kept=round(float(np.minimum(seen, usual).sum(1).min()), 3),
         sides_stray=round(float(np.abs(sides - still).mean((1, 2, 3)).max()), 2),
         passed=result["verification"]["passed"])
@@ -131,12 +131,12 @@ def main():
     parser.add_argument("--measure-only", action="store_true", help="what is already in OUT/video")
     args = parser.parse_args()
     os.makedirs(args.out / "video", exist_ok=True)
-    figures = {}
+    figures, reader = {}, Exported(f"{args.bundle}/liveportrait")
     for number, (name, slot) in enumerate(SLOTS.items(), 1):
         folder = args.out / "video" / name
         if not args.measure_only:
             render(args.node, args.bundle, folder, number, slot, args.seconds)
-        frames, figures[name] = measure(folder)
+        frames, figures[name] = measure(folder, reader)
         sheet(args.out / f"video-{name}.png", frames[::6].astype(np.uint8))
         print(f"{name}:", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in figures[name].items()), flush=True)
     write_json(args.out / "video.json", figures)
