@@ -89,11 +89,9 @@ class Optimiser:
         matrices = [p for name, p in named if p.ndim >= 2 and not any(word in name for word in adam)]
         taken = {id(p) for p in matrices}
         rest = [p for _, p in named if id(p) not in taken]
-        self.parts = [torch.optim.AdamW(rest, adam_lr, betas=(.9, .98), weight_decay=0.0)]
-        self.rates, self.warm, self.count, self.params = [adam_lr], warm, 0, matrices + rest
-        if matrices:
-            self.parts.insert(0, Muon(matrices, muon_lr, wd=wd))
-            self.rates.insert(0, muon_lr)
+        self.parts = [Muon(matrices, muon_lr, wd=wd),
+                      torch.optim.AdamW(rest, adam_lr, betas=(.9, .98), weight_decay=0.0)]
+        self.rates, self.warm, self.count, self.params = [muon_lr, adam_lr], warm, 0, matrices + rest
 
     def step(self, progress, clip=1.0):
         """One step with the gradients that stand, which are cleared. progress: share of the time that is used."""

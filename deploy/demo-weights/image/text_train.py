@@ -6,8 +6,9 @@ python -m image.text_train --minutes 10 [--run run] [--resume]
 in:  RUN/tokenizer*
 out: RUN/text/ckpt.pt (to resume from; `flux_train.py` begins with it), RUN/text/log.txt
 
-Heads ask what the encoders heard (`hearing.py`). Ten minutes are enough: every attribute is then read from what either
-encoder hands on in more than 95 of 100 captions that it has never met.
+Heads ask what the encoders heard (`hearing.py`); the log tells in what share of captions each attribute is read rightly from
+what either encoder hands on. T5 comes first, within some hundred steps; CLIP's vector, which holds all of them, takes
+longer.
 """
 
 import argparse
