@@ -7,7 +7,7 @@
 //! 1. `src/cli/x.rs`: a `#[derive(clap::Args)] pub struct XCommand`, with `#[command(flatten)] pub config: ConfigFlags`
 //!    as its last field (its help heading would cover what follows) if it needs settings, and `pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed>`.
 //! 2. Here: `mod x;`, a variant in [`Command`], an arm in [`Command::config_flags`] (`Some(&command.config)`, or `None`
-//!    if it needs no settings) and an arm in `app::run`.
+//!    if it needs no settings) and an arm in [`run`].
 //!
 //! A command answers on `context.console.out()`, as JSON where it has `--json`; progress and logs go to standard error.
 //! Wrong input is `Failed::bad_input(…)`, anything else that goes wrong `Failed::failure(…)`.
@@ -32,6 +32,7 @@ pub use failed::Failed;
 pub use flags::ConfigFlags;
 
 use crate::config::{Loaded, Origin, Telemetry};
+use crate::exit::Exit;
 
 /// One machine's node in a distributed render network.
 #[derive(Debug, Parser)]
@@ -113,5 +114,21 @@ impl Context<'_> {
     /// The settings in force, of a command that has [`ConfigFlags`].
     pub fn loaded(&self) -> Result<&Loaded, Failed> {
         self.config.as_ref().ok_or_else(|| Failed::failure("this command was started without its settings"))
+    }
+}
+
+/// Carries out `command` and says how the process is to end. `config` is there for commands that need settings.
+pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> Result<Exit, Failed> {
+    let mut context = Context { config, console };
+    match command {
+        Command::Config(command) => command.run(&mut context),
+        Command::Render(command) => command.run(&mut context),
+        Command::GpuCheck(command) => command.run(&mut context),
+        Command::Recipe(command) => command.run(&mut context),
+        Command::Storyboard(command) => command.run(&mut context),
+        Command::Weights(command) => command.run(&mut context),
+        Command::Check(command) => command.run(&mut context),
+        Command::Rehearse(command) => command.run(&mut context),
+        Command::Result(command) => command.run(&mut context),
     }
 }

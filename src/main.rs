@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use vortex_node::cli::{Cli, Command, Console, Failed};
+use vortex_node::cli::{self, Cli, Command, Console, Failed};
 use vortex_node::config::{self, Loaded};
 use vortex_node::exit::Exit;
-use vortex_node::{app, telemetry};
+use vortex_node::telemetry;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         }
     };
     let mut console = Console::standard();
-    let ended = configure(&cli.command).and_then(|config| app::run(cli.command, config, &mut console));
+    let ended = configure(&cli.command).and_then(|config| cli::run(cli.command, config, &mut console));
     ended.unwrap_or_else(|failed| failed.report(&mut console)).into()
 }
 

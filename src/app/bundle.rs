@@ -5,8 +5,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::app::settings;
-use crate::cli::Failed;
+use crate::app::{BuildError, settings};
 use crate::config::preflight::preflight;
 use crate::config::{BundleChoice, Loaded, Settings};
 use crate::models::bundle::{Bundle, FILE_NAME, Sha256, verify};
@@ -62,7 +61,7 @@ pub struct Chosen {
 
 /// The bundle that `flag`, else the setting `bundle`, names; where both leave it open, the demo bundle, else a made-up
 /// one. Hashes only what is made up: tampering with the others is for `check` and `weights verify` to find.
-pub fn choose(flag: Option<&Path>, loaded: &Loaded) -> Result<Chosen, Failed> {
+pub fn choose(flag: Option<&Path>, loaded: &Loaded) -> Result<Chosen, BuildError> {
     let settings = &loaded.settings;
     let named = match (flag, &settings.bundle) {
         (Some(path), _) => Some(path),
@@ -88,7 +87,7 @@ pub fn choose(flag: Option<&Path>, loaded: &Loaded) -> Result<Chosen, Failed> {
 }
 
 /// The prompts that the configured bundle, else the demo, is known to paint well; none where there is neither.
-pub fn known_prompts(loaded: &Loaded) -> Result<Vec<String>, Failed> {
+pub fn known_prompts(loaded: &Loaded) -> Result<Vec<String>, BuildError> {
     let demo = loaded.dir.join(DEMO);
     let place = match &loaded.settings.bundle {
         BundleChoice::At(path) => path.as_path(),
@@ -98,45 +97,39 @@ pub fn known_prompts(loaded: &Loaded) -> Result<Vec<String>, Failed> {
     Ok(Bundle::open(place)?.image.vocabulary.map(|words| words.prompts).unwrap_or_default())
 }
 
-fn chosen(path: &Path, origin: Origin, notes: Vec<String>, settings: &Settings) -> Result<Chosen, Failed> {
+fn chosen(
+    path: &Path,
+    origin: Origin,
+    notes: Vec<String>,
+    settings: &Settings,
+) -> Result<Chosen, BuildError> {
     let bundle = Bundle::open(path)?;
-    let missing: Vec<&str> = ModelId::ALL
-        .into_iter()
-        .filter(|model| !bundle.models.contains_key(model))
-        .map(ModelId::name)
-        .collect();
+    let missing: Vec<ModelId> =
+        ModelId::ALL.into_iter().filter(|model| !bundle.models.contains_key(model)).collect();
     if !missing.is_empty() {
-        let there: Vec<&str> = bundle.models.keys().map(|model| model.name()).collect();
-        return Err(Failed::bad_input(format!(
-            "bundle {:?} ({}) lacks {}; it has {}; a node needs all of {}",
-            bundle.name,
-            path.display(),
-            missing.join(", "),
-            there.join(", "),
-            ModelId::NAMES.join(", ")
-        )));
+        return Err(BuildError::Incomplete {
+            there: bundle.models.keys().copied().collect(),
+            bundle: bundle.name,
+            path: path.to_owned(),
+            missing,
+        });
     }
     let description = bundle.folder.join(FILE_NAME);
     let description = if path.is_dir() { &description } else { path };
     let text = fs::read(description)
-        .map_err(|error| Failed::failure(format!("{} cannot be read: {error}", description.display())))?;
+        .map_err(|source| BuildError::Unreadable { path: description.to_owned(), source })?;
     let bundle = settings::with_precisions(bundle, settings);
     Ok(Chosen { bundle, sha256: Sha256::of(&text), origin, notes })
 }
 
 /// The folder of the made-up bundle below `folder`, made where it is not there or not sound.
-fn cached(folder: &Path) -> Result<PathBuf, Failed> {
+fn cached(folder: &Path) -> Result<PathBuf, BuildError> {
     let name = format!("synthetic-{}-v{SYNTHETIC_VERSION}-seed{SYNTHETIC_SEED}", Profile::Tiny);
     let place = folder.join(name);
     if is_sound(&place) {
         return Ok(place);
     }
-    let failed = |what: &str, path: &Path, error: std::io::Error| {
-        let path = path.display();
-        Failed::failure(format!(
-            "made-up weights cannot be kept: {path} {what}: {error}; data_dir must be a folder that can be written"
-        ))
-    };
+    let failed = |what, path: &Path, source| BuildError::Cache { path: path.to_owned(), what, source };
     fs::create_dir_all(folder).map_err(|error| failed("cannot be made", folder, error))?;
     // Whatever happens, the workshop and all that is left in it go when this ends.
     let workshop = tempfile::Builder::new()
@@ -176,7 +169,7 @@ pub fn plan(
     model: ModelId,
     settings: &Settings,
     device: &candle_core::Device,
-) -> Result<Vec<Part>, Failed> {
+) -> Result<Vec<Part>, BuildError> {
     if model != ModelId::Flux {
         return Ok(registry::plan(bundle, model)?);
     }
@@ -197,7 +190,7 @@ pub fn fit(
     settings: &Settings,
     device: &candle_core::Device,
     free: Bytes,
-) -> Result<Fit, Failed> {
+) -> Result<Fit, BuildError> {
     let mut beyond = Vec::new();
     for model in ModelId::ALL {
         let (needed, budget) =
@@ -207,12 +200,12 @@ pub fn fit(
         }
     }
     if !beyond.is_empty() {
-        return Err(Failed::bad_input(format!("bundle {:?}: {}", bundle.name, beyond.join("; "))));
+        return Err(BuildError::OverBudget { bundle: bundle.name.clone(), beyond });
     }
     match preflight(settings, Some(free)) {
-        Some(Err(misfit)) => Err(Failed::bad_input(misfit.to_string())),
+        Some(Err(misfit)) => Err(misfit.into()),
         Some(Ok(fit)) => Ok(fit),
-        None => Err(Failed::failure("the memory plan could not be judged")),
+        None => Err(BuildError::NoPlan),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::actors::host::{Loader, ThreadHost};
 use crate::actors::job::{Job, Output, WrongJob};
 use crate::actors::model_actor::ModelLimits;
 use crate::actors::spec::ModelSpec;
-use crate::cli::Failed;
+use crate::app::BuildError;
 use crate::config::{ModelBudget, Settings};
 use crate::contract::{Model, ModelError, Run};
 use crate::models::bundle::Bundle;
@@ -26,7 +26,7 @@ pub fn company(
     settings: &Settings,
     device: DeviceId,
     limits: ModelLimits,
-) -> Result<Vec<ModelSpec>, Failed> {
+) -> Result<Vec<ModelSpec>, BuildError> {
     // One for all: a run's peak is only its own where no other was under way.
     let meter = Meter::of_device(device);
     let company = Company { bundle: Arc::new(bundle.clone()), settings, device, limits, meter };

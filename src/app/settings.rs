@@ -10,7 +10,7 @@ use crate::actors::plan::{PlanPolicy, StagePolicy, StageTimeout};
 use crate::actors::restart::{LadderPolicy, RestartPolicy};
 use crate::actors::tree::TreeSettings;
 use crate::actors::watchdog::WatchSettings;
-use crate::cli::Failed;
+use crate::app::BuildError;
 use crate::clock;
 use crate::config::{self, Devices, Recovery, Settings, T5Placement, Timeout};
 use crate::cuda::cards;
@@ -36,7 +36,7 @@ pub fn tree_settings(
     device: DeviceId,
     free: Bytes,
     open_slots: OpenSlots,
-) -> Result<TreeSettings, Failed> {
+) -> Result<TreeSettings, BuildError> {
     let model = recovery(&settings.restart.model);
     Ok(TreeSettings {
         plan: PlanPolicy {
@@ -93,17 +93,17 @@ fn recovery(recovery: &Recovery) -> RestartPolicy {
     }
 }
 
-fn watch(settings: &Settings, device: DeviceId, free: Bytes) -> Result<WatchSettings, Failed> {
+fn watch(settings: &Settings, device: DeviceId, free: Bytes) -> Result<WatchSettings, BuildError> {
     let memory = &settings.memory;
     let (soft, hard) = (memory.soft_limit.resolve(free), memory.hard_limit.resolve(free));
     let thresholds = Thresholds::new(soft, hard, memory.hysteresis, memory.dwell, memory.stale_after);
-    let thresholds = thresholds.map_err(|error| {
-        let (soft, hard) = (memory.soft_limit, memory.hard_limit);
-        Failed::bad_input(format!(
-            "memory.soft_limit = {soft}, memory.hard_limit = {hard}, memory.hysteresis = {} cannot hold on {device} with \
-             {free} free: {error}",
-            memory.hysteresis
-        ))
+    let thresholds = thresholds.map_err(|source| BuildError::Limits {
+        soft: memory.soft_limit.to_string(),
+        hard: memory.hard_limit.to_string(),
+        hysteresis: memory.hysteresis,
+        device,
+        free,
+        source,
     })?;
     // What a host allocator keeps of freed memory makes the floor vague; a card's driver counts exactly.
     let tolerance = match device {
@@ -130,14 +130,11 @@ fn watch(settings: &Settings, device: DeviceId, free: Bytes) -> Result<WatchSett
 }
 
 /// The devices that models live on, in order: one, or several cards.
-pub fn devices(settings: &Settings) -> Result<Vec<DeviceId>, Failed> {
+pub fn devices(settings: &Settings) -> Result<Vec<DeviceId>, BuildError> {
     match &settings.device {
         Devices::Auto => Ok(best_devices(settings)),
         Devices::Listed(devices) => match devices.iter().find(|it| matches!(it, DeviceId::Scripted(_))) {
-            Some(device) => Err(Failed::bad_input(format!(
-                "device = \"{device}\" has no memory to load models into; `vortex-node rehearse` plays it; accepted \
-                 here: \"auto\", \"cpu\", \"cuda:N\", a list of cards"
-            ))),
+            Some(device) => Err(BuildError::Scripted(*device)),
             None => Ok(devices.clone()),
         },
     }
@@ -167,21 +164,21 @@ pub struct Opened {
 /// device that is named and cannot be used, or of which `fits` complains, is refused by name.
 pub fn open_all(
     settings: &Settings,
-    fits: impl Fn(&Opened) -> Result<(), Failed>,
-) -> Result<(Vec<Opened>, Vec<String>), Failed> {
+    fits: impl Fn(&Opened) -> Result<(), BuildError>,
+) -> Result<(Vec<Opened>, Vec<String>), BuildError> {
     let (mut all, mut left_out, mut first) = (Vec::new(), Vec::new(), None);
     for id in devices(settings)? {
         let opened = open(id, settings).and_then(|device| {
             let (chain, free) = probe_chain(settings, id)?;
             let opened = Opened { id, device, chain, free };
-            fits(&opened).map_err(|failed| failed.on(id))?;
+            fits(&opened).map_err(|error| error.on(id))?;
             Ok(opened)
         });
         match opened {
             Ok(opened) => all.push(opened),
             Err(failed) if settings.device != Devices::Auto => return Err(failed),
             Err(failed) => {
-                left_out.push(format!("{id} is left out: {}", failed.message()));
+                left_out.push(format!("{id} is left out: {failed}"));
                 first.get_or_insert(failed);
             }
         }
@@ -195,10 +192,9 @@ pub fn open_all(
 }
 
 /// `device`, opened for models.
-pub fn open(device: DeviceId, settings: &Settings) -> Result<Device, Failed> {
+pub fn open(device: DeviceId, settings: &Settings) -> Result<Device, BuildError> {
     // What a model says of a device that cannot be used is what the operator needs to know.
-    device::open(device, pool_kept(settings))
-        .map_err(|error| Failed::failure(format!("{}; `vortex-node check` tells more", error.chain())))
+    device::open(device, pool_kept(settings)).map_err(BuildError::Device)
 }
 
 /// What a card's pool may keep unused between jobs; every model's device is opened with it.
@@ -212,9 +208,8 @@ fn chain_settings(settings: &Settings) -> ChainSettings {
 }
 
 /// How the memory of `device` is looked at, and how much of it is free now.
-pub fn probe_chain(settings: &Settings, device: DeviceId) -> Result<(ProbeChain, Bytes), Failed> {
-    let unread =
-        |error: ProbeError| Failed::failure(format!("the memory of {device} cannot be read: {error}"));
+pub fn probe_chain(settings: &Settings, device: DeviceId) -> Result<(ProbeChain, Bytes), BuildError> {
+    let unread = |source| BuildError::Memory { device, source };
     let probes: Vec<Box<dyn Probe>> = match device {
         DeviceId::Cuda(_) => probes_of(device, None),
         DeviceId::Cpu | DeviceId::Scripted(_) => vec![Box::new(host_probe().map_err(unread)?)],
@@ -225,7 +220,7 @@ pub fn probe_chain(settings: &Settings, device: DeviceId) -> Result<(ProbeChain,
         None => {
             let why: Vec<String> =
                 chain.standing().filter_map(|(_, trouble)| trouble.map(ToString::to_string)).collect();
-            Err(Failed::failure(format!("the memory of {device} cannot be read: {}", why.join("; "))))
+            Err(BuildError::Blind { device, why: why.join("; ") })
         }
     }
 }
@@ -266,7 +261,7 @@ fn precision(setting: config::Precision) -> Option<Precision> {
 }
 
 /// How Flux of `bundle` is loaded; the settings' precisions are in the bundle already ([`with_precisions`]).
-pub fn flux_options(bundle: &Bundle, settings: &Settings) -> Result<FluxOptions, Failed> {
+pub fn flux_options(bundle: &Bundle, settings: &Settings) -> Result<FluxOptions, BuildError> {
     let entry = bundle.model(ModelId::Flux)?;
     let own = entry.parts.get("text_encoder_2").copied().unwrap_or(entry.precision);
     let t5 = match settings.models.flux.t5 {

@@ -3,9 +3,9 @@
 use std::io;
 
 use super::console::{Console, Style};
+use crate::app::BuildError;
 use crate::config::Problems;
 use crate::exit::Exit;
-use crate::types::DeviceId;
 
 /// What to tell the user, and the exit code.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,11 +23,6 @@ impl Failed {
     /// It was tried and failed.
     pub fn failure(message: impl Into<String>) -> Self {
         Self { exit: Exit::Failure, message: message.into() }
-    }
-
-    /// The same, of this device.
-    pub fn on(self, device: DeviceId) -> Self {
-        Self { message: format!("{device}: {}", self.message), ..self }
     }
 
     /// What there is to tell.
@@ -49,6 +44,13 @@ impl Failed {
 impl From<Problems> for Failed {
     fn from(problems: Problems) -> Self {
         Self::bad_input(problems.to_string())
+    }
+}
+
+impl From<BuildError> for Failed {
+    fn from(error: BuildError) -> Self {
+        let told = error.to_string();
+        if error.is_bad_input() { Self::bad_input(told) } else { Self::failure(told) }
     }
 }
 

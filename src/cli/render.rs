@@ -1,11 +1,16 @@
 //! `vortex-node render`: one recipe through the whole node, into a folder.
 
+mod display;
+mod heard;
+mod outcome;
+mod run;
+mod slot;
+
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{ConfigFlags, Context, Failed};
-use crate::app;
 use crate::exit::Exit;
 
 /// Arguments of `render`.
@@ -37,6 +42,6 @@ impl RenderCommand {
     /// Renders. Exit code 0 with a finished video, 1 where the slot failed, 2 where the recipe or the settings are wrong,
     /// 130 where it was interrupted and can be taken up again.
     pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
-        app::render::render(&self, context)
+        run::render(&self, context)
     }
 }

@@ -88,7 +88,7 @@ fn the_flag_goes_over_the_setting_and_the_setting_over_the_demo() {
 fn a_bundle_without_all_models_is_refused_with_what_is_missing() {
     let place = Place::new();
     let folder = place.write("partial", &[ModelId::Kokoro, ModelId::ClipB, ModelId::LivePortrait], 0);
-    let told = format!("{:?}", choose(Some(&folder), &place.loaded(&[])).unwrap_err());
+    let told = choose(Some(&folder), &place.loaded(&[])).unwrap_err().to_string();
     assert!(told.contains("lacks flux, clip_l; it has liveportrait, kokoro, clip_b"), "{told}");
 }
 
@@ -97,7 +97,7 @@ fn a_bundle_without_all_models_is_refused_with_what_is_missing() {
 fn a_data_folder_that_cannot_be_made_is_named() {
     let place = Place::new();
     fs::write(place.0.path().join("data"), "a file").unwrap();
-    let told = format!("{:?}", choose(None, &place.loaded(&[])).unwrap_err());
+    let told = choose(None, &place.loaded(&[])).unwrap_err().to_string();
     assert!(told.contains("data/bundles cannot be made") && told.contains("data_dir"), "{told}");
 }
 
@@ -109,7 +109,7 @@ fn what_does_not_fit_its_budget_or_the_limit_is_refused() {
     let judged = |changes: &[(&str, &str)], free: Bytes| {
         let loaded = place.loaded(changes);
         let chosen = choose(Some(&folder), &loaded).unwrap();
-        fit(&chosen.bundle, &loaded.settings, &device, free).map_err(|failed| format!("{failed:?}"))
+        fit(&chosen.bundle, &loaded.settings, &device, free).map_err(|error| error.to_string())
     };
     assert!(judged(&[], Bytes::gb(20)).is_ok());
     let told = judged(&[("models.kokoro.budget", "1kB")], Bytes::gb(20)).unwrap_err();

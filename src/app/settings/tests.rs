@@ -142,8 +142,9 @@ fn shares_count_what_is_free_and_contradictions_name_their_keys() {
     assert_eq!(tree.open_slots, OpenSlots::Resume);
     let settings = loaded(&[("memory.soft_limit", "9.0GB"), ("memory.hard_limit", "92%")]).settings;
     assert!(tree_settings(&settings, DeviceId::Cpu, Bytes::gb(20), OpenSlots::Close).is_ok());
-    let told =
-        format!("{:?}", tree_settings(&settings, DeviceId::Cpu, Bytes::gb(5), OpenSlots::Close).unwrap_err());
+    let refused = tree_settings(&settings, DeviceId::Cpu, Bytes::gb(5), OpenSlots::Close).unwrap_err();
+    let told = refused.to_string();
+    assert!(refused.is_bad_input());
     assert!(told.contains("memory.soft_limit = 9.00 GB") && told.contains("5.00 GB free"), "{told}");
 }
 
@@ -162,7 +163,7 @@ fn the_processor_is_opened_and_its_free_memory_is_what_may_be_used() {
 fn devices_that_cannot_be_used_say_what_can() {
     let told = |device: &str| {
         let settings = loaded(&[("device", device)]).settings;
-        open_all(&settings, |_| Ok(())).err().unwrap().message().to_owned()
+        open_all(&settings, |_| Ok(())).err().unwrap().to_string()
     };
     assert!(told("scripted").contains("vortex-node rehearse"), "{}", told("scripted"));
     if !cfg!(feature = "cuda") {
@@ -178,9 +179,16 @@ fn devices_that_cannot_be_used_say_what_can() {
 fn a_device_that_cannot_hold_the_models_is_refused_by_name() {
     for device in ["cpu", "auto"] {
         let settings = loaded(&[("device", device)]).settings;
-        let refused = open_all(&settings, |it| Err(Failed::bad_input(format!("{} is too little", it.free))));
-        let told = refused.err().unwrap();
-        assert!(told.message().starts_with("cpu: ") && told.message().ends_with("is too little"), "{told:?}");
+        let refused = open_all(&settings, |it| {
+            let beyond = vec![format!("{} is too little", it.free)];
+            Err(BuildError::OverBudget { bundle: "x".to_owned(), beyond })
+        });
+        let refused = refused.err().unwrap();
+        let told = refused.to_string();
+        assert!(
+            refused.is_bad_input() && told.starts_with("cpu: ") && told.ends_with("is too little"),
+            "{told}"
+        );
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn devices(settings: &Settings, nvml: Option<&Path>) -> (Vec<Place>, 
     let wanted = match settings::devices(settings) {
         Ok(wanted) => wanted,
         Err(failed) => {
-            let findings = vec![Finding::wrong("device", failed.message(), ADVICE), driver(&[], &boards)];
+            let findings = vec![Finding::wrong("device", failed.to_string(), ADVICE), driver(&[], &boards)];
             return (Vec::new(), findings);
         }
     };
@@ -41,7 +41,7 @@ pub(super) fn devices(settings: &Settings, nvml: Option<&Path>) -> (Vec<Place>, 
         let check = format!("device{suffix}");
         let (device, finding) = match settings::open(id, settings) {
             Ok(opened) => (Some(opened), opened_as(check, id, &boards)),
-            Err(failed) => (None, Finding::wrong(check, failed.message(), ADVICE)),
+            Err(failed) => (None, Finding::wrong(check, failed.to_string(), ADVICE)),
         };
         places.push(Place { id, suffix, device });
         findings.push(finding);
@@ -107,14 +107,14 @@ fn limits_of(settings: &Settings, place: &Place) -> Vec<Finding> {
         Ok((_, free)) => free,
         Err(failed) => {
             let advice = "nothing runs on a device whose memory nobody can see: mend the driver, or use another device";
-            return vec![Finding::wrong(check, failed.message(), advice)];
+            return vec![Finding::wrong(check, failed.to_string(), advice)];
         }
     };
     let thresholds = match tree_settings(settings, place.id, free, OpenSlots::Close) {
         Ok(tree) => tree.watch.monitor.thresholds,
         Err(failed) => {
             let advice = "lower memory.soft_limit or raise memory.hard_limit; shares (\"85%\", \"92%\") keep their order";
-            return vec![Finding::wrong(check, failed.message(), advice)];
+            return vec![Finding::wrong(check, failed.to_string(), advice)];
         }
     };
     let (soft, hard) = (thresholds.soft(), hard_limit(settings, free));
@@ -157,7 +157,7 @@ pub(super) fn plans(settings: &Settings, bundle: &Bundle, device: &Device) -> Ve
             Ok(parts) => parts,
             Err(failed) => {
                 let advice = "`vortex-node weights verify` tells which file is not what the bundle describes";
-                return Finding::wrong(check, failed.message(), advice);
+                return Finding::wrong(check, failed.to_string(), advice);
             }
         };
         let (needed, budget) = (planned(&parts), set.budget);

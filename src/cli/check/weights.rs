@@ -28,7 +28,7 @@ pub(super) fn bundle(loaded: &Loaded, flag: Option<&Path>) -> (Option<Bundle>, V
         }
         Err(failed) => {
             let advice = "name a bundle with all five models by --bundle or the setting bundle";
-            (None, vec![Finding::wrong("bundle", failed.message(), advice)])
+            (None, vec![Finding::wrong("bundle", failed.to_string(), advice)])
         }
     }
 }

@@ -7,13 +7,14 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Facts, given_up};
 use crate::actors::events::SlotEvent;
-use crate::app::render::heard::{Heard, Told};
+use crate::app::Limits;
+use crate::cli::render::heard::{Heard, Told};
 use crate::clock;
 use crate::contract::{Progress, Unit};
 use crate::types::{Bytes, ModelId, Stage};
 
 /// Bars on standard error.
-pub(in crate::app::render) struct Live {
+pub(in crate::cli::render) struct Live {
     bars: MultiProgress,
     models: ProgressBar,
     stages: [ProgressBar; Stage::ALL.len()],
@@ -40,7 +41,7 @@ impl Live {
         models.set_message("loading");
         let stages = Stage::ALL.map(|stage| bar(stage.name(), "{prefix:8} {bar:28.green} {msg}"));
         let memory = bar("memory", "{prefix:8} {bar:28.yellow} {msg}");
-        memory.set_length(facts.hard.get());
+        memory.set_length(facts.limits.hard.get());
         Self { bars, models, stages, began: [None; Stage::ALL.len()], memory, facts }
     }
 
@@ -128,7 +129,7 @@ impl Live {
     }
 
     fn memory(&self, used: Bytes) {
-        let Facts { soft, hard, deadline } = self.facts;
+        let Facts { limits: Limits { soft, hard }, deadline } = self.facts;
         self.memory.set_position(used.get().min(hard.get()));
         let left = deadline.map_or_else(
             || "no deadline".to_owned(),

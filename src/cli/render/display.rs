@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use super::heard::{Heard, Told};
 use crate::actors::events::SlotEvent;
+use crate::app::Limits;
 use crate::cli::{Console, Style};
 use crate::clock;
-use crate::types::{Bytes, Deadline, Stage};
+use crate::types::{Deadline, Stage};
 use crate::vram::policy::Level;
 
 mod live;
@@ -25,10 +26,8 @@ const TENTHS: u32 = 10;
 /// What is known before the slot begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
-    /// Above it: backpressure.
-    pub(super) soft: Bytes,
-    /// Above it: restarts.
-    pub(super) hard: Bytes,
+    /// Of the device that renders.
+    pub(super) limits: Limits,
     /// By when, where the recipe says.
     pub(super) deadline: Option<Deadline>,
 }

@@ -11,7 +11,7 @@ use crate::sink::{Memory, ModelReport, StageReport};
 use crate::types::{Bytes, DeviceId, ModelId, Stage};
 
 /// The record.
-pub(super) struct Recorder(Mutex<Record>);
+pub(crate) struct Recorder(Mutex<Record>);
 
 struct Record {
     accepted: Instant,
@@ -35,7 +35,7 @@ struct Ran {
 
 impl Recorder {
     /// Nothing has happened yet.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Mutex::new(Record {
             accepted: clock::now(),
             stages: [None; Stage::ALL.len()],
@@ -47,17 +47,17 @@ impl Recorder {
     }
 
     /// The slot was accepted `at` this moment, perhaps in an earlier process.
-    pub(super) fn accepted(&self, at: Instant) {
+    pub(crate) fn accepted(&self, at: Instant) {
         self.record().accepted = at;
     }
 
     /// The card that had the slot last, if one has had it.
-    pub(super) fn device(&self) -> Option<DeviceId> {
+    pub(crate) fn device(&self) -> Option<DeviceId> {
         self.record().device
     }
 
     /// The stages that ran in this process, and those of which an earlier one has left an output, in order.
-    pub(super) fn stages(&self, has_output: impl Fn(Stage) -> bool) -> Vec<StageReport> {
+    pub(crate) fn stages(&self, has_output: impl Fn(Stage) -> bool) -> Vec<StageReport> {
         let record = self.record();
         let since = |at: Instant| at.saturating_duration_since(record.accepted).as_secs_f64();
         let report = |stage: Stage| {
@@ -80,7 +80,7 @@ impl Recorder {
     }
 
     /// How often each model was given work and started again.
-    pub(super) fn models(&self) -> Vec<ModelReport> {
+    pub(crate) fn models(&self) -> Vec<ModelReport> {
         let record = self.record();
         let report = |model: ModelId| ModelReport {
             model,

@@ -1,12 +1,11 @@
 //! The parity fixtures on the device: which are there, how far each output is off, and where none were compared, why.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::report::{Outcome, line};
-use crate::cli::{Console, Failed, Style};
+use super::GpuCheckError;
+use super::report::Outcome;
 use crate::models::parity::{self, Against, Comparison, sets};
 use crate::types::DeviceId;
 
@@ -25,54 +24,6 @@ pub struct Fixtures {
     pub comparisons: Vec<Comparison>,
 }
 
-impl Fixtures {
-    /// As a table, one row for each comparison.
-    pub fn print(&self, console: &mut Console) -> io::Result<()> {
-        for set in self.comparisons.chunk_by(|a, b| a.set == b.set) {
-            let Some(first) = set.first() else { continue };
-            let width =
-                set.iter().map(|it| it.output.chars().count()).chain([first.set.len()]).max().unwrap_or(0);
-            let columns = ["precision", "against", "max abs", "relative", "allowed"];
-            let [precision, against, max_abs, relative, allowed] = columns;
-            let head = format!("{precision:12} {against:9}  {max_abs:>7}  {relative:>8}  {allowed:>7}");
-            let name = console.paint(Style::Strong, format!("{:width$}", first.set));
-            let head = console.paint(Style::Faint, head);
-            writeln!(console.out(), "       {name}  {head}")?;
-            set.iter().try_for_each(|it| line(console, Some(it.judged.ok), &row(it, width)))?;
-        }
-        line(console, self.outcome.ok, &format!("fixtures: {}", self.outcome.what))
-    }
-}
-
-fn row(it: &Comparison, width: usize) -> String {
-    let (output, precision, judged) = (&it.output, it.precision, &it.judged);
-    let against = match it.against {
-        Against::Reference => "reference",
-        Against::Processor => "processor",
-    };
-    let names = format!("{output:width$}  {precision:12} {against:9}");
-    if let Some(why) = &judged.why {
-        return format!("{names}  {why}");
-    }
-    let figure = |value: Option<f64>| match value {
-        None => "-".to_owned(),
-        Some(0.0) => "0".to_owned(),
-        Some(value) => format!("{value:.1e}"),
-    };
-    let mut text = format!(
-        "{names}  {:>7}  {:>8}  {:>7} {}",
-        figure(judged.max_abs_error),
-        figure(judged.relative_error),
-        figure(judged.tolerance),
-        judged.measure
-    );
-    let is_shown = [judged.max_abs_error, judged.relative_error].contains(&judged.measured);
-    if !is_shown {
-        text += &format!(", found {}", figure(judged.measured));
-    }
-    text
-}
-
 /// Compares every set at or under `folder`, or of a clone that this is run in; `said` hears of each set.
 ///
 /// The error is of a folder that is not there or holds no set.
@@ -80,7 +31,7 @@ pub fn compare(
     folder: Option<&Path>,
     device: DeviceId,
     mut said: impl FnMut(&str),
-) -> Result<Fixtures, Failed> {
+) -> Result<Fixtures, GpuCheckError> {
     let beside = Path::new(IN_A_CLONE);
     let Some(root) = folder.or_else(|| beside.is_dir().then_some(beside)) else {
         let why = format!(
@@ -89,8 +40,8 @@ pub fn compare(
         );
         return Ok(Fixtures { folder: None, outcome: Outcome::skipped(why), comparisons: Vec::new() });
     };
-    let found = sets::find(root)
-        .map_err(|error| Failed::bad_input(format!("--fixtures {}: {}", root.display(), error.chain())))?;
+    let found =
+        sets::find(root).map_err(|source| GpuCheckError::Fixtures { folder: root.to_owned(), source })?;
     let mut comparisons = Vec::new();
     for set in &found {
         said(&format!("comparing with the fixtures in {}", set.name));
@@ -131,10 +82,10 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_or_empty_is_refused_and_not_passed() {
         let nowhere = compare(Some(Path::new("/nonexistent")), DeviceId::Cpu, |_| {}).unwrap_err();
-        assert!(nowhere.message().contains("--fixtures /nonexistent"), "{nowhere:?}");
+        assert!(nowhere.to_string().contains("--fixtures /nonexistent"), "{nowhere:?}");
         let empty = tempfile::tempdir().unwrap();
         let error = compare(Some(empty.path()), DeviceId::Cpu, |_| {}).unwrap_err();
-        assert!(error.message().contains("holds no fixture set"), "{error:?}");
+        assert!(error.to_string().contains("holds no fixture set"), "{error:?}");
     }
 
     #[test]

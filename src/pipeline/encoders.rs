@@ -16,13 +16,13 @@ use crate::types::SlotId;
 
 /// All of a process.
 #[derive(Default)]
-pub(super) struct Encoders {
+pub struct Encoders {
     open: Mutex<HashMap<SlotId, VideoEnd>>,
 }
 
 impl Encoders {
     /// An attempt at `slot`'s video begins; the file that an earlier one made is void.
-    pub(super) fn begin(&self, slot: SlotId, end: VideoEnd) {
+    pub(crate) fn begin(&self, slot: SlotId, end: VideoEnd) {
         lock(&self.open).insert(slot, end);
     }
 }

@@ -17,20 +17,20 @@ use crate::direction::planner::{Budget, plan};
 use crate::journal::{Accepted, Failure, FolderJournal, Journal, JournalError, Outputs, Parcel, Terminal};
 use crate::recipe::Recipe;
 use crate::sink::{self, BundleRef, Frames, Manifest, NodeReport, Outcome, RecipeRef};
-use crate::types::{Bytes, Sha256};
+use crate::types::Sha256;
 
 /// What all results of a process share.
-pub(super) struct About {
+pub(crate) struct About {
     /// Which weights.
-    pub(super) bundle: BundleRef,
+    pub(crate) bundle: BundleRef,
     /// Of the recipe's canonical document.
-    pub(super) recipe: Sha256,
+    pub(crate) recipe: Sha256,
     /// Who renders; on the first of its devices, until the slot says on which.
-    pub(super) node: NodeReport,
+    pub(crate) node: NodeReport,
 }
 
 /// The clerk of one slot folder.
-pub(super) struct Clerk {
+pub(crate) struct Clerk {
     about: About,
     key: SigningKey,
     folder: Arc<FolderJournal>,
@@ -40,18 +40,18 @@ pub(super) struct Clerk {
 
 /// The slot whose result is to be written.
 #[derive(Clone)]
-pub(super) struct Opened {
+pub(crate) struct Opened {
     /// As it came in.
-    pub(super) accepted: Accepted,
+    pub(crate) accepted: Accepted,
     /// What it asks for.
-    pub(super) recipe: Recipe,
+    pub(crate) recipe: Recipe,
     /// What came up on the way.
-    pub(super) notes: Arc<Notes>,
+    pub(crate) notes: Arc<Notes>,
 }
 
 impl Clerk {
     /// Writes into `folder`, as the node of `key`.
-    pub(super) fn new(
+    pub(crate) fn new(
         about: About,
         key: SigningKey,
         folder: Arc<FolderJournal>,
@@ -61,7 +61,7 @@ impl Clerk {
     }
 
     /// A slot is taken up; of an earlier orchestrator's the newer notes count.
-    pub(super) fn opened(&self, opened: Opened) {
+    pub(crate) fn opened(&self, opened: Opened) {
         self.recorder.accepted(opened.accepted.at);
         *self.open() = Some(opened);
     }
@@ -72,7 +72,7 @@ impl Clerk {
     }
 
     /// The result of a slot that passed its check.
-    pub(super) async fn complete(self: Arc<Self>, outputs: Outputs) -> Result<Parcel, StudioError> {
+    pub(crate) async fn complete(self: Arc<Self>, outputs: Outputs) -> Result<Parcel, StudioError> {
         let failed =
             |message: String| StudioError { transient: true, ..StudioError::new(Failure::Package, message) };
         let written = tokio::task::spawn_blocking(move || self.write(Outcome::Completed, &outputs)).await;
@@ -82,7 +82,7 @@ impl Clerk {
     }
 
     /// The result of a slot that failed; its artifacts stay.
-    pub(super) async fn fail(self: Arc<Self>, terminal: Terminal) -> Result<(), JournalError> {
+    pub(crate) async fn fail(self: Arc<Self>, terminal: Terminal) -> Result<(), JournalError> {
         let verdict = self.open().as_ref().and_then(|opened| opened.notes.all().verdict);
         let Some(outcome) = Outcome::of(&terminal.ending, verdict.as_ref()) else { return Ok(()) };
         // What the folder has: this orchestrator may have taken the slot up a moment ago.
@@ -164,12 +164,4 @@ fn frames(recipe: &Recipe, outputs: &Outputs, rendered: u32) -> Result<Frames, S
     let unit = Duration::from_nanos(1);
     let planned = plan(directed, Budget { per_frame: unit, left: Some(unit * rendered) });
     Ok(Frames::of(&planned.plan, animation, recipe.resolution))
-}
-
-/// The most memory that this process has held at once, as far as the system tells.
-pub(super) fn peak_resident() -> Option<Bytes> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(Bytes::new(kib * 1024))
 }

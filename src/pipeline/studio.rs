@@ -26,42 +26,42 @@ use crate::vram::Shape;
 /// Denoising steps: what schnell was distilled for.
 const STEPS: u32 = 4;
 /// The slot that the profile's estimates are for: the longest video, at the usual rate.
-pub(super) const FULL_FRAMES: f64 = 45.0 * 24.0;
+pub(crate) const FULL_FRAMES: f64 = 45.0 * 24.0;
 
 /// What all slots of a process share.
-pub(super) struct Studios {
+pub(crate) struct Studios {
     /// Characters and their voices.
-    pub(super) voices: Voices,
+    pub(crate) voices: Voices,
     /// The voices that the bundle has.
-    pub(super) known_voices: Vec<String>,
+    pub(crate) known_voices: Vec<String>,
     /// The size that the bundle's image model paints in; none where it paints in any.
-    pub(super) paints: Option<Resolution>,
+    pub(crate) paints: Option<Resolution>,
     /// What the bundle's image model knows; none where it knows all.
-    pub(super) vocabulary: Option<World>,
+    pub(crate) vocabulary: Option<World>,
     /// How the check judges.
-    pub(super) thresholds: Thresholds,
+    pub(crate) thresholds: Thresholds,
     /// What a rendered frame costs, as far as the profile knows.
-    pub(super) per_frame: Duration,
+    pub(crate) per_frame: Duration,
     /// What comes after the video, with the buffer before the deadline.
-    pub(super) afterwards: Duration,
+    pub(crate) afterwards: Duration,
     /// Where videos are encoded.
-    pub(super) encoders: Arc<Encoders>,
+    pub(crate) encoders: Arc<Encoders>,
     /// Where a slot's files go.
-    pub(super) folder: Arc<FolderJournal>,
+    pub(crate) folder: Arc<FolderJournal>,
     /// Who writes the result.
-    pub(super) clerk: Arc<Clerk>,
+    pub(crate) clerk: Arc<Clerk>,
 }
 
 /// What an image model knows that knows only some things.
-pub(super) struct World {
+pub(crate) struct World {
     /// Every word of it.
-    pub(super) words: Vocabulary,
+    pub(crate) words: Vocabulary,
     /// What can be said with them.
-    pub(super) about: Option<String>,
+    pub(crate) about: Option<String>,
 }
 
 /// Reads recipes.
-pub(super) struct RecipeStudio(pub(super) Arc<Studios>);
+pub(crate) struct RecipeStudio(pub(crate) Arc<Studios>);
 
 impl Studio for RecipeStudio {
     fn open(&self, accepted: &Accepted) -> Result<Arc<dyn SlotWork>, StudioError> {
@@ -79,15 +79,15 @@ impl Studio for RecipeStudio {
 
 /// What comes up while a slot is worked on and belongs into its result, however it ends.
 #[derive(Default)]
-pub(super) struct Notes(Mutex<Noted>);
+pub(crate) struct Notes(Mutex<Noted>);
 
 /// The notes themselves.
 #[derive(Clone, Default)]
-pub(super) struct Noted {
+pub(crate) struct Noted {
     /// Each once.
-    pub(super) warnings: Vec<Warning>,
+    pub(crate) warnings: Vec<Warning>,
     /// The verdict, also where it was not passed.
-    pub(super) verdict: Option<Verdict>,
+    pub(crate) verdict: Option<Verdict>,
 }
 
 impl Notes {
@@ -96,7 +96,7 @@ impl Notes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add(&self, warnings: impl IntoIterator<Item = Warning>) {
+    pub(crate) fn add(&self, warnings: impl IntoIterator<Item = Warning>) {
         let mut noted = self.noted();
         for warning in warnings {
             // A stage that is tried again warns again.
@@ -110,7 +110,7 @@ impl Notes {
         self.noted().verdict = Some(verdict);
     }
 
-    pub(super) fn all(&self) -> Noted {
+    pub(crate) fn all(&self) -> Noted {
         self.noted().clone()
     }
 }
@@ -145,7 +145,7 @@ fn warnings_of(recipe: &Recipe, world: Option<&World>) -> Vec<Warning> {
 }
 
 /// Every frame of the video at full rate, and the voice that it moves to.
-pub(super) fn directed(recipe: &Recipe, speech: &Speech) -> Result<(Directed, Pcm), DirectionError> {
+pub(crate) fn directed(recipe: &Recipe, speech: &Speech) -> Result<(Directed, Pcm), DirectionError> {
     // As a reader of the sound's file gets it, so that a resumed slot goes on from the very same samples.
     let voice = wav::quantised(&speech.pcm);
     let directed = direct(&Direction {

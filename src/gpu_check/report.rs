@@ -1,13 +1,11 @@
-//! What was found, as JSON and as a table.
+//! What was found, serialisable. Owns no output: the command prints it.
 
-use std::io;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::card::Facts;
 use super::fixtures::Fixtures;
-use crate::cli::{Console, Style};
 use crate::types::{Bytes, DeviceId, ModelId};
 
 /// How far apart the device and the processor are in one thing.
@@ -202,7 +200,7 @@ impl Report {
     }
 
     /// Whether all is well, entered.
-    pub fn finish(&mut self) -> bool {
+    pub fn finish(&mut self) {
         let passed = |outcome: &Option<Outcome>| outcome.as_ref().is_some_and(|it| it.ok != Some(false));
         self.ok = self.unusable.is_none()
             && passed(&self.fit)
@@ -213,93 +211,5 @@ impl Report {
             && passed(&self.refusal)
             && passed(&self.out_of_memory)
             && self.sampling.as_ref().is_some_and(|sampling| sampling.ok);
-        self.ok
     }
-
-    /// As a table.
-    pub fn print(&self, console: &mut Console) -> io::Result<()> {
-        let device = self.device;
-        if let Some(why) = &self.unusable {
-            let verdict = console.paint(Style::Bad, "no card");
-            writeln!(console.out(), "{verdict}  {device} cannot be used: {why}")?;
-            return writeln!(console.out(), "the same checks run on the processor with --device cpu");
-        }
-        match &self.card {
-            Some(card) => writeln!(
-                console.out(),
-                "{device}: {} (capability {}, driver for CUDA {}), {} of {} free",
-                card.name,
-                card.capability,
-                card.driver_cuda,
-                card.free,
-                card.total
-            )?,
-            None => writeln!(console.out(), "{device}: no card; this shows the command, not a GPU")?,
-        }
-        writeln!(console.out(), "bundle {}, {}, limit {}\n", self.bundle, self.size, self.limit)?;
-        if let Some(fixtures) = &self.fixtures {
-            fixtures.print(console)?;
-        }
-        if let Some(fit) = &self.fit {
-            line(console, fit.ok, &fit.what)?;
-        }
-        for parity in &self.parity {
-            let what = format!("{:30} {:.4} apart, {} allowed", parity.what, parity.worst, parity.allowed);
-            line(console, Some(parity.ok), &what)?;
-        }
-        for it in &self.footprint {
-            let peak = it.peak.map_or("what was not measured".to_owned(), |peak| peak.to_string());
-            let (model, precision, resident, budget) = (it.model, &it.precision, it.resident, it.budget);
-            let what = format!(
-                "{model:13} {precision:10} {resident:>9} of {budget:>9}, a run adds {peak}, ready in {:.2} s",
-                it.ready_seconds
-            );
-            line(console, Some(it.within_budget), &what)?;
-        }
-        for it in &self.stages {
-            let (p50, p99) = (it.p50_seconds, it.p99_seconds);
-            writeln!(console.out(), "       {:13} p50 {p50:.3} s, p99 {p99:.3} s of {}", it.stage, it.runs)?;
-        }
-        if let (Some(frames), Some(overlap)) = (self.frames_per_second, self.overlap) {
-            let overlap = 100.0 * overlap;
-            writeln!(
-                console.out(),
-                "       {frames:.1} frames/s; speech and picture overlap by {overlap:.0} %"
-            )?;
-        }
-        if let Some(memory) = &self.memory {
-            let growth =
-                memory.growth.map_or("not judged".to_owned(), |growth| format!("{:.1} MB", growth / 1e6));
-            let slots =
-                if memory.slots == 1 { "1 slot".to_owned() } else { format!("{} slots", memory.slots) };
-            line(console, Some(memory.ok), &format!("memory over {slots}: growth {growth}"))?;
-        }
-        for (name, outcome) in [("refusal", &self.refusal), ("out of memory", &self.out_of_memory)] {
-            if let Some(outcome) = outcome {
-                line(console, outcome.ok, &format!("{name}: {}", outcome.what))?;
-            }
-        }
-        if let Some(seconds) = self.restart_seconds {
-            writeln!(console.out(), "       kokoro ready {seconds:.2} s after a restart")?;
-        }
-        if let Some(it) = &self.sampling {
-            let (probe, each, share) = (&it.probe, it.mean_microseconds, 100.0 * it.core_share_at_10_hz);
-            let what = format!("a look through {probe}: {each:.1} us, {share:.3} % of a core at 10 Hz");
-            line(console, Some(it.ok), &what)?;
-        }
-        let verdict =
-            if self.ok { "all is as it should be" } else { "not all is as it should be: see above" };
-        line(console, Some(self.ok), &format!("gpu-check of {device}: {verdict}"))
-    }
-}
-
-/// One thing and its verdict.
-pub(super) fn line(console: &mut Console, ok: Option<bool>, what: &str) -> io::Result<()> {
-    let (style, verdict) = match ok {
-        Some(true) => (Style::Good, "ok"),
-        Some(false) => (Style::Bad, "wrong"),
-        None => (Style::Faint, "-"),
-    };
-    let verdict = console.paint(style, format!("{verdict:5}"));
-    writeln!(console.out(), "{verdict}  {what}")
 }

@@ -5,7 +5,6 @@ use candle_core::{DType, Device, Tensor};
 use super::jobs::Size;
 use super::report::{Outcome, Report, Sampling};
 use super::seat::{Company, Stage};
-use crate::cli::Failed;
 use crate::clock;
 use crate::contract::{ErrorClass, ModelError};
 use crate::models::device;
@@ -24,7 +23,7 @@ pub fn run(
     size: &Size,
     gentle: bool,
     report: &mut Report,
-) -> Result<(), Failed> {
+) -> Result<(), ModelError> {
     report.refusal = Some(refusal(stage));
     report.out_of_memory = Some(match stage.device {
         DeviceId::Cuda(_) if gentle => Outcome::skipped("left out by --gentle"),

@@ -1,4 +1,4 @@
-//! The command's side of a slot under way: asks the node for it, watches for signals, and ends the tree.
+//! The command's side of a slot under way: asks the node for it, watches for signals, and ends the node.
 
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,8 @@ pub(super) enum Outcome {
     Gone(String),
 }
 
-/// One slot's walk, seen from the command.
-pub(super) struct Walk {
+/// The slot that the command renders.
+pub(super) struct RenderedSlot {
     handle: NodeHandle,
     /// What is still to be asked for; nothing where the journal brings it.
     asking: Option<Request>,
@@ -41,7 +41,7 @@ pub(super) struct Walk {
     last_words: String,
 }
 
-impl Walk {
+impl RenderedSlot {
     /// Of a slot to be asked for, or of one that the journal has.
     pub(super) fn new(handle: NodeHandle, asking: Option<Request>) -> Self {
         Self { handle, asking, next_try: None, ready: [false; ModelId::ALL.len()], last_words: String::new() }

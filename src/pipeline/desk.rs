@@ -10,9 +10,9 @@ use crate::journal::{Accepted, Ending, FolderJournal, Journal, OpenSlot, StageOu
 use crate::types::SlotId;
 
 /// The folder with its clerk.
-pub(super) struct Desk {
-    pub(super) folder: Arc<FolderJournal>,
-    pub(super) clerk: Arc<Clerk>,
+pub(crate) struct Desk {
+    pub(crate) folder: Arc<FolderJournal>,
+    pub(crate) clerk: Arc<Clerk>,
 }
 
 impl Journal for Desk {

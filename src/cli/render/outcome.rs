@@ -5,12 +5,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::clerk::peak_resident;
-use crate::cli::render::RenderCommand;
+use super::RenderCommand;
 use crate::cli::{Console, Failed, Style};
 use crate::exit::Exit;
 use crate::journal::{Ending, Terminal};
 use crate::sink::{self, Manifest, Outcome};
+use crate::types::Bytes;
 
 /// The slot has ended, well or not: its result stands in `folder`.
 pub(super) fn ended(command: &RenderCommand, folder: &Path, console: &mut Console) -> Result<Exit, Failed> {
@@ -136,4 +136,12 @@ fn told(manifest: &Manifest, folder: &Path, console: &mut Console) -> io::Result
         writeln!(console.out(), "{label} {}", warning.message)?;
     }
     Ok(())
+}
+
+/// The most memory that this process has held at once, as far as the system tells.
+fn peak_resident() -> Option<Bytes> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(Bytes::new(kib * 1024))
 }

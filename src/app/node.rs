@@ -1,0 +1,211 @@
+//! The node before it runs: devices opened and preflighted, models, pipeline and journal wired, nothing loaded.
+//!
+//! Of several cards one slot needs one: the one with most free memory serves, the others stand by with nothing loaded and
+//! take over where it is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::SpawnErr;
+
+use super::BuildError;
+use super::bundle::{Chosen, fit};
+use super::models::company;
+use super::settings::{Opened, hard_limit, model_limits, open_all, tree_settings};
+use crate::actors::cards::{self, Cards};
+use crate::actors::events::{Subscriber, Subscribers};
+use crate::actors::node::OpenSlots;
+use crate::actors::tree::{Tree, TreeParts};
+use crate::actors::watchdog::ThreadLooker;
+use crate::config::{Loaded, Settings};
+use crate::journal::FolderJournal;
+use crate::models::bundle::Bundle;
+use crate::models::vocabulary::Vocabulary;
+use crate::pipeline::clerk::{About, Clerk};
+use crate::pipeline::desk::Desk;
+use crate::pipeline::encoders::Encoders;
+use crate::pipeline::recorder::Recorder;
+use crate::pipeline::studio::{FULL_FRAMES, RecipeStudio, Studios, World};
+use crate::sink::{self, BundleRef, NodeReport, PublicKey};
+use crate::types::{Bytes, ModelId, Sha256, Stage};
+use crate::verify::Thresholds;
+use crate::vram::Ledger;
+
+/// What a node is built from.
+pub struct NodeParts<'a> {
+    /// The settings in force.
+    pub loaded: &'a Loaded,
+    /// The weights.
+    pub chosen: &'a Chosen,
+    /// Where the slot is kept.
+    pub journal: Arc<FolderJournal>,
+    /// Where its videos are encoded.
+    pub encoders: Arc<Encoders>,
+    /// SHA-256 of the recipe's canonical document.
+    pub recipe: Sha256,
+    /// Who hears what happens.
+    pub subscribers: Vec<Arc<dyn Subscriber>>,
+}
+
+/// The memory limits of the device that serves first, in bytes used on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Above it: backpressure.
+    pub soft: Bytes,
+    /// Above it: restarts.
+    pub hard: Bytes,
+}
+
+/// A node, ready to start.
+pub struct Node {
+    cards: Cards,
+    limits: Limits,
+    notes: Vec<String>,
+}
+
+impl Node {
+    /// Opens the devices, refuses what cannot fit, and wires everything; starts and loads nothing.
+    pub fn build(parts: NodeParts<'_>) -> Result<Self, BuildError> {
+        let NodeParts { loaded, chosen, journal, encoders, recipe, subscribers } = parts;
+        let settings = &loaded.settings;
+        // Before anything is loaded: budgets and workspaces that cannot fit are refused by how much and with what would.
+        let (mut opened, mut notes) =
+            open_all(settings, |it| fit(&chosen.bundle, settings, &it.device, it.free).map(drop))?;
+        let first = opened.remove(0);
+        if !opened.is_empty() {
+            let others: Vec<String> = opened.iter().map(|other| other.id.to_string()).collect();
+            notes.push(format!("rendering on {}; {} on standby", first.id, others.join(", ")));
+        }
+        let memory = &settings.memory;
+        let limits = Limits {
+            soft: memory.soft_limit.resolve(first.free),
+            hard: memory.hard_limit.resolve(first.free),
+        };
+        let recorder = Arc::new(Recorder::new());
+        let mut told: Vec<Arc<dyn Subscriber>> = vec![recorder.clone()];
+        told.extend(subscribers);
+        let key = sink::node_key(&settings.key_file())?;
+        let about = About {
+            bundle: BundleRef { name: chosen.bundle.name.clone(), sha256: chosen.sha256 },
+            recipe,
+            node: NodeReport {
+                id: PublicKey(key.verifying_key().to_bytes()),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                device: first.id,
+                profile: settings.profile.clone(),
+                threads: u32::try_from(rayon::current_num_threads()).unwrap_or(u32::MAX),
+                frame_batch: settings.models.liveportrait.frame_batch.get(),
+            },
+        };
+        let clerk = Arc::new(Clerk::new(about, key, journal.clone(), recorder));
+        let shared = Shared {
+            bundle: &chosen.bundle,
+            settings,
+            studio: Arc::new(RecipeStudio(Arc::new(studios(
+                loaded,
+                &chosen.bundle,
+                encoders,
+                journal.clone(),
+                Arc::clone(&clerk),
+            )?))),
+            journal: Arc::new(Desk { folder: journal, clerk }),
+            subscribers: Subscribers::new(told, first.id),
+        };
+        let first = shared.tree(first)?;
+        let others = opened.into_iter().map(|other| shared.tree(other));
+        let cards = Cards::one_at_a_time(first, others.collect::<Result<_, _>>()?);
+        Ok(Self { cards, limits, notes })
+    }
+
+    /// What an operator has to know of how it was built: devices left out or on standby.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Of the device that serves first.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Starts its actors; the models begin to load.
+    pub async fn start(self) -> Result<cards::Node, SpawnErr> {
+        self.cards.start().await
+    }
+}
+
+/// What a stage may take, as the profile estimates it.
+fn estimate(settings: &Settings, stage: Stage) -> Duration {
+    settings.stages.of(stage).estimate
+}
+
+fn studios(
+    loaded: &Loaded,
+    bundle: &Bundle,
+    encoders: Arc<Encoders>,
+    folder: Arc<FolderJournal>,
+    clerk: Arc<Clerk>,
+) -> Result<Studios, BuildError> {
+    let settings = &loaded.settings;
+    let verification = &bundle.verification;
+    Ok(Studios {
+        voices: loaded.voices.clone(),
+        known_voices: known_voices(bundle),
+        paints: bundle.image.resolution,
+        vocabulary: vocabulary(bundle)?,
+        thresholds: Thresholds {
+            clip_b: verification.clip_b,
+            clip_l: verification.clip_l,
+            weight_b: verification.weight_b,
+            weight_l: verification.weight_l,
+            outlier: verification.outlier,
+        },
+        per_frame: estimate(settings, Stage::Video).div_f64(FULL_FRAMES),
+        afterwards: estimate(settings, Stage::Verify)
+            + estimate(settings, Stage::Package)
+            + settings.slots.deadline_buffer,
+        encoders,
+        folder,
+        clerk,
+    })
+}
+
+/// What the trees of all cards share.
+struct Shared<'a> {
+    bundle: &'a Bundle,
+    settings: &'a Settings,
+    studio: Arc<RecipeStudio>,
+    journal: Arc<Desk>,
+    subscribers: Subscribers,
+}
+
+impl Shared<'_> {
+    /// The tree of one card; nothing of it runs, and nothing is loaded.
+    fn tree(&self, opened: Opened) -> Result<Tree, BuildError> {
+        let Opened { id, chain, free, .. } = opened;
+        let settings = self.settings;
+        let looker =
+            ThreadLooker::start(chain).map_err(|source| BuildError::Thread { device: id, source })?;
+        Ok(Tree::new(TreeParts {
+            settings: tree_settings(settings, id, free, OpenSlots::Resume)?,
+            models: company(self.bundle, settings, id, model_limits(settings))?,
+            studio: self.studio.clone(),
+            journal: self.journal.clone(),
+            looker: Arc::new(looker),
+            ledger: Ledger::new(id, hard_limit(settings, free), settings.memory.overhead),
+            subscribers: self.subscribers.clone(),
+        }))
+    }
+}
+
+/// The words that the bundle's image model knows, and what can be said with them.
+fn vocabulary(bundle: &Bundle) -> Result<Option<World>, BuildError> {
+    let words = Vocabulary::of_bundle(bundle)?;
+    let about = bundle.image.vocabulary.as_ref().and_then(|file| file.about.clone());
+    Ok(words.map(|words| World { words, about }))
+}
+
+/// The names of the voices that `bundle` has: those of their files.
+fn known_voices(bundle: &Bundle) -> Vec<String> {
+    let files = bundle.paths(ModelId::Kokoro, "voices");
+    files.iter().filter_map(|file| Some(file.file_stem()?.to_string_lossy().into_owned())).collect()
+}
