@@ -123,6 +123,25 @@ impl Recipe {
         SlotId::new(self.id)
     }
 
+    /// What is wrong at `now`, since the Unix epoch, where the deadline has passed; no deadline ever passes.
+    pub fn too_late(&self, now: Duration) -> Option<Problem> {
+        let deadline = self.deadline?;
+        let late = now.checked_sub(deadline)?.as_secs();
+        let (count, unit) = match late {
+            0..120 => (late, "second"),
+            120..7_200 => (late / 60, "minute"),
+            7_200..172_800 => (late / 3_600, "hour"),
+            _ => (late / 86_400, "day"),
+        };
+        let plural = if count == 1 { "" } else { "s" };
+        let found = format!("{} has passed, {count} {unit}{plural} ago", deadline.as_secs());
+        Some(Problem::new(
+            "deadline",
+            found,
+            "a time to come, in seconds since 1970-01-01T00:00:00Z, or none",
+        ))
+    }
+
     /// The JSON document as read, without comments.
     pub fn document(&self) -> &Value {
         &self.document

@@ -110,6 +110,11 @@ impl<'a> Section<'a> {
     fn get(&self, name: &str) -> Option<&'a Value> {
         self.map.and_then(|map| map.get(name))
     }
+
+    /// As [`Self::get`], of a field that may be absent: programs write `null` for what they do not have.
+    fn optional(&self, name: &str) -> Option<&'a Value> {
+        self.get(name).filter(|value| !value.is_null())
+    }
 }
 
 impl Checker {
@@ -135,7 +140,7 @@ impl Checker {
         required: bool,
         known: &[&'static str],
     ) -> Section<'a> {
-        let map = match whole.get(name) {
+        let map = match if required { whole.get(name) } else { whole.optional(name) } {
             Some(Value::Object(map)) => Some(map),
             Some(other) => self.wrong(name, other, "an object"),
             None if required => self.missing(name.to_owned(), format!("an object with {}", known.join(", "))),
@@ -168,6 +173,7 @@ impl Checker {
         read: impl FnOnce(&Value) -> Option<T>,
     ) -> Option<T> {
         match section.get(name) {
+            Some(Value::Null) if default.is_some() => default,
             Some(value) => read(value).or_else(|| self.wrong(section.at(name), value, accepted)),
             // An absent section has been reported as a whole, or may be absent as a whole.
             None if default.is_some() || section.map.is_none() => default,
@@ -261,7 +267,7 @@ impl Checker {
         let audio = self.audio(&whole);
         let visual = self.visual(&whole);
         let constraints = self.constraints(&whole);
-        let security = match whole.get("security") {
+        let security = match whole.optional("security") {
             None => Some(None),
             Some(_) => self.security(&whole).map(Some),
         };
@@ -306,7 +312,7 @@ impl Checker {
     fn visual(&mut self, whole: &Section<'_>) -> Option<VisualTrack> {
         let visual = self.section(whole, "visual_track", true, &super::schema::VISUAL);
         let prompt = self.text(&visual, "prompt", None, PROMPT);
-        let negative_prompt = match visual.get("negative_prompt") {
+        let negative_prompt = match visual.optional("negative_prompt") {
             None => Some(None),
             // An empty one is what forms send when nothing was typed.
             Some(Value::String(text)) if text.trim().is_empty() => Some(None),

@@ -19,8 +19,40 @@ pub fn parse(text: &[u8]) -> Result<Value, Problems> {
     let text = std::str::from_utf8(text).map_err(|error| {
         whole(format!("byte {} is not UTF-8", error.valid_up_to()), "a JSON document in UTF-8")
     })?;
-    exact(&without_comments(text))
-        .map_err(|error| whole(error.to_string(), "one JSON object; // comments are allowed"))
+    // Editors of some systems put a byte order mark before UTF-8.
+    let text = without_comments(text.strip_prefix('\u{feff}').unwrap_or(text));
+    exact(&text).map_err(|error| match lone_surrogate(&text) {
+        Some(found) => {
+            whole(found, "both halves of the character, such as \\ud83d\\ude0a, or the character itself")
+        }
+        None => whole(error.to_string(), "one JSON object; // comments are allowed"),
+    })
+}
+
+/// What there is to tell of the first escape that is half a character: UTF-16 writes those beyond U+FFFF in two halves.
+fn lone_surrogate(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let code = |at: usize| {
+        let escape = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(escape).ok()?, 16).ok()
+    };
+    let (mut at, mut line, mut begin) = (0, 1, 0);
+    while let Some(byte) = bytes.get(at) {
+        match (byte, code(at)) {
+            (b'\n', _) => (line, begin) = (line + 1, at + 1),
+            (b'\\', Some(0xd800..=0xdbff)) if matches!(code(at + 6), Some(0xdc00..=0xdfff)) => at += 11,
+            (b'\\', Some(0xd800..=0xdfff)) => {
+                let escape = text.get(at..at + 6)?;
+                let column = text.get(begin..at)?.chars().count() + 1;
+                return Some(format!("{escape} at line {line} column {column} is half a character"));
+            }
+            // The escaped character may be a backslash.
+            (b'\\', _) => at += 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    None
 }
 
 /// Parses a JSON text, every number to the last bit, every name once; comments are none of JSON.
@@ -163,6 +195,31 @@ mod tests {
         let error = parse(b"{\n // c\n \"a\": }").unwrap_err().to_string();
         assert!(error.contains("line 3"), "{error}");
         assert!(parse(&vec![b' '; FILE_SIZE + 1]).unwrap_err().to_string().contains("1 MiB"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_the_document_is_no_part_of_it() {
+        assert_eq!(parse("\u{feff}{\"a\": 1}".as_bytes()).unwrap(), serde_json::json!({"a": 1}));
+        assert!(parse("{\u{feff}\"a\": 1}".as_bytes()).is_err(), "it stands at the beginning only");
+        assert!(parse("\u{feff}\u{feff}{}".as_bytes()).is_err(), "and once");
+    }
+
+    #[test]
+    fn half_a_character_is_refused_with_its_place_and_what_to_write() {
+        for (text, found) in [
+            (r#"{"a": "Hello \ud83d"}"#, "\\ud83d at line 1 column 14 is half a character"),
+            ("{\n \"é\": \"\\ude0a\"}", "\\ude0a at line 2 column 8 is half a character"),
+            (r#"{"a": "\ud83d\ud83d"}"#, "\\ud83d at line 1 column 8"),
+            (r#"{"a": "\uD83D x"}"#, "\\uD83D at line 1"),
+            (r#"{"a": "\\\ud83d"}"#, "\\ud83d at line 1 column 10"),
+        ] {
+            let error = parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(found) && error.contains("both halves"), "{text}: {error}");
+        }
+        // Both halves are a character; an escaped backslash begins no escape.
+        assert_eq!(parse(br#"["\ud83d\ude0a"]"#).unwrap(), serde_json::json!(["\u{1f60a}"]));
+        assert_eq!(parse(br#"["\\ud83d"]"#).unwrap(), serde_json::json!(["\\ud83d"]));
+        assert!(!parse(br#"["\\ud83d""#).unwrap_err().to_string().contains("half"));
     }
 
     #[test]

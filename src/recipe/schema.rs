@@ -40,6 +40,8 @@ pub fn schema() -> Value {
     let concepts = json!({"type": "array", "maxItems": CONCEPTS.0, "items": text(CONCEPTS.1)});
     let hex = |digits: usize| json!({"type": "string", "pattern": format!("^[0-9a-fA-F]{{{digits}}}$")});
     let integer = json!({"type": "integer", "minimum": 0, "maximum": LARGEST_INTEGER});
+    // What may be absent may be null, which means the same.
+    let optional = |schema: Value| json!({"anyOf": [schema, {"type": "null"}]});
     let section = |required: &[&str], properties: Value| json!({"type": "object", "additionalProperties": false, "required": required, "properties": properties});
     let mut schema = section(
         &["recipe_id", "version", "slot_params", "audio_track", "visual_track"],
@@ -55,31 +57,31 @@ pub fn schema() -> Value {
             "audio_track": section(&["script", "voice_id"], json!({
                 "script": text(SCRIPT),
                 "voice_id": {"type": "string", "minLength": 1, "examples": ["af_sarah", "af_sarah(0.3)+af_jessica(0.7)"]},
-                "speed": {"type": "number", "minimum": SPEED.0, "maximum": SPEED.1, "default": 1.0},
-                "emotion": {"enum": Emotion::NAMES, "default": Emotion::Neutral.name()},
+                "speed": optional(json!({"type": "number", "minimum": SPEED.0, "maximum": SPEED.1, "default": 1.0})),
+                "emotion": optional(json!({"enum": Emotion::NAMES, "default": Emotion::Neutral.name()})),
             })),
             "visual_track": section(&["prompt"], json!({
                 "prompt": text(PROMPT),
-                "negative_prompt": {"type": "string", "maxLength": PROMPT},
-                "motion_preset": {"enum": Motion::NAMES, "default": Motion::GentleNod.name()},
-                "expression_sequence": {
+                "negative_prompt": optional(json!({"type": "string", "maxLength": PROMPT})),
+                "motion_preset": optional(json!({"enum": Motion::NAMES, "default": Motion::GentleNod.name()})),
+                "expression_sequence": optional(json!({
                     "type": "array", "minItems": 1, "maxItems": CONCEPTS.0, "items": {"enum": Expression::NAMES},
                     "default": [Expression::Neutral.name()],
-                },
-                "camera_motion": {"enum": Camera::NAMES, "default": Camera::None.name()},
+                })),
+                "camera_motion": optional(json!({"enum": Camera::NAMES, "default": Camera::None.name()})),
             })),
-            "semantic_constraints": section(&[], json!({
-                "min_clip_score": {"type": "number", "minimum": 0, "maximum": 2.5},
-                "banned_concepts": concepts,
-                "required_concepts": concepts,
-            })),
-            "security": section(&SECURITY, json!({
+            "semantic_constraints": optional(section(&[], json!({
+                "min_clip_score": optional(json!({"type": "number", "minimum": 0, "maximum": 2.5})),
+                "banned_concepts": optional(concepts.clone()),
+                "required_concepts": optional(concepts),
+            }))),
+            "security": optional(section(&SECURITY, json!({
                 "director_id": hex(64),
                 "ed25519_signature": hex(128),
                 "timestamp": integer,
-            })),
-            "seed": integer,
-            "deadline": {"type": "number", "minimum": 0},
+            }))),
+            "seed": optional(integer),
+            "deadline": optional(json!({"type": "number", "minimum": 0})),
         }),
     );
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();

@@ -50,7 +50,9 @@ fn malformed() -> Vec<(&'static str, Option<Value>, &'static str)> {
         ("/audio_track/script", text(20_001), "1 to 20000 characters"),
         ("/audio_track/voice_id", Some(json!("af_sarah(0.3")), "af_sarah(0.3)+af_jessica(0.7)"),
         ("/audio_track/speed", Some(json!(0.5)), "0.8 to 1.2"),
-        ("/audio_track/speed", Some(json!(null)), "0.8 to 1.2"),
+        ("/audio_track/speed", Some(json!("fast")), "0.8 to 1.2"),
+        ("/audio_track/script", Some(json!(null)), "1 to 20000 characters"),
+        ("/audio_track", Some(json!(null)), "an object"),
         ("/audio_track/emotion", Some(json!("exited")), "did you mean \"excited\""),
         ("/visual_track/prompt", None, "1 to 10000 characters"),
         ("/visual_track/prompt", text(10_001), "1 to 10000 characters"),
@@ -121,6 +123,46 @@ fn what_may_be_absent_has_its_default() {
     assert_eq!(recipe.visual.expressions, [Expression::Neutral]);
     assert_eq!(recipe.constraints, SemanticConstraints::default());
     assert!(recipe.security.is_none() && recipe.deadline.is_none() && recipe.seed <= LARGEST_INTEGER);
+}
+
+#[test]
+fn null_is_as_good_as_absent_where_a_field_may_be_absent() {
+    for (section, names) in [
+        ("", &["semantic_constraints", "security", "seed", "deadline"][..]),
+        ("/audio_track", &["speed", "emotion"]),
+        ("/visual_track", &["negative_prompt", "motion_preset", "expression_sequence", "camera_motion"]),
+        ("/semantic_constraints", &["min_clip_score", "banned_concepts", "required_concepts"]),
+    ] {
+        for name in names {
+            let pointer = format!("{section}/{name}");
+            let read = |value| Recipe::read(with(&pointer, value).to_string().as_bytes());
+            let (null, absent) = (read(Some(Value::Null)).unwrap(), read(None).unwrap());
+            assert_eq!(Recipe { document: Value::Null, ..null }, Recipe { document: Value::Null, ..absent });
+        }
+    }
+    for pointer in ["/recipe_id", "/version", "/slot_params", "/slot_params/fps", "/visual_track/prompt"] {
+        assert!(!problems(&with(pointer, Some(Value::Null))).is_empty(), "{pointer} may not be absent");
+    }
+}
+
+#[test]
+fn a_deadline_that_has_passed_is_told_with_how_long_ago() {
+    let recipe = Recipe::read(with("/deadline", Some(json!(1_000_000_000))).to_string().as_bytes()).unwrap();
+    let at = |seconds: u64| recipe.too_late(Duration::from_secs(seconds)).map(|problem| problem.to_string());
+    assert_eq!(at(999_999_999), None);
+    assert!(at(1_000_000_000).is_some());
+    for (now, ago) in [
+        (1_000_000_001, "1 second ago"),
+        (1_000_000_119, "119 seconds ago"),
+        (1_000_003_600, "60 minutes ago"),
+        (1_000_086_400, "24 hours ago"),
+        (1_790_000_000, "9143 days ago"),
+    ] {
+        let told = at(now).unwrap();
+        assert!(told.contains("deadline: 1000000000 has passed") && told.contains(ago), "{told}");
+    }
+    let none = Recipe::read(with("/deadline", None).to_string().as_bytes()).unwrap();
+    assert_eq!(none.too_late(Duration::from_secs(u32::MAX.into())), None);
 }
 
 #[test]
