@@ -5,6 +5,8 @@
 
 mod fallback;
 mod guess;
+mod informal;
+mod names;
 mod normalise;
 mod sentences;
 mod split;
@@ -12,11 +14,13 @@ mod split;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use misaki_rs::lexicon::PhonemeEntry;
-use misaki_rs::{G2P, Language};
+use misaki_rs::{G2P, Language, Lexicon};
 
 pub use split::{at_context, in_two};
 
-use self::fallback::{Speller, Unknown};
+use self::fallback::{IN_PARTS, Speller, Unknown};
+use self::informal::Informal;
+use self::names::NAMES;
 use crate::contract::{ModelError, Warning};
 
 /// Whose English.
@@ -90,10 +94,25 @@ pub fn is_sound(symbol: char) -> bool {
     symbol.is_alphabetic() && !matches!(symbol, 'ˈ' | 'ˌ' | 'ː')
 }
 
+/// Refuses a text of which nothing can be spoken, without the dictionaries that say how: it has no letter, figure or
+/// sign that stands for a word once markup is gone.
+pub fn check_speakable(text: &str) -> Result<(), ModelError> {
+    let words = normalise::normalise(text, Accent::American);
+    if words.chars().any(|c| c.is_ascii_alphanumeric()) { Ok(()) } else { Err(unspeakable(text)) }
+}
+
+fn unspeakable(text: &str) -> ModelError {
+    ModelError::own(format!(
+        "nothing in the text {} can be spoken: it has no letters or digits of English",
+        quoted(text)
+    ))
+}
+
 /// The G2P of one accent.
 pub struct Phonemiser {
     g2p: G2P,
     unknown: Unknown,
+    accent: Accent,
 }
 
 impl std::fmt::Debug for Phonemiser {
@@ -115,7 +134,19 @@ impl Phonemiser {
         g2p.unk = String::new();
         // Misaki has the Hebrew letter here ("bet"); the name is far commoner.
         g2p.lexicon.golds.insert("Beth".to_owned(), PhonemeEntry::Simple("bˈɛθ".to_owned()));
-        Self { g2p, unknown }
+        let known = |lexicon: &Lexicon, name: &str| {
+            lexicon.golds.contains_key(name) || lexicon.silvers.contains_key(name)
+        };
+        for (name, phonemes) in
+            NAMES.into_iter().filter(|(name, _)| !known(&g2p.lexicon, name)).collect::<Vec<_>>()
+        {
+            let phonemes = match accent {
+                Accent::American => phonemes.to_owned(),
+                Accent::British => guess::british(phonemes),
+            };
+            g2p.lexicon.golds.insert(name.to_owned(), PhonemeEntry::Simple(phonemes));
+        }
+        Self { g2p, unknown, accent }
     }
 
     /// The phonemes of `text`, sentence by sentence; an error where nothing of it can be spoken.
@@ -125,8 +156,10 @@ impl Phonemiser {
         }
         let mut script = Script::default();
         let mut skipped = Vec::new();
-        for sentence in sentences::split(&normalise::normalise(text)) {
-            let utterance = self.utterance(&sentence)?;
+        for sentence in sentences::split(&normalise::normalise(text, self.accent)) {
+            let informal =
+                Informal { lexicon: &self.g2p.lexicon, unknown: &self.unknown, accent: self.accent };
+            let utterance = self.utterance(&informal.rewrite(&sentence))?;
             skipped.extend(utterance.words.iter().filter(|word| is_lost(word)).map(|word| word.text.clone()));
             if utterance.is_spoken() {
                 script.utterances.push(utterance);
@@ -134,10 +167,7 @@ impl Phonemiser {
         }
         let unknown = self.unknown.take();
         if script.utterances.is_empty() {
-            return Err(ModelError::own(format!(
-                "nothing in the text {} can be spoken: it has no letters or digits of English",
-                quoted(text)
-            )));
+            return Err(unspeakable(text));
         }
         let notes = [
             ("word_guessed", "not in the dictionary, so said as the spelling suggests", unknown.guessed),
@@ -157,7 +187,53 @@ impl Phonemiser {
     }
 
     /// The words of one sentence.
-    pub fn utterance(&self, sentence: &str) -> Result<Utterance, ModelError> {
+    fn utterance(&self, sentence: &str) -> Result<Utterance, ModelError> {
+        let mut words = self.words(sentence)?;
+        for word in words.iter_mut().filter(|word| word.phonemes.contains(IN_PARTS)) {
+            word.phonemes = self.in_parts(&word.text)?;
+        }
+        Ok(Utterance { words })
+    }
+
+    /// The phonemes of a group that no dictionary has as a whole, from those of its parts.
+    fn in_parts(&self, group: &str) -> Result<String, ModelError> {
+        let mut said = String::new();
+        for piece in group.split(['\'', '’']) {
+            // Behind an apostrophe stands the rest of a word.
+            let rest = fallback::contracted(piece).filter(|_| !said.is_empty());
+            if let Some(phonemes) = rest {
+                said.push_str(phonemes);
+                continue;
+            }
+            for part in fallback::parts(piece) {
+                let single = part.chars().next().filter(|_| part.len() == 1);
+                let letter = single.and_then(|c| fallback::name_of(c.to_ascii_lowercase(), self.accent));
+                let is_initials = part.len() < 4 && part.chars().all(|c| c.is_ascii_uppercase());
+                let is_long = part.len() > 4 || (part.len() > 1 && part.starts_with('0'));
+                let phonemes = match letter {
+                    Some(name) => name.to_owned(),
+                    None if is_initials || (is_long && part.chars().all(|c| c.is_ascii_digit())) => {
+                        let letters = part.chars().map(|c| c.to_ascii_lowercase());
+                        let names = letters.filter_map(|c| fallback::name_of(c, self.accent));
+                        names.collect::<Vec<_>>().join(" ")
+                    }
+                    None => Utterance { words: self.words(&part)? }.symbols().replace(IN_PARTS, ""),
+                };
+                if !said.is_empty() {
+                    said.push(' ');
+                }
+                said.push_str(&phonemes);
+            }
+        }
+        let marks: String = group.chars().rev().take_while(|c| !c.is_alphanumeric()).collect();
+        said.extend(
+            marks.chars().rev().filter(|c| matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '…' | '—')),
+        );
+        Ok(said)
+    }
+
+    /// What Misaki makes of a text.
+    fn words(&self, sentence: &str) -> Result<Vec<Word>, ModelError> {
         // The crate slices strings by rules that some input may break; a panic there is the text's fault, not ours.
         let tokens = catch_unwind(AssertUnwindSafe(|| self.g2p.g2p(sentence)));
         let (_, tokens) = tokens
@@ -168,17 +244,25 @@ impl Phonemiser {
                 ModelError::own(format!("no pronunciation could be found for {}", quoted(sentence)))
                     .because(error.to_string())
             })?;
-        let words = tokens.into_iter().map(|token| Word {
-            phonemes: token.phonemes.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" "),
-            space: !token.whitespace.is_empty(),
-            text: token.text,
+        let words = tokens.into_iter().map(|token| {
+            // Misaki takes some pictures for brackets.
+            let phonemes = token.phonemes.filter(|_| !normalise::is_picture(&token.text)).unwrap_or_default();
+            Word {
+                phonemes: phonemes.split_whitespace().collect::<Vec<_>>().join(" "),
+                space: !token.whitespace.is_empty(),
+                text: token.text,
+            }
         });
-        Ok(Utterance { words: words.collect() })
+        Ok(words.collect())
     }
 }
 
-/// A word of which nothing is heard though it is more than a mark.
+/// A word of which something is not heard: all of it though it is more than a mark, or letters that are not Latin.
 fn is_lost(word: &Word) -> bool {
+    let is_foreign = |c: char| c.is_alphabetic() && !c.is_ascii();
+    if word.text.chars().any(is_foreign) && word.text.chars().any(|c| c.is_ascii_alphanumeric()) {
+        return true;
+    }
     word.phonemes.is_empty()
         && word
             .text
@@ -199,5 +283,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
+#[cfg(test)]
+mod spoken;
 #[cfg(test)]
 mod tests;

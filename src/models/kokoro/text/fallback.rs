@@ -1,4 +1,6 @@
 //! Words that no dictionary has: said as their spelling suggests, or letter by letter.
+//!
+//! A group of several, such as `x86-64` or `VortexNode`, is left for the parts to be looked up.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +29,11 @@ impl Unknown {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Notes a word that was said as its spelling suggests.
+    pub fn guessed(&self, word: &str) {
+        self.note(word, |words| &mut words.guessed);
+    }
+
     fn note(&self, word: &str, into: impl Fn(&mut Words) -> &mut Vec<String>) {
         let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let list = into(&mut words);
@@ -50,14 +57,71 @@ impl Speller {
     }
 }
 
+/// What stands for the phonemes of a word whose parts are still to be looked up; no symbol of Kokoro's.
+pub const IN_PARTS: char = '\u{f8ff}';
+
+/// The words, numbers and letters that an unknown group consists of: it is cut at marks, between letters and figures,
+/// and where a capital follows a small letter. Signs that are said are words; what is no Latin letter is left out.
+pub fn parts(group: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    let mut last = ' ';
+    let mut chars = group.chars().peekable();
+    while let Some(c) = chars.next() {
+        let sign = match c {
+            '&' => "and",
+            '@' => "at",
+            '+' => "plus",
+            '=' => "equals",
+            '%' => "percent",
+            _ => "",
+        };
+        let joins = (last.is_ascii_alphabetic()
+            && c.is_ascii_alphabetic()
+            && !(last.is_lowercase() && c.is_uppercase()))
+            || (last.is_ascii_digit() && c.is_ascii_digit())
+            || (last.is_ascii_digit() && c == '.' && chars.peek().is_some_and(char::is_ascii_digit))
+            || (last == '.' && c.is_ascii_digit() && parts.last().is_some_and(|part| part.ends_with('.')));
+        match parts.last_mut() {
+            Some(part) if joins => part.push(c),
+            _ if c.is_ascii_alphanumeric() => parts.push(c.to_string()),
+            _ if !sign.is_empty() && last.is_ascii_alphanumeric() => parts.push(sign.to_owned()),
+            _ => {}
+        }
+        last = c;
+    }
+    parts
+}
+
+/// What follows an apostrophe in a word, as it is said there.
+pub fn contracted(part: &str) -> Option<&'static str> {
+    Some(match part {
+        "s" => "z",
+        "d" => "d",
+        "m" => "m",
+        "t" => "t",
+        "n" => "ən",
+        "ll" => "əl",
+        "re" => "əɹ",
+        "ve" => "əv",
+        "em" => "əm",
+        _ => return None,
+    })
+}
+
 impl Fallback for Speller {
     fn phonemize(&self, word: &str) -> Result<String, FallbackError> {
+        let stem = ["'s", "’s"].iter().find_map(|ending| word.strip_suffix(ending)).unwrap_or(word);
+        let parts = parts(stem);
+        let is_number = stem.starts_with(|c: char| c.is_ascii_digit()) && stem != word;
+        if !parts.is_empty() && (parts != [stem] || is_number) {
+            return Ok(IN_PARTS.to_string());
+        }
         if let Some(phonemes) = guess(word, self.accent) {
             self.unknown.note(word, |words| &mut words.guessed);
             return Ok(phonemes);
         }
         let names: Vec<&str> =
-            word.chars().filter_map(|letter| name_of(plain(letter)?, self.accent)).collect();
+            word.chars().filter_map(|letter| name_of(letter.to_ascii_lowercase(), self.accent)).collect();
         if !names.is_empty() {
             self.unknown.note(word, |words| &mut words.spelled);
         }
@@ -65,36 +129,8 @@ impl Fallback for Speller {
     }
 }
 
-/// The letter without its accent, in lower case; `None` for what is no Latin letter or digit.
-fn plain(letter: char) -> Option<char> {
-    let letter = letter.to_lowercase().next()?;
-    Some(match letter {
-        'a'..='z' | '0'..='9' => letter,
-        'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'ā' | 'ă' | 'ą' | 'æ' => 'a',
-        'ç' | 'ć' | 'č' | 'ĉ' | 'ċ' => 'c',
-        'ď' | 'đ' | 'ð' => 'd',
-        'è' | 'é' | 'ê' | 'ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' => 'e',
-        'ĝ' | 'ğ' | 'ġ' | 'ģ' => 'g',
-        'ĥ' | 'ħ' => 'h',
-        'ì' | 'í' | 'î' | 'ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' => 'i',
-        'ĵ' => 'j',
-        'ķ' => 'k',
-        'ĺ' | 'ļ' | 'ľ' | 'ł' => 'l',
-        'ñ' | 'ń' | 'ņ' | 'ň' => 'n',
-        'ò' | 'ó' | 'ô' | 'õ' | 'ö' | 'ø' | 'ō' | 'ŏ' | 'ő' | 'œ' => 'o',
-        'ŕ' | 'ŗ' | 'ř' => 'r',
-        'ś' | 'ŝ' | 'ş' | 'š' | 'ß' | 'ș' => 's',
-        'ţ' | 'ť' | 'ŧ' | 'ț' | 'þ' => 't',
-        'ù' | 'ú' | 'û' | 'ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' => 'u',
-        'ŵ' => 'w',
-        'ý' | 'ÿ' | 'ŷ' => 'y',
-        'ź' | 'ż' | 'ž' => 'z',
-        _ => return None,
-    })
-}
-
 /// The name of a letter or digit in Kokoro's alphabet.
-fn name_of(letter: char, accent: Accent) -> Option<&'static str> {
+pub fn name_of(letter: char, accent: Accent) -> Option<&'static str> {
     let american = accent == Accent::American;
     Some(match letter {
         'a' => "ˈA",

@@ -103,9 +103,14 @@ pub fn guess(word: &str, accent: Accent) -> Option<String> {
         });
     }
     if accent == Accent::British {
-        sounds = without_final_r(&sounds.replace('O', "Q"));
+        sounds = british(&sounds);
     }
     reader.stressed.then_some(sounds)
+}
+
+/// An American's phonemes as a speaker of Received Pronunciation says them.
+pub fn british(sounds: &str) -> String {
+    without_final_r(&sounds.replace('O', "Q"))
 }
 
 fn is_vowel(letter: u8) -> bool {

@@ -1,59 +1,116 @@
 //! What Misaki would read wrongly or not at all, rewritten in words before it sees it.
 //!
-//! Misaki reads plain numbers, years, ordinals and decimals; times, money in tongues other than dollars, decades,
-//! ranges, units, fractions and Roman numerals are words here. Pure text to text.
+//! Misaki reads plain numbers, years, ordinals and decimals; times, dates, money, decades, ranges, units, fractions,
+//! addresses and Roman numerals are words here. Pure text to text: markup goes first, then characters become plain ones,
+//! then every token is read among its neighbours.
 
-mod figures;
+mod addresses;
+mod amounts;
+mod characters;
+mod dates;
+mod markup;
+mod money;
+mod numbers;
+mod units;
 mod words;
 
-/// `text` with invisible characters gone, accents folded, and every run of white space but line breaks one space.
-pub fn normalise(text: &str) -> String {
-    let lines = text.lines().map(line).filter(|line| !line.is_empty());
-    lines.collect::<Vec<_>>().join("\n")
+use super::Accent;
+
+/// `text` with markup and invisible characters gone, accents folded, and every run of white space but line breaks one
+/// space.
+pub fn normalise(text: &str, accent: Accent) -> String {
+    let unmarked = markup::strip(text);
+    let plain = amounts::join_groups(&characters::plain(&unmarked.text));
+    let lines = plain.lines().map(|text| line(text, accent)).filter(|line| !line.is_empty());
+    markup::restore(&lines.collect::<Vec<_>>().join("\n"), &unmarked.marks)
 }
 
-/// A token in other words.
-#[derive(Debug, PartialEq, Eq)]
+/// Whether a word is nothing but pictures, which are not heard.
+pub fn is_picture(word: &str) -> bool {
+    !word.is_empty() && word.chars().all(characters::is_pictograph)
+}
+
+/// A token, or several, in other words.
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Reading {
     words: String,
-    /// Whether the token behind it went into the words.
-    takes_next: bool,
+    /// How many tokens behind it went into the words.
+    takes: usize,
     /// Whether the full stop behind it was the abbreviation's and not the sentence's.
     stop_is_its_own: bool,
+    /// What stands before the words, where it is not what stood before the token.
+    head: Option<String>,
+    /// What stands behind the words, where it is not what stood behind the last token.
+    tail: Option<String>,
 }
 
 impl Reading {
     fn words(words: String) -> Self {
-        Self { words, takes_next: false, stop_is_its_own: false }
+        Self { words, ..Self::default() }
+    }
+
+    /// Words between what was around them.
+    fn whole(head: &str, words: &str, tail: &str) -> Self {
+        Self { head: Some(head.to_owned()), tail: Some(tail.to_owned()), ..Self::words(words.to_owned()) }
     }
 }
 
-fn line(text: &str) -> String {
-    let text: String = text.chars().filter_map(visible).collect();
+/// A token of a line among the others.
+struct Place<'a> {
+    tokens: &'a [&'a str],
+    at: usize,
+    /// The whole token.
+    raw: &'a str,
+    /// Without brackets, quotes and stops around it.
+    core: &'a str,
+    /// What stands behind the core.
+    tail: &'a str,
+    accent: Accent,
+}
+
+impl<'a> Place<'a> {
+    /// The token so many behind this one in the line, this one for 0; empty beyond the end.
+    fn ahead(&self, count: usize) -> &'a str {
+        self.tokens.get(self.at + count).copied().unwrap_or_default()
+    }
+
+    /// The token so many before this one; empty beyond the beginning.
+    fn behind(&self, count: usize) -> &'a str {
+        self.at.checked_sub(count).and_then(|place| self.tokens.get(place)).copied().unwrap_or_default()
+    }
+
+    fn read(&self) -> Option<Reading> {
+        units::height(self)
+            .or_else(|| dates::read(self))
+            .or_else(|| addresses::read(self))
+            .or_else(|| money::read(self))
+            .or_else(|| units::loose(self))
+            .or_else(|| numbers::read(self))
+            .or_else(|| words::read(self))
+    }
+}
+
+fn line(text: &str, accent: Accent) -> String {
     let tokens: Vec<&str> = text.split_whitespace().collect();
     let mut spoken: Vec<String> = Vec::with_capacity(tokens.len());
-    let mut place = 0;
-    while let Some(token) = tokens.get(place) {
-        let next = tokens.get(place + 1).copied().unwrap_or_default();
-        let previous =
-            place.checked_sub(1).and_then(|before| tokens.get(before)).copied().unwrap_or_default();
+    let mut at = 0;
+    while let Some(raw) = tokens.get(at).copied() {
         // Brackets, quotes and stops around a token stay as they are.
-        let (head, core, tail) = bare(token);
-        let reading = figures::money(core, next)
-            .or_else(|| figures::read(core).map(Reading::words))
-            .or_else(|| words::read(previous, core, tail, next));
-        match reading {
-            None => spoken.push(folded(token)),
-            Some(Reading { words, takes_next, stop_is_its_own }) => {
+        let (head, core, tail) = bare(raw);
+        match (Place { tokens: &tokens, at, raw, core, tail, accent }).read() {
+            None => spoken.push(raw.to_owned()),
+            Some(reading) => {
+                at += reading.takes;
+                let head = reading.head.as_deref().unwrap_or(head);
+                let last = tokens.get(at).copied().unwrap_or_default();
                 // What stood around a token that went into the words stays.
-                let tail = if takes_next { bare(next).2 } else { tail };
-                let doubled = stop_is_its_own || words.ends_with('.');
+                let tail = reading.tail.as_deref().unwrap_or(bare(last).2);
+                let doubled = reading.stop_is_its_own || reading.words.ends_with('.');
                 let tail = if doubled { tail.strip_prefix('.').unwrap_or(tail) } else { tail };
-                spoken.push(format!("{head}{words}{tail}"));
-                place += usize::from(takes_next);
+                spoken.push(format!("{head}{}{tail}", reading.words));
             }
         }
-        place += 1;
+        at += 1;
     }
     spoken.join(" ")
 }
@@ -66,52 +123,6 @@ fn bare(token: &str) -> (&str, &str, &str) {
     let head = &token[..token.len() - core.len()];
     let inner = core.trim_end_matches(CLOSING).trim_end_matches('…');
     (head, inner, &core[inner.len()..])
-}
-
-/// Drops what is not seen; gives some signs the form that the dictionary knows.
-fn visible(c: char) -> Option<char> {
-    match c {
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => None,
-        '\u{2010}' | '\u{2011}' => Some('-'),
-        '\u{2212}' => Some('-'),
-        c if c.is_control() => Some(' '),
-        c => Some(c),
-    }
-}
-
-/// Latin letters without their accents: the dictionaries have "cafe" and not "café".
-fn folded(token: &str) -> String {
-    let mut plain = String::with_capacity(token.len());
-    for c in token.chars() {
-        match c {
-            'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'ā' => plain.push('a'),
-            'À' | 'Á' | 'Â' | 'Ã' | 'Ä' | 'Å' | 'Ā' => plain.push('A'),
-            'ç' | 'č' | 'ć' => plain.push('c'),
-            'Ç' | 'Č' | 'Ć' => plain.push('C'),
-            'è' | 'é' | 'ê' | 'ë' | 'ē' | 'ě' => plain.push('e'),
-            'È' | 'É' | 'Ê' | 'Ë' | 'Ē' | 'Ě' => plain.push('E'),
-            'ì' | 'í' | 'î' | 'ï' | 'ī' => plain.push('i'),
-            'Ì' | 'Í' | 'Î' | 'Ï' | 'Ī' => plain.push('I'),
-            'ñ' | 'ń' => plain.push('n'),
-            'Ñ' | 'Ń' => plain.push('N'),
-            'ò' | 'ó' | 'ô' | 'õ' | 'ö' | 'ø' | 'ō' => plain.push('o'),
-            'Ò' | 'Ó' | 'Ô' | 'Õ' | 'Ö' | 'Ø' | 'Ō' => plain.push('O'),
-            'ù' | 'ú' | 'û' | 'ü' | 'ū' => plain.push('u'),
-            'Ù' | 'Ú' | 'Û' | 'Ü' | 'Ū' => plain.push('U'),
-            'ý' | 'ÿ' => plain.push('y'),
-            'š' | 'ś' => plain.push('s'),
-            'Š' | 'Ś' => plain.push('S'),
-            'ž' | 'ź' | 'ż' => plain.push('z'),
-            'Ž' | 'Ź' | 'Ż' => plain.push('Z'),
-            'ł' => plain.push('l'),
-            'Ł' => plain.push('L'),
-            'æ' => plain.push_str("ae"),
-            'œ' => plain.push_str("oe"),
-            'ß' => plain.push_str("ss"),
-            c => plain.push(c),
-        }
-    }
-    plain
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ fn figures_are_read_as_people_read_them() {
         ("1999 3rd 3.14 1,000", "1999 3rd 3.14 1,000"),
     ];
     for (text, expected) in cases {
-        assert_eq!(normalise(text), expected);
+        assert_eq!(normalise(text, Accent::American), expected);
     }
 }
 
@@ -42,14 +42,14 @@ fn letters_are_read_as_people_read_them() {
         ("well - maybe", "well — maybe"),
     ];
     for (text, expected) in cases {
-        assert_eq!(normalise(text), expected);
+        assert_eq!(normalise(text, Accent::American), expected);
     }
 }
 
 proptest::proptest! {
     #[test]
     fn any_text_can_be_read(text in "\\PC{0,40}", figures in "[-+#$€£0-9.,:/%°A-Zkm ]{0,24}") {
-        normalise(&text);
-        normalise(&figures);
+        normalise(&text, Accent::American);
+        normalise(&figures, Accent::British);
     }
 }

@@ -1,9 +1,16 @@
-//! Tokens of letters that are read as other words: abbreviations, Roman numerals, signs, addresses on the net.
+//! Tokens of letters that are read as other words: abbreviations, Roman numerals, signs.
 
-use super::Reading;
+use super::Accent;
+use super::amounts::ordinal;
+use super::{Place, Reading, bare};
 
-/// `core` (which `tail` follows) in words, by its neighbours; `None` where it is read as it stands.
-pub(super) fn read(previous: &str, core: &str, tail: &str, next: &str) -> Option<Reading> {
+/// A token in words, by its neighbours; `None` where it is read as it stands.
+pub(super) fn read(place: &Place<'_>) -> Option<Reading> {
+    let (previous, core, tail, next) = (place.behind(1), place.core, place.tail, place.ahead(1));
+    if let Some(words) = before_number(place).or_else(|| half_of_day(place)) {
+        let stop_is_its_own = tail == "." && !words.ends_with('.');
+        return Some(Reading { stop_is_its_own, ..Reading::words(words) });
+    }
     if tail.starts_with('.')
         && let Some(words) = abbreviation(previous, core)
     {
@@ -12,7 +19,47 @@ pub(super) fn read(previous: &str, core: &str, tail: &str, next: &str) -> Option
         let stop_is_its_own = title || tail.len() > 1 || next.starts_with(|c: char| !c.is_uppercase());
         return Some(Reading { stop_is_its_own, ..Reading::words(words.to_owned()) });
     }
+    if core == "Mc" && tail.is_empty() && next.starts_with(char::is_uppercase) {
+        return Some(Reading { takes: 1, ..Reading::words(format!("Mc{}", bare(next).1)) });
+    }
     plain(previous, core, next).map(Reading::words)
+}
+
+/// `No. 5`, `p. 12`, `ca. 1850`: what an abbreviation before a number means.
+fn before_number(place: &Place<'_>) -> Option<String> {
+    let next = bare(place.ahead(1)).1;
+    if !next.starts_with(|c: char| c.is_ascii_digit()) || !matches!(place.tail, "." | "") {
+        return None;
+    }
+    let word = match (place.core, place.tail) {
+        ("No" | "no" | "Nr", ".") => "number",
+        ("Nos" | "nos", ".") => "numbers",
+        ("p", ".") => "page",
+        ("pp", ".") => "pages",
+        ("ch" | "Ch", ".") => "chapter",
+        ("c" | "ca", ".") => "circa",
+        ("ext" | "Ext", ".") => "extension",
+        ("§", _) => "section",
+        ("±", _) => "plus or minus",
+        ("≈" | "~", _) => "about",
+        _ => return None,
+    };
+    Some(word.to_owned())
+}
+
+/// The half of the day behind a number; "Am" elsewhere is a name's and no abbreviation.
+fn half_of_day(place: &Place<'_>) -> Option<String> {
+    let before = bare(place.behind(1));
+    let is_time = before.1.ends_with(|c: char| c.is_ascii_digit()) && before.2.is_empty();
+    match place.core {
+        "am" | "AM" | "Am" if is_time => Some("a.m.".to_owned()),
+        "pm" | "PM" | "Pm" if is_time => Some("p.m.".to_owned()),
+        "am" if before.1.starts_with(char::is_uppercase) && before.1 != "I" && before.2.is_empty() => {
+            Some(verb(place.accent))
+        }
+        "Am" if !before.1.is_empty() && !before.2.contains(['.', '!', '?', ':']) => Some(verb(place.accent)),
+        _ => None,
+    }
 }
 
 /// Abbreviations that stand before a name.
@@ -20,11 +67,25 @@ const TITLES: [&str; 13] =
     ["St", "Mt", "Ft", "Prof", "Gen", "Col", "Sgt", "Capt", "Lt", "Gov", "Sen", "Rep", "Rev"];
 
 fn plain(previous: &str, core: &str, next: &str) -> Option<String> {
-    if core.contains("://") || core.starts_with("www.") {
-        return Some(address(core));
-    }
     if let Some(words) = numeral(previous, core) {
         return Some(words);
+    }
+    if core.contains('_') && core.chars().any(char::is_alphanumeric) {
+        return Some(core.split('_').filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "));
+    }
+    if let Some(words) = sign(previous, core, next) {
+        return Some(words.to_owned());
+    }
+    // "18+", "C++", "C#"
+    let language = core.strip_suffix("++").map(|name| (name, "plus plus"));
+    let language = language
+        .or_else(|| core.strip_suffix('#').filter(|name| name.len() == 1).map(|name| (name, "sharp")));
+    let language = language.or_else(|| core.strip_suffix('+').map(|name| (name, "plus")));
+    if let Some((name, sign)) = language
+        && !name.is_empty()
+        && name.chars().all(char::is_alphanumeric)
+    {
+        return Some(format!("{name} {sign}"));
     }
     Some(
         match core {
@@ -45,6 +106,49 @@ fn plain(previous: &str, core: &str, next: &str) -> Option<String> {
         }
         .to_owned(),
     )
+}
+
+/// "am" as it is said where it is no half of the day. Misaki says the words that it knows its own way, whatever phonemes
+/// stand beside them, so it is given another one.
+fn verb(accent: Accent) -> String {
+    match accent {
+        Accent::American => "[Amm](/ˈæm/)",
+        Accent::British => "[Amm](/ˈam/)",
+    }
+    .to_owned()
+}
+
+/// A sign that stands alone.
+fn sign(previous: &str, core: &str, next: &str) -> Option<&'static str> {
+    let number = |token: &str| bare(token).1.chars().any(|c| c.is_ascii_digit());
+    let beside_number = number(previous) || number(next);
+    Some(match core {
+        ">" if beside_number => "is greater than",
+        "<" if beside_number => "is less than",
+        "≥" | ">=" => "is at least",
+        "≤" | "<=" => "is at most",
+        "≠" | "!=" => "is not equal to",
+        "≈" | "~" if beside_number => "is about",
+        "±" | "+/-" => "plus or minus",
+        "×" => "times",
+        "÷" => "divided by",
+        "→" => "to",
+        "∞" => "infinity",
+        "√" => "the root of",
+        "α" => "alpha",
+        "β" => "beta",
+        "γ" => "gamma",
+        "δ" | "Δ" => "delta",
+        "ε" => "epsilon",
+        "θ" => "theta",
+        "λ" => "lambda",
+        "μ" => "mu",
+        "π" => "pi",
+        "σ" | "Σ" => "sigma",
+        "φ" => "phi",
+        "ω" | "Ω" => "omega",
+        _ => return None,
+    })
 }
 
 /// With a full stop behind it. Those that Misaki knows are left to it.
@@ -78,7 +182,13 @@ fn abbreviation(previous: &str, core: &str) -> Option<&'static str> {
         "approx" => "approximately",
         "est" => "established",
         "vs" => "versus",
-        "etc" => "et cetera",
+        "etc" | "Etc" | "ETC" => "et cetera",
+        "esp" => "especially",
+        "incl" => "including",
+        "excl" => "excluding",
+        "avg" => "average",
+        "misc" => "miscellaneous",
+        "tel" | "Tel" => "telephone",
         "Fig" | "fig" => "figure",
         "Vol" | "vol" => "volume",
         _ => return None,
@@ -121,7 +231,7 @@ fn numeral(previous: &str, core: &str) -> Option<String> {
     ];
     let value = roman(core)?;
     if RULERS.contains(&previous) {
-        return Some(format!("the {value}{}", suffix(value)));
+        return Some(format!("the {}", ordinal(value)));
     }
     COUNTED.contains(&previous).then(|| value.to_string())
 }
@@ -136,30 +246,4 @@ fn roman(figures: &str) -> Option<u32> {
         let rest = figures.strip_prefix("X".repeat(tens as usize).as_str())?;
         UNITS.iter().position(|unit| *unit == rest).map(|units| 10 * tens + units as u32)
     })
-}
-
-fn suffix(value: u32) -> &'static str {
-    match (value % 10, value % 100) {
-        (_, 11..=13) => "th",
-        (1, _) => "st",
-        (2, _) => "nd",
-        (3, _) => "rd",
-        _ => "th",
-    }
-}
-
-/// An address without its scheme, its signs in words.
-fn address(core: &str) -> String {
-    let rest = core.split_once("://").map_or(core, |(_, rest)| rest);
-    let mut words = String::new();
-    for c in rest.trim_end_matches('/').chars() {
-        match c {
-            '.' => words.push_str(" dot "),
-            '/' => words.push_str(" slash "),
-            '-' => words.push_str(" dash "),
-            '?' | '&' | '=' | '#' | '_' | '%' | ':' => words.push(' '),
-            c => words.push(c),
-        }
-    }
-    words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
