@@ -17,7 +17,7 @@ pub use deadline::Deadline;
 pub use frames::{CameraView, FaceControls, FramePlan, FrameSource, HeadPose, PlannedFrame};
 pub(crate) use ids::names;
 pub use ids::{AttemptId, DeviceId, ModelId, ParseDeviceError, SlotId, Stage, UnknownName};
-pub use nearest::nearest;
+pub use nearest::{nearest, nearest_few};
 pub use picture::{Resolution, RgbImage, WrongImageSize};
 pub use sha256::Sha256;
 pub use sound::{Pcm, Phoneme, SAMPLE_RATE, Timeline, TimelineError};

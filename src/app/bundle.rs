@@ -97,6 +97,25 @@ pub fn known_prompts(loaded: &Loaded) -> Result<Vec<String>, BuildError> {
     Ok(Bundle::open(place)?.image.vocabulary.map(|words| words.prompts).unwrap_or_default())
 }
 
+/// The names of the voices that `bundle` has: those of their files.
+pub fn voices_of(bundle: &Bundle) -> Vec<String> {
+    let files = bundle.paths(ModelId::Kokoro, "voices");
+    files.iter().filter_map(|file| Some(file.file_stem()?.to_string_lossy().into_owned())).collect()
+}
+
+/// The voices of the bundle that `flag`, else the setting `bundle`, names, else of the demo, else of a made-up one.
+/// Reads the description only; nothing is made up.
+pub fn known_voices(flag: Option<&Path>, loaded: &Loaded) -> Result<Vec<String>, BuildError> {
+    let demo = loaded.dir.join(DEMO);
+    let place = match (flag, &loaded.settings.bundle) {
+        (Some(path), _) => path,
+        (None, BundleChoice::At(path)) => path.as_path(),
+        (None, BundleChoice::Auto) if demo.join(FILE_NAME).exists() => &demo,
+        (None, BundleChoice::Auto) => return Ok(synth::VOICES.map(str::to_owned).to_vec()),
+    };
+    Ok(voices_of(&Bundle::open(place)?))
+}
+
 fn chosen(
     path: &Path,
     origin: Origin,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ractor::SpawnErr;
 
 use super::BuildError;
-use super::bundle::{Chosen, fit};
+use super::bundle::{Chosen, fit, voices_of};
 use super::models::company;
 use super::settings::{Opened, hard_limit, model_limits, open_all, tree_settings};
 use crate::actors::cards::{self, Cards};
@@ -27,7 +27,7 @@ use crate::pipeline::encoders::Encoders;
 use crate::pipeline::recorder::Recorder;
 use crate::pipeline::studio::{FULL_FRAMES, RecipeStudio, Studios, World};
 use crate::sink::{self, BundleRef, NodeReport, PublicKey};
-use crate::types::{Bytes, ModelId, Sha256, Stage};
+use crate::types::{Bytes, Sha256, Stage};
 use crate::verify::Thresholds;
 use crate::vram::Ledger;
 
@@ -149,7 +149,7 @@ fn studios(
     let verification = &bundle.verification;
     Ok(Studios {
         voices: loaded.voices.clone(),
-        known_voices: known_voices(bundle),
+        known_voices: voices_of(bundle),
         paints: bundle.image.resolution,
         vocabulary: vocabulary(bundle)?,
         thresholds: Thresholds {
@@ -202,10 +202,4 @@ fn vocabulary(bundle: &Bundle) -> Result<Option<World>, BuildError> {
     let words = Vocabulary::of_bundle(bundle)?;
     let about = bundle.image.vocabulary.as_ref().and_then(|file| file.about.clone());
     Ok(words.map(|words| World { words, about }))
-}
-
-/// The names of the voices that `bundle` has: those of their files.
-fn known_voices(bundle: &Bundle) -> Vec<String> {
-    let files = bundle.paths(ModelId::Kokoro, "voices");
-    files.iter().filter_map(|file| Some(file.file_stem()?.to_string_lossy().into_owned())).collect()
 }

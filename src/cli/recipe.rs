@@ -8,10 +8,12 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{ConfigFlags, Context, Failed, Style};
-use crate::app::bundle::known_prompts;
+use crate::app::bundle::{known_prompts, known_voices};
 use crate::clock;
+use crate::config::Loaded;
 use crate::exit::Exit;
 use crate::files::{Existing, Readers, write_whole};
+use crate::models::kokoro::text::check_speakable;
 use crate::recipe::{Problem, Problems, Recipe, example, schema, signature};
 use crate::signing::{create_key, read_key, to_hex};
 
@@ -31,9 +33,14 @@ enum What {
         /// Recipe files
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// Bundle whose voices the recipes may name [default: the setting `bundle`]
+        #[arg(long, value_name = "DIR")]
+        bundle: Option<PathBuf>,
         /// Answer in JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        config: ConfigFlags,
     },
     /// Write a commented example with an id of its own
     New {
@@ -76,10 +83,10 @@ enum What {
 }
 
 impl RecipeCommand {
-    /// Only a new recipe asks for settings: they name the bundle, which knows prompts.
+    /// Checks and new recipes ask for settings: they name the bundle, which has voices and knows prompts.
     pub fn config_flags(&self) -> Option<&ConfigFlags> {
         match &self.what {
-            What::New { config, .. } => Some(config),
+            What::Check { config, .. } | What::New { config, .. } => Some(config),
             _ => None,
         }
     }
@@ -91,7 +98,7 @@ impl RecipeCommand {
                 context.console.json(&schema::schema())?;
                 Ok(Exit::Success)
             }
-            What::Check { files, json } => check(&files, json, context),
+            What::Check { files, bundle, json, .. } => check(&files, bundle.as_deref(), json, context),
             What::New { prompts: true, .. } => prompts(context),
             What::New { file, prompt, .. } => new(file.as_deref(), prompt.as_deref(), context),
             What::Keygen { file } => keygen(&file, context),
@@ -101,23 +108,44 @@ impl RecipeCommand {
     }
 }
 
-/// Everything that is wrong with the recipe at `path`, readable or not.
+/// Everything that is wrong with the recipe at `path`, readable or not, whatever bundle it is rendered with.
 pub(super) fn problems_of(path: &Path) -> Vec<String> {
-    match std::fs::read(path) {
-        Err(error) => vec![format!("cannot be read: {error}")],
-        Ok(text) => Recipe::read(&text).err().map_or_else(Vec::new, |problems| lines(&problems)),
-    }
+    checked(path).err().unwrap_or_default()
+}
+
+/// The recipe at `path`, or everything that is wrong with it.
+fn checked(path: &Path) -> Result<Recipe, Vec<String>> {
+    let text = std::fs::read(path).map_err(|error| vec![format!("cannot be read: {error}")])?;
+    let recipe = Recipe::read(&text).map_err(|problems| lines(&problems))?;
+    check_speakable(&recipe.audio.script).map_err(|error| vec![format!("audio_track.script: {error}")])?;
+    Ok(recipe)
+}
+
+/// What keeps a node with these settings from rendering the recipe with a bundle of these voices.
+fn unrenderable(recipe: &Recipe, loaded: &Loaded, voices: &[String]) -> Vec<String> {
+    let speaker = loaded.voices.speaker(&recipe.audio.voice_id, voices);
+    let nobody = speaker.err().map(|error| format!("audio_track.voice_id: {error}"));
+    let late = recipe.too_late(clock::unix_time()).map(|problem| problem.to_string());
+    nobody.into_iter().chain(late).collect()
 }
 
 fn lines(problems: &Problems) -> Vec<String> {
     problems.list().iter().map(Problem::to_string).collect()
 }
 
-fn check(files: &[PathBuf], as_json: bool, context: &mut Context<'_>) -> Result<Exit, Failed> {
+fn check(
+    files: &[PathBuf],
+    bundle: Option<&Path>,
+    as_json: bool,
+    context: &mut Context<'_>,
+) -> Result<Exit, Failed> {
+    let loaded = context.loaded()?.clone();
+    let voices = known_voices(bundle, &loaded)?;
     let mut is_good = true;
     let mut answers = Vec::new();
     for file in files {
-        let problems = problems_of(file);
+        let problems =
+            checked(file).map_or_else(|problems| problems, |recipe| unrenderable(&recipe, &loaded, &voices));
         is_good &= problems.is_empty();
         if as_json {
             answers.push(json!({ "path": file, "problems": problems }));

@@ -18,6 +18,7 @@ use super::weights::writer::{Entry, Replacement, Written, write_safetensors};
 use super::weights::{WeightsError, pickle};
 use crate::contract::ModelError;
 use crate::types::{Bytes, ModelId, names};
+pub use profiles::VOICES;
 use profiles::{Content, Planned};
 
 #[cfg(test)]

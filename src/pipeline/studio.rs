@@ -175,27 +175,14 @@ impl RecipeWork {
         u32::try_from(frame_count(self.recipe.duration, self.recipe.fps)).unwrap_or(u32::MAX)
     }
 
-    /// The voice that the recipe names; another one, with a warning, where the bundle does not have it.
+    /// The voice that the recipe names, or the one that stands in for it, with a warning.
     fn voice(&self) -> Result<VoiceBlend, StudioError> {
         let Studios { voices, known_voices, .. } = &*self.shared;
-        let failed = |message: String| StudioError::new(Failure::Recipe, message);
-        let wanted = &self.recipe.audio.voice_id;
-        let voice = voices.resolve(wanted).map_err(|error| failed(error.to_string()))?;
-        let has = |voice: &VoiceBlend| voice.parts().iter().all(|(name, _)| known_voices.contains(name));
-        if has(&voice) {
-            return Ok(voice);
-        }
-        let first = known_voices.first().map(|name| name.parse::<VoiceBlend>());
-        let other = match Some(voices.fallback().clone()).filter(|voice| has(voice)).map(Ok).or(first) {
-            Some(other) => other.map_err(|error| failed(error.to_string()))?,
-            None => return Err(failed("the bundle has no voice".to_owned())),
-        };
-        let message = format!(
-            "the bundle has no voice {voice} for {wanted:?}, {other} speaks instead; it has: {}",
-            known_voices.join(", ")
-        );
-        self.notes.add([Warning::new("voice_replaced", message)]);
-        Ok(other)
+        let speaker = voices
+            .speaker(&self.recipe.audio.voice_id, known_voices)
+            .map_err(|error| StudioError::new(Failure::Recipe, error.to_string()))?;
+        self.notes.add(speaker.replaced.map(|message| Warning::new("voice_replaced", message)));
+        Ok(speaker.voice)
     }
 
     /// Time for the video, where there is a deadline.

@@ -114,6 +114,20 @@ impl VoiceBlend {
         &self.parts
     }
 
+    /// The blend in which `stand_in` speaks for the voices that it has an answer for, with their shares.
+    pub fn with_stand_ins<'a>(&self, stand_in: impl Fn(&str) -> Option<&'a Self>) -> Self {
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for (name, share) in &self.parts {
+            match stand_in(name) {
+                None => parts.push((name.clone(), *share)),
+                Some(other) => {
+                    parts.extend(other.parts.iter().map(|(name, part)| (name.clone(), share * part)))
+                }
+            }
+        }
+        Self { parts }
+    }
+
     fn part(text: &str) -> Result<(String, f32), String> {
         let (name, share) = match text.split_once('(') {
             None => (text, 1.0),
@@ -192,6 +206,15 @@ mod tests {
         let blend: VoiceBlend = "af_sarah(3) + af_jessica(1)".parse().unwrap();
         assert_eq!(blend.parts(), [("af_sarah".to_owned(), 0.75), ("af_jessica".to_owned(), 0.25)]);
         assert_eq!("am_adam".parse::<VoiceBlend>().unwrap().to_string(), "am_adam");
+    }
+
+    #[test]
+    fn a_stand_in_takes_over_the_share_of_the_voice_that_it_speaks_for() {
+        let blend: VoiceBlend = "bf_emma(3)+am_adam(1)".parse().unwrap();
+        let other: VoiceBlend = "af_sarah(1)+af_sky(1)".parse().unwrap();
+        let spoken = blend.with_stand_ins(|name| (name == "bf_emma").then_some(&other));
+        let expected = [("af_sarah", 0.375), ("af_sky", 0.375), ("am_adam", 0.25)];
+        assert_eq!(spoken.parts(), expected.map(|(name, share)| (name.to_owned(), share)));
     }
 
     #[test]

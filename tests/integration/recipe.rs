@@ -86,9 +86,19 @@ fn the_published_schema_accepts_and_refuses_what_the_checks_do() {
         with("/security", Some(json!({}))),
         with("/seed", Some(json!(1u64 << 53))),
         with("/deadline", Some(json!(-1))),
+        with("/seed", Some(json!(null))),
+        with("/deadline", Some(json!(null))),
+        with("/security", Some(json!(null))),
+        with("/semantic_constraints", Some(json!(null))),
+        with("/semantic_constraints/banned_concepts", Some(json!(null))),
+        with("/audio_track/speed", Some(json!(null))),
+        with("/visual_track/negative_prompt", Some(json!(null))),
+        with("/visual_track/expression_sequence", Some(json!(null))),
+        with("/audio_track/script", Some(json!(null))),
+        with("/slot_params/fps", Some(json!(null))),
     ];
     let ours: Vec<bool> = documents.iter().map(|d| Recipe::read(d.to_string().as_bytes()).is_ok()).collect();
-    assert_eq!(ours.iter().filter(|valid| **valid).count(), 4);
+    assert_eq!(ours.iter().filter(|valid| **valid).count(), 12);
     if let Some(theirs) = validate(&documents) {
         for ((document, ours), theirs) in documents.iter().zip(ours).zip(theirs) {
             assert_eq!(ours, theirs, "{document}");
@@ -131,6 +141,40 @@ fn a_new_recipe_is_signed_checked_and_verified_by_commands() {
             .unwrap()
             .contains("slot_params.fps: 99 is not accepted; accepted: an integer from 1 to 60")
     );
+}
+
+#[test]
+fn a_check_refuses_what_no_node_would_render() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, pointer: &str, value: Value| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, with(pointer, Some(value)).to_string()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let bundle = folder.path().join("bundle").to_str().unwrap().to_owned();
+    assert!(node(&["weights", "synth", "--profile", "tiny", "--out", &bundle]).status.success());
+    for (name, pointer, value, part) in [
+        ("case.json", "/audio_track/voice_id", json!("AF_SARAH"), "did you mean \"af_sarah\"?"),
+        ("british.json", "/audio_track/voice_id", json!("bf_emma"), "the bundle has no voice \"bf_emma\""),
+        ("emoji.json", "/audio_track/script", json!("\u{1f60a}"), "audio_track.script: nothing in the text"),
+        ("late.json", "/deadline", json!(1_000_000_000), "deadline: 1000000000 has passed"),
+    ] {
+        let checked = node(&["recipe", "check", "--bundle", &bundle, &write(name, pointer, value)]);
+        let told = String::from_utf8(checked.stdout).unwrap();
+        assert!(checked.status.code() == Some(2) && told.contains(part), "{name}: {told}");
+    }
+    let settings = folder.path().join("config");
+    std::fs::create_dir(&settings).unwrap();
+    std::fs::write(
+        settings.join("voices.toml"),
+        "\u{feff}default = \"am_adam\"\n[stand_ins]\nbf_emma = \"af_sarah\"\n",
+    )
+    .unwrap();
+    let recipe = write("british.json", "/audio_track/voice_id", json!("bf_emma"));
+    let with_stand_in =
+        ["recipe", "check", "--bundle", &bundle, "--config-dir", settings.to_str().unwrap(), &recipe];
+    let checked = node(&with_stand_in);
+    assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&checked.stdout));
 }
 
 #[test]

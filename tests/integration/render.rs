@@ -144,13 +144,17 @@ fn a_video_that_is_not_what_was_asked_for_is_kept_and_failed_with_reasons() {
 #[test]
 fn malformed_recipes_are_refused_with_place_value_and_what_is_accepted() {
     let bench = Bench::new();
-    let cases: [(&str, Value, &[&str]); 8] = [
+    let cases: [(&str, Value, &[&str]); 12] = [
         ("/slot_params/duration_sec", json!(46), &["slot_params.duration_sec", "46", "45"]),
         ("/slot_params/duration_sec", json!(0), &["slot_params.duration_sec", "0"]),
         ("/slot_params/fps", json!(61), &["slot_params.fps", "61", "60"]),
         ("/slot_params/resolution", json!("511x512"), &["slot_params.resolution", "511x512"]),
         ("/audio_track/emotion", json!("hungry"), &["audio_track.emotion", "hungry", "calm"]),
         ("/audio_track/voice_id", json!("a b"), &["a b", "af_sarah"]),
+        ("/audio_track/script", json!("\u{1f60a}"), &["audio_track.script", "can be spoken"]),
+        ("/audio_track/voice_id", json!("AF_SARAH"), &["AF_SARAH", "did you mean \"af_sarah\"?"]),
+        ("/audio_track/voice_id", json!("bf_emma"), &["bf_emma", "am_adam", "stand_ins"]),
+        ("/audio_track/voice_id", json!("af_sarah+bf_emma"), &["no voice \"bf_emma\""]),
         ("/visual_track/camera_motion", json!("dolly"), &["visual_track.camera_motion", "dolly", "pan_left"]),
         ("/version", json!("1.0.0"), &["version", "1.0.0", "2.0.0"]),
     ];
@@ -198,8 +202,9 @@ fn a_deadline_that_cannot_be_kept_is_refused_at_once() {
     let folder = bench.folder("out");
     let run = bench.render(&bench.recipe(&[("/deadline", json!(1))]), &folder);
     assert_eq!(run.code, 1, "{}", run.stderr);
-    assert!(run.stderr.contains("deadline"), "{}", run.stderr);
-    assert_eq!(run.began(), BTreeSet::new());
+    assert!(run.stderr.contains("deadline: 1 has passed"), "{}", run.stderr);
+    assert_eq!((run.began(), run.stdout.as_str()), (BTreeSet::new(), ""), "nothing is loaded");
+    assert!(!folder.exists(), "nothing was started");
 }
 
 #[test]

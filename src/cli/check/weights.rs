@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::finding::Finding;
-use crate::app::bundle::{Origin, choose};
+use crate::app::bundle::{Origin, choose, voices_of};
 use crate::cli::weights::progress;
 use crate::config::{Loaded, Voices};
 use crate::models::bundle::Bundle;
@@ -135,9 +135,7 @@ pub(super) fn vocabulary(bundle: &Bundle) -> Option<Finding> {
 
 /// Whether the bundle has every voice that a character, or nobody in particular, speaks with.
 pub(super) fn voices(voices: &Voices, bundle: &Bundle) -> Finding {
-    let packs = bundle.paths(ModelId::Kokoro, "voices");
-    let known: Vec<String> =
-        packs.iter().filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
+    let known = voices_of(bundle);
     let missing = |who: &str, blend: &VoiceBlend| {
         let lacks = blend
             .parts()
@@ -148,7 +146,10 @@ pub(super) fn voices(voices: &Voices, bundle: &Bundle) -> Finding {
         (!lacks.is_empty()).then(|| format!("{who} needs {}", lacks.join(" and ")))
     };
     let characters = voices.characters().filter_map(|name| missing(name, &voices.resolve(name).ok()?));
-    let wrong: Vec<String> = missing("default", voices.fallback()).into_iter().chain(characters).collect();
+    let stand_ins =
+        voices.stand_ins().filter_map(|(name, voice)| missing(&format!("the stand-in for {name}"), voice));
+    let wrong: Vec<String> =
+        missing("default", voices.fallback()).into_iter().chain(characters).chain(stand_ins).collect();
     if wrong.is_empty() {
         let count = voices.characters().count();
         return Finding::ok(

@@ -15,13 +15,14 @@ use super::heard::Ear;
 use super::slot::{Outcome, RenderedSlot};
 use super::{RenderCommand, outcome};
 use crate::actors::orchestrator::Request;
-use crate::app::bundle::{Chosen, choose};
+use crate::app::bundle::{Chosen, choose, voices_of};
 use crate::app::{Node, NodeParts};
 use crate::cli::{Context, Failed};
 use crate::clock;
 use crate::config::Loaded;
 use crate::exit::Exit;
 use crate::journal::{Ending, Failure, FolderJournal, Key, Standing, Terminal};
+use crate::models::kokoro::text::check_speakable;
 use crate::pipeline::encoders::Encoders;
 use crate::recipe::{Recipe, document, signature};
 use crate::types::{Deadline, Sha256, Stage};
@@ -36,14 +37,15 @@ pub(super) fn render(command: &RenderCommand, context: &mut Context<'_>) -> Resu
         Failed::bad_input(format!("the recipe {} cannot be read: {error}", command.recipe.display()))
     })?;
     let recipe = read(&command.recipe, &text)?;
-    if let Err(error) = loaded.voices.resolve(&recipe.audio.voice_id) {
-        return Err(Failed::bad_input(format!(
-            "{}: audio_track.voice_id: {error}",
-            command.recipe.display()
-        )));
-    }
     let chosen = choose(command.bundle.as_deref(), &loaded)?;
+    loaded.voices.speaker(&recipe.audio.voice_id, &voices_of(&chosen.bundle)).map_err(|error| {
+        Failed::bad_input(format!("{}: audio_track.voice_id: {error}", command.recipe.display()))
+    })?;
     let folder = command.output.clone().unwrap_or_else(|| default_folder(&command.recipe));
+    // An earlier rendering in the folder may have ended in time, and is shown.
+    if !folder.exists() {
+        refuse_late(&recipe)?;
+    }
     let key = Key { recipe: recipe_hash(&recipe), bundle: chosen.sha256 };
     let encoders = Arc::new(Encoders::default());
     let (journal, standing) = FolderJournal::open(&folder, key, Arc::new(Arc::clone(&encoders)))
@@ -64,10 +66,19 @@ pub(super) fn render(command: &RenderCommand, context: &mut Context<'_>) -> Resu
 fn read(path: &Path, text: &[u8]) -> Result<Recipe, Failed> {
     let named = |what: String| Failed::bad_input(format!("{}: {what}", path.display()));
     let recipe = Recipe::read(text).map_err(|problems| named(problems.to_string()))?;
+    check_speakable(&recipe.audio.script).map_err(|error| named(format!("audio_track.script: {error}")))?;
     if recipe.security.is_some() {
         signature::verify(&recipe).map_err(|error| named(error.to_string()))?;
     }
     Ok(recipe)
+}
+
+/// Refuses a recipe whose deadline has passed: nothing is loaded for it.
+fn refuse_late(recipe: &Recipe) -> Result<(), Failed> {
+    match recipe.too_late(clock::unix_time()) {
+        None => Ok(()),
+        Some(problem) => Err(Failed::failure(format!("slot {} is refused: {problem}", recipe.slot()))),
+    }
 }
 
 /// Of the canonical document: comments and layout change nothing.
@@ -98,10 +109,13 @@ impl Slot {
     ) -> Result<Exit, Failed> {
         let console = &mut *context.console;
         let mut notes = self.chosen.notes.clone();
+        if let Standing::Ended(terminal) = &standing
+            && is_final(terminal)
+        {
+            return outcome::finished_before(command, &self.folder, terminal, console);
+        }
+        refuse_late(&self.recipe)?;
         let resumed = match standing {
-            Standing::Ended(terminal) if is_final(&terminal) => {
-                return outcome::finished_before(command, &self.folder, &terminal, console);
-            }
             Standing::Ended(_) => {
                 let again = deadline(&self.recipe).unwrap_or_else(no_deadline);
                 self.journal.reopen(Some(again)).map_err(|error| Failed::failure(error.to_string()))?;

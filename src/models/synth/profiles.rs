@@ -35,8 +35,8 @@ pub(super) enum Content {
     Weights(Dtype),
 }
 
-/// Some of the published voices: those that the shipped characters speak with.
-const VOICES: [&str; 8] =
+/// The voices of a synthetic bundle, some of the published ones: those that the shipped characters speak with.
+pub const VOICES: [&str; 8] =
     ["af_heart", "af_nova", "af_sarah", "am_adam", "am_echo", "am_fenrir", "am_onyx", "am_puck"];
 
 /// What `model` needs in this size.
