@@ -7,6 +7,7 @@ mod deadline;
 mod frames;
 mod ids;
 mod nearest;
+mod path_field;
 mod picture;
 mod sha256;
 mod sound;
@@ -18,6 +19,7 @@ pub use frames::{CameraView, FaceControls, FramePlan, FrameSource, HeadPose, Pla
 pub(crate) use ids::names;
 pub use ids::{AttemptId, DeviceId, ModelId, ParseDeviceError, SlotId, Stage, UnknownName};
 pub use nearest::{nearest, nearest_few};
+pub(crate) use path_field::{PathField, with_path};
 pub use picture::{Resolution, RgbImage, WrongImageSize};
 pub use sha256::Sha256;
 pub use sound::{Pcm, Phoneme, SAMPLE_RATE, Timeline, TimelineError};

@@ -16,6 +16,7 @@ use crate::files::{Existing, Readers, write_whole};
 use crate::models::kokoro::text::check_speakable;
 use crate::recipe::{Problem, Problems, Recipe, example, schema, signature};
 use crate::signing::{create_key, read_key, to_hex};
+use crate::types::with_path;
 
 /// Arguments of `recipe`.
 #[derive(Debug, Args)]
@@ -148,7 +149,7 @@ fn check(
             checked(file).map_or_else(|problems| problems, |recipe| unrenderable(&recipe, &loaded, &voices));
         is_good &= problems.is_empty();
         if as_json {
-            answers.push(json!({ "path": file, "problems": problems }));
+            answers.push(with_path(json!({ "problems": problems }), "path", file));
             continue;
         }
         let (style, verdict) = if problems.is_empty() { (Style::Good, "ok") } else { (Style::Bad, "wrong") };

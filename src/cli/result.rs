@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Context, Failed, Style};
 use crate::exit::Exit;
 use crate::sink::{self, Manifest, Outcome, PublicKey, Verification};
+use crate::types::with_path;
 
 /// Arguments of `result`.
 #[derive(Debug, Args)]
@@ -63,10 +64,10 @@ fn verify(
     if as_json {
         let node = found.manifest.as_ref().map(|manifest| manifest.node.id);
         let status = found.manifest.as_ref().map(|manifest| status(&manifest.outcome));
-        context.console.json(&json!({
-            "ok": is_good, "dir": dir, "node": node, "status": status,
-            "problems": found.problems, "warnings": found.warnings,
-        }))?;
+        let answer = json!({
+            "ok": is_good, "node": node, "status": status, "problems": found.problems, "warnings": found.warnings,
+        });
+        context.console.json(&with_path(answer, "dir", dir))?;
     } else {
         report(dir, key, &found, context)?;
     }

@@ -16,7 +16,7 @@ use crate::direction::{Direction, direct};
 use crate::exit::Exit;
 use crate::files::{Existing, Readers, write_whole};
 use crate::media::png;
-use crate::types::{Pcm, Phoneme, PlannedFrame, Resolution, RgbImage, SAMPLE_RATE, Timeline};
+use crate::types::{Pcm, Phoneme, PlannedFrame, Resolution, RgbImage, SAMPLE_RATE, Timeline, with_path};
 
 /// Pixels between two pictures of a sheet.
 const GAP: u32 = 4;
@@ -173,8 +173,8 @@ impl Out {
         write_png(&self.output, &whole)?;
         let (width, height) = (whole.width(), whole.height());
         if self.json {
-            let answer = json!({ "file": self.output, "width": width, "height": height, "rows": names });
-            context.console.json(&answer)?;
+            let answer = json!({ "width": width, "height": height, "rows": names });
+            context.console.json(&with_path(answer, "file", &self.output))?;
             return Ok(Exit::Success);
         }
         writeln!(context.console.out(), "{}: {width}x{height}", self.output.display())?;

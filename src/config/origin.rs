@@ -1,9 +1,11 @@
 //! Where a value comes from.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+
+use crate::types::PathField;
 
 /// The layer that a value comes from, and where in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -14,6 +16,7 @@ pub enum Origin {
     /// A file that is no profile.
     File {
         /// As it was opened.
+        #[serde(flatten, serialize_with = "as_path")]
         path: PathBuf,
     },
     /// A profile.
@@ -21,6 +24,7 @@ pub enum Origin {
         /// Its name.
         name: String,
         /// As it was opened; none where the copy in the binary was taken.
+        #[serde(flatten, serialize_with = "as_optional_path")]
         path: Option<PathBuf>,
     },
     /// An environment variable.
@@ -33,6 +37,14 @@ pub enum Origin {
         /// As a user would write it, such as `--device`.
         flag: String,
     },
+}
+
+fn as_path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    PathField::new("path", path).serialize(serializer)
+}
+
+fn as_optional_path<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    PathField::optional("path", path.as_deref()).serialize(serializer)
 }
 
 impl fmt::Display for Origin {

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::GpuCheckError;
 use super::report::Outcome;
 use crate::models::parity::{self, Against, Comparison, sets};
-use crate::types::DeviceId;
+use crate::types::{DeviceId, PathField};
 
 /// Where a clone of the repository has them.
 const IN_A_CLONE: &str = "tests/fixtures";
@@ -16,12 +16,17 @@ const IN_A_CLONE: &str = "tests/fixtures";
 #[derive(Clone, Debug, Serialize)]
 pub struct Fixtures {
     /// Where they were looked for.
+    #[serde(flatten, serialize_with = "as_folder")]
     pub folder: Option<PathBuf>,
     /// How all of it ended.
     #[serde(flatten)]
     pub outcome: Outcome,
     /// Each output against its reference and, on a card, against the processor.
     pub comparisons: Vec<Comparison>,
+}
+
+fn as_folder<S: Serializer>(folder: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    PathField::optional("folder", folder.as_deref()).serialize(serializer)
 }
 
 /// Compares every set at or under `folder`, or of a clone that this is run in; `said` hears of each set.

@@ -4,12 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::config::{Problems, check_node, check_profile, check_voices};
 use crate::models::bundle::{Bundle, FILE_NAME};
 use crate::rehearse::Scenario;
-use crate::types::Sha256;
+use crate::types::{PathField, Sha256};
 
 /// One kind of file.
 pub struct Kind {
@@ -80,11 +80,16 @@ fn file_of_bundle(path: &Path) -> Vec<String> {
 #[derive(Debug, Serialize)]
 pub struct Checked {
     /// The file.
+    #[serde(flatten, serialize_with = "as_path")]
     pub path: PathBuf,
     /// Its kind; none where it is of no kind known here.
     pub kind: Option<&'static str>,
     /// What is wrong with it.
     pub problems: Vec<String>,
+}
+
+fn as_path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    PathField::new("path", path).serialize(serializer)
 }
 
 /// Checks the file at `path`, or every file at any depth under the folder at `path`, in order of name.

@@ -10,7 +10,7 @@ use crate::cli::{Console, Failed, Style};
 use crate::exit::Exit;
 use crate::journal::{Ending, Terminal};
 use crate::sink::{self, Manifest, Outcome};
-use crate::types::Bytes;
+use crate::types::{Bytes, with_path};
 
 /// The slot has ended, well or not: its result stands in `folder`.
 pub(super) fn ended(command: &RenderCommand, folder: &Path, console: &mut Console) -> Result<Exit, Failed> {
@@ -21,9 +21,7 @@ pub(super) fn ended(command: &RenderCommand, folder: &Path, console: &mut Consol
     };
     if command.json {
         let peak = peak_resident().map(|bytes| bytes.get());
-        let answer =
-            json!({ "event": "result", "folder": folder, "result": manifest, "peak_resident_bytes": peak });
-        line(console, &answer)?;
+        line(console, json!({ "event": "result", "result": manifest, "peak_resident_bytes": peak }), folder)?;
     } else {
         told(&manifest, folder, console)?;
     }
@@ -52,7 +50,7 @@ pub(super) fn interrupted(
     console: &mut Console,
 ) -> Result<Exit, Failed> {
     if command.json {
-        line(console, &json!({ "event": "interrupted", "folder": folder }))?;
+        line(console, json!({ "event": "interrupted" }), folder)?;
     } else {
         let text = format!(
             "interrupted; finished stages are kept in {}: the same command takes them up again",
@@ -74,7 +72,7 @@ pub(super) fn gone(
 ) -> Result<Exit, Failed> {
     let because = if why.is_empty() { "it gave no reason" } else { why };
     if command.json {
-        line(console, &json!({ "event": "gone", "folder": folder, "exit": exit.code(), "cause": because }))?;
+        line(console, json!({ "event": "gone", "exit": exit.code(), "cause": because }), folder)?;
     }
     let label = console.paint_err(Style::Bad, "error:");
     writeln!(
@@ -85,8 +83,8 @@ pub(super) fn gone(
     Ok(exit)
 }
 
-fn line(console: &mut Console, answer: &Value) -> io::Result<()> {
-    writeln!(console.out(), "{answer}")
+fn line(console: &mut Console, answer: Value, folder: &Path) -> io::Result<()> {
+    writeln!(console.out(), "{}", with_path(answer, "folder", folder))
 }
 
 fn told(manifest: &Manifest, folder: &Path, console: &mut Console) -> io::Result<()> {

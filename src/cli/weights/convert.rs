@@ -9,6 +9,7 @@ use crate::cli::{Context, Failed, Style};
 use crate::contract::Run;
 use crate::exit::Exit;
 use crate::models::weights::pickle::{self, Converted};
+use crate::types::with_path;
 
 /// Arguments of `weights convert`.
 #[derive(Debug, Args)]
@@ -48,13 +49,13 @@ impl Convert {
             let converted = pickle::convert(from, to, &Run::unobserved());
             is_good &= converted.is_ok();
             if self.json {
-                answers.push(match &converted {
+                let answer = match &converted {
                     Ok(Converted { tensors, written }) => {
-                        json!({"from": from, "to": to, "tensors": tensors, "bytes": written.size,
-                               "sha256": written.sha256.to_string()})
+                        json!({"tensors": tensors, "bytes": written.size, "sha256": written.sha256.to_string()})
                     }
-                    Err(error) => json!({"from": from, "to": to, "error": error.chain()}),
-                });
+                    Err(error) => json!({"error": error.chain()}),
+                };
+                answers.push(with_path(with_path(answer, "from", from), "to", to));
                 continue;
             }
             let (from, to) = (from.display(), to.display());

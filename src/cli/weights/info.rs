@@ -8,7 +8,7 @@ use crate::cli::{Context, Failed, Style};
 use crate::exit::Exit;
 use crate::models::bundle::{Bundle, ModelEntry, Precision};
 use crate::models::registry::{self, Part};
-use crate::types::{Bytes, ModelId};
+use crate::types::{Bytes, ModelId, with_path};
 
 /// Arguments of `weights info`.
 #[derive(Debug, Args)]
@@ -52,10 +52,9 @@ impl Info {
             let v = bundle.verification;
             let verification = json!({"clip_b": v.clip_b, "clip_l": v.clip_l, "weight_b": v.weight_b,
                                       "weight_l": v.weight_l, "outlier": v.outlier});
-            context
-                .console
-                .json(&json!({"name": bundle.name, "summary": bundle.summary, "folder": bundle.folder,
-                                         "verification": verification, "models": answers}))?;
+            let answer = json!({"name": bundle.name, "summary": bundle.summary, "verification": verification,
+                                "models": answers});
+            context.console.json(&with_path(answer, "folder", &bundle.folder))?;
         }
         Ok(Exit::Success)
     }

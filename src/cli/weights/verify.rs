@@ -7,7 +7,7 @@ use super::{Chosen, progress};
 use crate::cli::{Context, Failed, Style};
 use crate::exit::Exit;
 use crate::models::bundle::verify::{self, CheckedFile, CheckedNetwork, Standing};
-use crate::types::Bytes;
+use crate::types::{Bytes, with_path};
 
 /// Arguments of `weights verify`.
 #[derive(Debug, Args)]
@@ -46,11 +46,12 @@ impl Verify {
         let is_good = files.iter().all(|file| matches!(file.standing, Standing::Sound))
             && networks.iter().all(is_sound);
         if self.json {
-            context.console.json(&json!({
-                "ok": is_good, "bundle": bundle.name, "folder": bundle.folder,
+            let answer = json!({
+                "ok": is_good, "bundle": bundle.name,
                 "files": files.iter().map(file_json).collect::<Vec<_>>(),
                 "networks": networks.iter().map(network_json).collect::<Vec<_>>(),
-            }))?;
+            });
+            context.console.json(&with_path(answer, "folder", &bundle.folder))?;
         } else {
             files.iter().try_for_each(|file| file_row(file, context))?;
             networks.iter().try_for_each(|network| network_row(network, context))?;
@@ -112,8 +113,9 @@ fn file_json(file: &CheckedFile) -> Value {
         Standing::WrongHash { found } => ("wrong_hash", json!(found.to_string())),
         Standing::Unreadable(error) => ("unreadable", json!(error.to_string())),
     };
-    json!({"model": file.model, "role": file.role, "path": file.path, "bytes": file.size, "standing": standing,
-           "expected": file.expected.to_string(), "found": found})
+    let answer = json!({"model": file.model, "role": file.role, "bytes": file.size, "standing": standing,
+                        "expected": file.expected.to_string(), "found": found});
+    with_path(answer, "path", &file.path)
 }
 
 fn network_json(network: &CheckedNetwork) -> Value {
