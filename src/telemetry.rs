@@ -4,13 +4,14 @@
 //! fields. Never decides anything and never writes to standard output, which belongs to a command's answer.
 
 pub mod names;
-
-use std::io::IsTerminal;
+mod terminal;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
+
+pub use terminal::Terminal;
 
 use crate::config::{Telemetry, TelemetryFormat};
 
@@ -38,12 +39,12 @@ pub enum Lines {
 }
 
 impl Lines {
-    /// What `format` means where standard error is a terminal or not.
-    pub fn new(format: TelemetryFormat, terminal: bool) -> Self {
+    /// What `format` means where standard error is such a terminal, or none.
+    pub fn new(format: TelemetryFormat, terminal: Terminal) -> Self {
         match format {
             TelemetryFormat::Json => Self::Json,
-            TelemetryFormat::Auto if !terminal => Self::Json,
-            TelemetryFormat::Auto | TelemetryFormat::Human => Self::Human { colour: terminal },
+            TelemetryFormat::Auto if !terminal.is_terminal() => Self::Json,
+            TelemetryFormat::Auto | TelemetryFormat::Human => Self::Human { colour: terminal.shows_colour() },
         }
     }
 }
@@ -74,7 +75,7 @@ where
 
 /// Makes standard error the place of this process's logs.
 pub fn install(settings: &Telemetry) -> Result<(), InstallError> {
-    let lines = Lines::new(settings.format, std::io::stderr().is_terminal());
+    let lines = Lines::new(settings.format, Terminal::of(&std::io::stderr()));
     let filter = EnvFilter::try_new(&settings.filter)
         .map_err(|error| InstallError::Filter(settings.filter.clone(), error.to_string()))?;
     tracing::subscriber::set_global_default(subscriber(lines, filter, std::io::stderr))

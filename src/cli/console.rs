@@ -1,9 +1,11 @@
 //! Where commands write: an answer, complaints, and whether colour is wanted.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use serde::Serialize;
+
+use crate::telemetry::Terminal;
 
 /// A command's two outlets.
 pub struct Console {
@@ -29,14 +31,13 @@ pub enum Style {
 }
 
 impl Console {
-    /// The process's own. Each is coloured where it is a terminal and `NO_COLOR` is not set (no-color.org).
+    /// The process's own. Each is coloured where it is a terminal that knows colours and `NO_COLOR` is not set.
     pub fn standard() -> Self {
-        let allowed = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self {
             out: Box::new(io::stdout()),
             err: Box::new(io::stderr()),
-            colour: allowed && io::stdout().is_terminal(),
-            err_colour: allowed && io::stderr().is_terminal(),
+            colour: Terminal::of(&io::stdout()).shows_colour(),
+            err_colour: Terminal::of(&io::stderr()).shows_colour(),
         }
     }
 

@@ -83,8 +83,9 @@ fn the_filter_decides_what_is_written() {
 
 #[test]
 fn auto_is_for_people_only_on_a_terminal() {
-    assert_eq!(Lines::new(TelemetryFormat::Auto, true), Lines::Human { colour: true });
-    assert_eq!(Lines::new(TelemetryFormat::Auto, false), Lines::Json);
-    assert_eq!(Lines::new(TelemetryFormat::Human, false), Lines::Human { colour: false });
-    assert_eq!(Lines::new(TelemetryFormat::Json, true), Lines::Json);
+    let (full, none) = (Terminal::plain_or_full(true), Terminal::plain_or_full(false));
+    assert_eq!(Lines::new(TelemetryFormat::Auto, full), Lines::Human { colour: true });
+    assert_eq!(Lines::new(TelemetryFormat::Auto, none), Lines::Json);
+    assert_eq!(Lines::new(TelemetryFormat::Human, none), Lines::Human { colour: false });
+    assert_eq!(Lines::new(TelemetryFormat::Json, full), Lines::Json);
 }

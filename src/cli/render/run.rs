@@ -3,7 +3,6 @@
 //! Owns the order of things: recipe, bundle, folder, node, display, end. The parts do the work; a folder that holds an
 //! unfinished slot of the same recipe and bundle is taken up where it was left.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +24,7 @@ use crate::journal::{Ending, Failure, FolderJournal, Key, Standing, Terminal};
 use crate::models::kokoro::text::check_speakable;
 use crate::pipeline::encoders::Encoders;
 use crate::recipe::{Recipe, document, signature};
+use crate::telemetry;
 use crate::types::{Deadline, Sha256, Stage};
 
 /// For a recipe that names no deadline: longer than any slot takes, short enough for every clock.
@@ -153,7 +153,7 @@ impl Slot {
         })?;
         notes.extend_from_slice(node.notes());
         let facts = Facts { limits: node.limits(), deadline };
-        let terminal = !command.json && std::io::stderr().is_terminal();
+        let terminal = !command.json && telemetry::Terminal::of(&std::io::stderr()).moves_cursor();
         let mut display = Display::new(command.json, terminal, facts);
         for note in &notes {
             display.note(note, console)?;
