@@ -10,6 +10,7 @@ mod environment;
 mod layers;
 mod load;
 mod origin;
+mod places;
 pub mod preflight;
 mod problem;
 mod settings;
@@ -22,6 +23,7 @@ pub use environment::ENV_PREFIX;
 pub use layers::{FlagSetting, Inputs};
 pub use load::{Effective, Loaded, check_node, check_profile, load};
 pub use origin::Origin;
+pub use places::{DirSource, shipped};
 pub use problem::{Problem, Problems};
 pub use settings::{
     Deadlines, FluxSettings, Http, KokoroSettings, Leak, LivePortraitSettings, Memory, ModelBudget, Models,

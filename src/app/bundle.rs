@@ -71,16 +71,15 @@ pub fn choose(flag: Option<&Path>, loaded: &Loaded) -> Result<Chosen, BuildError
     if let Some(path) = named {
         return chosen(path, Origin::Given, Vec::new(), settings);
     }
-    let demo = loaded.dir.join(DEMO);
-    if demo.join(FILE_NAME).exists() {
+    if let Some(demo) = loaded.folder_with(DEMO, FILE_NAME) {
         return chosen(&demo, Origin::Demo, Vec::new(), settings);
     }
     let folder = cached(&settings.data_dir.join("bundles"))?;
     let note = format!(
-        "no weights are configured and {} is not there: using random ones from {}, whose pictures and sounds are \
-         noise. For real ones write a bundle.toml, fetch its files with `vortex-node weights pull`, and name it by \
+        "no weights are configured and {} is not there, nor shipped with this executable: using random ones from {}, \
+         whose pictures and sounds are noise. For real ones write a bundle.toml, fetch its files with `vortex-node weights pull`, and name it by \
          --bundle or the setting bundle (README.md, \"Weights\")",
-        demo.display(),
+        loaded.dir.join(DEMO).display(),
         folder.display()
     );
     chosen(&folder, Origin::Synthetic, vec![note], settings)
@@ -88,13 +87,12 @@ pub fn choose(flag: Option<&Path>, loaded: &Loaded) -> Result<Chosen, BuildError
 
 /// The prompts that the configured bundle, else the demo, is known to paint well; none where there is neither.
 pub fn known_prompts(loaded: &Loaded) -> Result<Vec<String>, BuildError> {
-    let demo = loaded.dir.join(DEMO);
     let place = match &loaded.settings.bundle {
-        BundleChoice::At(path) => path.as_path(),
-        BundleChoice::Auto if demo.join(FILE_NAME).exists() => &demo,
-        BundleChoice::Auto => return Ok(Vec::new()),
+        BundleChoice::At(path) => Some(path.clone()),
+        BundleChoice::Auto => loaded.folder_with(DEMO, FILE_NAME),
     };
-    Ok(Bundle::open(place)?.image.vocabulary.map(|words| words.prompts).unwrap_or_default())
+    let Some(place) = place else { return Ok(Vec::new()) };
+    Ok(Bundle::open(&place)?.image.vocabulary.map(|words| words.prompts).unwrap_or_default())
 }
 
 /// The names of the voices that `bundle` has: those of their files.

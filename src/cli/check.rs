@@ -14,7 +14,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{ConfigFlags, Context, Failed, Style};
-use crate::config::{Inputs, Loaded, Problems, load};
+use crate::config::{DirSource, Inputs, Loaded, Problems, load};
 use crate::exit::Exit;
 use finding::{Finding, Verdict};
 
@@ -71,7 +71,7 @@ fn check(inputs: &Inputs, asked: &Asked<'_>) -> (Vec<Finding>, Exit) {
     let (places, about_devices) = memory::devices(settings, asked.nvml);
     findings.extend(about_devices);
     let (bundle, about_bundle) = weights::bundle(&loaded, asked.bundle);
-    findings.extend(memory::limits(settings, &places));
+    findings.extend(memory::limits(settings, bundle.as_ref(), &places));
     // A model is planned alike for every card.
     if let (Some(bundle), Some(device)) = (&bundle, places.iter().find_map(|place| place.device.as_ref())) {
         findings.extend(memory::plans(settings, bundle, device));
@@ -98,11 +98,13 @@ fn configuration(loaded: &Loaded) -> Finding {
     let dir = loaded.dir.display();
     let found =
         format!("profile {}, {own} of {all} settings are not the built-in ones", loaded.settings.profile);
-    if loaded.dir.is_dir() {
-        Finding::ok("configuration", format!("{found}, from {dir}"))
-    } else {
-        Finding::ok("configuration", format!("{found}; there is no folder {dir}"))
-    }
+    Finding::ok(
+        "configuration",
+        match loaded.dir_source {
+            DirSource::Nowhere => format!("{found}; there is no folder {dir}, nor a shipped one"),
+            source => format!("{found}, from {dir} ({source})"),
+        },
+    )
 }
 
 fn refused(problems: &Problems) -> Vec<Finding> {

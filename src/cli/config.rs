@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{ConfigFlags, Context, Failed, Style};
 use crate::config::preflight::preflight;
 use crate::exit::Exit;
+use crate::types::with_path;
 use crate::vram::policy::Fit;
 use kinds::{Checked, check};
 
@@ -71,8 +72,10 @@ fn show(command: &Show, context: &mut Context<'_>) -> Result<Exit, Failed> {
     let fit = preflight(&loaded.settings, None).and_then(Result::ok);
     if command.json {
         let plan = fit.map(|fit| json!({ "needed": fit.needed, "spare": fit.spare }));
-        let answer = json!({ "config_dir": loaded.dir, "settings": loaded.effective, "memory_plan": plan });
-        context.console.json(&answer)?;
+        let answer = json!({
+            "config_dir_source": loaded.dir_source, "settings": loaded.effective, "memory_plan": plan,
+        });
+        context.console.json(&with_path(answer, "config_dir", &loaded.dir))?;
         return Ok(Exit::Success);
     }
     let rows: Vec<(&str, String, String)> = loaded
@@ -86,11 +89,13 @@ fn show(command: &Show, context: &mut Context<'_>) -> Result<Exit, Failed> {
         let source = context.console.paint(Style::Faint, source);
         writeln!(context.console.out(), "{key:keys$}  {value:values$}  {source}")?;
     }
+    let (dir, source) = (loaded.dir.display(), loaded.dir_source);
+    writeln!(context.console.out(), "\nconfiguration folder: {dir} ({source})")?;
     if let Some(Fit { residents, workspaces, needed, spare }) = fit {
         let overhead = loaded.settings.memory.overhead;
         writeln!(
             context.console.out(),
-            "\nmemory plan: residents {residents} + workspaces at once {workspaces} + overhead {overhead} = {needed}, \
+            "memory plan: residents {residents} + workspaces at once {workspaces} + overhead {overhead} = {needed}, \
              {spare} below the hard limit"
         )?;
     }

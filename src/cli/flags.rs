@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{ENV_PREFIX, FlagSetting, Inputs};
+use crate::config::{ENV_PREFIX, FlagSetting, Inputs, shipped};
 
 /// Where configuration lies, and settings that go over all of it.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Settings")]
 pub struct ConfigFlags {
-    /// Folder with node.toml, profiles/ and voices.toml [default: config, where there is one]
+    /// Folder with node.toml, profiles/ and voices.toml [default: config in the current folder, else the
+    /// shipped one]
     #[arg(long, value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
     /// Profile to lay over node.toml: cpu, rtx3060-12gb, h200, or one of your own
@@ -45,15 +46,18 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl ConfigFlags {
-    /// What configuration is loaded from: these flags and the `VORTEX_` part of `environment`.
+    /// What configuration is loaded from: these flags, `environment`, and what is shipped with this executable.
     pub fn inputs(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Inputs {
-        let environment = environment
+        let mut environment: Vec<(String, OsString)> = environment
             .into_iter()
-            .filter_map(|(name, value)| {
-                Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
-            })
-            .filter(|(name, _)| name.starts_with(ENV_PREFIX))
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .collect();
+        // Where the system does not say what it runs, the other places remain.
+        let executable = std::env::current_exe().ok();
+        let shipped = shipped(executable.as_deref(), |name| {
+            environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+        });
+        environment.retain(|(name, _)| name.starts_with(ENV_PREFIX));
         let named = [
             ("--profile", "profile", &self.profile),
             ("--device", "device", &self.device),
@@ -70,7 +74,8 @@ impl ConfigFlags {
         let set = self.set.iter().map(|(key, value)| flag("--set", key, value));
         let named =
             named.into_iter().filter_map(|(name, key, value)| Some(flag(name, key, value.as_deref()?)));
-        Inputs { config_dir: self.config_dir.clone(), environment, flags: set.chain(named).collect() }
+        let flags = set.chain(named).collect();
+        Inputs { config_dir: self.config_dir.clone(), shipped, environment, flags }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The layers: where each is found and how its text becomes a tree of raw values.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Map, Value};
@@ -21,16 +22,15 @@ const BUILT_IN_PROFILES: [(&str, &str); 3] = [
     ("rtx3060-12gb", include_str!("../../config/profiles/rtx3060-12gb.toml")),
 ];
 
-/// Where the configuration folder is looked for when nobody says.
-const DEFAULT_DIR: &str = "config";
-
 /// What the process was started with, as far as it concerns configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
-    /// `--config-dir`; else `VORTEX_CONFIG_DIR`, else `config` in the current folder where there is one.
+    /// `--config-dir`; else `VORTEX_CONFIG_DIR`, else `config` in the current folder, else one that is shipped.
     pub config_dir: Option<PathBuf>,
+    /// Where a configuration folder may be shipped, the nearest first; see [`shipped`](super::shipped()).
+    pub shipped: Vec<PathBuf>,
     /// The environment; only names that begin with [`ENV_PREFIX`](super::ENV_PREFIX) count.
-    pub environment: Vec<(String, String)>,
+    pub environment: Vec<(String, OsString)>,
     /// Settings by flag, weakest first.
     pub flags: Vec<FlagSetting>,
 }
@@ -47,29 +47,23 @@ pub struct FlagSetting {
 }
 
 impl Inputs {
-    /// The configuration folder and, where it was named, by whom.
-    pub(super) fn dir(&self) -> (PathBuf, Option<Origin>) {
-        if let Some(dir) = &self.config_dir {
-            return (dir.clone(), Some(Origin::Flag { flag: "--config-dir".to_owned() }));
-        }
-        match self.environment.iter().find(|(name, _)| name == "VORTEX_CONFIG_DIR") {
-            Some((variable, dir)) => {
-                (PathBuf::from(dir), Some(Origin::Environment { variable: variable.clone() }))
-            }
-            None => (PathBuf::from(DEFAULT_DIR), None),
-        }
-    }
-
     /// One layer per variable and flag, weakest first.
     pub(super) fn overrides(&self, known: &[String], problems: &mut Vec<Problem>) -> Vec<Layer> {
         let mut overrides = Vec::new();
         let mut variables: Vec<_> = self.environment.iter().collect();
         variables.sort();
-        for (name, text) in variables {
-            match meaning(name, text, known) {
+        for (name, value) in variables {
+            let text = value.to_string_lossy();
+            match meaning(name, &text, known) {
                 Meaning::Setting(key) => {
                     let origin = Origin::Environment { variable: name.clone() };
-                    overrides.push(Layer::of_one(&key, text, origin));
+                    if value.to_str().is_none() {
+                        // Taken for its lossy text, a path would become another one.
+                        let what = "is not UTF-8";
+                        problems.push(Problem::of_value(&key, format!("{text:?}"), origin, what));
+                        continue;
+                    }
+                    overrides.push(Layer::of_one(&key, &text, origin));
                 }
                 Meaning::Slip(problem) => problems.push(problem),
                 Meaning::Nothing => {}

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::contradictions::contradictions;
 use super::layers::{Inputs, Layer};
 use super::origin::Origin;
+use super::places::{DirSource, Place};
 use super::problem::{Problem, Problems};
 use super::settings::Settings;
 use super::sift::Known;
@@ -27,6 +28,18 @@ pub struct Loaded {
     pub effective: Vec<Effective>,
     /// The folder that was looked into; it need not exist.
     pub dir: PathBuf,
+    /// How it was found.
+    pub dir_source: DirSource,
+    /// Where else a configuration folder may be shipped: for what a folder of the user's own does not have.
+    pub shipped: Vec<PathBuf>,
+}
+
+impl Loaded {
+    /// The folder `name` in the configuration folder, else in the nearest shipped one, where `file` is in it.
+    pub fn folder_with(&self, name: &str, file: &str) -> Option<PathBuf> {
+        let mut places = std::iter::once(&self.dir).chain(&self.shipped).map(|dir| dir.join(name));
+        places.find(|folder| folder.join(file).exists())
+    }
 }
 
 /// One value that is in force.
@@ -42,8 +55,10 @@ pub struct Effective {
 
 /// Loads everything that `inputs` lead to.
 pub fn load(inputs: &Inputs) -> Result<Loaded, Problems> {
-    let (dir, named_by) = inputs.dir();
+    let place = Place::find(inputs);
     let mut problems = Vec::new();
+    let named_by = place.named_by();
+    let Place { dir, source: dir_source } = place;
     if let Some(origin) = named_by.filter(|_| !dir.is_dir()) {
         let what = format!("{} is not a folder", dir.display());
         problems.push(
@@ -58,7 +73,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Problems> {
     match (merged, voices) {
         (Some((settings, mut effective)), Some(voices)) if problems.is_empty() => {
             effective.extend(voices.effective());
-            Ok(Loaded { settings, voices, effective, dir })
+            Ok(Loaded { settings, voices, effective, dir, dir_source, shipped: inputs.shipped.clone() })
         }
         _ => Err(Problems(problems)),
     }

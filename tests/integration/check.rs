@@ -2,17 +2,17 @@
 //! through the loader's real path.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 use vortex_node::types::Bytes;
 use vortex_node::vram::{Boards, ProbeErrorKind};
 
 use crate::support::simulated_nvml::SimulatedNvml;
-use crate::support::skip;
+use crate::support::{lone_binary, skip};
 
 fn check(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_vortex-node"))
+    lone_binary()
         .current_dir(folder)
         .env_remove("NO_COLOR")
         .args(["check", "--set", "http.listen=127.0.0.1:0"])

@@ -7,19 +7,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 use vortex_node::cli::config::kinds::check;
 
+use crate::support::{install_into, lone_binary};
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The binary in an empty folder, without any `VORTEX_` variable of this process.
+/// The binary in an empty folder, with nothing shipped and without any `VORTEX_` variable of this process.
 fn node(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vortex-node"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("VORTEX_")) {
-            command.env_remove(name);
-        }
-    }
-    command.current_dir(folder).args(arguments).envs(environment.iter().copied()).output().unwrap()
+    lone_binary().current_dir(folder).args(arguments).envs(environment.iter().copied()).output().unwrap()
 }
 
 fn out(output: &Output) -> &str {
@@ -167,4 +163,102 @@ fn logs_go_to_standard_error_as_json_where_nobody_watches() {
     let loaded = lines.iter().find(|line| line["event"] == "config.loaded").unwrap();
     assert_eq!((&loaded["profile"], &loaded["level"]), (&"cpu".into(), &"DEBUG".into()));
     assert_eq!(loaded["message"], "configuration loaded");
+}
+
+/// What `config show` and `check` tell of configuration folder and bundle.
+fn found(command: impl Fn() -> Command) -> (Value, String) {
+    let shown = command().args(["config", "show", "--json"]).output().unwrap();
+    assert_eq!(shown.status.code(), Some(0), "{}", err(&shown));
+    let shown: Value = serde_json::from_str(out(&shown)).unwrap();
+    let arguments = ["check", "--quick", "--json", "--set", "http.listen=127.0.0.1:0"];
+    let checked = command().args(arguments).output().unwrap();
+    let checked: Value = serde_json::from_str(out(&checked)).unwrap();
+    let bundle = checked["checks"].as_array().unwrap().iter().find(|row| row["check"] == "bundle").unwrap();
+    (shown, bundle["found"].as_str().unwrap().to_owned())
+}
+
+#[cfg(unix)]
+#[test]
+fn run_from_another_folder_the_shipped_configuration_and_demo_are_found() {
+    use std::os::unix::fs::symlink;
+    let config = root().join("config");
+    let elsewhere = TempDir::new().unwrap();
+    // A folder of somebody else's that happens to have the name.
+    std::fs::create_dir(elsewhere.path().join("config")).unwrap();
+    std::fs::write(elsewhere.path().join("config/webpack.js"), "").unwrap();
+
+    let beside = TempDir::new().unwrap();
+    let binary = install_into(beside.path());
+    symlink(&config, beside.path().join("config")).unwrap();
+    let (shown, bundle) = found(|| {
+        let mut command = Command::new(&binary);
+        command.current_dir(elsewhere.path()).env_remove("VORTEX_CONFIG_DIR");
+        command
+    });
+    assert_eq!(shown["config_dir"], beside.path().join("config").to_str().unwrap());
+    assert_eq!(shown["config_dir_source"], "shipped");
+    assert!(bundle.starts_with("demo (demo), "), "{bundle}");
+
+    let data = TempDir::new().unwrap();
+    symlink(&config, data.path().join("vortex-node")).unwrap();
+    let in_data = || {
+        let mut command = lone_binary();
+        command.current_dir(elsewhere.path()).env("XDG_DATA_HOME", data.path());
+        command
+    };
+    let (shown, bundle) = found(in_data);
+    assert_eq!(shown["config_dir"], data.path().join("vortex-node").to_str().unwrap());
+    assert!(bundle.starts_with("demo (demo), "), "{bundle}");
+
+    // A folder of the user's own goes over it, and what it lacks still comes from there.
+    let own = TempDir::new().unwrap();
+    std::fs::write(own.path().join("node.toml"), "[slots]\nqueue = 9\n").unwrap();
+    let (shown, bundle) = found(|| {
+        let mut command = in_data();
+        command.env("VORTEX_CONFIG_DIR", own.path());
+        command
+    });
+    assert_eq!(shown["config_dir"], own.path().to_str().unwrap());
+    assert_eq!(shown["config_dir_source"], "environment");
+    assert!(bundle.starts_with("demo (demo), "), "{bundle}");
+
+    let text = in_data().args(["config", "show"]).output().unwrap();
+    assert!(
+        out(&text).contains("configuration folder: ") && out(&text).contains("shipped"),
+        "{}",
+        out(&text)
+    );
+}
+
+#[test]
+fn files_with_a_byte_order_mark_are_read_as_those_without() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("config");
+    for name in ["profiles", "rehearsals", "bundle"] {
+        std::fs::create_dir_all(config.join(name)).unwrap();
+    }
+    let shipped = |name: &str| std::fs::read_to_string(root().join("config").join(name)).unwrap();
+    let files = [
+        ("node.toml", "profile = \"mine\"\n[slots]\nqueue = 7\n".to_owned()),
+        ("voices.toml", "default = \"am_onyx\"\n".to_owned()),
+        ("profiles/mine.toml", "[slots]\nlookahead = 3\n".to_owned()),
+        ("rehearsals/panic.toml", shipped("rehearsals/panic.toml")),
+        ("bundle/bundle.toml", shipped("bundles/demo/bundle.toml")),
+    ];
+    for (name, text) in &files {
+        std::fs::write(config.join(name), format!("\u{feff}{text}")).unwrap();
+    }
+    let checked = check(&config);
+    assert_eq!(checked.len(), files.len());
+    for file in &checked {
+        assert_eq!(file.problems, Vec::<String>::new(), "{}", file.path.display());
+    }
+    let shown = node(folder.path(), &["config", "show"], &[]);
+    let value = |key: &str| {
+        let line = out(&shown).lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(value("slots.queue "), "7");
+    assert_eq!(value("slots.lookahead "), "3");
+    assert_eq!(value("voices.default "), "\"am_onyx\"");
 }

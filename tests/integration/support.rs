@@ -1,6 +1,8 @@
 //! What integration tests share: fixture sets found by what is in them and judged, and skipping aloud.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 
 use candle_core::{DType, Tensor};
 use vortex_node::models::parity::sets::{self, Kind, Set};
@@ -20,6 +22,34 @@ pub fn tools_are_required() -> bool {
 pub fn skip(what: &str) {
     assert!(!tools_are_required(), "{what} is missing, and VORTEX_REQUIRE_TOOLS=1 forbids skipping");
     eprintln!("skipped: {what} is missing");
+}
+
+/// The binary, installed in `folder`: nothing of the checkout that it was built in is near it.
+pub fn install_into(folder: &Path) -> PathBuf {
+    let (built, installed) = (env!("CARGO_BIN_EXE_vortex-node"), folder.join("vortex-node"));
+    // Folders may lie on different file systems.
+    if std::fs::hard_link(built, &installed).is_err() {
+        std::fs::copy(built, &installed).unwrap();
+    }
+    installed
+}
+
+/// The binary where nothing is shipped with it and no `VORTEX_` variable of this process counts.
+pub fn lone_binary() -> Command {
+    static INSTALLED: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let (folder, binary) = INSTALLED.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let binary = install_into(folder.path());
+        (folder, binary)
+    });
+    let mut command = Command::new(binary);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("VORTEX_")) {
+            command.env_remove(name);
+        }
+    }
+    command.env("HOME", folder.path()).env_remove("XDG_DATA_HOME");
+    command
 }
 
 /// The folder that holds the fixtures: `VORTEX_FIXTURES`, else `tests/fixtures`.

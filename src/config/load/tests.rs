@@ -31,7 +31,7 @@ impl Given {
     }
 
     fn variable(mut self, name: &str, value: &str) -> Self {
-        self.inputs.environment.push((name.to_owned(), value.to_owned()));
+        self.inputs.environment.push((name.to_owned(), value.into()));
         self
     }
 
@@ -292,7 +292,7 @@ fn a_file_that_is_no_toml_says_where() {
 #[test]
 fn a_folder_that_was_named_must_exist() {
     let inputs = Inputs {
-        environment: vec![("VORTEX_CONFIG_DIR".to_owned(), "/no/such/folder".to_owned())],
+        environment: vec![("VORTEX_CONFIG_DIR".to_owned(), "/no/such/folder".into())],
         ..Inputs::default()
     };
     let problem = load(&inputs).unwrap_err().to_string();
