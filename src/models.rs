@@ -18,3 +18,4 @@ pub mod synth;
 pub mod tokenizer;
 pub mod vocabulary;
 pub mod weights;
+pub mod workspace;

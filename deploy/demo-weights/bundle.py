@@ -102,11 +102,11 @@ prompts = [
 ]
 '''
     tables = [
-        model("flux", "f32", "200MB", given.image / "flux", out, "flux", FLUX),
-        model("liveportrait", "f32", "100MB", given.portrait, out, "liveportrait", PORTRAIT),
-        model("kokoro", "f32", "100MB", given.speech, out, "kokoro", speech),
-        model("clip_b", "f32", "60MB", given.image / "clip_b", out, "clip-b", CLIP),
-        model("clip_l", "f32", "60MB", given.image / "clip_l", out, "clip-l", CLIP),
+        model("flux", "f32", "40MB", given.image / "flux", out, "flux", FLUX),
+        model("liveportrait", "f32", "30MB", given.portrait, out, "liveportrait", PORTRAIT),
+        model("kokoro", "f32", "24MB", given.speech, out, "kokoro", speech),
+        model("clip_b", "f32", "12MB", given.image / "clip_b", out, "clip-b", CLIP),
+        model("clip_l", "f32", "8MB", given.image / "clip_l", out, "clip-l", CLIP),
     ]
     (out / "bundle.toml").write_text("\n".join([head, *tables]))
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())

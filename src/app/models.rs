@@ -12,7 +12,8 @@ use crate::actors::job::{Job, Output, WrongJob};
 use crate::actors::model_actor::ModelLimits;
 use crate::actors::spec::ModelSpec;
 use crate::app::BuildError;
-use crate::config::{ModelBudget, Settings};
+use crate::config::Settings;
+use crate::config::preflight::{Budget, Budgets};
 use crate::contract::{Model, ModelError, Run};
 use crate::models::bundle::Bundle;
 use crate::models::{device, of_bundle};
@@ -24,12 +25,13 @@ use crate::vram::Meter;
 pub fn company(
     bundle: &Bundle,
     settings: &Settings,
+    budgets: &Budgets,
     device: DeviceId,
     limits: ModelLimits,
 ) -> Result<Vec<ModelSpec>, BuildError> {
     // One for all: a run's peak is only its own where no other was under way.
     let meter = Meter::of_device(device);
-    let company = Company { bundle: Arc::new(bundle.clone()), settings, device, limits, meter };
+    let company = Company { bundle: Arc::new(bundle.clone()), settings, budgets, device, limits, meter };
     let flux = flux_options(&company.bundle, settings)?;
     let batch = settings.models.liveportrait.frame_batch;
     Ok(vec![
@@ -50,6 +52,7 @@ pub fn company(
 struct Company<'a> {
     bundle: Arc<Bundle>,
     settings: &'a Settings,
+    budgets: &'a Budgets,
     device: DeviceId,
     limits: ModelLimits,
     meter: Option<Meter>,
@@ -66,11 +69,11 @@ impl Company<'_> {
         M::Job: TryFrom<Job, Error = WrongJob>,
         M::Output: Into<Output>,
     {
-        let ModelBudget { budget, workspace, .. } = self.settings.models.budget(model);
+        let Budget { resident, workspace } = self.budgets.of(model);
         let (bundle, device) = (Arc::clone(&self.bundle), self.device);
         let keep = pool_kept(self.settings);
         let loader: Loader<M> = Arc::new(move |run| load(&bundle, &device::open(device, keep)?, run));
         let host = ThreadHost::new(loader).metered(self.meter.clone());
-        ModelSpec::new::<M>(model, budget, workspace, self.limits, Arc::new(host))
+        ModelSpec::new::<M>(model, resident.bytes, workspace.bytes, self.limits, Arc::new(host))
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ractor::SpawnErr;
 
 use super::BuildError;
-use super::bundle::{Chosen, fit, voices_of};
+use super::bundle::{Chosen, budgets, fit, voices_of};
 use super::models::company;
 use super::settings::{Opened, hard_limit, model_limits, open_all, tree_settings};
 use crate::actors::cards::{self, Cards};
@@ -21,6 +21,7 @@ use crate::config::{Loaded, Settings};
 use crate::journal::FolderJournal;
 use crate::models::bundle::Bundle;
 use crate::models::vocabulary::Vocabulary;
+use crate::models::workspace::SlotSize;
 use crate::pipeline::clerk::{About, Clerk};
 use crate::pipeline::desk::Desk;
 use crate::pipeline::encoders::Encoders;
@@ -43,6 +44,8 @@ pub struct NodeParts<'a> {
     pub encoders: Arc<Encoders>,
     /// SHA-256 of the recipe's canonical document.
     pub recipe: Sha256,
+    /// The largest slot that memory is planned for.
+    pub size: SlotSize,
     /// Who hears what happens.
     pub subscribers: Vec<Arc<dyn Subscriber>>,
 }
@@ -66,11 +69,11 @@ pub struct Node {
 impl Node {
     /// Opens the devices, refuses what cannot fit, and wires everything; starts and loads nothing.
     pub fn build(parts: NodeParts<'_>) -> Result<Self, BuildError> {
-        let NodeParts { loaded, chosen, journal, encoders, recipe, subscribers } = parts;
+        let NodeParts { loaded, chosen, journal, encoders, recipe, size, subscribers } = parts;
         let settings = &loaded.settings;
         // Before anything is loaded: budgets and workspaces that cannot fit are refused by how much and with what would.
         let (mut opened, mut notes) =
-            open_all(settings, |it| fit(&chosen.bundle, settings, &it.device, it.free).map(drop))?;
+            open_all(settings, |it| fit(&chosen.bundle, settings, &it.device, it.free, size).map(drop))?;
         let first = opened.remove(0);
         if !opened.is_empty() {
             let others: Vec<String> = opened.iter().map(|other| other.id.to_string()).collect();
@@ -101,6 +104,7 @@ impl Node {
         let shared = Shared {
             bundle: &chosen.bundle,
             settings,
+            size,
             studio: Arc::new(RecipeStudio(Arc::new(studios(
                 loaded,
                 &chosen.bundle,
@@ -173,6 +177,7 @@ fn studios(
 struct Shared<'a> {
     bundle: &'a Bundle,
     settings: &'a Settings,
+    size: SlotSize,
     studio: Arc<RecipeStudio>,
     journal: Arc<Desk>,
     subscribers: Subscribers,
@@ -181,13 +186,14 @@ struct Shared<'a> {
 impl Shared<'_> {
     /// The tree of one card; nothing of it runs, and nothing is loaded.
     fn tree(&self, opened: Opened) -> Result<Tree, BuildError> {
-        let Opened { id, chain, free, .. } = opened;
+        let Opened { id, chain, free, device } = opened;
         let settings = self.settings;
+        let budgets = budgets(self.bundle, settings, &device, self.size)?;
         let looker =
             ThreadLooker::start(chain).map_err(|source| BuildError::Thread { device: id, source })?;
         Ok(Tree::new(TreeParts {
             settings: tree_settings(settings, id, free, OpenSlots::Resume)?,
-            models: company(self.bundle, settings, id, model_limits(settings))?,
+            models: company(self.bundle, settings, &budgets, id, model_limits(settings))?,
             studio: self.studio.clone(),
             journal: self.journal.clone(),
             looker: Arc::new(looker),

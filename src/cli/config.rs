@@ -1,6 +1,7 @@
 //! `vortex-node config`: the settings in force, and checking files.
 
 pub mod kinds;
+mod plan;
 
 use std::path::PathBuf;
 
@@ -8,10 +9,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{ConfigFlags, Context, Failed, Style};
-use crate::config::preflight::preflight;
 use crate::exit::Exit;
 use crate::types::with_path;
-use crate::vram::policy::Fit;
 use kinds::{Checked, check};
 
 /// Arguments of `config`.
@@ -68,12 +67,12 @@ impl ConfigCommand {
 
 fn show(command: &Show, context: &mut Context<'_>) -> Result<Exit, Failed> {
     let loaded = context.loaded()?.clone();
-    // Loading has refused a plan that does not fit a known limit; one of shares is judged when the node starts.
-    let fit = preflight(&loaded.settings, None).and_then(Result::ok);
+    let plan = plan::plan(&loaded);
     if command.json {
-        let plan = fit.map(|fit| json!({ "needed": fit.needed, "spare": fit.spare }));
         let answer = json!({
-            "config_dir_source": loaded.dir_source, "settings": loaded.effective, "memory_plan": plan,
+            "config_dir_source": loaded.dir_source, "settings": loaded.effective,
+            "memory_plan": plan.as_ref().ok().map(plan::Planned::json),
+            "memory_plan_unknown": plan.as_ref().err(),
         });
         context.console.json(&with_path(answer, "config_dir", &loaded.dir))?;
         return Ok(Exit::Success);
@@ -91,13 +90,9 @@ fn show(command: &Show, context: &mut Context<'_>) -> Result<Exit, Failed> {
     }
     let (dir, source) = (loaded.dir.display(), loaded.dir_source);
     writeln!(context.console.out(), "\nconfiguration folder: {dir} ({source})")?;
-    if let Some(Fit { residents, workspaces, needed, spare }) = fit {
-        let overhead = loaded.settings.memory.overhead;
-        writeln!(
-            context.console.out(),
-            "memory plan: residents {residents} + workspaces at once {workspaces} + overhead {overhead} = {needed}, \
-             {spare} below the hard limit"
-        )?;
+    match plan {
+        Ok(plan) => plan.print(context.console)?,
+        Err(why) => writeln!(context.console.out(), "memory plan: not known: {why}")?,
     }
     Ok(Exit::Success)
 }

@@ -1,7 +1,7 @@
 //! Settings that are each fine and cannot hold together.
 
 use super::origin::Origin;
-use super::preflight::preflight;
+use super::preflight::{Budgets, preflight};
 use super::problem::Problem;
 use super::settings::{Memory, Models, Settings};
 use super::values::{Limit, Precision};
@@ -91,9 +91,10 @@ fn memory(memory: &Memory, report: &mut Report<'_>) {
     }
 }
 
-/// Preflight against a limit that is known beforehand; a share of what is free is judged when the node starts.
+/// Preflight of what is set against a limit that is known beforehand; a share of what is free, and what the bundle says,
+/// is judged when the node starts.
 fn budgets(settings: &Settings, report: &mut Report<'_>) {
-    if let Some(Err(misfit)) = preflight(settings, None) {
+    if let Some(Err(misfit)) = preflight(settings, &Budgets::at_least(settings), None) {
         let accepted = format!("at least {}, or smaller budgets", misfit.needed);
         report.add("memory.hard_limit", &["memory.overhead"], misfit.to_string(), &accepted);
     }

@@ -154,11 +154,12 @@ impl Models {
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelBudget {
-    /// Weights and permanent buffers.
-    #[serde(deserialize_with = "values::some_bytes")]
-    pub budget: Bytes,
-    /// Beyond that, at most, during a run: until measured peaks replace it.
-    pub workspace: Bytes,
+    /// Weights and permanent buffers; none where the bundle says it.
+    #[serde(deserialize_with = "values::some_bytes_or_bundle")]
+    pub budget: Option<Bytes>,
+    /// Beyond that, at most, during a run, until measured peaks replace it; none where the bundle's sizes say it.
+    #[serde(deserialize_with = "values::bytes_or_bundle")]
+    pub workspace: Option<Bytes>,
     /// Of the weights.
     pub precision: Precision,
 }
@@ -170,11 +171,12 @@ pub type KokoroSettings = ModelBudget;
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FluxSettings {
-    /// Weights and permanent buffers.
-    #[serde(deserialize_with = "values::some_bytes")]
-    pub budget: Bytes,
-    /// Beyond that, at most, during a run.
-    pub workspace: Bytes,
+    /// Weights and permanent buffers; none where the bundle says it.
+    #[serde(deserialize_with = "values::some_bytes_or_bundle")]
+    pub budget: Option<Bytes>,
+    /// Beyond that, at most, during a run; none where the bundle's sizes say it.
+    #[serde(deserialize_with = "values::bytes_or_bundle")]
+    pub workspace: Option<Bytes>,
     /// Of the transformer's weights.
     pub precision: Precision,
     /// Where the T5 encoder's weights are.
@@ -187,11 +189,12 @@ pub struct FluxSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LivePortraitSettings {
-    /// Weights and permanent buffers.
-    #[serde(deserialize_with = "values::some_bytes")]
-    pub budget: Bytes,
-    /// Beyond that, at most, during a run.
-    pub workspace: Bytes,
+    /// Weights and permanent buffers; none where the bundle says it.
+    #[serde(deserialize_with = "values::some_bytes_or_bundle")]
+    pub budget: Option<Bytes>,
+    /// Beyond that, at most, during a run; none where the bundle's sizes say it.
+    #[serde(deserialize_with = "values::bytes_or_bundle")]
+    pub workspace: Option<Bytes>,
     /// Of the weights.
     pub precision: Precision,
     /// Frames rendered at once; recorded in the result, lowered only after an out-of-memory.

@@ -11,7 +11,9 @@ use crate::types::{Bytes, DeviceId, UnknownName};
 
 mod read;
 
-pub(super) use read::{above_zero, address, duration, share, some_bytes, standard_errors};
+pub(super) use read::{
+    above_zero, address, bytes_or_bundle, duration, share, some_bytes, some_bytes_or_bundle, standard_errors,
+};
 
 /// An amount of memory, or a share of what was free when the node started.
 #[derive(Clone, Copy, Debug, PartialEq)]

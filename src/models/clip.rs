@@ -14,7 +14,7 @@ pub mod preprocess;
 mod resize;
 
 pub use config::ClipConfig;
-pub use model::{ClipFiles, ClipModel};
+pub use model::{ClipFiles, ClipModel, workspace};
 pub use network::{Clip, Tap, Tower};
 
 use candle_core::DType;

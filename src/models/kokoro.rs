@@ -67,16 +67,54 @@ const LONGEST_PIECE: Duration = Duration::from_secs(10);
 /// What is spoken to learn whether the model works: vowels, stops, fricatives and nasals.
 const CANARY: &str = "The node is ready to speak.";
 
+impl KokoroFiles {
+    /// The configuration and the mapped weights, whose shapes complete it.
+    fn opened(&self) -> Result<(KokoroConfig, Arc<Weights>), ModelError> {
+        let name = self.config.display().to_string();
+        let text = std::fs::read_to_string(&self.config)
+            .map_err(|error| ModelError::own(format!("cannot read {name}")).because(error))?;
+        let mut config = KokoroConfig::parse(&text, &name)?;
+        let weights = Arc::new(Weights::open([&self.weights])?);
+        config.take_widths(|name| weights.find(name).map(|found| found.shape.to_vec()));
+        Ok((config, weights))
+    }
+
+    /// What a job of `duration` would take beyond the weights: reads the configuration and the weights' header only.
+    pub fn workspace(&self, duration: Duration) -> Result<Bytes, ModelError> {
+        Ok(workspace(&self.opened()?.0, duration))
+    }
+}
+
+/// An upper estimate of what speaking for `duration` takes beyond the weights.
+fn workspace(config: &KokoroConfig, duration: Duration) -> Bytes {
+    // A piece, an eighth more for what lies around its widest stage, and the finished sound.
+    let piece = longest_piece(config) * frame_size(config);
+    Bytes::new((piece + piece / 8 + 4 * samples_of(duration).min(1 << 40)) as u64)
+}
+
+/// The longest piece that is spoken at once, in frames.
+fn longest_piece(config: &KokoroConfig) -> usize {
+    let by_memory = PIECE / frame_size(config);
+    let by_time = LONGEST_PIECE.as_secs() as usize * SAMPLE_RATE as usize / config.samples_per_frame();
+    by_memory.min(by_time).max(1)
+}
+
+/// Bytes that the vocoder's widest stage takes for one frame: four signals.
+fn frame_size(config: &KokoroConfig) -> usize {
+    let vocoder = &config.istftnet;
+    let mut samples = 2;
+    let stages = vocoder.upsample_rates.iter().enumerate().map(|(stage, rate)| {
+        samples *= rate;
+        (vocoder.upsample_initial_channel >> (stage + 1)) * samples
+    });
+    4 * 4 * stages.max().unwrap_or(1)
+}
+
 impl KokoroModel {
     /// Reads configuration, weights, voices and dictionaries; the network is checked against the configuration tensor
     /// by tensor.
     pub fn load(files: &KokoroFiles, device: &Device, run: &Run) -> Result<Self, ModelError> {
-        let name = files.config.display().to_string();
-        let text = std::fs::read_to_string(&files.config)
-            .map_err(|error| ModelError::own(format!("cannot read {name}")).because(error))?;
-        let mut config = KokoroConfig::parse(&text, &name)?;
-        let weights = Arc::new(Weights::open([&files.weights])?);
-        config.take_widths(|name| weights.find(name).map(|found| found.shape.to_vec()));
+        let (config, weights) = files.opened()?;
         let voices = Voices::read(&files.voices, 2 * config.style_dim)?;
         let kernels = Kernels::of(device);
         let options = Options::new(DType::F32, device);
@@ -96,25 +134,6 @@ impl KokoroModel {
     /// The voices that can speak, in alphabetical order.
     pub fn voices(&self) -> impl Iterator<Item = &str> {
         self.voices.names()
-    }
-
-    /// The longest piece that is spoken at once, in frames.
-    fn longest_piece(&self) -> usize {
-        let by_memory = PIECE / self.frame_size();
-        let by_time =
-            LONGEST_PIECE.as_secs() as usize * SAMPLE_RATE as usize / self.config.samples_per_frame();
-        by_memory.min(by_time).max(1)
-    }
-
-    /// Bytes that the vocoder's widest stage takes for one frame: four signals.
-    fn frame_size(&self) -> usize {
-        let vocoder = &self.config.istftnet;
-        let mut samples = 2;
-        let stages = vocoder.upsample_rates.iter().enumerate().map(|(stage, rate)| {
-            samples *= rate;
-            (vocoder.upsample_initial_channel >> (stage + 1)) * samples
-        });
-        4 * 4 * stages.max().unwrap_or(1)
     }
 
     /// The script of a job, and what to warn of.
@@ -169,7 +188,7 @@ impl KokoroModel {
         let said = self.on_pool(|| -> candle_core::Result<_> {
             let (ids, style) = (self.net.ids(&ids)?, self.net.style(&style)?);
             let timing = self.net.timing(&ids, &style, speed)?;
-            if timing.total() > self.longest_piece()
+            if timing.total() > longest_piece(&self.config)
                 && let Some(halves) = text::in_two(utterance)
             {
                 return Ok(Piece::TooLong(halves));
@@ -251,9 +270,7 @@ impl Model for KokoroModel {
     }
 
     fn workspace(&self, job: &Speak) -> Bytes {
-        // A piece, an eighth more for what lies around its widest stage, and the finished sound.
-        let piece = self.longest_piece() * self.frame_size();
-        Bytes::new((piece + piece / 8 + 4 * samples_of(job.duration).min(1 << 40)) as u64)
+        workspace(&self.config, job.duration)
     }
 
     fn run(&mut self, job: Speak, run: &Run) -> Result<Speech, ModelError> {

@@ -21,6 +21,7 @@ pub mod warping;
 mod workspace;
 
 pub use model::{LivePortraitModel, Options};
+pub use workspace::planned as planned_workspace;
 
 #[cfg(test)]
 mod tests;

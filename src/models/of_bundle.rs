@@ -40,20 +40,32 @@ pub fn liveportrait(
     device: &Device,
     run: &Run,
 ) -> Result<LivePortraitModel, ModelError> {
+    let options = liveportrait_options(bundle, batch)?;
+    LivePortraitModel::load(&LivePortraitFiles::of_bundle(bundle)?, &options, device, run)
+}
+
+/// How LivePortrait of `bundle` is loaded, to render `batch` frames at a time.
+pub(super) fn liveportrait_options(
+    bundle: &Bundle,
+    batch: NonZeroU32,
+) -> Result<LivePortraitOptions, ModelError> {
     let dtype = match bundle.model(ModelId::LivePortrait)?.precision {
         Precision::F16 => DType::F16,
         _ => DType::F32,
     };
-    let options = LivePortraitOptions { dtype, batch };
-    LivePortraitModel::load(&LivePortraitFiles::of_bundle(bundle)?, &options, device, run)
+    Ok(LivePortraitOptions { dtype, batch })
 }
 
 /// Loads Kokoro.
 pub fn kokoro(bundle: &Bundle, device: &Device, run: &Run) -> Result<KokoroModel, ModelError> {
+    KokoroModel::load(&kokoro_files(bundle)?, device, run)
+}
+
+/// Where Kokoro of `bundle` lies.
+pub(super) fn kokoro_files(bundle: &Bundle) -> Result<KokoroFiles, ModelError> {
     let file = |role: &str| bundle.path(ModelId::Kokoro, role);
     let voices = bundle.paths(ModelId::Kokoro, "voices");
-    let files = KokoroFiles { config: file("config")?, weights: file("weights")?, voices };
-    KokoroModel::load(&files, device, run)
+    Ok(KokoroFiles { config: file("config")?, weights: file("weights")?, voices })
 }
 
 /// Loads one of the two CLIPs.

@@ -101,7 +101,7 @@ pub fn plan(bundle: &Bundle, model: ModelId) -> Result<Vec<Part>, ModelError> {
 }
 
 /// The text of the one file of a role, and what errors call it.
-fn text(bundle: &Bundle, model: ModelId, role: &str) -> Result<(String, String), ModelError> {
+pub(super) fn text(bundle: &Bundle, model: ModelId, role: &str) -> Result<(String, String), ModelError> {
     let path = bundle.path(model, role)?;
     let text = std::fs::read_to_string(&path)
         .map_err(|error| ModelError::own(format!("{} cannot be read", path.display())).because(error))?;

@@ -23,7 +23,9 @@ fn told(settings: &Settings) -> BTreeSet<String> {
     let mut text = format!("{tree:#?}\n{:#?}\n{:#?}", model_limits(settings), chain_settings(settings));
     write!(text, "\npool_kept: {:#?}", pool_kept(settings)).unwrap();
     for model in ModelId::ALL {
-        write!(text, "\n{model}_budget: {:#?}", settings.models.budget(model)).unwrap();
+        let set = settings.models.budget(model);
+        let told = (set.budget.unwrap_or_default(), set.workspace.unwrap_or_default(), set.precision);
+        write!(text, "\n{model}_budget: {told:#?}").unwrap();
     }
     let mut path: Vec<&str> = Vec::new();
     let mut found = BTreeSet::new();

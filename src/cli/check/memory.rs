@@ -6,12 +6,13 @@ use candle_core::Device;
 
 use super::finding::Finding;
 use crate::actors::node::OpenSlots;
-use crate::app::bundle::{over_budget, plan, planned};
+use crate::app::bundle::{budget, budgets, plan, planned};
 use crate::app::settings::{self, hard_limit, probe_chain, tree_settings};
 use crate::config::Settings;
-use crate::config::preflight::preflight;
+use crate::config::preflight::{Budget, preflight};
 use crate::models::bundle::Bundle;
-use crate::types::{DeviceId, ModelId};
+use crate::models::workspace::SlotSize;
+use crate::types::{Bytes, DeviceId, ModelId};
 use crate::vram::{Boards, ProbeError};
 
 /// A device that models will run on.
@@ -96,12 +97,13 @@ fn driver(devices: &[DeviceId], boards: &Result<Boards, ProbeError>) -> Finding 
     }
 }
 
-/// What is free and where the limits lie, and whether all budgets fit under them.
-pub(super) fn limits(settings: &Settings, places: &[Place]) -> Vec<Finding> {
-    places.iter().flat_map(|place| limits_of(settings, place)).collect()
+/// What is free and where the limits lie, and whether all budgets fit under them: those of `bundle`, where one can be
+/// used.
+pub(super) fn limits(settings: &Settings, bundle: Option<&Bundle>, places: &[Place]) -> Vec<Finding> {
+    places.iter().flat_map(|place| limits_of(settings, bundle, place)).collect()
 }
 
-fn limits_of(settings: &Settings, place: &Place) -> Vec<Finding> {
+fn limits_of(settings: &Settings, bundle: Option<&Bundle>, place: &Place) -> Vec<Finding> {
     let (check, budgets) = (format!("memory{}", place.suffix), format!("budgets{}", place.suffix));
     let free = match probe_chain(settings, place.id) {
         Ok((_, free)) => free,
@@ -127,32 +129,45 @@ fn limits_of(settings: &Settings, place: &Place) -> Vec<Finding> {
     } else {
         Finding::ok(check, found)
     };
-    let fit = match preflight(settings, Some(free)) {
+    let mut findings = vec![memory];
+    // Without a bundle or a device there is nothing to add up; other findings say so.
+    if let (Some(bundle), Some(device)) = (bundle, &place.device) {
+        findings.push(fitting(budgets, settings, bundle, device, free));
+    }
+    findings
+}
+
+fn fitting(check: String, settings: &Settings, bundle: &Bundle, device: &Device, free: Bytes) -> Finding {
+    let budgets = match budgets(bundle, settings, device, SlotSize::PLANNED) {
+        Ok(budgets) => budgets,
+        // The finding of the model concerned says what to do about it.
+        Err(failed) => return Finding::doubtful(check, failed.to_string(), "see the models' lines"),
+    };
+    match preflight(settings, &budgets, Some(free)) {
         Some(Err(misfit)) => Finding::wrong(
-            budgets,
+            check,
             misfit.to_string(),
             "smaller budgets or workspaces, slots.lookahead = 1, or a device with more free memory",
         ),
         Some(Ok(fit)) => Finding::ok(
-            budgets,
+            check,
             format!(
                 "residents {} + workspaces at once {} + overhead {} = {}, {} to spare",
                 fit.residents, fit.workspaces, settings.memory.overhead, fit.needed, fit.spare
             ),
         ),
         None => Finding::wrong(
-            budgets,
+            check,
             "what is free is not known",
             "name the limits as amounts, such as \"11.0GB\"",
         ),
-    };
-    vec![memory, fit]
+    }
 }
 
-/// What each model will hold against its budget, from its loader's own plan.
+/// What each model will hold against its budget, from its loader's own plan, and what a job of it takes beyond that.
 pub(super) fn plans(settings: &Settings, bundle: &Bundle, device: &Device) -> Vec<Finding> {
     let plan = |model: ModelId| {
-        let (check, set) = (format!("model {model}"), settings.models.budget(model));
+        let check = format!("model {model}");
         let parts = match plan(bundle, model, settings, device) {
             Ok(parts) => parts,
             Err(failed) => {
@@ -160,19 +175,20 @@ pub(super) fn plans(settings: &Settings, bundle: &Bundle, device: &Device) -> Ve
                 return Finding::wrong(check, failed.to_string(), advice);
             }
         };
-        let (needed, budget) = (planned(&parts), set.budget);
-        if needed > budget {
-            return Finding::wrong(
+        let needed = planned(&parts);
+        match budget(bundle, model, settings, device, SlotSize::PLANNED) {
+            Ok(Budget { resident, workspace }) => {
+                Finding::ok(check, format!("{needed} planned, budget {resident}, a job {workspace}"))
+            }
+            Err(failed) => Finding::wrong(
                 check,
-                over_budget(model, needed, budget),
+                failed.to_string(),
                 format!(
                     "`vortex-node weights info --plan {}` shows it part by part",
                     bundle.folder.display()
                 ),
-            );
+            ),
         }
-        let workspace = set.workspace;
-        Finding::ok(check, format!("{needed} planned of {budget} budgeted, {workspace} for a job"))
     };
     ModelId::ALL.map(plan).into()
 }

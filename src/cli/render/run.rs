@@ -22,6 +22,7 @@ use crate::config::Loaded;
 use crate::exit::Exit;
 use crate::journal::{Ending, Failure, FolderJournal, Key, Standing, Terminal};
 use crate::models::kokoro::text::check_speakable;
+use crate::models::workspace::SlotSize;
 use crate::pipeline::encoders::Encoders;
 use crate::recipe::{Recipe, document, signature};
 use crate::telemetry;
@@ -149,6 +150,7 @@ impl Slot {
             journal: self.journal.clone(),
             encoders: self.encoders.clone(),
             recipe: recipe_hash(&self.recipe),
+            size: SlotSize { resolution: self.recipe.resolution, duration: self.recipe.duration },
             subscribers: vec![Arc::new(Ear(heard_by))],
         })?;
         notes.extend_from_slice(node.notes());

@@ -302,8 +302,10 @@ fn a_folder_that_was_named_must_exist() {
 #[test]
 fn the_small_cards_profile_fits_under_its_soft_limit_with_everything_running() {
     let settings = Given::new().flag("--profile", "profile", "rtx3060-12gb").load().unwrap().settings;
-    let all: Bytes = ModelId::ALL.map(|model| settings.models.budget(model).budget).into_iter().sum();
-    let running: Bytes = ModelId::ALL.map(|model| settings.models.budget(model).workspace).into_iter().sum();
+    let all: Bytes =
+        ModelId::ALL.map(|model| settings.models.budget(model).budget.unwrap()).into_iter().sum();
+    let running: Bytes =
+        ModelId::ALL.map(|model| settings.models.budget(model).workspace.unwrap()).into_iter().sum();
     let needed = all.saturating_add(running).saturating_add(settings.memory.overhead);
     assert!(needed < settings.memory.soft_limit.resolve(Bytes::ZERO), "{needed}");
     assert_eq!(settings.models.flux.t5, T5Placement::Streamed);

@@ -125,6 +125,51 @@ pub(in crate::config) fn some_bytes<'de, D: Deserializer<'de>>(deserializer: D) 
     Ok(amount)
 }
 
+/// An amount of memory, none where the bundle says it, for `#[serde(deserialize_with)]`.
+pub(in crate::config) fn bytes_or_bundle<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Bytes>, D::Error> {
+    struct AmountOrBundle;
+    impl Visitor<'_> for AmountOrBundle {
+        type Value = Option<Bytes>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an amount of memory such as \"500MB\", or \"bundle\"")
+        }
+
+        fn visit_u64<E: Error>(self, count: u64) -> Result<Self::Value, E> {
+            Ok(Some(Bytes::new(count)))
+        }
+
+        fn visit_i64<E: Error>(self, count: i64) -> Result<Self::Value, E> {
+            let count = u64::try_from(count);
+            count.map(|count| Some(Bytes::new(count))).map_err(|_| {
+                E::custom("an amount of memory is not negative; accepted: \"500MB\", or \"bundle\"")
+            })
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+            match text {
+                "bundle" => Ok(None),
+                text => text.parse().map(Some).map_err(|error| E::custom(format!("{error}, or \"bundle\""))),
+            }
+        }
+    }
+    deserializer.deserialize_any(AmountOrBundle)
+}
+
+/// The same, above zero where it is set.
+pub(in crate::config) fn some_bytes_or_bundle<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Bytes>, D::Error> {
+    let amount = bytes_or_bundle(deserializer)?;
+    if amount == Some(Bytes::ZERO) {
+        let expected = "an amount of memory above zero such as \"500MB\", or \"bundle\"";
+        return Err(D::Error::invalid_value(Unexpected::Unsigned(0), &expected));
+    }
+    Ok(amount)
+}
+
 /// A finite number in the stated range, both ends included, for `#[serde(deserialize_with)]`.
 fn between<'de, D: Deserializer<'de>>(deserializer: D, low: f64, high: f64) -> Result<f64, D::Error> {
     let number = f64::deserialize(deserializer)?;

@@ -271,6 +271,23 @@ fn check(job: &Score) -> Result<(), ModelError> {
     }
 }
 
+/// An upper estimate of what scoring so many pictures and texts takes beyond the weights.
+pub fn workspace(config: &ClipConfig, images: usize, texts: usize) -> Bytes {
+    let (text, vision) = (&config.text_config, &config.vision_config);
+    let batch = |tokens: usize, tower: super::config::TowerConfig, items: usize| {
+        // The residual, its norm, the joined projection, what attention saw, and both sides of the feed-forward
+        // layer; twice, since candle frees a step's inputs after its output exists. Scores and their softmax where
+        // attention is made of operations.
+        let features = 2 * (6 * tower.hidden + tower.intermediate);
+        let scores = 3 * tower.heads * tokens;
+        Bytes::of::<f32>(items.min(BATCH) * tokens * (features + scores))
+    };
+    let pixels = Bytes::of::<f32>(3 * 3 * images.min(BATCH) * vision.image_size.pow(2));
+    let seen = batch(vision.tokens(), vision.tower(), images);
+    let read = batch(text.max_position_embeddings, text.tower(), texts);
+    seen.saturating_add(pixels).max(read)
+}
+
 impl Model for ClipModel {
     type Job = Score;
     type Output = Scores;
@@ -280,19 +297,7 @@ impl Model for ClipModel {
     }
 
     fn workspace(&self, job: &Score) -> Bytes {
-        let (text, vision) = (&self.config.text_config, &self.config.vision_config);
-        let batch = |tokens: usize, tower: super::config::TowerConfig, items: usize| {
-            // The residual, its norm, the joined projection, what attention saw, and both sides of the feed-forward
-            // layer; twice, since candle frees a step's inputs after its output exists. Scores and their softmax where
-            // attention is made of operations.
-            let features = 2 * (6 * tower.hidden + tower.intermediate);
-            let scores = 3 * tower.heads * tokens;
-            Bytes::of::<f32>(items.min(BATCH) * tokens * (features + scores))
-        };
-        let pixels = Bytes::of::<f32>(3 * 3 * job.keyframes.len().min(BATCH) * vision.image_size.pow(2));
-        let seen = batch(vision.tokens(), vision.tower(), job.keyframes.len());
-        let read = batch(text.max_position_embeddings, text.tower(), job.texts.len());
-        seen.saturating_add(pixels).max(read)
+        workspace(&self.config, job.keyframes.len(), job.texts.len())
     }
 
     fn run(&mut self, job: Score, run: &Run) -> Result<Scores, ModelError> {

@@ -66,6 +66,17 @@ pub fn plan(files: &FluxFiles, options: &Options, device: &Device) -> Result<Vec
     plan::plan(&configs, options, &stored, compute_type(options.precision, device))
 }
 
+/// What painting `width` × `height` pixels with `files` would take beyond that: reads headers and configurations only.
+pub fn workspace(
+    files: &FluxFiles,
+    options: &Options,
+    device: &Device,
+    size: (usize, usize),
+) -> Result<Bytes, ModelError> {
+    let configs = Configs::read(files, &files.transformer.open()?, &files.t5.open()?)?;
+    Ok(plan::workspace(&configs, options, compute_type(options.precision, device), size))
+}
+
 const CLIP_TABLE: &str = "text_model.embeddings.token_embedding.weight";
 
 fn t5_type(t5: &Opened) -> DType {

@@ -209,8 +209,7 @@ impl Model for FluxModel {
 
     fn workspace(&self, job: &Paint) -> Bytes {
         let size = (job.resolution.width.get() as usize, job.resolution.height.get() as usize);
-        let paint = workspace(&self.networks.configs, &self.options, self.networks.compute, size);
-        paint.saturating_add(self.cache.most(&self.networks.configs, &self.options, self.networks.compute))
+        workspace(&self.networks.configs, &self.options, self.networks.compute, size)
     }
 
     fn run(&mut self, job: Paint, run: &Run) -> Result<Painting, ModelError> {

@@ -180,11 +180,15 @@ pub fn total(parts: &[Part], place: Place) -> Bytes {
     parts.iter().filter(|part| part.place == place).map(|part| part.bytes).sum()
 }
 
+/// What an unfolded band of the decoder's convolutions takes at most, with its product.
+const UNFOLDED: f64 = 2.0e8;
+
 /// An upper estimate of the device memory that painting `width` × `height` pixels takes beyond the parts.
 ///
 /// Encoding, denoising and decoding follow each other, so it is the largest of the three: a streamed T5 layer as stored
 /// and unpacked with its activations; a block's activations with its largest matrix unpacked and the attention's
-/// scores; and the widest pictures in the decoder with a band of a convolution unfolded.
+/// scores; and the widest pictures in the decoder with a band of a convolution unfolded. The embeddings of recent
+/// prompts come on top.
 pub fn workspace(
     configs: &Configs,
     options: &Options,
@@ -216,8 +220,11 @@ pub fn workspace(
 
     // The last level but one is upsampled to the full size before its channels shrink.
     let full = configs.vae.channels.iter().take(2).max().copied().unwrap_or(0) as f64;
-    let decoding = pixels * full * (4.0 + wide) * 3.0 + 2.0e8;
-    Bytes::new(encoding.max(denoising).max(decoding) as u64)
+    // A 3 × 3 convolution unfolds to nine times its picture, and no further than a band.
+    let decoding = pixels * full * (4.0 + wide) * 3.0 + (pixels * full * wide * 9.0).min(UNFOLDED);
+    let prompts =
+        options.cached_prompts as f64 * (tokens * t5.d_model as f64 + configs.clip.hidden_size as f64);
+    Bytes::new((encoding.max(denoising).max(decoding) + prompts * wide) as u64)
 }
 
 #[cfg(test)]

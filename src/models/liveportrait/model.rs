@@ -149,7 +149,7 @@ impl Model for LivePortraitModel {
 
     fn workspace(&self, job: &Animate) -> Bytes {
         let frames = job.plan.rendered().clamp(1, self.batch as usize);
-        workspace::of(&self.config, self.kernels, frames).saturating_add(job.resolution.rgb_bytes())
+        workspace::of(&self.config, self.kernels, frames, job.resolution)
     }
 
     fn run(&mut self, mut job: Animate, run: &Run) -> Result<Animation, ModelError> {

@@ -1,15 +1,30 @@
 //! An upper estimate of the memory that a batch of frames takes beyond the weights. Pure arithmetic on the sizes.
 
+use candle_core::Device;
+
 use super::config::Config;
+use super::files::LivePortraitFiles;
+use super::model::Options;
+use crate::contract::ModelError;
 use crate::models::layers::kernels::Kernels;
-use crate::types::Bytes;
+use crate::types::{Bytes, Resolution};
 
 /// Transformed inputs and products of the fused convolutions, whatever the batch; their aim is 32 MB, wide layers take a
 /// little more.
 const FUSED_SCRATCH: usize = 48 << 20;
 
-/// For `frames` frames at a time.
-pub(super) fn of(config: &Config, kernels: Kernels, frames: usize) -> Bytes {
+/// What jobs with `files` would take on `device`, pictures of `resolution`: reads the configuration only.
+pub fn planned(
+    files: &LivePortraitFiles,
+    options: &Options,
+    device: &Device,
+    resolution: Resolution,
+) -> Result<Bytes, ModelError> {
+    Ok(of(&files.config()?, options.kernels(device), options.batch.get() as usize, resolution))
+}
+
+/// For `frames` frames at a time, each finished as a picture of `resolution`.
+pub(super) fn of(config: &Config, kernels: Kernels, frames: usize, resolution: Resolution) -> Bytes {
     let networks = &config.model_params;
     let (generator, dense) = (&networks.generator, &networks.warping.dense_motion_params);
     let [height, width] = config.input_shape;
@@ -35,5 +50,5 @@ pub(super) fn of(config: &Config, kernels: Kernels, frames: usize) -> Bytes {
         }
     };
     let bytes = elements * kernels.dtype().size_in_bytes() * frames + picture * size_of::<f32>() * frames;
-    Bytes::new((bytes + scratch) as u64)
+    Bytes::new((bytes + scratch) as u64).saturating_add(resolution.rgb_bytes())
 }

@@ -60,6 +60,11 @@ impl Part {
             bytes: part.bytes,
         }
     }
+
+    /// Whether it is in memory rather than in its file.
+    pub fn is_held(&self) -> bool {
+        self.place != plan::Place::Mapped.to_string()
+    }
 }
 
 fn described(bundle: &Bundle) -> Result<Described, ModelError> {

@@ -30,20 +30,27 @@ impl Default for HostMemory {
     }
 }
 
-/// One version's names: the hierarchy's folder, the limit, the use, and the part of it that is given up under pressure.
+/// One version's names: the hierarchy's folder, the limits, the use, and the parts of it that are given up under
+/// pressure.
 struct Names {
     below: &'static str,
-    limit: &'static str,
+    limits: &'static [&'static str],
     used: &'static str,
-    inactive: &'static str,
+    cache: [&'static str; 2],
 }
 
-const V2: Names = Names { below: "", limit: "memory.max", used: "memory.current", inactive: "inactive_file" };
+const V2: Names = Names {
+    below: "",
+    // Beyond the first the group is killed in, beyond the second it is slowed down until nothing moves.
+    limits: &["memory.max", "memory.high"],
+    used: "memory.current",
+    cache: ["inactive_file", "active_file"],
+};
 const V1: Names = Names {
     below: "memory",
-    limit: "memory.limit_in_bytes",
+    limits: &["memory.limit_in_bytes"],
     used: "memory.usage_in_bytes",
-    inactive: "total_inactive_file",
+    cache: ["total_inactive_file", "total_active_file"],
 };
 
 impl HostMemory {
@@ -87,13 +94,14 @@ impl HostMemory {
 fn left_in(group: &Path, names: &Names) -> Option<Bytes> {
     let number = |file: &str| fs::read_to_string(group.join(file)).ok()?.trim().parse::<u64>().ok();
     // "max" is no number: no limit.
-    let limit = number(names.limit)?;
+    let limit = names.limits.iter().filter_map(|limit| number(limit)).min()?;
     let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
-    let inactive = stat.lines().find_map(|line| {
+    // What was read from files can be read again: after a build in the same container it may be most of what is used.
+    let cache = stat.lines().filter_map(|line| {
         let (name, value) = line.split_once(' ')?;
-        (name == names.inactive).then(|| value.trim().parse::<u64>().ok()).flatten()
+        names.cache.contains(&name).then(|| value.trim().parse::<u64>().ok()).flatten()
     });
-    let used = number(names.used)?.saturating_sub(inactive.unwrap_or(0));
+    let used = number(names.used)?.saturating_sub(cache.fold(0, u64::saturating_add));
     Some(Bytes::new(limit.saturating_sub(used)))
 }
 
@@ -142,6 +150,37 @@ mod tests {
             .file("mount/pod/container/memory.current", "1500000000\n")
             .file("mount/pod/container/memory.stat", "anon 5\ninactive_file 700000000\n");
         assert_eq!(machine.available().unwrap(), Bytes::mb(2200));
+    }
+
+    #[test]
+    fn what_slows_a_group_down_limits_it_like_what_ends_it() {
+        let machine = Machine::new("0::/pod/container\n");
+        machine
+            .file("mount/pod/container/memory.max", "max\n")
+            .file("mount/pod/container/memory.high", "3000000000\n")
+            .file("mount/pod/container/memory.current", "1000000000\n");
+        assert_eq!(machine.available().unwrap(), Bytes::mb(2000), "no other limit");
+        machine.file("mount/pod/container/memory.max", "4000000000\n");
+        assert_eq!(machine.available().unwrap(), Bytes::mb(2000), "below the other limit");
+        machine.file("mount/pod/container/memory.high", "max\n");
+        assert_eq!(machine.available().unwrap(), Bytes::mb(3000), "none of its own");
+        machine
+            .file("mount/pod/memory.high", "2500000000\n")
+            .file("mount/pod/memory.current", "2400000000\n");
+        assert_eq!(machine.available().unwrap(), Bytes::mb(100), "of a group around it");
+    }
+
+    #[test]
+    fn what_was_read_from_files_in_use_or_not_can_be_given_up() {
+        let machine = Machine::new("4:memory:/x\n");
+        machine
+            .file("mount/memory/x/memory.limit_in_bytes", "4000000000\n")
+            .file("mount/memory/x/memory.usage_in_bytes", "3500000000\n")
+            .file(
+                "mount/memory/x/memory.stat",
+                "active_file 1\ntotal_inactive_file 2000000000\ntotal_active_file 1000000000\n",
+            );
+        assert_eq!(machine.available().unwrap(), Bytes::mb(3500));
     }
 
     #[test]

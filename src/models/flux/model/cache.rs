@@ -1,10 +1,8 @@
 //! Embeddings of recent prompts: a slot that is rendered again, or another seed of it, skips both text encoders.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 use crate::contract::Warning;
-use crate::models::flux::files::Configs;
-use crate::models::flux::plan::Options;
 use crate::types::Bytes;
 
 /// What the text encoders made of a prompt.
@@ -61,12 +59,6 @@ impl PromptCache {
     /// Forgets all; returns what they took.
     pub fn clear(&mut self) -> Bytes {
         std::mem::take(&mut self.kept).iter().map(|(_, embedded)| embedded.size()).sum()
-    }
-
-    /// What a full cache takes.
-    pub fn most(&self, configs: &Configs, options: &Options, compute: DType) -> Bytes {
-        let values = options.t5_tokens * configs.t5.d_model + configs.clip.hidden_size;
-        Bytes::of::<u8>(self.capacity * values * compute.size_in_bytes())
     }
 }
 
