@@ -15,6 +15,7 @@ mod parity_clip;
 mod parity_flux;
 mod parity_kokoro;
 mod parity_liveportrait;
+mod paths;
 mod phonemes_kokoro;
 mod readers;
 mod recipe;
