@@ -1,5 +1,6 @@
 //! The thin binary: arguments, configuration, telemetry, run, exit code.
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -12,14 +13,19 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(answer) => {
-            // Help and version are answers, everything else is bad input; where it cannot be printed nobody reads it.
-            let _ = answer.print();
-            return if answer.use_stderr() { Exit::BadInput } else { Exit::Success }.into();
+            // Help and version are answers, everything else is bad input.
+            let exit = if answer.use_stderr() { Exit::BadInput } else { Exit::Success };
+            return match answer.print().and_then(|()| std::io::stdout().flush()) {
+                Err(error) if error.kind() != ErrorKind::BrokenPipe && exit == Exit::Success => Exit::Failure,
+                _ => exit,
+            }
+            .into();
         }
     };
     let mut console = Console::standard();
     let ended = configure(&cli.command).and_then(|config| cli::run(cli.command, config, &mut console));
-    ended.unwrap_or_else(|failed| failed.report(&mut console)).into()
+    let exit = ended.unwrap_or_else(|failed| failed.report(&mut console));
+    console.finish(exit).into()
 }
 
 fn configure(command: &Command) -> Result<Option<Loaded>, Failed> {

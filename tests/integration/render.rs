@@ -223,3 +223,30 @@ fn a_damaged_artifact_is_made_again_and_nothing_else() {
     assert!(run.began().contains("image") && !run.began().contains("audio"), "{:?}", run.began());
     assert_eq!(bench.verify(&folder).code, 0);
 }
+
+#[test]
+fn a_reader_that_goes_away_does_not_stop_the_slot() {
+    let bench = Bench::new();
+    for (name, reader_of) in [("events", "stdout"), ("progress", "stderr")] {
+        let folder = bench.folder(name);
+        let run = bench.render_and_leave(&bench.recipe(&[]), &folder, reader_of);
+        assert_eq!(run.code, 0, "{name}: {}", run.stderr);
+        assert_eq!(bench.verify(&folder).code, 0, "{name}: the result is whole");
+        if reader_of == "stdout" {
+            let told = run.stderr.matches("nobody reads standard output any more").count();
+            assert_eq!(told, 1, "{}", run.stderr);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_cannot_be_written_fails_the_command_and_not_the_slot() {
+    let bench = Bench::new();
+    let folder = bench.folder("out");
+    let run = bench.render_into(&bench.recipe(&[]), &folder, Path::new("/dev/full"));
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("standard output cannot be written"), "{}", run.stderr);
+    assert!(run.stderr.contains("the answer could not be written"), "{}", run.stderr);
+    assert_eq!(bench.verify(&folder).code, 0);
+}

@@ -215,7 +215,11 @@ pub(super) fn json_line(console: &mut Console, start: Instant, mut event: Value)
         fields.insert("at".to_owned(), json!(at));
     }
     writeln!(console.out(), "{event}")?;
-    console.out().flush()
+    console.out().flush()?;
+    match console.answer_ended() {
+        Some(why) => writeln!(console.err(), "{why}; the slot goes on"),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

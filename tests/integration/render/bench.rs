@@ -108,9 +108,16 @@ impl Bench {
     }
 
     fn command(&self, recipe: &Path, folder: &Path, more: &[&str]) -> Command {
+        let mut command = self.command_of(recipe, folder, more);
+        command.arg("--json");
+        command
+    }
+
+    /// Without `--json`.
+    fn command_of(&self, recipe: &Path, folder: &Path, more: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
         command
-            .args(["render", "--json"])
+            .arg("render")
             .arg(recipe)
             .arg("-o")
             .arg(folder)
@@ -145,6 +152,45 @@ impl Bench {
                 assert!(Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap().success());
             }
         })
+    }
+
+    /// Renders; whoever reads the events on `stdout`, or without `--json` the lines on `stderr`, leaves after the first.
+    pub fn render_and_leave(&self, recipe: &Path, folder: &Path, stream: &str) -> Run {
+        let mut command = self.command(recipe, folder, &[]);
+        if stream == "stderr" {
+            command = self.command_of(recipe, folder, &[]);
+        }
+        let mut child = command.spawn().unwrap();
+        let first = |mut stream: Box<dyn Read>| {
+            // By the byte: what is read ahead would be taken from the pipe.
+            let (mut byte, mut read) = ([0], 0);
+            while byte != *b"\n" && stream.read(&mut byte).unwrap() == 1 {
+                read += 1;
+            }
+            assert!(read > 0);
+        };
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        match stream {
+            "stdout" => {
+                first(Box::new(stdout));
+                let mut text = String::new();
+                BufReader::new(stderr).read_to_string(&mut text).unwrap();
+                Run { stderr: text, ..Run::of(child, String::new()) }
+            }
+            _ => {
+                first(Box::new(stderr));
+                let mut text = String::new();
+                BufReader::new(stdout).read_to_string(&mut text).unwrap();
+                Run::of(child, text)
+            }
+        }
+    }
+
+    /// Renders with the events written to `out`.
+    pub fn render_into(&self, recipe: &Path, folder: &Path, out: &Path) -> Run {
+        let out = std::fs::OpenOptions::new().write(true).open(out).unwrap();
+        let child = self.command(recipe, folder, &[]).stdout(out).spawn().unwrap();
+        Run::of(child, String::new())
     }
 
     pub fn verify(&self, folder: &Path) -> Run {
