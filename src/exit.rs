@@ -9,7 +9,8 @@ pub enum Exit {
     Success,
     /// It was tried and failed: a slot, a check, a verification.
     Failure,
-    /// The input was wrong (arguments, configuration, recipe, scenario); nothing was started.
+    /// The input was wrong (arguments, configuration, recipe, scenario, a bundle that no model can be loaded from): the
+    /// same start would end the same way, so nobody should repeat it before something was changed.
     BadInput,
     /// A model's restart budget is spent; a new process is the next remedy (`EX_SOFTWARE`).
     ModelGivenUp,

@@ -3,6 +3,7 @@
 //! Knows candle, `types` and `contract`; never an actor, a runtime, configuration or telemetry.
 
 pub mod bundle;
+pub mod catalog;
 pub mod clip;
 pub mod device;
 pub mod error;
@@ -11,9 +12,7 @@ pub mod kokoro;
 pub mod layers;
 pub mod liveportrait;
 pub mod noise;
-pub mod of_bundle;
 pub mod parity;
-pub mod registry;
 pub mod synth;
 pub mod tokenizer;
 pub mod vocabulary;

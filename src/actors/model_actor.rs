@@ -262,6 +262,7 @@ where
             Note::Fit => self.fit(myself),
             Note::Unfit(error) => Err(match error.class() {
                 ErrorClass::Poisoned => broken(Fault::Poisoned, error.chain()),
+                ErrorClass::Unusable => broken(Fault::Unusable, error.chain()),
                 ErrorClass::Own | ErrorClass::OutOfMemory | ErrorClass::Transient | ErrorClass::Cancelled => {
                     broken(Fault::NotReady, error.chain())
                 }

@@ -274,8 +274,12 @@ impl NodeState {
         let device = self.tree.ledger.device();
         tracing::error!(event = event::CARD_ESCALATED, %device, exit = exit.code(), cause, "card given up");
         self.tree.subscribers.notice(&NodeEvent::Escalated { exit, cause });
-        // A lost device finishes nothing; what a given-up model does not touch may be finished.
-        let within = if exit == Exit::DeviceLost { Duration::ZERO } else { self.tree.settings.drain };
+        // A lost device finishes nothing; what a given-up model does not touch may be finished. Where files have to be
+        // changed, whoever is to change them learns of it at once; the journal keeps the slots.
+        let within = match exit {
+            Exit::DeviceLost | Exit::BadInput => Duration::ZERO,
+            _ => self.tree.settings.drain,
+        };
         self.drain(myself, exit, within);
     }
 

@@ -256,7 +256,8 @@ impl Plan {
         self.end(task, now);
         self.tasks[task.index()] = State::Due;
         let stage = task.stage().index();
-        let counted = matches!(setback, Setback::TimedOut | Setback::Error(ErrorClass::Own));
+        let counted =
+            matches!(setback, Setback::TimedOut | Setback::Error(ErrorClass::Own | ErrorClass::Unusable));
         if !counted && !self.rerun[task.index()] {
             self.rerun[task.index()] = true;
             return Next::Again { counted: false };

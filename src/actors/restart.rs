@@ -113,6 +113,8 @@ pub enum Fault {
     Hung,
     /// A device error left the context unusable.
     Poisoned,
+    /// Its files or settings cannot be used: every further load would fail in the same way.
+    Unusable,
 }
 
 impl Fault {
@@ -126,6 +128,7 @@ impl Fault {
             Self::MemoryKept => "memory_kept",
             Self::Hung => "hung",
             Self::Poisoned => "poisoned",
+            Self::Unusable => "unusable",
         }
     }
 }
@@ -137,7 +140,7 @@ pub enum Remedy {
     Restart(Duration),
     /// Its budget is spent: the node is not ready, the model rests for this long and then gets a last chance.
     Cordon(Duration),
-    /// Only a new process helps.
+    /// Nothing in this process helps.
     Exit(Exit),
 }
 
@@ -186,6 +189,8 @@ impl Ladder {
         match fault {
             // The process's own memory and context are beyond repair from inside it.
             Fault::Hung | Fault::Poisoned | Fault::MemoryKept => Remedy::Exit(Exit::DeviceLost),
+            // Neither a new try nor a new process changes what lies on the disk.
+            Fault::Unusable => Remedy::Exit(Exit::BadInput),
             // Planned, at a boundary, and at most once in a hundred slots: neither counted nor delayed.
             Fault::Leak => Remedy::Restart(Duration::ZERO),
             Fault::Died | Fault::NotReady | Fault::Victim => {

@@ -265,12 +265,14 @@ impl RootState {
     }
 }
 
-/// The code that says more of what has to be done: a lost device, then a model given up, then what was asked for.
+/// The code that says more of what has to be done: a lost device, then a model given up, then files that cannot be used,
+/// then what was asked for. A new process that meets the same files says so again.
 fn worse(one: Exit, other: Exit) -> Exit {
     let rank = |exit: Exit| match exit {
-        Exit::DeviceLost => 2,
-        Exit::ModelGivenUp => 1,
-        Exit::Success | Exit::Failure | Exit::BadInput | Exit::Interrupted => 0,
+        Exit::DeviceLost => 3,
+        Exit::ModelGivenUp => 2,
+        Exit::BadInput => 1,
+        Exit::Success | Exit::Failure | Exit::Interrupted => 0,
     };
     if rank(other) > rank(one) { other } else { one }
 }

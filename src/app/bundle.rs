@@ -9,8 +9,9 @@ use crate::app::{BuildError, settings};
 use crate::config::preflight::{Amount, AmountSource, Budget, Budgets, preflight};
 use crate::config::{BundleChoice, Loaded, Precision, Settings};
 use crate::models::bundle::{Bundle, FILE_NAME, Sha256, verify};
+use crate::models::catalog::{self, Part};
+use crate::models::error::of_load;
 use crate::models::flux::files::FluxFiles;
-use crate::models::registry::{self, Part};
 use crate::models::synth::{self, Profile};
 use crate::models::workspace::{self, Loading, SlotSize};
 use crate::types::{Bytes, ModelId};
@@ -181,6 +182,7 @@ fn is_sound(place: &Path) -> bool {
         && verify::networks(&bundle, &ModelId::ALL, false)
             .iter()
             .all(|network| network.outcome.as_ref().is_ok_and(|misfits| misfits.is_usable()))
+        && verify::parts(&bundle, &ModelId::ALL).iter().all(|part| part.outcome.is_ok())
 }
 
 /// What `model` will hold once loaded on `device` as the settings would have it, part by part.
@@ -191,10 +193,12 @@ pub fn plan(
     device: &candle_core::Device,
 ) -> Result<Vec<Part>, BuildError> {
     if model != ModelId::Flux {
-        return Ok(registry::plan(bundle, model)?);
+        return Ok(catalog::plan(bundle, model).map_err(of_load)?);
     }
     let options = settings::flux_options(bundle, settings)?;
-    let parts = crate::models::flux::load::plan(&FluxFiles::of_bundle(bundle)?, &options, device)?;
+    let parts = FluxFiles::of_bundle(bundle)
+        .and_then(|files| crate::models::flux::load::plan(&files, &options, device))
+        .map_err(of_load)?;
     // On the processor, the device's memory is the host's.
     let counted = |part: Part| Part { counts: part.counts || (device.is_cpu() && part.is_held()), ..part };
     Ok(parts.iter().map(Part::of_flux).map(counted).collect())

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::contract::ModelError;
+use crate::contract::{ErrorClass, ModelError};
 use crate::models::bundle::BundleError;
 use crate::signing::KeyError;
 use crate::types::{Bytes, DeviceId, ModelId};
@@ -151,13 +151,13 @@ impl BuildError {
             | Self::Scripted(_) => true,
             Self::Unreadable { .. }
             | Self::Cache { .. }
-            | Self::Model(_)
             | Self::NoPlan
             | Self::Device(_)
             | Self::Memory { .. }
             | Self::Blind { .. }
             | Self::Key(_)
             | Self::Thread { .. } => false,
+            Self::Model(error) => error.class() == ErrorClass::Unusable,
             Self::On { source, .. } => source.is_bad_input(),
         }
     }

@@ -16,7 +16,8 @@ use crate::config::Settings;
 use crate::config::preflight::{Budget, Budgets};
 use crate::contract::{Model, ModelError, Run};
 use crate::models::bundle::Bundle;
-use crate::models::{device, of_bundle};
+use crate::models::catalog::load;
+use crate::models::device;
 use crate::types::{DeviceId, ModelId};
 use crate::vram::Meter;
 
@@ -35,17 +36,13 @@ pub fn company(
     let flux = flux_options(&company.bundle, settings)?;
     let batch = settings.models.liveportrait.frame_batch;
     Ok(vec![
-        company.member(ModelId::Flux, move |bundle, device, run| of_bundle::flux(bundle, &flux, device, run)),
+        company.member(ModelId::Flux, move |bundle, device, run| load::flux(bundle, &flux, device, run)),
         company.member(ModelId::LivePortrait, move |bundle, device, run| {
-            of_bundle::liveportrait(bundle, batch, device, run)
+            load::liveportrait(bundle, batch, device, run)
         }),
-        company.member(ModelId::Kokoro, of_bundle::kokoro),
-        company.member(ModelId::ClipB, |bundle, device, run| {
-            of_bundle::clip(bundle, ModelId::ClipB, device, run)
-        }),
-        company.member(ModelId::ClipL, |bundle, device, run| {
-            of_bundle::clip(bundle, ModelId::ClipL, device, run)
-        }),
+        company.member(ModelId::Kokoro, load::kokoro),
+        company.member(ModelId::ClipB, |bundle, device, run| load::clip(bundle, ModelId::ClipB, device, run)),
+        company.member(ModelId::ClipL, |bundle, device, run| load::clip(bundle, ModelId::ClipL, device, run)),
     ])
 }
 

@@ -15,8 +15,9 @@ use crate::clock;
 use crate::config::{self, Devices, Recovery, Settings, T5Placement, Timeout};
 use crate::cuda::cards;
 use crate::models::bundle::{Bundle, Precision};
+use crate::models::catalog::load;
+use crate::models::device;
 use crate::models::flux::plan::{Options as FluxOptions, T5Place};
-use crate::models::{device, of_bundle};
 use crate::types::{Bytes, DeviceId, ModelId, Stage};
 use crate::vram::policy::{LeakSettings, Thresholds};
 use crate::vram::{
@@ -269,5 +270,5 @@ pub fn flux_options(bundle: &Bundle, settings: &Settings) -> Result<FluxOptions,
         T5Placement::Streamed => T5Place::Streamed,
     };
     let modulation_in_host = settings.models.flux.modulation_on_host;
-    Ok(FluxOptions { t5, modulation_in_host, ..of_bundle::flux_options(entry) })
+    Ok(FluxOptions { t5, modulation_in_host, ..load::flux_options(entry) })
 }

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{Context, Failed};
-use crate::contract::ModelError;
+use crate::contract::{ErrorClass, ModelError};
 use crate::exit::Exit;
 use crate::models::bundle::{Bundle, BundleError};
 use crate::types::ModelId;
@@ -89,6 +89,9 @@ impl From<BundleError> for Failed {
 
 impl From<ModelError> for Failed {
     fn from(error: ModelError) -> Self {
-        Self::failure(error.chain())
+        match error.class() {
+            ErrorClass::Unusable => Self::bad_input(error.chain()),
+            _ => Self::failure(error.chain()),
+        }
     }
 }

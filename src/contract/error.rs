@@ -21,6 +21,8 @@ pub enum ErrorClass {
     Poisoned,
     /// It was told to stop.
     Cancelled,
+    /// What the model is made of or set up with is at fault; no restart helps until somebody has changed it.
+    Unusable,
 }
 
 /// A failed job or load: its class, what happened, and what caused it.
@@ -55,6 +57,17 @@ impl ModelError {
     /// The device context is unusable.
     pub fn poisoned(message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Poisoned, message)
+    }
+
+    /// What the model is made of or set up with cannot be used.
+    pub fn unusable(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Unusable, message)
+    }
+
+    /// The same, of another class.
+    #[must_use]
+    pub fn classed(self, class: ErrorClass) -> Self {
+        Self { class, ..self }
     }
 
     /// The same, naming its cause.

@@ -3,7 +3,7 @@
 use super::report::Outcome;
 use crate::contract::ModelError;
 use crate::models::bundle::{Bundle, Precision};
-use crate::models::registry;
+use crate::models::catalog;
 use crate::types::{Bytes, ModelId};
 use crate::vram::policy::{ModelNeed, Plan, Variant, preflight};
 
@@ -31,7 +31,7 @@ fn need(bundle: &Bundle, model: ModelId) -> Result<ModelNeed, ModelError> {
 fn variant(bundle: &Bundle, model: ModelId, precision: Precision) -> Result<Variant, ModelError> {
     let mut changed = bundle.clone();
     changed.models.entry(model).and_modify(|entry| entry.precision = precision);
-    let parts = registry::plan(&changed, model)?;
+    let parts = catalog::plan(&changed, model)?;
     let resident = parts.iter().filter(|part| part.counts).map(|part| part.bytes).sum();
     Ok(Variant { precision: precision.name().to_owned(), resident, workspace: Bytes::ZERO })
 }

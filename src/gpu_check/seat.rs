@@ -14,7 +14,8 @@ use crate::contract::{
     Animate, Animation, CancelFlag, Model, ModelError, Paint, Painting, Score, Scores, Speak, Speech,
 };
 use crate::models::bundle::Bundle;
-use crate::models::{device, of_bundle};
+use crate::models::catalog::load;
+use crate::models::device;
 use crate::types::{Bytes, DeviceId, ModelId};
 use crate::vram::{Claim, Ledger, Meter};
 
@@ -81,17 +82,15 @@ impl Stage {
     pub fn load(&mut self, footprint: &mut Vec<Footprint>) -> Result<Company, ModelError> {
         Ok(Company {
             flux: {
-                let options = of_bundle::flux_options(self.bundle.model(ModelId::Flux)?);
-                let load =
-                    move |bundle: &_, device: &_, run: &_| of_bundle::flux(bundle, &options, device, run);
+                let options = load::flux_options(self.bundle.model(ModelId::Flux)?);
+                let load = move |bundle: &_, device: &_, run: &_| load::flux(bundle, &options, device, run);
                 self.seat(ModelId::Flux, footprint, load)?
             },
             kokoro: self.kokoro(footprint)?,
             liveportrait: {
                 let batch = self.batch;
-                let load = move |bundle: &_, device: &_, run: &_| {
-                    of_bundle::liveportrait(bundle, batch, device, run)
-                };
+                let load =
+                    move |bundle: &_, device: &_, run: &_| load::liveportrait(bundle, batch, device, run);
                 self.seat(ModelId::LivePortrait, footprint, load)?
             },
             clip_b: self.clip(ModelId::ClipB, footprint)?,
@@ -101,7 +100,7 @@ impl Stage {
 
     /// Starts Kokoro, also again.
     pub fn kokoro(&self, footprint: &mut Vec<Footprint>) -> Result<Seat<Speak, Speech>, ModelError> {
-        self.seat(ModelId::Kokoro, footprint, of_bundle::kokoro)
+        self.seat(ModelId::Kokoro, footprint, load::kokoro)
     }
 
     fn clip(
@@ -109,7 +108,7 @@ impl Stage {
         model: ModelId,
         footprint: &mut Vec<Footprint>,
     ) -> Result<Seat<Score, Scores>, ModelError> {
-        let load = move |bundle: &_, device: &_, run: &_| of_bundle::clip(bundle, model, device, run);
+        let load = move |bundle: &_, device: &_, run: &_| load::clip(bundle, model, device, run);
         self.seat(model, footprint, load)
     }
 

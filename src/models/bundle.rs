@@ -178,6 +178,12 @@ impl Bundle {
         })
     }
 
+    /// Where the files of a role lie; an error that names the role where there are none.
+    pub fn filled(&self, model: ModelId, role: &str) -> Result<Vec<PathBuf>, ModelError> {
+        self.path(model, role)?;
+        Ok(self.paths(model, role))
+    }
+
     /// What [`Weights::open`](crate::models::weights::Weights::open) takes for a role: the index where there is one,
     /// else every file.
     pub fn weight_files(&self, model: ModelId, role: &str) -> Vec<PathBuf> {

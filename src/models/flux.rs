@@ -13,7 +13,7 @@ pub mod latents;
 pub mod linear;
 pub mod load;
 pub mod model;
-mod naming;
+pub(in crate::models) mod naming;
 pub mod nf4;
 pub mod ops;
 pub mod plan;

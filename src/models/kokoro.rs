@@ -19,7 +19,6 @@ pub mod voices;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use candle_core::{DType, Device};
@@ -32,6 +31,7 @@ use self::text::{Accent, Phonemiser, Script, Utterance};
 use self::track::Track;
 use self::voices::Voices;
 use crate::contract::{Model, ModelError, Progress, Run, Speak, Speech, Unit, Warning};
+use crate::models::catalog;
 use crate::models::device;
 use crate::models::error::Context;
 use crate::models::weights::{self, Options, Weights};
@@ -69,13 +69,13 @@ const CANARY: &str = "The node is ready to speak.";
 
 impl KokoroFiles {
     /// The configuration and the mapped weights, whose shapes complete it.
-    fn opened(&self) -> Result<(KokoroConfig, Arc<Weights>), ModelError> {
+    fn opened(&self) -> Result<(KokoroConfig, Weights), ModelError> {
         let name = self.config.display().to_string();
         let text = std::fs::read_to_string(&self.config)
             .map_err(|error| ModelError::own(format!("cannot read {name}")).because(error))?;
         let mut config = KokoroConfig::parse(&text, &name)?;
-        let weights = Arc::new(Weights::open([&self.weights])?);
-        config.take_widths(|name| weights.find(name).map(|found| found.shape.to_vec()));
+        let weights = Weights::open([&self.weights])?;
+        config.take_widths(|name| weights.shape_as(name));
         Ok((config, weights))
     }
 
@@ -114,7 +114,8 @@ impl KokoroModel {
     /// Reads configuration, weights, voices and dictionaries; the network is checked against the configuration tensor
     /// by tensor.
     pub fn load(files: &KokoroFiles, device: &Device, run: &Run) -> Result<Self, ModelError> {
-        let (config, weights) = files.opened()?;
+        let (config, stored) = files.opened()?;
+        let weights = catalog::kokoro(&config)?.sound_weights(stored)?;
         let voices = Voices::read(&files.voices, 2 * config.style_dim)?;
         let kernels = Kernels::of(device);
         let options = Options::new(DType::F32, device);

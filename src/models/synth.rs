@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::bundle::{Bundle, Card, FILE_NAME, FileEntry, Image, ModelEntry, Sha256, Verification};
-use super::registry;
+use super::catalog;
 use super::weights::spec::TensorSpec;
 use super::weights::writer::{Entry, Replacement, Written, write_safetensors};
 use super::weights::{WeightsError, pickle};
@@ -90,7 +90,7 @@ pub fn write(
             let sha256 = written.map_or(Sha256::of(b""), |written| written.sha256);
             put(&mut bundle, *model, file, sha256);
         }
-        for network in registry::networks(&bundle, *model)? {
+        for network in catalog::networks(&bundle, *model)? {
             let file = planned.files.iter().find(|file| file.role == network.role);
             let Some((file, Content::Weights(dtype))) = file.map(|file| (file, &file.content)) else {
                 return Err(ModelError::own(format!(

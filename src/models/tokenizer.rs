@@ -1,16 +1,19 @@
-//! Texts to token ids, by a published `tokenizer.json`.
+//! Texts to token ids, by a published `tokenizer.json` or what people have in its place ([`files`]).
 //!
 //! Owns the rule that every model here follows: the beginning and end that the file's own post-processor adds, then at
 //! most `length` ids of which the last is the end, padded on the right. Says what it cut; knows no model.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tokenizers::Tokenizer;
 
 use crate::contract::ModelError;
 
-/// A loaded `tokenizer.json`.
+pub(in crate::models) mod files;
+mod sentencepiece;
+
+/// A loaded tokenizer.
 #[derive(Clone, Debug)]
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
@@ -41,12 +44,13 @@ enum Special {
 }
 
 impl TextTokenizer {
-    /// Reads `tokenizer.json` and, for the padding token that this may lack, `tokenizer_config.json`.
-    pub fn load(file: &Path, config: Option<&Path>) -> Result<Self, ModelError> {
+    /// Reads a tokenizer's files and, for the padding token that they may lack, `tokenizer_config.json`.
+    pub fn load(files: &[PathBuf], config: Option<&Path>) -> Result<Self, ModelError> {
         let failed = |path: &Path, error: Box<dyn std::error::Error + Send + Sync>| {
             ModelError::own(format!("{}: cannot be used as a tokenizer", path.display())).because(error)
         };
-        let mut tokenizer = Tokenizer::from_file(file).map_err(|error| failed(file, error))?;
+        let mut tokenizer = files::open(files)?;
+        let file = files.first().map_or(Path::new("tokenizer"), PathBuf::as_path);
         let mut pad = tokenizer.get_padding().map(|padding| padding.pad_id);
         if let Some(path) = config {
             let text = std::fs::read_to_string(path).map_err(|error| failed(path, error.into()))?;

@@ -7,11 +7,12 @@ use std::time::Duration;
 use candle_core::Device;
 
 use super::bundle::Bundle;
+use super::catalog::{self, load};
 use super::clip::{self, ClipConfig};
 use super::flux::files::FluxFiles;
 use super::flux::plan::Options as FluxOptions;
 use super::liveportrait::files::LivePortraitFiles;
-use super::{flux, liveportrait, of_bundle, registry};
+use super::{flux, liveportrait};
 use crate::contract::ModelError;
 use crate::types::{Bytes, ModelId, Resolution};
 
@@ -60,13 +61,13 @@ pub fn workspace(
             flux::load::workspace(&FluxFiles::of_bundle(bundle)?, loading.flux, loading.device, pixels)
         }
         ModelId::LivePortrait => {
-            let options = of_bundle::liveportrait_options(bundle, loading.batch)?;
+            let options = load::liveportrait_options(bundle, loading.batch)?;
             let files = LivePortraitFiles::of_bundle(bundle)?;
             liveportrait::planned_workspace(&files, &options, loading.device, size.resolution)
         }
-        ModelId::Kokoro => of_bundle::kokoro_files(bundle)?.workspace(size.duration),
+        ModelId::Kokoro => load::kokoro_files(bundle)?.workspace(size.duration),
         ModelId::ClipB | ModelId::ClipL => {
-            let (text, _) = registry::text(bundle, model, "config")?;
+            let (text, _) = catalog::text(bundle, model, "config")?;
             Ok(clip::workspace(&ClipConfig::from_json(&text)?, SCORED, SCORED))
         }
     }

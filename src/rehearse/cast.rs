@@ -14,7 +14,8 @@ use crate::actors::job::{Job, Output, WrongJob};
 use crate::actors::model_actor::ModelLimits;
 use crate::actors::spec::ModelSpec;
 use crate::contract::{
-    Animate, Animation, Keyframe, ModelError, Paint, Painting, Progress, Score, Scores, Speak, Speech, Unit,
+    Animate, Animation, ErrorClass, Keyframe, ModelError, Paint, Painting, Progress, Score, Scores, Speak,
+    Speech, Unit,
 };
 use crate::types::{Bytes, DeviceId, ModelId, Pcm, RgbImage, SAMPLE_RATE, Stage, Timeline};
 use crate::vram::{ScriptedAllocation, ScriptedChange, ScriptedDevice};
@@ -142,18 +143,22 @@ impl Theatre {
         self.played.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn load_fails(&self, model: ModelId) -> bool {
+    /// Why this load of `model` fails, where it does.
+    fn load_fails(&self, model: ModelId) -> Option<ModelError> {
         if self.faults.is_empty() {
-            return false;
+            return None;
         }
         let mut played = self.played();
         let loads = played.loads.entry((self.id, model)).or_default();
         *loads += 1;
-        self.faults.iter().any(|fault| match fault {
-            Fault::Load { model: whose, after, times } => {
-                *whose == model && *loads > *after && *loads <= after.saturating_add(*times)
+        self.faults.iter().find_map(|fault| match fault {
+            Fault::Load { model: whose, after, times, unusable }
+                if *whose == model && *loads > *after && *loads <= after.saturating_add(*times) =>
+            {
+                let class = if *unusable { ErrorClass::Unusable } else { ErrorClass::Own };
+                Some(ModelError::new(class, format!("{model}: the scenario makes this load fail")))
             }
-            _ => false,
+            _ => None,
         })
     }
 
@@ -231,8 +236,8 @@ impl<R: Role> Script for Player<R> {
     type Output = R::Output;
 
     fn load(&mut self) -> Act<()> {
-        let ending = if self.theatre.load_fails(self.model) {
-            Ending::Fail(ModelError::own(format!("{}: the scenario makes this load fail", self.model)))
+        let ending = if let Some(error) = self.theatre.load_fails(self.model) {
+            Ending::Fail(error)
         } else {
             match self.theatre.device.allocate(self.model, self.part.resident) {
                 Ok(memory) => {

@@ -131,6 +131,8 @@ pub enum Fault {
         after: u64,
         /// Bad ones then.
         times: u64,
+        /// Whether they fail because its files cannot be used.
+        unusable: bool,
     },
     /// A model's use creeps up by this much a minute of work, until it is dropped.
     Drift {

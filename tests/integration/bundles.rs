@@ -2,9 +2,11 @@
 
 mod convert;
 mod hub;
+mod layouts;
 mod load;
 mod memory;
 mod pull;
+mod unusable;
 mod verify;
 
 use std::path::Path;

@@ -103,6 +103,10 @@ fn the_binary_answers_with_the_verdict_and_refuses_nonsense() {
     let report: serde_json::Value = serde_json::from_slice(&hang.stdout).unwrap();
     assert_eq!((hang.status.code(), &report["exits"]), (Some(0), &serde_json::json!([71, 0])), "{report}");
 
+    let unusable = run(&folder().join("load-fails-for-good.toml"));
+    let report: serde_json::Value = serde_json::from_slice(&unusable.stdout).unwrap();
+    assert_eq!((unusable.status.code(), &report["exits"]), (Some(0), &serde_json::json!([2])), "{report}");
+
     let place = tempfile::tempdir().unwrap();
     let disappointed = place.path().join("disappointed.toml");
     std::fs::write(&disappointed, "about = \"x\"\n[[arrivals]]\n[expect]\ncompleted = 2\n").unwrap();

@@ -105,7 +105,12 @@ fn a_lost_cards_slots_finish_on_the_other_from_their_last_finished_stage() {
         ("a thread hangs", hang, 71, 1),
         ("its context is poisoned", poison, 71, 2),
         ("its root is killed", Fault::Kill { actor: ActorName::Node, at }, 71, 2),
-        ("a model is given up", Fault::Load { model: ModelId::Kokoro, after: 1, times: 500 }, 70, 0),
+        (
+            "a model is given up",
+            Fault::Load { model: ModelId::Kokoro, after: 1, times: 500, unusable: false },
+            70,
+            0,
+        ),
     ] {
         let mut faults = vec![on(SECOND, fault)];
         if exit == 70 {

@@ -75,7 +75,8 @@ impl OrchestratorState {
                     ErrorClass::Own
                     | ErrorClass::Transient
                     | ErrorClass::Poisoned
-                    | ErrorClass::Cancelled => Failure::ModelError,
+                    | ErrorClass::Cancelled
+                    | ErrorClass::Unusable => Failure::ModelError,
                 };
                 self.set_back(place, current.task, Setback::Error(error.class()), cause, error.chain());
             }

@@ -58,6 +58,14 @@ fn what_only_a_new_process_mends_goes_straight_to_it() {
 }
 
 #[test]
+fn what_no_restart_mends_is_not_tried_again() {
+    let mut ladder = Ladder::new(LadderPolicy::default(), 7);
+    let remedy = ladder.remedy(ModelId::Flux, Fault::Unusable, crate::clock::now());
+    assert_eq!(remedy, Remedy::Exit(Exit::BadInput));
+    assert!(!Exit::BadInput.wants_restart());
+}
+
+#[test]
 fn a_planned_restart_spends_nothing() {
     let (now, mut ladder) = (crate::clock::now(), Ladder::new(LadderPolicy::default(), 7));
     for _ in 0..100 {

@@ -88,7 +88,7 @@ fn first(list: &[String]) -> String {
     if more == 0 { told } else { format!("{told}; and {more} more") }
 }
 
-/// Whether the networks find every tensor that they ask for, in its shape.
+/// Whether the networks find every tensor that they ask for, in its shape, and what else a load reads can be read.
 pub(super) fn tensors(bundle: &Bundle) -> Finding {
     let networks = verify::networks(bundle, &ModelId::ALL, false);
     let asked: usize = networks.iter().map(|network| network.asked).sum();
@@ -106,6 +106,12 @@ pub(super) fn tensors(bundle: &Bundle) -> Finding {
             Err(error) => Some(format!("{} {}: {}", network.model, network.role, error.chain())),
         })
         .collect();
+    let parts = verify::parts(bundle, &ModelId::ALL);
+    let unread = parts.iter().filter_map(|part| {
+        let error = part.outcome.as_ref().err()?;
+        Some(format!("{} {}: {}", part.model, part.role, error.chain()))
+    });
+    let wrong: Vec<String> = wrong.into_iter().chain(unread).collect();
     if wrong.is_empty() {
         return Finding::ok(
             "tensors",

@@ -1,5 +1,7 @@
 //! `weights convert`: published pickles to safetensors, once.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,6 +12,13 @@ use crate::contract::Run;
 use crate::exit::Exit;
 use crate::models::weights::pickle::{self, Converted};
 use crate::types::with_path;
+
+/// How checkpoints are called that are looked for in folders; a file that is named itself may be called anything.
+const SUFFIXES: [&str; 2] = ["pth", "pt"];
+/// How a file begins that PyTorch has written since version 1.6: as a zip archive's.
+const ZIP: &[u8] = b"PK\x03\x04";
+/// How many files with other names are told of.
+const TOLD: usize = 3;
 
 /// Arguments of `weights convert`.
 #[derive(Debug, Args)]
@@ -42,6 +51,15 @@ impl Convert {
         }) {
             let (from, to) = (from.display(), to.display());
             return Err(Failed::bad_input(format!("{from}: another file would become {to} as well")));
+        }
+        if pairs.is_empty() {
+            let looked: Vec<String> = self.from.iter().map(|from| from.display().to_string()).collect();
+            return Err(Failed::bad_input(format!(
+                "nothing to convert in {}: looked for files named {}, in folders inside it too{}",
+                looked.join(", "),
+                SUFFIXES.map(|suffix| format!("*.{suffix}")).join(", "),
+                there(&self.from)
+            )));
         }
         let mut is_good = true;
         let mut answers = Vec::new();
@@ -82,6 +100,32 @@ impl Convert {
     }
 }
 
+/// What stands in the folders instead: checkpoints by other names, else safetensors, which need no conversion.
+fn there(folders: &[PathBuf]) -> String {
+    let all: Vec<PathBuf> =
+        folders.iter().flat_map(std::fs::read_dir).flatten().flatten().map(|entry| entry.path()).collect();
+    let some = |is: &dyn Fn(&Path) -> bool| {
+        let mut found: Vec<String> = all
+            .iter()
+            .filter(|path| path.is_file() && is(path))
+            .map(|path| path.display().to_string())
+            .collect();
+        found.sort();
+        found.truncate(TOLD);
+        found.join(", ")
+    };
+    let begins = |path: &Path| {
+        let mut first = [0; ZIP.len()];
+        File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_ok() && first == ZIP
+    };
+    let others = some(&begins);
+    if !others.is_empty() {
+        return format!("; {others} may be checkpoints by other names: name each file itself");
+    }
+    let done = some(&|path| path.extension().is_some_and(|extension| extension == "safetensors"));
+    if done.is_empty() { String::new() } else { format!("; {done}: safetensors already") }
+}
+
 /// The file itself, or every checkpoint at any depth below the folder, in order of name.
 fn checkpoints(path: &Path) -> Result<Vec<PathBuf>, Failed> {
     if !path.is_dir() {
@@ -93,7 +137,7 @@ fn checkpoints(path: &Path) -> Result<Vec<PathBuf>, Failed> {
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?.path();
         let is_checkpoint =
-            entry.extension().is_some_and(|extension| extension == "pth" || extension == "pt");
+            entry.extension().is_some_and(|extension| SUFFIXES.iter().any(|suffix| extension == *suffix));
         if entry.is_dir() {
             found.extend(checkpoints(&entry)?);
         } else if is_checkpoint {

@@ -7,7 +7,7 @@ use super::Chosen;
 use crate::cli::{Context, Failed, Style};
 use crate::exit::Exit;
 use crate::models::bundle::{Bundle, ModelEntry, Precision};
-use crate::models::registry::{self, Part};
+use crate::models::catalog::{self, Part};
 use crate::types::{Bytes, ModelId, with_path};
 
 /// Arguments of `weights info`.
@@ -111,9 +111,9 @@ impl Info {
 
 /// An error as text where a model's configurations are not there or not readable.
 fn sizes(bundle: &Bundle, model: ModelId) -> Result<Sizes, String> {
-    let told = registry::networks(bundle, model).and_then(|networks| {
-        let parameters = networks.iter().map(registry::Network::parameters).sum();
-        Ok(Sizes { parameters, plan: registry::plan(bundle, model)? })
+    let told = catalog::networks(bundle, model).and_then(|networks| {
+        let parameters = networks.iter().map(catalog::Network::parameters).sum();
+        Ok(Sizes { parameters, plan: catalog::plan(bundle, model)? })
     });
     told.map_err(|error| error.chain())
 }

@@ -12,7 +12,8 @@ use crate::clock;
 use crate::contract::{Model, ModelError, Run};
 use crate::exit::Exit;
 use crate::models::bundle::Bundle;
-use crate::models::{device, of_bundle};
+use crate::models::catalog::load;
+use crate::models::device;
 use crate::types::{Bytes, DeviceId, ModelId};
 
 /// Arguments of `weights load`.
@@ -78,12 +79,12 @@ fn try_model(bundle: &Bundle, model: ModelId, device: DeviceId) -> Result<Tried,
     let device = device::open(device, Bytes::ZERO)?;
     match model {
         ModelId::Flux => {
-            let options = of_bundle::flux_options(bundle.model(model)?);
-            tried(|run| of_bundle::flux(bundle, &options, &device, run))
+            let options = load::flux_options(bundle.model(model)?);
+            tried(|run| load::flux(bundle, &options, &device, run))
         }
-        ModelId::LivePortrait => tried(|run| of_bundle::liveportrait(bundle, NonZeroU32::MIN, &device, run)),
-        ModelId::Kokoro => tried(|run| of_bundle::kokoro(bundle, &device, run)),
-        ModelId::ClipB | ModelId::ClipL => tried(|run| of_bundle::clip(bundle, model, &device, run)),
+        ModelId::LivePortrait => tried(|run| load::liveportrait(bundle, NonZeroU32::MIN, &device, run)),
+        ModelId::Kokoro => tried(|run| load::kokoro(bundle, &device, run)),
+        ModelId::ClipB | ModelId::ClipL => tried(|run| load::clip(bundle, model, &device, run)),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Chosen, progress};
 use crate::cli::{Context, Failed, Style};
 use crate::exit::Exit;
-use crate::models::bundle::verify::{self, CheckedFile, CheckedNetwork, Standing};
+use crate::models::bundle::verify::{self, CheckedFile, CheckedNetwork, CheckedPart, Standing};
 use crate::types::{Bytes, with_path};
 
 /// Arguments of `weights verify`.
@@ -43,18 +43,22 @@ impl Verify {
             files
         };
         let networks = verify::networks(&bundle, &models, self.finite);
-        let is_good = files.iter().all(|file| matches!(file.standing, Standing::Sound))
+        let parts = verify::parts(&bundle, &models);
+        let is_good = parts.iter().all(|part| part.outcome.is_ok())
+            && files.iter().all(|file| matches!(file.standing, Standing::Sound))
             && networks.iter().all(is_sound);
         if self.json {
             let answer = json!({
                 "ok": is_good, "bundle": bundle.name,
                 "files": files.iter().map(file_json).collect::<Vec<_>>(),
                 "networks": networks.iter().map(network_json).collect::<Vec<_>>(),
+                "parts": parts.iter().map(part_json).collect::<Vec<_>>(),
             });
             context.console.json(&with_path(answer, "folder", &bundle.folder))?;
         } else {
             files.iter().try_for_each(|file| file_row(file, context))?;
             networks.iter().try_for_each(|network| network_row(network, context))?;
+            parts.iter().try_for_each(|part| part_row(part, context))?;
             let (style, verdict) = if is_good { (Style::Good, "sound") } else { (Style::Bad, "not sound") };
             let verdict = context.console.paint(style, verdict);
             writeln!(context.console.out(), "bundle {} is {verdict}", bundle.name)?;
@@ -105,6 +109,22 @@ fn network_row(network: &CheckedNetwork, context: &mut Context<'_>) -> Result<()
         writeln!(context.console.out(), "       {line}")?;
     }
     Ok(())
+}
+
+fn part_row(part: &CheckedPart, context: &mut Context<'_>) -> Result<(), Failed> {
+    let (style, verdict, why) = match &part.outcome {
+        Ok(()) => (Style::Good, "ok", String::new()),
+        Err(error) => (Style::Bad, "wrong", format!("\n       {}", error.chain())),
+    };
+    let verdict = context.console.paint(style, format!("{verdict:5}"));
+    let (model, role) = (part.model, part.role);
+    writeln!(context.console.out(), "{verdict}  {model:12}  {role:28}  read as a load reads it{why}")?;
+    Ok(())
+}
+
+fn part_json(part: &CheckedPart) -> Value {
+    let error = part.outcome.as_ref().err().map(|error| error.chain());
+    json!({"model": part.model, "role": part.role, "ok": part.outcome.is_ok(), "error": error})
 }
 
 fn file_json(file: &CheckedFile) -> Value {

@@ -9,7 +9,7 @@ pub enum Kind {
     Weights,
     /// A configuration: JSON, or YAML where it is published so.
     Config,
-    /// A tokenizer of the `tokenizers` library.
+    /// A tokenizer: `tokenizer.json`, `vocab.json` with `merges.txt`, or a SentencePiece model.
     Tokenizer,
     /// A voice: one tensor.
     Voice,
@@ -24,7 +24,7 @@ pub struct Role {
     pub kind: Kind,
     /// Whether a bundle may leave it out.
     pub optional: bool,
-    /// Whether several files may fill it: shards, voices.
+    /// Whether several files may fill it: shards, voices, a vocabulary with its merges.
     pub many: bool,
 }
 
@@ -52,8 +52,8 @@ const FLUX: [Role; 13] = [
     many("text_encoder_2", Kind::Weights),
     optional(one("text_encoder_2_config", Kind::Config)),
     optional(one("scheduler", Kind::Config)),
-    one("tokenizer", Kind::Tokenizer),
-    one("tokenizer_2", Kind::Tokenizer),
+    many("tokenizer", Kind::Tokenizer),
+    many("tokenizer_2", Kind::Tokenizer),
     optional(many("tokenizer_config", Kind::Config)),
 ];
 
@@ -73,7 +73,7 @@ const KOKORO: [Role; 3] =
 const CLIP: [Role; 5] = [
     one("config", Kind::Config),
     many("model", Kind::Weights),
-    one("tokenizer", Kind::Tokenizer),
+    many("tokenizer", Kind::Tokenizer),
     one("preprocessor", Kind::Config),
     optional(many("tokenizer_config", Kind::Config)),
 ];

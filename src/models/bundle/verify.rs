@@ -3,17 +3,15 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use candle_core::DType;
 use sha2::Digest;
 
 use super::{Bundle, Sha256};
 use crate::contract::ModelError;
-use crate::models::flux::gguf::GgufFile;
-use crate::models::registry::{self, Network};
+use crate::models::catalog::{self, Network, Opened};
+use crate::models::weights::WeightsError;
 use crate::models::weights::check::Misfits;
-use crate::models::weights::{Weights, WeightsError};
 use crate::types::{Bytes, ModelId};
 
 /// What became of one file.
@@ -101,7 +99,7 @@ pub fn files(bundle: &Bundle, models: &[ModelId], mut seen: impl FnMut(Bytes)) -
 pub fn networks(bundle: &Bundle, models: &[ModelId], finite: bool) -> Vec<CheckedNetwork> {
     let mut checked = Vec::new();
     for model in bundle.models.keys().copied().filter(|model| models.contains(model)) {
-        match registry::networks(bundle, model) {
+        match catalog::networks(bundle, model) {
             Ok(networks) => {
                 checked.extend(networks.iter().map(|network| self::network(bundle, model, network, finite)));
             }
@@ -117,27 +115,38 @@ pub fn networks(bundle: &Bundle, models: &[ModelId], finite: bool) -> Vec<Checke
     checked
 }
 
-fn network(bundle: &Bundle, model: ModelId, network: &Network, finite: bool) -> CheckedNetwork {
-    let mut not_finite = Vec::new();
-    let outcome = match bundle.weight_files(model, network.role).as_slice() {
-        // GGUF's numbers are decoded by their own reader; its names and shapes can be compared all the same.
-        [file] if file.extension().is_some_and(|extension| extension == "gguf") => GgufFile::open(file)
-            .map(|gguf| Misfits::of_gguf(file, gguf.shapes(), &network.specs, network.beside)),
-        _ => open(bundle, model, network).map(|weights| {
-            if finite {
-                let found = weights.weight_names().filter_map(|name| weights.find(name));
-                not_finite.extend(found.filter_map(|found| found.expect_finite(DType::F32).err()));
-            }
-            Misfits::between(&weights, &network.specs, network.beside)
-        }),
-    };
-    CheckedNetwork { model, role: network.role.to_owned(), asked: network.specs.len(), outcome, not_finite }
+/// What a load reads besides tensors: a tokenizer, a preparation, voices.
+#[derive(Debug)]
+pub struct CheckedPart {
+    /// Whose it is.
+    pub model: ModelId,
+    /// Its role.
+    pub role: &'static str,
+    /// What a load would say of it.
+    pub outcome: Result<(), ModelError>,
 }
 
-/// The mapped files of a network, under the names that it knows.
-pub fn open(bundle: &Bundle, model: ModelId, network: &Network) -> Result<Arc<Weights>, ModelError> {
-    let weights = Weights::open(bundle.weight_files(model, network.role))?;
-    Ok(Arc::new(weights.without_prefixes(network.prefixes)?))
+/// Reads what a load of `models` reads besides tensors.
+pub fn parts(bundle: &Bundle, models: &[ModelId]) -> Vec<CheckedPart> {
+    let mut checked = Vec::new();
+    for model in bundle.models.keys().copied().filter(|model| models.contains(model)) {
+        let parts = catalog::parts(bundle, model);
+        checked.extend(parts.into_iter().map(|(role, outcome)| CheckedPart { model, role, outcome }));
+    }
+    checked
+}
+
+fn network(bundle: &Bundle, model: ModelId, network: &Network, finite: bool) -> CheckedNetwork {
+    let mut not_finite = Vec::new();
+    let outcome = network.open(&bundle.weight_files(model, network.role)).map(|opened| {
+        // GGUF's numbers are decoded by their own reader.
+        if let (true, Opened::Dense(weights)) = (finite, &opened) {
+            let found = weights.weight_names().filter_map(|name| weights.find(name));
+            not_finite.extend(found.filter_map(|found| found.expect_finite(DType::F32).err()));
+        }
+        network.misfits(&opened)
+    });
+    CheckedNetwork { model, role: network.role.to_owned(), asked: network.specs.len(), outcome, not_finite }
 }
 
 /// Hash and length of a file, read in pieces; `seen` is told of each.

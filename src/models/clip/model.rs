@@ -2,8 +2,7 @@
 //!
 //! Owns preparation, batches, the cache of text embeddings, and what is refused; the numbers are the network's.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 
@@ -13,6 +12,7 @@ use super::config::ClipConfig;
 use super::network::Clip;
 use super::preprocess::Preprocess;
 use crate::contract::{Model, ModelError, Progress, Run, Score, Scores, Unit, UnitEmbedding, Warning};
+use crate::models::catalog;
 use crate::models::device;
 use crate::models::error::Context;
 use crate::models::layers::Precision;
@@ -39,8 +39,64 @@ pub struct ClipFiles {
     pub config: PathBuf,
     /// `preprocessor_config.json`.
     pub preprocessor: PathBuf,
-    /// `tokenizer.json`.
-    pub tokenizer: PathBuf,
+    /// `tokenizer.json`, or what stands in for it.
+    pub tokenizer: Vec<PathBuf>,
+}
+
+/// What the files say besides the weights.
+pub(in crate::models) struct Described {
+    config: ClipConfig,
+    preprocess: Preprocess,
+    tokenizer: TextTokenizer,
+}
+
+impl ClipFiles {
+    /// Reads everything but the weights and looks whether it fits together.
+    pub(in crate::models) fn read(&self) -> Result<Described, ModelError> {
+        let files = self;
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path).map_err(|error| {
+                ModelError::own(format!("{}: cannot be read", path.display())).because(error)
+            })
+        };
+        let in_file = |path: &PathBuf| {
+            let path = path.display().to_string();
+            move |error: ModelError| ModelError::own(path).because(error)
+        };
+        let config = ClipConfig::from_json(&read(&files.config)?).map_err(in_file(&files.config))?;
+        let preprocess =
+            Preprocess::from_json(&read(&files.preprocessor)?).map_err(in_file(&files.preprocessor))?;
+        let side = config.vision_config.image_size;
+        if preprocess.output() != (side, side) {
+            let (width, height) = preprocess.output();
+            return Err(ModelError::own(format!(
+                "{}: crop_size is {width}x{height}, expected {side}x{side} as in {}",
+                files.preprocessor.display(),
+                files.config.display()
+            )));
+        }
+        let tokenizer = TextTokenizer::load(&files.tokenizer, None)?;
+        let named = files.tokenizer.first().map_or(Path::new("tokenizer"), PathBuf::as_path);
+        let words = config.text_config.vocab_size;
+        if tokenizer.vocabulary() > words {
+            return Err(ModelError::own(format!(
+                "{}: has {} tokens, expected at most the {words} of {}",
+                named.display(),
+                tokenizer.vocabulary(),
+                files.config.display()
+            )));
+        }
+        let ends = tokenizer.encode(canary::TEXT, config.text_config.max_position_embeddings)?.ids;
+        let end = config.text_config.eos_token_id;
+        if !config.text_config.pools_at_largest() && !ends.contains(&end) {
+            return Err(ModelError::own(format!(
+                "{}: eos_token_id is {end}, which {} gives to no text: expected the id of its end token",
+                files.config.display(),
+                named.display()
+            )));
+        }
+        Ok(Described { config, preprocess, tokenizer })
+    }
 }
 
 /// A loaded CLIP.
@@ -66,48 +122,9 @@ impl ClipModel {
         device: &Device,
         run: &Run,
     ) -> Result<Self, ModelError> {
-        let read = |path: &PathBuf| {
-            std::fs::read_to_string(path).map_err(|error| {
-                ModelError::own(format!("{}: cannot be read", path.display())).because(error)
-            })
-        };
-        let in_file = |path: &PathBuf| {
-            let path = path.display().to_string();
-            move |error: ModelError| ModelError::own(path).because(error)
-        };
-        let config = ClipConfig::from_json(&read(&files.config)?).map_err(in_file(&files.config))?;
-        let preprocess =
-            Preprocess::from_json(&read(&files.preprocessor)?).map_err(in_file(&files.preprocessor))?;
-        let side = config.vision_config.image_size;
-        if preprocess.output() != (side, side) {
-            let (width, height) = preprocess.output();
-            return Err(ModelError::own(format!(
-                "{}: crop_size is {width}x{height}, expected {side}x{side} as in {}",
-                files.preprocessor.display(),
-                files.config.display()
-            )));
-        }
-        let tokenizer = TextTokenizer::load(&files.tokenizer, None)?;
-        let words = config.text_config.vocab_size;
-        if tokenizer.vocabulary() > words {
-            return Err(ModelError::own(format!(
-                "{}: has {} tokens, expected at most the {words} of {}",
-                files.tokenizer.display(),
-                tokenizer.vocabulary(),
-                files.config.display()
-            )));
-        }
-        let ends = tokenizer.encode(canary::TEXT, config.text_config.max_position_embeddings)?.ids;
-        let end = config.text_config.eos_token_id;
-        if !config.text_config.pools_at_largest() && !ends.contains(&end) {
-            return Err(ModelError::own(format!(
-                "{}: eos_token_id is {end}, which {} gives to no text: expected the id of its end token",
-                files.config.display(),
-                files.tokenizer.display()
-            )));
-        }
+        let Described { config, preprocess, tokenizer } = files.read()?;
         let dtype = precision.activations(device);
-        let weights = Arc::new(Weights::open(&files.model)?);
+        let weights = catalog::clip(&config)?.sound_weights(Weights::open(&files.model)?)?;
         let (network, _) =
             load(&weights, &Options::new(dtype, device), run, |vb| Clip::new(&config, precision, &vb))?;
         Self::new(network, config, preprocess, tokenizer, device.clone(), dtype)

@@ -3,18 +3,14 @@
 //! Opens and inspects; never copies a tensor.
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
-use std::sync::Arc;
-
-use candle_core::DType;
 
 use super::config::{ClipConfig, T5Config, TransformerConfig, VaeConfig, read_json};
-use super::gguf::GgufFile;
+use super::naming::llama_t5_tensor;
 use super::schedule::Scheduler;
 use super::transformer::Layout;
 use crate::contract::ModelError;
 use crate::models::bundle::Bundle;
-use crate::models::weights::Weights;
+use crate::models::catalog::Files;
 use crate::types::ModelId;
 
 /// One network's files.
@@ -37,10 +33,10 @@ pub struct FluxFiles {
     pub clip: Checkpoint,
     /// T5's encoder.
     pub t5: Checkpoint,
-    /// CLIP's `tokenizer.json`.
-    pub clip_tokenizer: PathBuf,
+    /// CLIP's `tokenizer.json`, or what stands in for it.
+    pub clip_tokenizer: Vec<PathBuf>,
     /// T5's.
-    pub t5_tokenizer: PathBuf,
+    pub t5_tokenizer: Vec<PathBuf>,
     /// `scheduler_config.json`; schnell's even steps without one.
     pub scheduler: Option<PathBuf>,
 }
@@ -58,8 +54,8 @@ impl FluxFiles {
             vae: checkpoint("vae", "vae_config"),
             clip: checkpoint("text_encoder", "text_encoder_config"),
             t5: checkpoint("text_encoder_2", "text_encoder_2_config"),
-            clip_tokenizer: bundle.path(ModelId::Flux, "tokenizer")?,
-            t5_tokenizer: bundle.path(ModelId::Flux, "tokenizer_2")?,
+            clip_tokenizer: bundle.filled(ModelId::Flux, "tokenizer")?,
+            t5_tokenizer: bundle.filled(ModelId::Flux, "tokenizer_2")?,
             scheduler: one("scheduler"),
         };
         // One file may hold the sizes of transformer and autoencoder.
@@ -83,7 +79,7 @@ impl FluxFiles {
             Ok::<_, ModelError>(Checkpoint { weights, config: existing(configs) })
         };
         let model = ["model", "diffusion_pytorch_model"];
-        let tokenizer = |folder_name: &str| folder.join(folder_name).join("tokenizer.json");
+        let tokenizer = |folder_name: &str| vec![folder.join(folder_name).join("tokenizer.json")];
         Ok(Self {
             transformer: checkpoint(
                 "transformer",
@@ -132,27 +128,10 @@ fn weights_in(folder: &Path, stems: &[&str]) -> Option<Vec<PathBuf>> {
         .find(|found| !found.is_empty())
 }
 
-/// An opened checkpoint.
-#[derive(Clone)]
-pub enum Opened {
-    /// Mapped safetensors.
-    Dense(Arc<Weights>),
-    /// A GGUF file.
-    Gguf(Rc<GgufFile>),
-}
-
 impl Checkpoint {
     /// Maps its files.
-    pub fn open(&self) -> Result<Opened, ModelError> {
-        if let [file] = self.weights.as_slice()
-            && file.extension().is_some_and(|extension| extension == "gguf")
-        {
-            return Ok(Opened::Gguf(Rc::new(GgufFile::open(file)?)));
-        }
-        // What training code and other programs put before the published names.
-        let weights =
-            Weights::open(&self.weights)?.without_prefixes(&["model.diffusion_model.", "module."])?;
-        Ok(Opened::Dense(Arc::new(weights)))
+    pub fn open(&self) -> Result<Files, ModelError> {
+        Files::open(&self.weights)
     }
 
     fn json(&self) -> Result<Option<serde_json::Value>, ModelError> {
@@ -160,55 +139,14 @@ impl Checkpoint {
     }
 }
 
-impl Opened {
-    /// Whether it has a tensor of this name.
-    pub fn has(&self, name: &str) -> bool {
-        match self {
-            Self::Dense(weights) => weights.find(name).is_some(),
-            Self::Gguf(file) => file.has(name),
-        }
-    }
-
-    /// The float type that a tensor is stored in; f32 where it is none of the narrower ones.
-    pub fn type_of(&self, name: &str) -> DType {
-        let Self::Dense(weights) = self else { return DType::F32 };
-        weights
-            .find(name)
-            .and_then(|found| DType::try_from(found.dtype).ok())
-            .filter(|dtype| matches!(dtype, DType::BF16 | DType::F16))
-            .unwrap_or(DType::F32)
-    }
-
-    /// Bytes in the file of a tensor and what belongs to it.
-    pub fn size_of(&self, name: &str) -> Option<usize> {
-        match self {
-            Self::Gguf(file) => file.size_of(name),
-            Self::Dense(weights) => {
-                let own = weights.find(name)?.bytes.len();
-                let parts = [".absmax", ".nested_absmax", ".nested_quant_map"];
-                let more = parts.iter().filter_map(|part| weights.find(&format!("{name}{part}")));
-                Some(own + more.map(|found| found.bytes.len()).sum::<usize>())
-            }
-        }
-    }
-
-    /// Whose names the transformer or autoencoder has.
-    pub fn layout(&self) -> Layout {
-        let diffusers = ["x_embedder.weight", "decoder.conv_norm_out.weight"];
-        if diffusers.iter().any(|name| self.has(name)) { Layout::Diffusers } else { Layout::BlackForestLabs }
-    }
-
-    fn shapes(&self) -> Vec<(String, Vec<usize>)> {
-        match self {
-            Self::Gguf(file) => {
-                file.shapes().map(|(name, shape)| (name.to_owned(), shape.to_vec())).collect()
-            }
-            Self::Dense(weights) => {
-                let shape =
-                    |name: &str| weights.find(name).map(|found| (name.to_owned(), found.shape.to_vec()));
-                weights.names().filter_map(shape).collect()
-            }
-        }
+/// Whose names the transformer or autoencoder in `files` has; Black Forest Labs' where there are none to look at.
+pub fn layout(files: Option<&Files>) -> Layout {
+    // Where sizes are not known yet, a tensor that only diffusers' names have tells.
+    const SIGNS: [&str; 2] = ["x_embedder.weight", "decoder.conv_norm_out.weight"];
+    if files.is_some_and(|files| files.stored().has_below(&SIGNS)) {
+        Layout::Diffusers
+    } else {
+        Layout::BlackForestLabs
     }
 }
 
@@ -239,25 +177,30 @@ impl Configs {
         }
     }
 
-    /// From the files' configurations; where a layout comes without, from the tensors, or as published.
-    pub fn read(files: &FluxFiles, transformer: &Opened, t5: &Opened) -> Result<Self, ModelError> {
-        let measured = |opened: &Opened| opened.shapes();
-        let transformer = match files.transformer.json()? {
-            Some(value) => TransformerConfig::from_json(&value)?,
-            None => {
-                let shapes = measured(transformer);
-                TransformerConfig::from_shapes(
-                    shapes.iter().map(|(name, dims)| (name.as_str(), dims.as_slice())),
-                )?
+    /// From the files' configurations; where a layout comes without, from the tensors of `transformer` and `t5`, or as
+    /// published where these are not there.
+    pub fn read(
+        files: &FluxFiles,
+        transformer: Option<&Files>,
+        t5: Option<&Files>,
+    ) -> Result<Self, ModelError> {
+        let transformer = match (files.transformer.json()?, transformer) {
+            (Some(value), _) => TransformerConfig::from_json(&value)?,
+            (None, Some(opened)) => {
+                let stored = opened.stored();
+                TransformerConfig::from_shapes(stored.below(&["img_in.weight"]).into_iter())?
             }
+            (None, None) => TransformerConfig::schnell(),
         };
         let t5 = match (files.t5.json()?, t5) {
             (Some(value), _) => T5Config::from_json(&value)?,
-            (None, Opened::Dense(_)) => T5Config::xxl(),
-            (None, gguf) => {
-                let shapes = measured(gguf);
-                T5Config::from_shapes(shapes.iter().map(|(name, dims)| (name.as_str(), dims.as_slice())))?
+            (None, Some(opened @ Files::Gguf(_))) => {
+                let stored = opened.stored();
+                let named = stored.below(&["token_embd.weight", "shared.weight"]);
+                let named: Vec<_> = named.iter().map(|(name, dims)| (llama_t5_tensor(name), *dims)).collect();
+                T5Config::from_shapes(named.iter().map(|(name, dims)| (name.as_str(), *dims)))?
             }
+            (None, Some(Files::Dense(_)) | None) => T5Config::xxl(),
         };
         let clip = files
             .clip

@@ -13,6 +13,11 @@ use memmap2::Mmap;
 
 use super::linear::{Gguf, Weight};
 use crate::contract::ModelError;
+use crate::models::weights::WeightsError;
+use crate::models::weights::naming::{Aliases, Stored};
+use crate::models::weights::spec::TensorSpec;
+
+mod types;
 
 /// An opened file and what its header says.
 #[derive(Debug)]
@@ -39,14 +44,20 @@ impl GgufFile {
         #[expect(unsafe_code, reason = "weights are mapped, so that a file larger than memory can be loaded")]
         // SAFETY: the map is read only. A file that another process shortens meanwhile would end this one by SIGBUS;
         // bundles are written under a temporary name and renamed, so a file in place does not change.
-        let bytes = unsafe { Mmap::map(&file) }.map_err(|error| fail(error.to_string()))?;
+        let bytes = unsafe { Mmap::map(&file) }
+            .map_err(|error| ModelError::own(format!("{} cannot be read", path.display())).because(error))?;
         // The reader divides by the alignment that the file names and multiplies its shapes unchecked.
         let content = std::panic::catch_unwind(|| Content::read(&mut std::io::Cursor::new(&bytes[..])))
             .map_err(|_| fail("its header holds numbers that no file has".to_owned()))?
-            .map_err(|error| fail(error.to_string()))?;
+            .map_err(|error| fail(types::strange(&bytes).unwrap_or_else(|| error.to_string())))?;
         let base = usize::try_from(content.tensor_data_offset).unwrap_or(usize::MAX);
         let mut tensors = HashMap::with_capacity(content.tensor_infos.len());
         for (name, info) in content.tensor_infos {
+            if !types::is_understood(info.ggml_dtype) {
+                let why = types::strange(&bytes)
+                    .unwrap_or_else(|| format!("{name} is stored as {:?}", info.ggml_dtype));
+                return Err(fail(why));
+            }
             let shape = info.shape.dims().to_vec();
             let count = shape.iter().try_fold(1usize, |count, dim| count.checked_mul(*dim));
             let size =
@@ -65,6 +76,39 @@ impl GgufFile {
             tensors.insert(name, Entry { dtype: info.ggml_dtype, shape, start, end });
         }
         Ok(Self { path: path.to_owned(), bytes, tensors })
+    }
+
+    /// Gives every tensor that a network asks for the name it asks by, as
+    /// [`Weights::named_for`](crate::models::weights::Weights::named_for) does.
+    pub fn named_for(
+        mut self,
+        asked: &[TensorSpec],
+        aliases: Aliases,
+    ) -> std::result::Result<Self, WeightsError> {
+        let names = Stored::new(self.shapes()).named_for(asked, aliases);
+        let mut tensors = HashMap::with_capacity(self.tensors.len());
+        for (stored, entry) in std::mem::take(&mut self.tensors) {
+            let Some(name) = names.get(&stored) else { continue };
+            if tensors.insert(name.clone(), entry).is_some() {
+                let file = self.path.clone();
+                return Err(WeightsError::Twice { other: file.clone(), file, tensor: name.clone() });
+            }
+        }
+        Ok(Self { tensors, ..self })
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Why a matrix of its, of `cols` values a row, cannot be kept packed; `None` where it can.
+    pub fn unfit(&self, name: &str, cols: usize) -> Option<String> {
+        let dtype = self.tensors.get(name)?.dtype;
+        let fits = float_type(dtype).is_some() || cols.is_multiple_of(dtype.block_size());
+        (!fits).then(|| {
+            format!("rows of {cols} values do not divide into {dtype:?} blocks of {}", dtype.block_size())
+        })
     }
 
     /// Whether it has a tensor of this name.

@@ -3,8 +3,7 @@
 use candle_core::{DType, Device, Result as CandleResult};
 
 use super::clip_text::ClipText;
-use super::files::{Configs, FluxFiles, Opened};
-use super::naming::llama_t5;
+use super::files::{Configs, FluxFiles};
 use super::plan::{self, Options, Part, Place, Stored, T5Place};
 use super::precision::{Precision, compute_type};
 use super::source::Source;
@@ -12,6 +11,7 @@ use super::t5::T5Encoder;
 use super::transformer::Transformer;
 use super::vae::Decoder;
 use crate::contract::{ModelError, Run};
+use crate::models::catalog::{FluxNetworks, Opened};
 use crate::models::error::Context;
 use crate::models::weights::{self, Loading};
 use crate::types::Bytes;
@@ -34,36 +34,16 @@ pub struct Networks {
     pub compute: DType,
 }
 
-/// Opened files of all networks.
-struct Files {
-    transformer: Opened,
-    vae: Opened,
-    clip: Opened,
-    t5: Opened,
-}
-
-impl Files {
-    fn open(files: &FluxFiles) -> Result<Self, ModelError> {
-        Ok(Self {
-            transformer: files.transformer.open()?,
-            vae: files.vae.open()?,
-            clip: files.clip.open()?,
-            t5: files.t5.open()?,
-        })
-    }
-}
-
 /// What loading `files` with `options` on `device` would hold: reads headers and configurations only.
 pub fn plan(files: &FluxFiles, options: &Options, device: &Device) -> Result<Vec<Part>, ModelError> {
-    let opened = Files::open(files)?;
-    let configs = Configs::read(files, &opened.transformer, &opened.t5)?;
+    let opened = FluxNetworks::open(files)?;
     let stored = Stored {
-        layout: opened.transformer.layout(),
+        layout: opened.transformer_layout,
         transformer: &|name| opened.transformer.size_of(name),
         clip: opened.clip.type_of(CLIP_TABLE),
         t5: t5_type(&opened.t5),
     };
-    plan::plan(&configs, options, &stored, compute_type(options.precision, device))
+    plan::plan(&opened.configs, options, &stored, compute_type(options.precision, device))
 }
 
 /// What painting `width` × `height` pixels with `files` would take beyond that: reads headers and configurations only.
@@ -73,7 +53,7 @@ pub fn workspace(
     device: &Device,
     size: (usize, usize),
 ) -> Result<Bytes, ModelError> {
-    let configs = Configs::read(files, &files.transformer.open()?, &files.t5.open()?)?;
+    let configs = Configs::read(files, Some(&files.transformer.open()?), Some(&files.t5.open()?))?;
     Ok(plan::workspace(&configs, options, compute_type(options.precision, device), size))
 }
 
@@ -126,17 +106,17 @@ pub fn networks(
     device: &Device,
     run: &Run,
 ) -> Result<Networks, ModelError> {
-    let opened = Files::open(files)?;
-    let configs = Configs::read(files, &opened.transformer, &opened.t5)?;
+    let opened = FluxNetworks::sound(files)?;
+    let configs = opened.configs.clone();
     let compute = compute_type(options.precision, device);
     let way = |precision| Way { device, compute, precision, finite: true, run };
 
     let host = if options.modulation_in_host { &Device::Cpu } else { device };
-    let layout = opened.transformer.layout();
+    let layout = opened.transformer_layout;
     let transformer = way(options.precision).build(&opened.transformer, "the transformer", |source| {
         Transformer::new(&configs.transformer, &source, layout, host)
     })?;
-    let layout = opened.vae.layout();
+    let layout = opened.vae_layout;
     let decoder = way(Precision::Stored)
         .build(&opened.vae, "the autoencoder", |source| Decoder::new(&configs.vae, &source, layout))?;
     let clip = way(Precision::Stored)
@@ -167,19 +147,15 @@ fn load_t5(
     options: &Options,
     way: &Way<'_>,
 ) -> Result<T5Encoder, ModelError> {
-    let naming = |source: Source<'static>| match opened {
-        Opened::Gguf(_) => source.named(llama_t5),
-        Opened::Dense(_) => source,
-    };
     match options.t5 {
         T5Place::Resident(precision) => Way { precision, ..*way }
-            .build(opened, "T5's encoder", |source| T5Encoder::resident(&configs.t5, &naming(source))),
+            .build(opened, "T5's encoder", |source| T5Encoder::resident(&configs.t5, &source)),
         // Layers are read while jobs run: not under the eyes of whoever watches the load, and not looked at value by
         // value each time.
         T5Place::Streamed => {
             let unobserved = Run::unobserved();
             let way = Way { finite: false, run: &unobserved, ..*way };
-            way.build(opened, "T5's encoder", |source| T5Encoder::streamed(&configs.t5, &naming(source)))
+            way.build(opened, "T5's encoder", |source| T5Encoder::streamed(&configs.t5, &source))
         }
     }
 }

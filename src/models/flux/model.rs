@@ -8,7 +8,7 @@ mod canary;
 mod check;
 mod steps;
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
 
@@ -48,7 +48,7 @@ impl FluxModel {
         device: &Device,
         run: &Run,
     ) -> Result<Self, ModelError> {
-        let tokenizer = |file: &Path, context| PromptTokenizer::load(file, context);
+        let tokenizer = |files: &[PathBuf], context| PromptTokenizer::load(files, context);
         // Tokenizers first: they are small, and a bundle without them is found out at once.
         let t5_tokenizer = tokenizer(&files.t5_tokenizer, options.t5_tokens)?;
         let mut clip_tokenizer = tokenizer(&files.clip_tokenizer, usize::MAX)?;

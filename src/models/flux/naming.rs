@@ -97,29 +97,37 @@ fn shortcut(tail: &[&str]) -> String {
     tail.join(".").replace("nin_shortcut", "conv_shortcut")
 }
 
-/// llama.cpp's names for T5's encoder.
-pub fn llama_t5(name: &str) -> Vec<String> {
+/// llama.cpp's name for a tensor of T5's encoder; its own for others.
+pub fn llama_t5_tensor(name: &str) -> String {
     let parts: Vec<&str> = name.split('.').collect();
     let found = match parts.as_slice() {
         ["shared", "weight"] => Some("token_embd.weight".to_owned()),
         ["encoder", "final_layer_norm", "weight"] => Some("enc.output_norm.weight".to_owned()),
-        ["encoder", "block", block, "layer", rest @ ..] => {
-            let tail = match rest {
-                ["0", "layer_norm", "weight"] => Some("attn_norm.weight"),
-                ["0", "SelfAttention", "relative_attention_bias", "weight"] => Some("attn_rel_b.weight"),
-                ["0", "SelfAttention", "q"] => Some("attn_q"),
-                ["0", "SelfAttention", "k"] => Some("attn_k"),
-                ["0", "SelfAttention", "v"] => Some("attn_v"),
-                ["0", "SelfAttention", "o"] => Some("attn_o"),
-                ["1", "layer_norm", "weight"] => Some("ffn_norm.weight"),
-                ["1", "DenseReluDense", "wi_0"] => Some("ffn_gate"),
-                ["1", "DenseReluDense", "wi_1"] => Some("ffn_up"),
-                ["1", "DenseReluDense", "wo"] => Some("ffn_down"),
+        ["encoder", "block", block, "layer", layer, part @ .., "weight"] => {
+            let part = match (*layer, part) {
+                ("0", ["layer_norm"]) => Some("attn_norm"),
+                ("0", ["SelfAttention", "relative_attention_bias"]) => Some("attn_rel_b"),
+                ("0", ["SelfAttention", "q"]) => Some("attn_q"),
+                ("0", ["SelfAttention", "k"]) => Some("attn_k"),
+                ("0", ["SelfAttention", "v"]) => Some("attn_v"),
+                ("0", ["SelfAttention", "o"]) => Some("attn_o"),
+                ("1", ["layer_norm"]) => Some("ffn_norm"),
+                ("1", ["DenseReluDense", "wi_0"]) => Some("ffn_gate"),
+                ("1", ["DenseReluDense", "wi_1"]) => Some("ffn_up"),
+                ("1", ["DenseReluDense", "wo"]) => Some("ffn_down"),
                 _ => None,
             };
-            tail.map(|tail| format!("enc.blk.{block}.{tail}"))
+            part.map(|part| format!("enc.blk.{block}.{part}.weight"))
         }
         _ => None,
     };
-    vec![found.unwrap_or_else(|| name.to_owned())]
+    found.unwrap_or_else(|| name.to_owned())
+}
+
+/// What a tensor of T5's encoder is called elsewhere: the token table in files that store it only where it is used, and
+/// everything in llama.cpp's files.
+pub fn t5_elsewhere(name: &str) -> Vec<String> {
+    let tied = (name == "shared.weight").then(|| "encoder.embed_tokens.weight".to_owned());
+    let llama = Some(llama_t5_tensor(name)).filter(|llama| llama != name);
+    tied.into_iter().chain(llama).collect()
 }

@@ -11,7 +11,7 @@ mod published;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-pub use published::read;
+pub use published::{fits, is_stored, read};
 
 /// Values that share one magnitude.
 pub const BLOCK: usize = 64;

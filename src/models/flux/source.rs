@@ -102,16 +102,6 @@ impl<'a> Source<'a> {
         matches!(self.tensors, Tensors::Listing(_))
     }
 
-    /// Whether the file has this tensor; while listing, `otherwise`.
-    pub fn has(&self, name: &str, otherwise: bool) -> bool {
-        let Some(name) = (self.rename)(name).into_iter().next() else { return false };
-        match &self.tensors {
-            Tensors::Dense { builder, .. } => builder.contains_tensor(&name),
-            Tensors::Gguf(file) => file.has(&name),
-            Tensors::Listing(_) => otherwise,
-        }
-    }
-
     /// A tensor that is no matrix of a layer, in the compute type.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let names = (self.rename)(name);
@@ -136,17 +126,7 @@ impl<'a> Source<'a> {
             && let Some(found) = weights.find(&name_in_file)
             && found.shape == [rows, cols]
         {
-            let dtype = found.expect_dtype(DType::F32).map_err(candle_core::Error::wrap)?;
-            let width = cols * dtype.size_in_bytes();
-            let mut bytes = Vec::with_capacity(ids.len() * width);
-            for id in ids {
-                let start = *id as usize * width;
-                match found.bytes.get(start..start + width) {
-                    Some(row) => bytes.extend_from_slice(row),
-                    None => candle_core::bail!("{name} has {rows} rows and no row {id}"),
-                }
-            }
-            return Tensor::from_raw_buffer(&bytes, dtype, &[ids.len(), cols], &self.device);
+            return found.rows(ids, &self.device);
         }
         let table = self.on(&Device::Cpu).stored(name, &[rows, cols])?;
         table.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?.to_device(&self.device)
@@ -154,11 +134,7 @@ impl<'a> Source<'a> {
 
     fn stored_type(&self, name: &str) -> DType {
         let Tensors::Dense { weights: Some(weights), .. } = &self.tensors else { return DType::F32 };
-        weights
-            .find(name)
-            .and_then(|found| DType::try_from(found.dtype).ok())
-            .filter(|dtype| matches!(dtype, DType::BF16 | DType::F16))
-            .unwrap_or(DType::F32)
+        weights.find(name).map_or(DType::F32, |found| found.float_type())
     }
 
     fn plain(&self, name: &str, shape: &[usize], dtype: DType) -> Result<Tensor> {

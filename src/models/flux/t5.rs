@@ -94,7 +94,7 @@ impl T5Encoder {
     /// Asks `source` for everything that either way would read.
     pub fn list(config: &T5Config, source: &Source<'_>) -> Result<()> {
         shared(config, source)?;
-        source.stored(table(source), &[config.vocab_size, config.d_model])?;
+        source.stored(TABLE, &[config.vocab_size, config.d_model])?;
         (0..config.num_layers).try_for_each(|index| Block::new(config, source, index).map(|_| ()))
     }
 
@@ -126,7 +126,7 @@ impl T5Encoder {
             candle_core::bail!("token {id} is not among T5's {}", config.vocab_size)
         }
         // Of the table, a tenth of a billion numbers, only the prompt's rows are read.
-        let rows = self.source.rows(table(&self.source), (config.vocab_size, config.d_model), ids)?;
+        let rows = self.source.rows(TABLE, (config.vocab_size, config.d_model), ids)?;
         let mut x = rows.to_dtype(self.source.compute())?;
         let bias = self.position_bias(ids.len())?;
         for index in 0..config.num_layers {
@@ -159,12 +159,8 @@ fn shared(config: &T5Config, source: &Source<'_>) -> Result<(Tensor, Tensor)> {
     Ok((source.tensor(name, &shape)?, source.tensor("encoder.final_layer_norm.weight", &[config.d_model])?))
 }
 
-/// The name of the token embeddings: files have them under either or both of two.
-fn table(source: &Source<'_>) -> &'static str {
-    const TIED: &str = "encoder.embed_tokens.weight";
-    const SHARED: &str = "shared.weight";
-    if !source.has(SHARED, true) && source.has(TIED, false) { TIED } else { SHARED }
-}
+/// The name of the token embeddings.
+const TABLE: &str = "shared.weight";
 
 /// Half the buckets for keys before the query, half for those after it; in each, one per distance up to half of them,
 /// then logarithmically wider ones up to the longest distance (Raffel et al. 2020, `t5/modeling`).

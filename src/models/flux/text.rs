@@ -9,6 +9,7 @@ use tokenizers::Tokenizer;
 
 use super::config::read_json;
 use crate::contract::ModelError;
+use crate::models::tokenizer;
 
 /// The longest prompt that is read: far more than 256 tokens, far less than would hold a node up.
 pub const LONGEST_PROMPT: usize = 1 << 16;
@@ -39,11 +40,12 @@ impl Tokens {
 }
 
 impl PromptTokenizer {
-    /// From `tokenizer.json` and, where there is one, the `tokenizer_config.json` beside it; `context` is lowered to
+    /// From its files and, where there is one, the `tokenizer_config.json` beside the first; `context` is lowered to
     /// what that says.
-    pub fn load(file: &Path, context: usize) -> Result<Self, ModelError> {
+    pub fn load(files: &[PathBuf], context: usize) -> Result<Self, ModelError> {
+        let mut tokenizer = tokenizer::files::open(files)?;
+        let file = files.first().map_or(Path::new("tokenizer"), PathBuf::as_path);
         let fail = |why: &str| ModelError::own(format!("{}: {why}", file.display()));
-        let mut tokenizer = Tokenizer::from_file(file).map_err(|error| fail(&error.to_string()))?;
         // Both are done here: a file may or may not carry its own, set for another use.
         tokenizer.with_truncation(None).map_err(|error| fail(&error.to_string()))?;
         tokenizer.with_padding(None);

@@ -1,7 +1,6 @@
 //! Which files a LivePortrait model is made of, and how its networks are built from them.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use candle_core::{DType, Device};
 
@@ -9,6 +8,7 @@ use super::config::Config;
 use super::networks::{FILES, Networks};
 use crate::contract::{ModelError, Run};
 use crate::models::bundle::Bundle;
+use crate::models::catalog;
 use crate::models::layers::kernels::Kernels;
 use crate::models::weights::{Loading, Options as LoadOptions, Weights};
 use crate::types::ModelId;
@@ -55,8 +55,8 @@ impl LivePortraitFiles {
     ) -> Result<Networks, ModelError> {
         let options = LoadOptions::new(DType::F32, device);
         let mut loadings = Vec::new();
-        for file in &self.weights {
-            let weights = Arc::new(Weights::open([file])?);
+        for (network, file) in catalog::liveportrait(config)?.iter().zip(&self.weights) {
+            let weights = network.sound_weights(Weights::open([file])?)?;
             loadings.push(Loading::new(&weights, &options, run));
         }
         let [Some(a), Some(b), Some(c), Some(d), Some(e)] = [0, 1, 2, 3, 4].map(|place| loadings.get(place))

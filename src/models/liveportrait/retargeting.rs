@@ -19,12 +19,8 @@ pub struct Retargeting {
 impl Retargeting {
     /// From the tensors of `stitching_retargeting_module`.
     pub fn new(config: &Config, vb: &VarBuilder<'_>) -> Result<Self> {
-        let one = |name: &str, config| {
-            let vb = vb.pp(name);
-            // Published weights come from a training wrapper that put `module.` before every name.
-            let bare = vb.contains_tensor("mlp.0.weight");
-            Perceptron::new(config, &if bare { vb } else { vb.pp("module") })
-        };
+        // Published weights come from a training wrapper that put `module.` before every name.
+        let one = |name: &str, config| Perceptron::new(config, &vb.pp(name).pp("module"));
         Ok(Self {
             stitching: one("retarget_shoulder", &config.stitching)?,
             lip: one("retarget_mouth", &config.lip)?,

@@ -1,13 +1,13 @@
 //! CLIP against transformers' own: every stage of both towers.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use candle_core::{D, Device, Result as CandleResult, Tensor};
 
 use super::judge::Rule;
 use super::{Form, Sheet};
 use crate::contract::{ModelError, Run};
+use crate::models::catalog;
 use crate::models::clip::{Clip, ClipConfig, Tap, Tower};
 use crate::models::error::Context;
 use crate::models::layers::Precision;
@@ -34,7 +34,8 @@ pub fn run(
     let config = folder.join("config.json");
     let config = ClipConfig::from_json(&super::recorded::text(&config)?)
         .map_err(|error| ModelError::own(config.display().to_string()).because(error))?;
-    let weights = Arc::new(Weights::open([folder.join("model.safetensors")])?);
+    let weights =
+        catalog::clip(&config)?.sound_weights(Weights::open([folder.join("model.safetensors")])?)?;
     let options = Options::new(precision.activations(device), device);
     let (network, _) = load(&weights, &options, &Run::unobserved(), |vb| Clip::new(&config, precision, &vb))?;
 

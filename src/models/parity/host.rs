@@ -82,7 +82,10 @@ pub(super) fn texts(folder: &Path) -> Result<Sheet, ModelError> {
     }
     for (name, path) in kinds {
         let file = folder.join(path);
-        let tokenizer = TextTokenizer::load(&file, Some(&file.with_file_name("tokenizer_config.json")))?;
+        let tokenizer = TextTokenizer::load(
+            std::slice::from_ref(&file),
+            Some(&file.with_file_name("tokenizer_config.json")),
+        )?;
         let ids = io.tensor(&format!("{name}.ids"))?;
         let length = ids.dims().last().copied().unwrap_or(0);
         let (mut padded, mut whole, mut kept) = (Vec::new(), Vec::new(), Vec::new());

@@ -3,13 +3,13 @@
 
 use std::f64::consts::TAU;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 
 use super::judge::Rule;
 use super::{Form, Sheet};
 use crate::contract::{ModelError, Run};
+use crate::models::catalog;
 use crate::models::error::Context;
 use crate::models::kokoro::config::KokoroConfig;
 use crate::models::kokoro::net::{Net, Style, Timing};
@@ -71,9 +71,10 @@ impl Case {
     pub fn open(folder: &Path, kernels: Kernels, device: &Device, sheet: &Sheet) -> Result<Self, ModelError> {
         let file = folder.join("config.json");
         let mut config = KokoroConfig::parse(&super::recorded::text(&file)?, &file.display().to_string())?;
-        let weights = Arc::new(Weights::open([weights_of(folder)?])?);
+        let stored = Weights::open([weights_of(folder)?])?;
         // As a load does it: widths that the published configuration leaves out are the weights' own.
-        config.take_widths(|name| weights.find(name).map(|found| found.shape.to_vec()));
+        config.take_widths(|name| stored.shape_as(name));
+        let weights = catalog::kokoro(&config)?.sound_weights(stored)?;
         let options = Options::new(DType::F32, device);
         let (net, _) =
             weights::load(&weights, &options, &Run::unobserved(), |vb| Net::new(&config, &vb, kernels))?;

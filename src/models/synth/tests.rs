@@ -26,7 +26,7 @@ fn millions(model: ModelId, profile: Profile) -> f64 {
         }
         put(&mut bundle, model, file, Sha256::of(b""));
     }
-    let networks = registry::networks(&bundle, model).unwrap();
+    let networks = catalog::networks(&bundle, model).unwrap();
     networks.iter().map(|network| network.parameters() as f64 / 1e6).sum()
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use candle_core::{DType, Shape};
 
 use crate::contract::ModelError;
+use crate::models::error::is_final;
 use crate::types::Bytes;
 
 /// A file of weights that cannot be used, and why.
@@ -125,7 +126,11 @@ impl WeightsError {
 
 impl From<WeightsError> for ModelError {
     fn from(error: WeightsError) -> Self {
-        Self::own(error.to_string())
+        let text = error.to_string();
+        match error {
+            WeightsError::Unreadable { source, .. } if !is_final(source.kind()) => Self::transient(text),
+            _ => Self::own(text),
+        }
     }
 }
 

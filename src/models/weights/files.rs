@@ -11,7 +11,10 @@ use memmap2::Mmap;
 use safetensors::Dtype;
 
 use super::finite::first_unusable;
+use super::float8::{self, Scale};
 use super::header::{self, Entry};
+use super::naming::{self, Aliases, Stored};
+use super::spec::TensorSpec;
 use super::{WeightsError, index};
 use crate::types::{Bytes, nearest};
 
@@ -55,6 +58,8 @@ pub struct Found<'a> {
     pub shape: &'a [usize],
     /// Its values, little-endian, row-major.
     pub bytes: &'a [u8],
+    /// What its values are times, where they are float8 and it is stored beside them.
+    scale: Option<Scale<'a>>,
 }
 
 impl Weights {
@@ -116,12 +121,24 @@ impl Weights {
         Ok(self)
     }
 
-    /// Drops the first of `prefixes` (such as `"module."` or `"model.diffusion_model."`) that a name begins with.
-    pub fn without_prefixes(self, prefixes: &[&str]) -> Result<Self, WeightsError> {
-        self.renamed(|name| {
-            let stripped = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix));
-            Some(stripped.unwrap_or(name).to_owned())
-        })
+    /// Gives every tensor that a network asks for the name it asks by, whatever program wrote the files (see
+    /// [`naming`]), and leaves out what belongs to other networks of an all-in-one checkpoint.
+    pub fn named_for(self, asked: &[TensorSpec], aliases: Aliases) -> Result<Self, WeightsError> {
+        let names = Stored::new(self.shapes()).named_for(asked, aliases);
+        self.renamed(|name| names.get(name).cloned())
+    }
+
+    /// Names and shapes of all tensors.
+    pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.tensors.iter().map(|(name, located)| (name.as_str(), located.entry.shape.as_slice()))
+    }
+
+    /// The shape of the tensor that a network would ask for as `name`, before it is told all that it asks for.
+    pub fn shape_as(&self, name: &str) -> Option<Vec<usize>> {
+        let wanted = naming::plain(name);
+        let found =
+            self.shapes().find(|(stored, _)| naming::before(&naming::plain(stored), &wanted).is_some());
+        found.map(|(_, shape)| shape.to_vec())
     }
 
     /// Every tensor's name, in alphabetical order.
@@ -137,10 +154,22 @@ impl Weights {
     /// The tensor of that name, if there is one.
     pub fn find(&self, name: &str) -> Option<Found<'_>> {
         let located = self.tensors.get(name)?;
-        let Entry { dtype, ref shape, start, end } = located.entry;
-        let file = &self.files[located.file];
-        let bytes = file.bytes.get(start..end)?;
-        Some(Found { file: &file.path, stored: &located.stored, dtype, shape, bytes })
+        let Entry { dtype, ref shape, .. } = located.entry;
+        let scale = if float8::is_float8(dtype) {
+            let beside = float8::scale_names(name).into_iter().find_map(|name| self.tensors.get(&name));
+            beside.and_then(|beside| {
+                let Entry { dtype, ref shape, .. } = beside.entry;
+                Some(Scale { dtype, shape, bytes: self.bytes(beside)? })
+            })
+        } else {
+            None
+        };
+        let file = &self.files[located.file].path;
+        Some(Found { file, stored: &located.stored, dtype, shape, bytes: self.bytes(located)?, scale })
+    }
+
+    fn bytes(&self, located: &Located) -> Option<&[u8]> {
+        self.files[located.file].bytes.get(located.entry.start..located.entry.end)
     }
 
     /// What is on disk of all tensors together.
@@ -184,28 +213,58 @@ impl Found<'_> {
         })
     }
 
-    /// The dtype to read it in before it becomes `target`; fails where that would not be the same numbers.
-    ///
-    /// A float may become any other float; everything else must be stored as it is wanted.
-    pub fn expect_dtype(&self, target: DType) -> Result<DType, WeightsError> {
-        let stored = DType::try_from(self.dtype).ok();
-        let accepted =
-            |stored: &DType| *stored == target || (is_plain_float(*stored) && is_plain_float(target));
-        stored.filter(accepted).ok_or_else(|| WeightsError::WrongDtype {
+    /// Fails unless it can become `target` and be the same numbers: a float may become any other float, everything else
+    /// must be stored as it is wanted. Float8 must have a usable scale where it has one.
+    pub fn expect_dtype(&self, target: DType) -> Result<(), WeightsError> {
+        let wrong = |expected: String| WeightsError::WrongDtype {
             file: self.file.to_owned(),
             tensor: self.stored.to_owned(),
-            expected: if is_plain_float(target) {
-                "F32, F16, BF16 or F64".to_owned()
-            } else {
-                target.as_str().to_uppercase()
-            },
+            expected,
             found: self.dtype.to_string(),
-        })
+        };
+        if float8::is_float8(self.dtype) && is_plain_float(target) {
+            return match self.scale.map(|scale| scale.fits(self.shape)) {
+                Some(Err(expected)) => Err(wrong(expected)),
+                Some(Ok(())) | None => Ok(()),
+            };
+        }
+        let stored = DType::try_from(self.dtype).ok();
+        match stored {
+            Some(stored) if stored == target || (is_plain_float(stored) && is_plain_float(target)) => Ok(()),
+            _ if is_plain_float(target) => Err(wrong("F32, F16, BF16 or F64".to_owned())),
+            _ => Err(wrong(target.as_str().to_uppercase())),
+        }
+    }
+
+    /// Bytes that it takes as [`float_type`](Self::float_type) where it is float8, which nothing computes in; else as
+    /// it is stored.
+    pub fn size(&self) -> usize {
+        if float8::is_float8(self.dtype) {
+            self.bytes.len() * self.float_type().size_in_bytes()
+        } else {
+            self.bytes.len()
+        }
+    }
+
+    /// The narrowest float type that a computation can keep its values in: every float8 is a bf16, but not every one
+    /// times its scale.
+    pub fn float_type(&self) -> DType {
+        match self.dtype {
+            Dtype::BF16 => DType::BF16,
+            Dtype::F16 => DType::F16,
+            dtype if float8::is_float8(dtype) && self.scale.is_none() => DType::BF16,
+            _ => DType::F32,
+        }
     }
 
     /// Fails where a value is NaN, infinite, or too large for `target`.
     pub fn expect_finite(&self, target: DType) -> Result<(), WeightsError> {
-        let Some((index, value)) = first_unusable(self.bytes, self.dtype, target) else { return Ok(()) };
+        let unusable = if float8::is_float8(self.dtype) {
+            self.first_unusable_float8(target)
+        } else {
+            first_unusable(self.bytes, self.dtype, target)
+        };
+        let Some((index, value)) = unusable else { return Ok(()) };
         Err(WeightsError::NotFinite {
             file: self.file.to_owned(),
             tensor: self.stored.to_owned(),
@@ -218,8 +277,65 @@ impl Found<'_> {
 
     /// A copy on `device`, converted to `target`.
     pub fn to_tensor(&self, target: DType, device: &Device) -> Result<Tensor, candle_core::Error> {
-        let stored = self.expect_dtype(target).map_err(candle_core::Error::wrap)?;
-        Tensor::from_raw_buffer(self.bytes, stored, self.shape, device)?.to_dtype(target)
+        self.expect_dtype(target).map_err(candle_core::Error::wrap)?;
+        self.read(0, self.bytes, self.shape, target, device)
+    }
+
+    /// Rows `ids` of a matrix as [`float_type`](Self::float_type), read without the others.
+    pub fn rows(&self, ids: &[u32], device: &Device) -> Result<Tensor, candle_core::Error> {
+        let target = self.float_type();
+        self.expect_dtype(target).map_err(candle_core::Error::wrap)?;
+        let [rows, cols] = *self.shape else {
+            candle_core::bail!("{} of shape {:?} has no rows to look up", self.stored, self.shape)
+        };
+        let width = self.bytes.len() / rows.max(1);
+        let mut read = Vec::with_capacity(ids.len());
+        for id in ids {
+            let row = *id as usize;
+            match self.bytes.get(row * width..(row + 1) * width) {
+                Some(bytes) => read.push(self.read(row * cols, bytes, &[1, cols], target, device)?),
+                None => candle_core::bail!("{} has {rows} rows and no row {id}", self.stored),
+            }
+        }
+        if read.is_empty() {
+            return Tensor::zeros((0, cols), target, device);
+        }
+        Tensor::cat(&read, 0)
+    }
+
+    /// `bytes` of it, which hold the values from `first` on, as `target`.
+    fn read(
+        &self,
+        first: usize,
+        bytes: &[u8],
+        shape: &[usize],
+        target: DType,
+        device: &Device,
+    ) -> Result<Tensor, candle_core::Error> {
+        if float8::is_float8(self.dtype) {
+            return Tensor::from_vec(self.decoded(first, bytes), shape, &Device::Cpu)?
+                .to_dtype(target)?
+                .to_device(device);
+        }
+        let stored = DType::try_from(self.dtype)?;
+        Tensor::from_raw_buffer(bytes, stored, shape, device)?.to_dtype(target)
+    }
+
+    fn first_unusable_float8(&self, target: DType) -> Option<(usize, f64)> {
+        // Some rows at a time: as f32 the largest matrices take a quarter of a gigabyte.
+        const VALUES: usize = 1 << 16;
+        let width = self.shape.iter().skip(1).product::<usize>().max(1);
+        let step = (VALUES / width).max(1) * width;
+        self.bytes.chunks(step).enumerate().find_map(|(part, bytes)| {
+            let values = self.decoded(part * step, bytes);
+            let values: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let (index, value) = first_unusable(&values, Dtype::F32, target)?;
+            Some((part * step + index, value))
+        })
+    }
+
+    fn decoded(&self, first: usize, bytes: &[u8]) -> Vec<f32> {
+        float8::decode(self.dtype, self.shape, self.scale, first, bytes)
     }
 }
 
@@ -229,7 +345,7 @@ fn is_plain_float(dtype: DType) -> bool {
 
 fn is_surplus_buffer(name: &str) -> bool {
     let last = name.rsplit_once('.').map_or(name, |(_, last)| last);
-    SURPLUS_BUFFERS.contains(&last)
+    SURPLUS_BUFFERS.contains(&last) || float8::BESIDE.contains(&last)
 }
 
 /// Maps a file for reading.

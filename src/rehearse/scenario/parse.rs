@@ -253,7 +253,8 @@ fn anywhere(section: &Section<'_>) -> Option<Fault> {
         "load" => {
             let (model, after) = (model(), section.count("after", 0, 1000).unwrap_or_default());
             let times = section.count("times", 1, 1000).unwrap_or(1);
-            Some(Fault::Load { model: model?, after, times })
+            let unusable = section.flag("unusable").unwrap_or_default();
+            Some(Fault::Load { model: model?, after, times, unusable })
         }
         "drift" => {
             let (model, per_minute, at, lasts) = (model(), bytes("per_minute"), at(), lasts());

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use vortex_node::contract::Run;
 use vortex_node::models::weights::{Weights, pickle};
 
+use super::{printed, text, weights};
 use crate::support::{fixtures_root, skip};
 
 fn files(folder: &Path, extensions: &[&str], found: &mut Vec<PathBuf>) {
@@ -77,12 +78,39 @@ fn the_command_converts_whole_folders_and_names_what_it_cannot() {
     let Some(file) = published.first() else { return skip("a published .pth under the fixtures") };
     std::fs::copy(file, from.join("deep/good.pth")).unwrap();
     std::fs::write(from.join("evil.pt"), b"\x80\x02cposix\nsystem\n.").unwrap();
-    let output = super::weights(&["convert", super::text(&from), "-o", super::text(&out)]);
-    let printed = super::printed(&output);
+    let output = weights(&["convert", text(&from), "-o", text(&out)]);
+    let printed = printed(&output);
     assert_eq!(output.status.code(), Some(1), "{printed}");
     assert!(
         out.join("deep/good.safetensors").exists() && !out.join("evil.safetensors").exists(),
         "{printed}"
     );
     assert!(printed.contains("evil.pt: checkpoint: a bare pickle"), "{printed}");
+}
+
+#[test]
+fn a_folder_with_nothing_to_convert_is_an_error_that_says_what_was_looked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let convert = || weights(&["convert", text(folder.path())]);
+    let empty = convert();
+    assert_eq!(empty.status.code(), Some(2));
+    assert!(printed(&empty).contains("looked for files named *.pth, *.pt"), "{}", printed(&empty));
+
+    std::fs::write(folder.path().join("model.safetensors"), "{}").unwrap();
+    let converted = convert();
+    assert_eq!(converted.status.code(), Some(2));
+    assert!(
+        printed(&converted).contains("model.safetensors: safetensors already"),
+        "{}",
+        printed(&converted)
+    );
+
+    std::fs::write(folder.path().join("pytorch_model.bin"), b"PK\x03\x04 and more").unwrap();
+    let other_name = convert();
+    assert_eq!(other_name.status.code(), Some(2));
+    let told = printed(&other_name);
+    assert!(
+        told.contains("pytorch_model.bin may be checkpoints by other names: name each file itself"),
+        "{told}"
+    );
 }

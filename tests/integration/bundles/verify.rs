@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use vortex_node::models::bundle::verify::{self, Standing};
 use vortex_node::models::bundle::{Bundle, Card, FileEntry, Image, ModelEntry, Precision, Verification};
-use vortex_node::models::registry;
+use vortex_node::models::catalog;
 use vortex_node::models::synth::{self, Profile};
 use vortex_node::types::{Bytes, ModelId};
 
@@ -209,7 +209,7 @@ fn every_fixture_can_be_described_as_a_bundle_and_is_sound() {
         for file in verify::files(&bundle, &[model], |_| {}) {
             assert!(matches!(file.standing, Standing::Sound), "{file:?}");
         }
-        assert!(!registry::networks(&bundle, model).unwrap().is_empty(), "{model} lists no network");
+        assert!(!catalog::networks(&bundle, model).unwrap().is_empty(), "{model} lists no network");
         for network in verify::networks(&bundle, &[model], true) {
             let misfits =
                 network.outcome.unwrap_or_else(|error| panic!("{}: {}", network.role, error.chain()));

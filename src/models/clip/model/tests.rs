@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::Mutex;
 
 use super::*;
@@ -43,7 +44,7 @@ fn bundle(change: impl Fn(&str, Vec<f32>) -> Vec<f32>) -> (tempfile::TempDir, Cl
         model: vec![path("model.safetensors")],
         config: path("config.json"),
         preprocessor: path("preprocessor_config.json"),
-        tokenizer,
+        tokenizer: vec![tokenizer],
     };
     (folder, files)
 }
@@ -239,7 +240,7 @@ fn files_that_do_not_belong_together_are_refused() {
     assert!(error.contains("expected shape [128]") && error.contains("found [64]"), "{error}");
     let error = refused(&|_, folder| write(folder, "config.json", "{"));
     assert!(error.contains("config.json"), "{error}");
-    let error = refused(&|files, folder| files.tokenizer = folder.join("none.json"));
+    let error = refused(&|files, folder| files.tokenizer = vec![folder.join("none.json")]);
     assert!(error.contains("none.json"), "{error}");
     let error = refused(&|files, folder| files.model = vec![folder.join("config.json")]);
     assert!(error.contains("config.json"), "{error}");

@@ -8,6 +8,7 @@ use candle_nn::VarBuilder;
 use serde::Deserialize;
 
 use super::{Absmax, BLOCK, NESTED_BLOCK, Nf4};
+use crate::models::weights::Weights;
 
 #[derive(Deserialize)]
 struct State {
@@ -22,28 +23,17 @@ struct State {
 /// The packed matrix `name` where `tensors` hold one in this layout, else `None`.
 pub fn read(tensors: &VarBuilder<'_>, name: &str, device: &Device) -> Result<Option<Nf4>> {
     let part = |part: &str| format!("{name}.{part}");
-    if tensors.contains_tensor(&part("quant_state.bitsandbytes__fp4")) {
+    if tensors.contains_tensor(&part(FP4)) {
         candle_core::bail!("{name} is stored as fp4; of bitsandbytes' 4-bit types nf4 is understood")
     }
-    let state_name = part("quant_state.bitsandbytes__nf4");
+    let state_name = part(NF4);
     if !tensors.contains_tensor(&state_name) {
         return Ok(None);
     }
     let host = tensors.clone().set_device(Device::Cpu);
     let text = host.get_unchecked_dtype(&state_name, DType::U8)?.flatten_all()?.to_vec1::<u8>()?;
-    let state: State = match serde_json::from_slice(&text) {
-        Ok(state) => state,
-        Err(error) => candle_core::bail!("{state_name} does not say how {name} is packed: {error}"),
-    };
-    let rounding = check(name, &state)?;
-    let &[rows, cols] = state.shape.as_slice() else {
-        candle_core::bail!("{name} has shape {:?}; an NF4 weight is a matrix", state.shape)
-    };
-    // A corrupted shape must not overflow the sizes computed from it.
-    let Some(count) = rows.checked_mul(cols).filter(|count| *count > 0 && *count < isize::MAX as usize / 8)
-    else {
-        candle_core::bail!("{name} has shape {:?}, which no matrix has", state.shape)
-    };
+    let Said { state, rows, cols, rounding } = Said::of(name, &text)?;
+    let count = rows * cols;
     let blocks = count.div_ceil(BLOCK);
     let packed = host.get_with_hints_dtype((count.div_ceil(2), 1), name, candle_nn::init::ZERO, DType::U8)?;
     let floats = |part_name: &str, len: usize| {
@@ -64,6 +54,69 @@ pub fn read(tensors: &VarBuilder<'_>, name: &str, device: &Device) -> Result<Opt
     };
     finite(name, &absmax)?;
     Ok(Some(Nf4::new((rows, cols), &packed, absmax, table, rounding)?.to_device(device)?))
+}
+
+/// How one of bitsandbytes' 4-bit matrices is marked.
+const NF4: &str = "quant_state.bitsandbytes__nf4";
+const FP4: &str = "quant_state.bitsandbytes__fp4";
+
+/// Whether `weights` have the matrix `name` in one of bitsandbytes' 4-bit layouts.
+pub fn is_stored(weights: &Weights, name: &str) -> bool {
+    [NF4, FP4].iter().any(|state| weights.find(&format!("{name}.{state}")).is_some())
+}
+
+/// Fails where [`read`] could not read a matrix of `shape` from the packed one that `weights` have as `name`. Looks at
+/// shapes and descriptions only.
+pub fn fits(weights: &Weights, name: &str, shape: &[usize]) -> Result<()> {
+    let Some(state) = weights.find(&format!("{name}.{NF4}")) else {
+        candle_core::bail!("is stored as fp4; of bitsandbytes' 4-bit types nf4 is understood")
+    };
+    let Said { state, rows, cols, .. } = Said::of(name, state.bytes)?;
+    if [rows, cols] != *shape {
+        candle_core::bail!("stands for a matrix of shape [{rows}, {cols}], expected {shape:?}")
+    }
+    let blocks = (rows * cols).div_ceil(BLOCK);
+    let expect = |part: &str, shape: &[usize], dtype: DType| -> Result<()> {
+        let name = format!("{name}{part}");
+        let found = weights.find(&name).ok_or_else(|| weights.missing(&name, Some(shape.into())));
+        let checked =
+            found.and_then(|found| found.expect_shape(shape).and_then(|()| found.expect_dtype(dtype)));
+        checked.map_err(candle_core::Error::wrap)
+    };
+    expect("", &[(rows * cols).div_ceil(2), 1], DType::U8)?;
+    expect(".quant_map", &[16], DType::F32)?;
+    if state.nested_offset.is_none() {
+        return expect(".absmax", &[blocks], DType::F32);
+    }
+    expect(".absmax", &[blocks], DType::U8)?;
+    expect(".nested_quant_map", &[256], DType::F32)?;
+    expect(".nested_absmax", &[blocks.div_ceil(NESTED_BLOCK)], DType::F32)
+}
+
+/// What a description says, checked.
+struct Said {
+    state: State,
+    rows: usize,
+    cols: usize,
+    rounding: DType,
+}
+
+impl Said {
+    fn of(name: &str, text: &[u8]) -> Result<Self> {
+        let state: State = match serde_json::from_slice(text) {
+            Ok(state) => state,
+            Err(error) => candle_core::bail!("{name}.{NF4} does not say how {name} is packed: {error}"),
+        };
+        let rounding = check(name, &state)?;
+        let &[rows, cols] = state.shape.as_slice() else {
+            candle_core::bail!("{name} has shape {:?}; an NF4 weight is a matrix", state.shape)
+        };
+        // A corrupted shape must not overflow the sizes computed from it.
+        if rows.checked_mul(cols).is_none_or(|count| count == 0 || count >= isize::MAX as usize / 8) {
+            candle_core::bail!("{name} has shape {:?}, which no matrix has", state.shape)
+        }
+        Ok(Self { state, rows, cols, rounding })
+    }
 }
 
 fn check(name: &str, state: &State) -> Result<DType> {

@@ -9,7 +9,7 @@ use super::super::Sheet;
 use crate::contract::{ModelError, Run};
 use crate::models::error::Context;
 use crate::models::flux::config::VaeConfig;
-use crate::models::flux::files::FluxFiles;
+use crate::models::flux::files::{FluxFiles, layout};
 use crate::models::flux::precision::Precision;
 use crate::models::flux::source::Source;
 use crate::models::flux::transformer::Layout;
@@ -24,7 +24,7 @@ pub(super) fn run(
     sheet: &mut Sheet,
 ) -> Result<(), ModelError> {
     if !sheet.recorded.has_output("vae.encode_moments")
-        || files.vae.open()?.layout() != Layout::BlackForestLabs
+        || layout(Some(&files.vae.open()?)) != Layout::BlackForestLabs
     {
         return Ok(());
     }

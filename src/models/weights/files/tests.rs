@@ -65,13 +65,20 @@ fn an_index_brings_its_shards_and_must_tell_the_truth() {
 }
 
 #[test]
-fn prefixes_of_training_wrappers_are_dropped_and_clashes_refused() {
+fn tensors_get_the_names_that_a_network_asks_by_and_clashes_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.safetensors");
     write(&file, &[("module.x", ones(&[2])), ("y", ones(&[2]))]);
-    let weights = Weights::open([&file]).unwrap().without_prefixes(&["module."]).unwrap();
+    let spec =
+        |name: &str| TensorSpec { name: name.into(), shape: 2.into(), init: candle_nn::Init::Const(0.0) };
+    let asked = ["x", "y"].map(spec);
+    let weights = Weights::open([&file]).unwrap().named_for(&asked, naming::no_aliases).unwrap();
     assert_eq!(weights.names().collect::<Vec<_>>(), ["x", "y"]);
     assert_eq!(weights.find("x").unwrap().stored, "module.x");
+    let twice = folder.path().join("b.safetensors");
+    write(&twice, &[("module.x", ones(&[2])), ("x", ones(&[2]))]);
+    let clash = Weights::open([&twice]).unwrap().named_for(&asked, naming::no_aliases).unwrap_err();
+    assert!(clash.to_string().contains("tensor \"x\" is also in"));
     let clash = Weights::open([&file]).unwrap().renamed(|_| Some("z".into())).unwrap_err();
     assert!(clash.to_string().contains("tensor \"z\" is also in"));
     let fewer = Weights::open([&file]).unwrap().renamed(|name| (name == "y").then(|| "w".into())).unwrap();

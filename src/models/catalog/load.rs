@@ -1,19 +1,21 @@
-//! From a bundle's description to loaded models: which files, which precision, which options.
+//! From a bundle's description to loaded models: which files, which precision, which options, and whether a load that
+//! failed is worth another try.
 
 use std::num::NonZeroU32;
 
 use candle_core::{DType, Device};
 
-use super::bundle::{Bundle, ModelEntry, Precision};
-use super::clip::{ClipFiles, ClipModel};
-use super::flux::files::FluxFiles;
-use super::flux::model::FluxModel;
-use super::flux::plan::{Options as FluxOptions, T5Place};
-use super::kokoro::{KokoroFiles, KokoroModel};
-use super::layers;
-use super::liveportrait::files::LivePortraitFiles;
-use super::liveportrait::{LivePortraitModel, Options as LivePortraitOptions};
 use crate::contract::{ModelError, Run};
+use crate::models::bundle::{Bundle, ModelEntry, Precision};
+use crate::models::clip::{ClipFiles, ClipModel};
+use crate::models::error::of_load;
+use crate::models::flux::files::FluxFiles;
+use crate::models::flux::model::FluxModel;
+use crate::models::flux::plan::{Options as FluxOptions, T5Place};
+use crate::models::kokoro::{KokoroFiles, KokoroModel};
+use crate::models::layers;
+use crate::models::liveportrait::files::LivePortraitFiles;
+use crate::models::liveportrait::{LivePortraitModel, Options as LivePortraitOptions};
 use crate::types::ModelId;
 
 /// How `entry` would have Flux kept: T5 stays in its file unless it is given a precision of its own.
@@ -30,7 +32,9 @@ pub fn flux(
     device: &Device,
     run: &Run,
 ) -> Result<FluxModel, ModelError> {
-    FluxModel::load(&FluxFiles::of_bundle(bundle)?, options, device, run)
+    FluxFiles::of_bundle(bundle)
+        .and_then(|files| FluxModel::load(&files, options, device, run))
+        .map_err(of_load)
 }
 
 /// Loads LivePortrait, to render `batch` frames at a time.
@@ -41,11 +45,13 @@ pub fn liveportrait(
     run: &Run,
 ) -> Result<LivePortraitModel, ModelError> {
     let options = liveportrait_options(bundle, batch)?;
-    LivePortraitModel::load(&LivePortraitFiles::of_bundle(bundle)?, &options, device, run)
+    LivePortraitFiles::of_bundle(bundle)
+        .and_then(|files| LivePortraitModel::load(&files, &options, device, run))
+        .map_err(of_load)
 }
 
 /// How LivePortrait of `bundle` is loaded, to render `batch` frames at a time.
-pub(super) fn liveportrait_options(
+pub(in crate::models) fn liveportrait_options(
     bundle: &Bundle,
     batch: NonZeroU32,
 ) -> Result<LivePortraitOptions, ModelError> {
@@ -58,11 +64,11 @@ pub(super) fn liveportrait_options(
 
 /// Loads Kokoro.
 pub fn kokoro(bundle: &Bundle, device: &Device, run: &Run) -> Result<KokoroModel, ModelError> {
-    KokoroModel::load(&kokoro_files(bundle)?, device, run)
+    KokoroModel::load(&kokoro_files(bundle)?, device, run).map_err(of_load)
 }
 
 /// Where Kokoro of `bundle` lies.
-pub(super) fn kokoro_files(bundle: &Bundle) -> Result<KokoroFiles, ModelError> {
+pub(in crate::models) fn kokoro_files(bundle: &Bundle) -> Result<KokoroFiles, ModelError> {
     let file = |role: &str| bundle.path(ModelId::Kokoro, role);
     let voices = bundle.paths(ModelId::Kokoro, "voices");
     Ok(KokoroFiles { config: file("config")?, weights: file("weights")?, voices })
@@ -75,12 +81,16 @@ pub fn clip(bundle: &Bundle, model: ModelId, device: &Device, run: &Run) -> Resu
         Precision::F16 => layers::Precision::F16,
         _ => layers::Precision::F32,
     };
+    ClipModel::load(&clip_files(bundle, model)?, precision, device, run).map_err(of_load)
+}
+
+/// The files of one of the two CLIPs.
+pub(super) fn clip_files(bundle: &Bundle, model: ModelId) -> Result<ClipFiles, ModelError> {
     let file = |role: &str| bundle.path(model, role);
-    let files = ClipFiles {
+    Ok(ClipFiles {
         model: bundle.weight_files(model, "model"),
         config: file("config")?,
         preprocessor: file("preprocessor")?,
-        tokenizer: file("tokenizer")?,
-    };
-    ClipModel::load(&files, precision, device, run)
+        tokenizer: bundle.filled(model, "tokenizer")?,
+    })
 }

@@ -1,0 +1,196 @@
+//! One network's files: opened in any layout, put under the names that it asks by, and compared with what it asks for.
+//!
+//! Whoever verifies a bundle and whoever loads from it goes through here, so what verifies loads, and what loads
+//! verifies. Copies no tensor.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use candle_core::DType;
+
+use crate::contract::ModelError;
+use crate::models::flux::gguf::GgufFile;
+use crate::models::flux::nf4;
+use crate::models::weights::check::Misfits;
+use crate::models::weights::naming::{Aliases, Stored, no_aliases};
+use crate::models::weights::spec::TensorSpec;
+use crate::models::weights::{Weights, WeightsError};
+
+/// One network of a model: the row of the table.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// The role that its weights have in a bundle.
+    pub role: &'static str,
+    /// Every tensor it asks for.
+    pub specs: Vec<TensorSpec>,
+    /// How the names begin that a published file has besides, for uses that this node has not.
+    pub beside: &'static [&'static str],
+    /// What other programs call its tensors.
+    aliases: Aliases,
+    /// Whether its matrices may be packed: GGUF, bitsandbytes' NF4.
+    packed: bool,
+}
+
+/// Files as they are stored.
+#[derive(Debug)]
+pub enum Files {
+    /// Mapped safetensors.
+    Dense(Weights),
+    /// A GGUF file.
+    Gguf(GgufFile),
+}
+
+/// Files under a network's names.
+#[derive(Clone, Debug)]
+pub enum Opened {
+    /// Mapped safetensors.
+    Dense(Arc<Weights>),
+    /// A GGUF file.
+    Gguf(Rc<GgufFile>),
+}
+
+impl Files {
+    /// Maps safetensors, an index of them, or one GGUF file, and reads the headers.
+    pub fn open(files: &[PathBuf]) -> Result<Self, ModelError> {
+        match files {
+            [file] if file.extension().is_some_and(|extension| extension == "gguf") => {
+                Ok(Self::Gguf(GgufFile::open(file)?))
+            }
+            files => Ok(Self::Dense(Weights::open(files)?)),
+        }
+    }
+
+    /// Their tensors, to be looked for by name.
+    pub fn stored(&self) -> Stored<'_> {
+        match self {
+            Self::Dense(weights) => Stored::new(weights.shapes()),
+            Self::Gguf(file) => Stored::new(file.shapes()),
+        }
+    }
+}
+
+impl Network {
+    /// In safetensors of floats, under the names of `specs`.
+    pub(super) fn new(role: &'static str, specs: Vec<TensorSpec>) -> Self {
+        Self { role, specs, beside: &[], aliases: no_aliases, packed: false }
+    }
+
+    pub(super) fn beside(self, beside: &'static [&'static str]) -> Self {
+        Self { beside, ..self }
+    }
+
+    pub(super) fn known_as(self, aliases: Aliases) -> Self {
+        Self { aliases, ..self }
+    }
+
+    pub(super) fn or_packed(self) -> Self {
+        Self { packed: true, ..self }
+    }
+
+    /// How many numbers it asks for.
+    pub fn parameters(&self) -> u64 {
+        self.specs.iter().map(|spec| spec.shape.elem_count() as u64).sum()
+    }
+
+    /// Opens `files` under the network's names.
+    pub fn open(&self, files: &[PathBuf]) -> Result<Opened, ModelError> {
+        self.name(if self.packed { Files::open(files)? } else { Files::Dense(Weights::open(files)?) })
+    }
+
+    /// The same of files that are open already.
+    pub fn name(&self, files: Files) -> Result<Opened, ModelError> {
+        Ok(match files {
+            Files::Dense(weights) => Opened::Dense(Arc::new(weights.named_for(&self.specs, self.aliases)?)),
+            Files::Gguf(file) => Opened::Gguf(Rc::new(file.named_for(&self.specs, self.aliases)?)),
+        })
+    }
+
+    /// What does not fit between what it asks for and what `opened` has.
+    pub fn misfits(&self, opened: &Opened) -> Misfits {
+        match opened {
+            Opened::Dense(weights) => self.of_dense(weights),
+            Opened::Gguf(file) => {
+                let mut misfits = Misfits::of_gguf(file.path(), file.shapes(), &self.specs, self.beside);
+                for spec in &self.specs {
+                    if let [_, cols] = spec.shape.dims()
+                        && let Some(why) = file.unfit(&spec.name, *cols)
+                    {
+                        misfits.wrong.push(malformed(file.path(), &spec.name, why));
+                    }
+                }
+                misfits
+            }
+        }
+    }
+
+    fn of_dense(&self, weights: &Weights) -> Misfits {
+        let is_packed = |spec: &&TensorSpec| self.packed && nf4::is_stored(weights, &spec.name);
+        let (packed, plain): (Vec<&TensorSpec>, Vec<&TensorSpec>) = self.specs.iter().partition(is_packed);
+        let plain: Vec<TensorSpec> = plain.into_iter().cloned().collect();
+        let mut misfits = Misfits::between(weights, &plain, self.beside);
+        for spec in packed {
+            // Its own tensor and what describes it are no surplus.
+            let parts = format!("{}.", spec.name);
+            misfits.surplus.retain(|name| *name != spec.name && !name.starts_with(&parts));
+            if let Err(error) = nf4::fits(weights, &spec.name, spec.shape.dims())
+                && let Some(found) = weights.find(&spec.name)
+            {
+                misfits.wrong.push(malformed(found.file, &spec.name, error.to_string()));
+            }
+        }
+        misfits
+    }
+
+    /// Fails, with what is first, where the network cannot be built from `opened`.
+    pub fn fit(&self, opened: &Opened) -> Result<(), ModelError> {
+        let misfits = self.misfits(opened);
+        let mut all = misfits.wrong.iter().chain(&misfits.missing);
+        let Some(first) = all.next() else { return Ok(()) };
+        let more = match all.count() {
+            0 => String::new(),
+            more => format!(" (and {more} more that are missing or do not fit; `weights verify` names each)"),
+        };
+        Err(ModelError::own(format!("{first}{more}")))
+    }
+
+    /// `weights` under the network's names; fails, with what is first, where it cannot be built from them.
+    pub fn sound_weights(&self, weights: Weights) -> Result<Arc<Weights>, ModelError> {
+        let weights = Arc::new(weights.named_for(&self.specs, self.aliases)?);
+        self.fit(&Opened::Dense(Arc::clone(&weights)))?;
+        Ok(weights)
+    }
+}
+
+fn malformed(file: &std::path::Path, tensor: &str, why: String) -> WeightsError {
+    WeightsError::Malformed { file: file.to_owned(), place: format!("tensor {tensor:?}"), why }
+}
+
+impl Opened {
+    /// Whether it has a tensor of this name.
+    pub fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Dense(weights) => weights.find(name).is_some(),
+            Self::Gguf(file) => file.has(name),
+        }
+    }
+
+    /// The float type that a tensor is kept in as it is stored; f32 where it is none of the narrower ones.
+    pub fn type_of(&self, name: &str) -> DType {
+        let Self::Dense(weights) = self else { return DType::F32 };
+        weights.find(name).map_or(DType::F32, |found| found.float_type())
+    }
+
+    /// Bytes that a tensor and what belongs to it take as they are stored.
+    pub fn size_of(&self, name: &str) -> Option<usize> {
+        match self {
+            Self::Gguf(file) => file.size_of(name),
+            Self::Dense(weights) => {
+                let found = weights.find(name)?;
+                let parts = [".absmax", ".nested_absmax", ".nested_quant_map"];
+                let more = parts.iter().filter_map(|part| weights.find(&format!("{name}{part}")));
+                Some(found.size() + more.map(|found| found.size()).sum::<usize>())
+            }
+        }
+    }
+}
