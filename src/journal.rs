@@ -1,11 +1,8 @@
 //! What was accepted, which stages are done, how slots ended: the seam between the orchestrator and what keeps it.
 //!
-//! Owns the trait and its records, a journal in memory for rehearsals, and one in the slot's own folder. "Lost" means accepted
-//! and without a terminal record; everything here exists so that no slot is. Never decides anything about a slot.
+//! Owns the trait and its records, a journal in memory for rehearsals, and one of slot folders. "Lost" means accepted and
+//! without a terminal record; everything here exists so that no slot is. Never decides anything about a slot.
 
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,10 +11,16 @@ use serde::{Deserialize, Serialize};
 use crate::contract::{Animation, Painting, Speech};
 use crate::types::{Bytes, Deadline, Sha256, SlotId, Stage};
 
+mod error;
 pub mod folder;
+mod folders;
+mod future;
 mod memory;
 
-pub use folder::{FolderError, FolderJournal, Key, Standing, Videos};
+pub use error::{AnyError, JournalError, Misuse};
+pub use folder::{Key, SlotFolder, Standing};
+pub use folders::{Resumed, SlotFolders};
+pub use future::JournalFuture;
 pub use memory::MemoryJournal;
 
 /// A slot as it came in.
@@ -244,52 +247,21 @@ pub struct OpenSlot {
     pub outputs: Outputs,
 }
 
-/// What could not be written down or read back, where, and why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct JournalError(pub String);
-
-/// A write or a read that is done already, or still going on elsewhere (the writer's own task; never the caller's).
-pub enum Written<T = ()> {
-    /// Done.
-    Now(Result<T, JournalError>),
-    /// Done when this resolves.
-    Later(Pin<Box<dyn Future<Output = Result<T, JournalError>> + Send>>),
-}
-
-impl<T> Written<T> {
-    /// Waits for it.
-    pub async fn wait(self) -> Result<T, JournalError> {
-        match self {
-            Self::Now(result) => result,
-            Self::Later(future) => future.await,
-        }
-    }
-}
-
-impl<T> fmt::Debug for Written<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Now(_) => "Now",
-            Self::Later(_) => "Later",
-        })
-    }
-}
-
-/// Keeps what may not be lost. Calls come from actors and return at once; slow media answer [`Written::Later`].
+/// Keeps what may not be lost. Calls come from actors and return at once; slow media go on with the write elsewhere and
+/// tell its outcome by the future. Of one slot, writes come in the order of the calls.
 pub trait Journal: Send + Sync + 'static {
     /// A slot comes in; only when this is written is it accepted.
-    fn accept(&self, accepted: &Accepted) -> Written;
+    fn accept(&self, accepted: &Accepted) -> JournalFuture;
 
     /// A stage's output is to be kept until the slot ends.
-    fn stage_done(&self, slot: SlotId, output: &StageOutput) -> Written;
+    fn stage_done(&self, slot: SlotId, output: &StageOutput) -> JournalFuture;
 
     /// A slot ends. Its outputs may go. Writing the same slot's end twice keeps the first.
-    fn terminal(&self, terminal: &Terminal) -> Written;
+    fn terminal(&self, terminal: &Terminal) -> JournalFuture;
 
     /// Every open slot in order of acceptance: what a new orchestrator, or a new process, takes up again.
-    fn open(&self) -> Written<Vec<OpenSlot>>;
+    fn open(&self) -> JournalFuture<Vec<OpenSlot>>;
 
     /// The process is about to end; everything written must be safe when this is done.
-    fn before_exit(&self) -> Written;
+    fn before_exit(&self) -> JournalFuture;
 }

@@ -24,7 +24,7 @@ use super::plan::{Estimates, PlanPolicy, Task};
 use super::registry::Registry;
 use super::studio::{Studio, StudioError};
 use crate::clock;
-use crate::journal::{Journal, JournalError, OpenSlot, Parcel, Written};
+use crate::journal::{Journal, JournalError, OpenSlot, Parcel};
 use crate::types::{AttemptId, Bytes, Deadline, ModelId, SlotId};
 use crate::vram::{LearnedPeaks, Ledger, PeakSettings, Pressure, PressureGauge, Shape};
 
@@ -181,15 +181,7 @@ impl Actor for Orchestrator {
         // Before the open slots are read: what is handed over from now on comes as a message, what was handed over before
         // is among them.
         args.registry.set_orchestrator(myself.clone());
-        let opening = args.journal.open();
-        match opening {
-            Written::Now(result) => myself.cast(OrchestratorMsg::Opened(result))?,
-            Written::Later(reading) => {
-                tokio::spawn(async move {
-                    let _ = myself.cast(OrchestratorMsg::Opened(reading.await));
-                });
-            }
-        }
+        args.journal.open().then(move |result| drop(myself.cast(OrchestratorMsg::Opened(result))));
         let state = OrchestratorState {
             estimates: Estimates::new(&args.policy),
             peaks: LearnedPeaks::new(PeakSettings::default()),

@@ -97,12 +97,12 @@ impl Actor for RootSupervisor {
     ) -> Result<RootState, ActorProcessingErr> {
         let RootArgs { desk, journal, serving, waiting, exit } = args;
         // What an earlier process left goes round the cards: nothing is loaded yet by which they could be told apart.
-        match journal.open().wait().await {
+        match journal.open().await {
             Ok(open) => {
                 let seats = serving.clone().cycle();
                 open.iter().zip(seats).for_each(|(slot, card)| desk.seats.take(slot.accepted.slot, card));
             }
-            Err(error) => unread(&error.0),
+            Err(error) => unread(&error.to_string()),
         }
         let mut state =
             RootState { desk, journal, waiting, running: Vec::new(), lost: None, ending: None, exit };
@@ -281,13 +281,13 @@ fn worse(one: Exit, other: Exit) -> Exit {
 async fn move_all(desk: &Desk, journal: &dyn Journal, root: &ActorRef<RootMsg>, from: usize) {
     let reading = async {
         // What the card's orchestrator began to write is there afterwards.
-        journal.before_exit().wait().await?;
-        journal.open().wait().await
+        journal.before_exit().await?;
+        journal.open().await
     };
     let open = match tokio::time::timeout(JOURNAL_TIMEOUT, reading).await {
         Ok(Ok(open)) => open,
         // They stay open in the journal; the next process takes them up.
-        Ok(Err(error)) => return unread(&error.0),
+        Ok(Err(error)) => return unread(&error.to_string()),
         Err(_) => return unread("it took too long"),
     };
     for slot in open {
@@ -318,7 +318,7 @@ fn unread(error: &str) {
 pub(super) async fn close(of: &Tree, journal: &dyn Journal) {
     let closing = async {
         if of.settings.open_slots == OpenSlots::Close {
-            let open = journal.open().wait().await.unwrap_or_default();
+            let open = journal.open().await.unwrap_or_default();
             for slot in open {
                 let terminal = Terminal {
                     slot: slot.accepted.slot,
@@ -326,17 +326,17 @@ pub(super) async fn close(of: &Tree, journal: &dyn Journal) {
                     elapsed: elapsed(slot.accepted.at),
                     breakdown: Default::default(),
                 };
-                if journal.terminal(&terminal).wait().await.is_ok() {
+                if journal.terminal(&terminal).await.is_ok() {
                     tell_end(&of.subscribers, &tracing::Span::none(), &terminal);
                 }
             }
         }
-        journal.before_exit().wait().await
+        journal.before_exit().await
     };
     match tokio::time::timeout(JOURNAL_TIMEOUT, closing).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::error!(event = event::JOURNAL_FAILED, error = error.0, "journal not closed");
+            tracing::error!(event = event::JOURNAL_FAILED, %error, "journal not closed");
         }
         Err(_) => {
             tracing::error!(event = event::JOURNAL_FAILED, error = "it took too long", "journal not closed")

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::journal::{Accepted, Journal, OpenSlot, StageOutput, Terminal, Written};
+use crate::journal::{Accepted, Journal, JournalFuture, OpenSlot, StageOutput, Terminal};
 use crate::types::SlotId;
 
 /// The book; clones are handles to the same one. Cards are named by their place in the node.
@@ -58,38 +58,30 @@ pub(super) struct SeatJournal {
 }
 
 impl Journal for SeatJournal {
-    fn accept(&self, accepted: &Accepted) -> Written {
+    fn accept(&self, accepted: &Accepted) -> JournalFuture {
         self.journal.accept(accepted)
     }
 
-    fn stage_done(&self, slot: SlotId, output: &StageOutput) -> Written {
+    fn stage_done(&self, slot: SlotId, output: &StageOutput) -> JournalFuture {
         self.journal.stage_done(slot, output)
     }
 
-    fn terminal(&self, terminal: &Terminal) -> Written {
+    fn terminal(&self, terminal: &Terminal) -> JournalFuture {
         let (seats, slot) = (self.seats.clone(), terminal.slot);
         // What could not be ended stays open, and its card's.
-        match self.journal.terminal(terminal) {
-            Written::Now(result) => Written::Now(result.inspect(|()| seats.leave(slot))),
-            Written::Later(writing) => {
-                Written::Later(Box::pin(async move { writing.await.inspect(|()| seats.leave(slot)) }))
-            }
-        }
+        self.journal.terminal(terminal).map_ok(move |()| seats.leave(slot))
     }
 
-    fn open(&self) -> Written<Vec<OpenSlot>> {
+    fn open(&self) -> JournalFuture<Vec<OpenSlot>> {
         let (seats, card) = (self.seats.clone(), self.card);
         let own = move |mut open: Vec<OpenSlot>| {
             open.retain(|slot| seats.of(slot.accepted.slot) == Some(card));
             open
         };
-        match self.journal.open() {
-            Written::Now(result) => Written::Now(result.map(own)),
-            Written::Later(reading) => Written::Later(Box::pin(async move { reading.await.map(own) })),
-        }
+        self.journal.open().map_ok(own)
     }
 
-    fn before_exit(&self) -> Written {
+    fn before_exit(&self) -> JournalFuture {
         self.journal.before_exit()
     }
 }
@@ -97,6 +89,8 @@ impl Journal for SeatJournal {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use futures_util::FutureExt;
 
     use super::*;
     use crate::journal::{CancelCause, Ending, MemoryJournal};
@@ -106,11 +100,8 @@ mod tests {
         SlotId::new(uuid::Uuid::from_u128(number))
     }
 
-    fn now<T>(written: Written<T>) -> T {
-        match written {
-            Written::Now(result) => result.unwrap(),
-            Written::Later(_) => panic!("memory is never later"),
-        }
+    fn now<T>(future: JournalFuture<T>) -> T {
+        future.now_or_never().unwrap().unwrap()
     }
 
     #[test]

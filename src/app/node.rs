@@ -18,13 +18,12 @@ use crate::actors::node::OpenSlots;
 use crate::actors::tree::{Tree, TreeParts};
 use crate::actors::watchdog::ThreadLooker;
 use crate::config::{Loaded, Settings};
-use crate::journal::FolderJournal;
+use crate::journal::{SlotFolder, SlotFolders};
 use crate::models::bundle::Bundle;
 use crate::models::vocabulary::Vocabulary;
 use crate::models::workspace::SlotSize;
 use crate::pipeline::clerk::{About, Clerk};
 use crate::pipeline::desk::Desk;
-use crate::pipeline::encoders::Encoders;
 use crate::pipeline::recorder::Recorder;
 use crate::pipeline::studio::{FULL_FRAMES, RecipeStudio, Studios, World};
 use crate::sink::{self, BundleRef, NodeReport, PublicKey};
@@ -38,10 +37,10 @@ pub struct NodeParts<'a> {
     pub loaded: &'a Loaded,
     /// The weights.
     pub chosen: &'a Chosen,
-    /// Where the slot is kept.
-    pub journal: Arc<FolderJournal>,
-    /// Where its videos are encoded.
-    pub encoders: Arc<Encoders>,
+    /// Where slots are kept.
+    pub journal: Arc<SlotFolders>,
+    /// The slot's own folder.
+    pub folder: Arc<SlotFolder>,
     /// SHA-256 of the recipe's canonical document.
     pub recipe: Sha256,
     /// The largest slot that memory is planned for.
@@ -69,7 +68,7 @@ pub struct Node {
 impl Node {
     /// Opens the devices, refuses what cannot fit, and wires everything; starts and loads nothing.
     pub fn build(parts: NodeParts<'_>) -> Result<Self, BuildError> {
-        let NodeParts { loaded, chosen, journal, encoders, recipe, size, subscribers } = parts;
+        let NodeParts { loaded, chosen, journal, folder, recipe, size, subscribers } = parts;
         let settings = &loaded.settings;
         // Before anything is loaded: budgets and workspaces that cannot fit are refused by how much and with what would.
         let (mut opened, mut notes) =
@@ -100,7 +99,7 @@ impl Node {
                 frame_batch: settings.models.liveportrait.frame_batch.get(),
             },
         };
-        let clerk = Arc::new(Clerk::new(about, key, journal.clone(), recorder));
+        let clerk = Arc::new(Clerk::new(about, key, folder.clone(), recorder));
         let shared = Shared {
             bundle: &chosen.bundle,
             settings,
@@ -108,11 +107,10 @@ impl Node {
             studio: Arc::new(RecipeStudio(Arc::new(studios(
                 loaded,
                 &chosen.bundle,
-                encoders,
-                journal.clone(),
+                folder,
                 Arc::clone(&clerk),
             )?))),
-            journal: Arc::new(Desk { folder: journal, clerk }),
+            journal: Arc::new(Desk { folders: journal, clerk }),
             subscribers: Subscribers::new(told, first.id),
         };
         let first = shared.tree(first)?;
@@ -145,8 +143,7 @@ fn estimate(settings: &Settings, stage: Stage) -> Duration {
 fn studios(
     loaded: &Loaded,
     bundle: &Bundle,
-    encoders: Arc<Encoders>,
-    folder: Arc<FolderJournal>,
+    folder: Arc<SlotFolder>,
     clerk: Arc<Clerk>,
 ) -> Result<Studios, BuildError> {
     let settings = &loaded.settings;
@@ -167,7 +164,6 @@ fn studios(
         afterwards: estimate(settings, Stage::Verify)
             + estimate(settings, Stage::Package)
             + settings.slots.deadline_buffer,
-        encoders,
         folder,
         clerk,
     })

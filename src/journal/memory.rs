@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Accepted, Journal, JournalError, OpenSlot, Outputs, StageOutput, Terminal, Written};
+use super::{
+    Accepted, Journal, JournalError, JournalFuture, Misuse, OpenSlot, Outputs, StageOutput, Terminal,
+};
 use crate::types::SlotId;
 
 #[derive(Debug, Default)]
@@ -54,46 +56,46 @@ impl MemoryJournal {
 }
 
 impl Journal for MemoryJournal {
-    fn accept(&self, accepted: &Accepted) -> Written {
+    fn accept(&self, accepted: &Accepted) -> JournalFuture {
         let mut records = self.records();
         if records.order.contains_key(&accepted.slot) {
-            return Written::Now(Err(JournalError(format!("slot {} is open already", accepted.slot))));
+            return JournalFuture::ready(Err(JournalError::misuse(accepted.slot, Misuse::Open, None)));
         }
         records.accepted += 1;
         let place = records.accepted;
         records.order.insert(accepted.slot, place);
         records.open.insert(place, OpenSlot { accepted: accepted.clone(), outputs: Outputs::default() });
-        Written::Now(Ok(()))
+        JournalFuture::ready(Ok(()))
     }
 
-    fn stage_done(&self, slot: SlotId, output: &StageOutput) -> Written {
+    fn stage_done(&self, slot: SlotId, output: &StageOutput) -> JournalFuture {
         let mut records = self.records();
         let place = records.order.get(&slot).copied();
         match place.and_then(|place| records.open.get_mut(&place)) {
             Some(open) => {
                 open.outputs.put(output.clone());
-                Written::Now(Ok(()))
+                JournalFuture::ready(Ok(()))
             }
-            None => Written::Now(Err(JournalError(format!("slot {slot} is not open")))),
+            None => JournalFuture::ready(Err(JournalError::misuse(slot, Misuse::NotOpen, None))),
         }
     }
 
-    fn terminal(&self, terminal: &Terminal) -> Written {
+    fn terminal(&self, terminal: &Terminal) -> JournalFuture {
         let mut records = self.records();
         if let Some(place) = records.order.remove(&terminal.slot) {
             records.open.remove(&place);
             records.ended.push(terminal.clone());
         }
-        Written::Now(Ok(()))
+        JournalFuture::ready(Ok(()))
     }
 
-    fn open(&self) -> Written<Vec<OpenSlot>> {
-        Written::Now(Ok(self.records().open.values().cloned().collect()))
+    fn open(&self) -> JournalFuture<Vec<OpenSlot>> {
+        JournalFuture::ready(Ok(self.records().open.values().cloned().collect()))
     }
 
-    fn before_exit(&self) -> Written {
+    fn before_exit(&self) -> JournalFuture {
         self.records().exits += 1;
-        Written::Now(Ok(()))
+        JournalFuture::ready(Ok(()))
     }
 }
 
@@ -101,6 +103,8 @@ impl Journal for MemoryJournal {
 mod tests {
     use std::sync::Arc;
     use std::time::Duration;
+
+    use futures_util::FutureExt;
 
     use super::super::{CancelCause, Ending, Judgement};
     use super::*;
@@ -124,11 +128,9 @@ mod tests {
         }
     }
 
-    fn now<T>(written: Written<T>) -> Result<T, JournalError> {
-        match written {
-            Written::Now(result) => result,
-            Written::Later(_) => panic!("memory is never later"),
-        }
+    fn now<T>(future: JournalFuture<T>) -> Result<T, JournalError> {
+        assert!(future.is_ready(), "memory is never later");
+        future.now_or_never().unwrap()
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::actors::studio::StudioError;
 use crate::clock;
 use crate::contract::Warning;
 use crate::direction::planner::{Budget, plan};
-use crate::journal::{Accepted, Failure, FolderJournal, Journal, JournalError, Outputs, Parcel, Terminal};
+use crate::journal::{Accepted, Failure, JournalError, Outputs, Parcel, SlotFolder, Terminal};
 use crate::recipe::Recipe;
 use crate::sink::{self, BundleRef, Frames, Manifest, NodeReport, Outcome, RecipeRef};
 use crate::types::Sha256;
@@ -33,7 +33,7 @@ pub(crate) struct About {
 pub(crate) struct Clerk {
     about: About,
     key: SigningKey,
-    folder: Arc<FolderJournal>,
+    folder: Arc<SlotFolder>,
     recorder: Arc<Recorder>,
     open: Mutex<Option<Opened>>,
 }
@@ -54,7 +54,7 @@ impl Clerk {
     pub(crate) fn new(
         about: About,
         key: SigningKey,
-        folder: Arc<FolderJournal>,
+        folder: Arc<SlotFolder>,
         recorder: Arc<Recorder>,
     ) -> Self {
         Self { about, key, folder, recorder, open: Mutex::default() }
@@ -86,15 +86,15 @@ impl Clerk {
         let verdict = self.open().as_ref().and_then(|opened| opened.notes.all().verdict);
         let Some(outcome) = Outcome::of(&terminal.ending, verdict.as_ref()) else { return Ok(()) };
         // What the folder has: this orchestrator may have taken the slot up a moment ago.
-        let open = self.folder.open().wait().await?;
-        let slot = open.into_iter().find(|open| open.accepted.slot == terminal.slot);
+        let open = self.folder.read().await?;
+        let slot = open.filter(|open| open.accepted.slot == terminal.slot);
         let outputs = slot.map(|open| open.outputs).unwrap_or_default();
         let written = tokio::task::spawn_blocking(move || self.write(outcome, &outputs)).await;
         written
             .map_err(|error| error.to_string())
             .and_then(|written| written)
             .map(drop)
-            .map_err(|error| JournalError(format!("the result was not written: {error}")))
+            .map_err(|error| JournalError::Result { source: error.into() })
     }
 
     /// Blocks on the disk. The names of everything that the result names.

@@ -6,41 +6,43 @@
 use std::sync::Arc;
 
 use super::clerk::Clerk;
-use crate::journal::{Accepted, Ending, FolderJournal, Journal, OpenSlot, StageOutput, Terminal, Written};
+use crate::journal::{
+    Accepted, Ending, Journal, JournalFuture, OpenSlot, SlotFolders, StageOutput, Terminal,
+};
 use crate::types::SlotId;
 
-/// The folder with its clerk.
+/// The folders with their clerk.
 pub(crate) struct Desk {
-    pub(crate) folder: Arc<FolderJournal>,
+    pub(crate) folders: Arc<SlotFolders>,
     pub(crate) clerk: Arc<Clerk>,
 }
 
 impl Journal for Desk {
-    fn accept(&self, accepted: &Accepted) -> Written {
-        self.folder.accept(accepted)
+    fn accept(&self, accepted: &Accepted) -> JournalFuture {
+        self.folders.accept(accepted)
     }
 
-    fn stage_done(&self, slot: SlotId, output: &StageOutput) -> Written {
-        self.folder.stage_done(slot, output)
+    fn stage_done(&self, slot: SlotId, output: &StageOutput) -> JournalFuture {
+        self.folders.stage_done(slot, output)
     }
 
-    fn terminal(&self, terminal: &Terminal) -> Written {
+    fn terminal(&self, terminal: &Terminal) -> JournalFuture {
         if !matches!(terminal.ending, Ending::Failed { .. }) {
-            return self.folder.terminal(terminal);
+            return self.folders.terminal(terminal);
         }
-        let (folder, clerk, terminal) = (self.folder.clone(), self.clerk.clone(), terminal.clone());
-        Written::Later(Box::pin(async move {
+        let (folders, clerk, terminal) = (self.folders.clone(), self.clerk.clone(), terminal.clone());
+        JournalFuture::going(async move {
             // The record of the end comes last: where it stands, the result stands too.
             clerk.fail(terminal.clone()).await?;
-            folder.terminal(&terminal).wait().await
-        }))
+            folders.terminal(&terminal).await
+        })
     }
 
-    fn open(&self) -> Written<Vec<OpenSlot>> {
-        self.folder.open()
+    fn open(&self) -> JournalFuture<Vec<OpenSlot>> {
+        self.folders.open()
     }
 
-    fn before_exit(&self) -> Written {
-        self.folder.before_exit()
+    fn before_exit(&self) -> JournalFuture {
+        self.folders.before_exit()
     }
 }

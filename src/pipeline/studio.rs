@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::clerk::{Clerk, Opened};
-use super::encoders::Encoders;
+use super::encoders::encoded;
 use crate::actors::plan::Costs;
 use crate::actors::studio::{Packaging, SlotWork, Studio, StudioError};
 use crate::clock;
@@ -15,7 +15,7 @@ use crate::config::Voices;
 use crate::contract::{Animate, Animation, Paint, Painting, Score, Scores, Speak, Speech, Warning};
 use crate::direction::planner::{Budget, plan};
 use crate::direction::{Directed, Direction, DirectionError, direct, frame_count};
-use crate::journal::{Accepted, Failure, FolderJournal, Judgement, Outputs};
+use crate::journal::{Accepted, Failure, Judgement, Outputs, SlotFolder};
 use crate::media::{self, VideoSpec, wav};
 use crate::models::vocabulary::Vocabulary;
 use crate::recipe::{LONGEST, Recipe};
@@ -44,10 +44,8 @@ pub(crate) struct Studios {
     pub(crate) per_frame: Duration,
     /// What comes after the video, with the buffer before the deadline.
     pub(crate) afterwards: Duration,
-    /// Where videos are encoded.
-    pub(crate) encoders: Arc<Encoders>,
     /// Where a slot's files go.
-    pub(crate) folder: Arc<FolderJournal>,
+    pub(crate) folder: Arc<SlotFolder>,
     /// Who writes the result.
     pub(crate) clerk: Arc<Clerk>,
 }
@@ -255,7 +253,7 @@ impl SlotWork for RecipeWork {
         let (slot, resolution) = (self.recipe.slot(), self.recipe.resolution);
         let spec = VideoSpec { resolution, fps: self.recipe.fps, frames, sound: Arc::new(voice) };
         let (sink, end) = media::video(self.shared.folder.partial_video(), spec);
-        self.shared.encoders.begin(slot, end);
+        self.shared.folder.encoding(encoded(slot, end));
         Ok(Animate {
             image: Arc::new(painting.image.clone()),
             plan: Arc::new(planned.plan),

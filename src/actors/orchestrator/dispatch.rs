@@ -365,18 +365,10 @@ impl OrchestratorState {
         let slot = &mut self.active[place];
         let id = slot.id();
         slot.outputs.put(output.clone());
-        match self.args.journal.stage_done(id, output) {
-            crate::journal::Written::Now(result) => {
-                slot.unwritten += 1;
-                self.stage_written(id, result);
-            }
-            crate::journal::Written::Later(writing) => {
-                slot.unwritten += 1;
-                let mailbox = myself.clone();
-                tokio::spawn(async move {
-                    let _ = mailbox.cast(OrchestratorMsg::StageWritten(id, writing.await));
-                });
-            }
-        }
+        slot.unwritten += 1;
+        let mailbox = myself.clone();
+        self.args.journal.stage_done(id, output).then(move |result| {
+            let _ = mailbox.cast(OrchestratorMsg::StageWritten(id, result));
+        });
     }
 }

@@ -7,7 +7,7 @@ use super::slot::Slot;
 use crate::actors::events::{Subscribers, tell_end};
 use crate::actors::watchdog::WatchdogMsg;
 use crate::clock;
-use crate::journal::{Accepted, Ending, Terminal, Written};
+use crate::journal::{Accepted, Ending, JournalError, Terminal};
 use crate::telemetry::names::event;
 use crate::types::{SlotId, Stage};
 use crate::vram::Occasion;
@@ -49,13 +49,8 @@ impl OrchestratorState {
         let terminal = Terminal { slot: accepted.slot, ending, elapsed, breakdown };
         let subscribers = self.args.subscribers.clone();
         // Told when it is written: whoever hears of an end may count on its record.
-        match self.args.journal.terminal(&terminal) {
-            Written::Now(result) => ended(&subscribers, span, &terminal, result),
-            Written::Later(writing) => {
-                let span = span.clone();
-                tokio::spawn(async move { ended(&subscribers, &span, &terminal, writing.await) });
-            }
-        }
+        let (span, writing) = (span.clone(), self.args.journal.terminal(&terminal));
+        writing.then(move |result| ended(&subscribers, &span, &terminal, result));
     }
 }
 
@@ -63,11 +58,11 @@ fn ended(
     subscribers: &Subscribers,
     span: &tracing::Span,
     terminal: &Terminal,
-    result: Result<(), crate::journal::JournalError>,
+    result: Result<(), JournalError>,
 ) {
     if let Err(error) = result {
         // The slot stays open in the journal; the next start takes it up and ends it again.
-        tracing::error!(parent: span, event = event::JOURNAL_FAILED, slot = %terminal.slot, error = error.0, "end not kept");
+        tracing::error!(parent: span, event = event::JOURNAL_FAILED, slot = %terminal.slot, %error, "end not kept");
     }
     tell_end(subscribers, span, terminal);
 }

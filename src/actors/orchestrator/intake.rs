@@ -10,7 +10,7 @@ use crate::actors::placement::Offer;
 use crate::actors::plan::Task;
 use crate::actors::registry::ModelState;
 use crate::clock;
-use crate::journal::{Accepted, CancelCause, Ending, JournalError, OpenSlot, Outputs, Written};
+use crate::journal::{Accepted, CancelCause, Ending, JournalError, OpenSlot, Outputs};
 use crate::telemetry::names::event;
 use crate::types::{Bytes, ModelId, SlotId};
 
@@ -28,18 +28,11 @@ impl OrchestratorState {
         match self.consider(request) {
             Ok((slot, eta)) => {
                 self.open.insert(slot.id());
-                match self.args.journal.accept(&slot.accepted) {
-                    Written::Now(result) => self.acceptance_written(slot, eta, reply, result),
-                    Written::Later(writing) => {
-                        let mailbox = myself.clone();
-                        tokio::spawn(async move {
-                            let result = writing.await;
-                            // Where the orchestrator has died meanwhile, the journal has the slot for its successor.
-                            let _ =
-                                mailbox.cast(OrchestratorMsg::AcceptanceWritten(slot, eta, reply, result));
-                        });
-                    }
-                }
+                let mailbox = myself.clone();
+                // Where the orchestrator has died meanwhile, the journal has the slot for its successor.
+                self.args.journal.accept(&slot.accepted).then(move |result| {
+                    let _ = mailbox.cast(OrchestratorMsg::AcceptanceWritten(slot, eta, reply, result));
+                });
             }
             // Whoever asked may have gone; a refusal needs no ears.
             Err(refusal) => drop(reply.send(Err(refusal))),
@@ -118,7 +111,7 @@ impl OrchestratorState {
     ) {
         if let Err(error) = result {
             self.open.remove(&slot.id());
-            let _ = reply.send(Err(Refusal::Journal(error.0)));
+            let _ = reply.send(Err(Refusal::Journal(error.to_string())));
             return;
         }
         let _ = reply.send(Ok(eta));
@@ -155,7 +148,7 @@ impl OrchestratorState {
                 // They stay open in the journal; a later start may read them.
                 tracing::error!(
                     event = event::JOURNAL_FAILED,
-                    error = error.0,
+                    %error,
                     "open slots could not be read"
                 );
                 return;

@@ -174,8 +174,9 @@ impl OrchestratorState {
         match result {
             Ok(()) => self.finish_if_done(slot),
             Err(error) => {
-                tracing::error!(event = event::JOURNAL_FAILED, %slot, error = error.0, "output not kept");
-                self.end(slot, Ending::Failed { cause: Failure::Journal, stage: None, message: error.0 });
+                tracing::error!(event = event::JOURNAL_FAILED, %slot, %error, "output not kept");
+                let message = error.to_string();
+                self.end(slot, Ending::Failed { cause: Failure::Journal, stage: None, message });
             }
         }
     }

@@ -20,10 +20,9 @@ use crate::cli::{Context, Failed};
 use crate::clock;
 use crate::config::Loaded;
 use crate::exit::Exit;
-use crate::journal::{Ending, Failure, FolderJournal, Key, Standing, Terminal};
+use crate::journal::{Ending, Failure, Key, SlotFolder, SlotFolders, Standing, Terminal};
 use crate::models::kokoro::text::check_speakable;
 use crate::models::workspace::SlotSize;
-use crate::pipeline::encoders::Encoders;
 use crate::recipe::{Recipe, document, signature};
 use crate::telemetry;
 use crate::types::{Deadline, Sha256, Stage};
@@ -48,10 +47,11 @@ pub(super) fn render(command: &RenderCommand, context: &mut Context<'_>) -> Resu
         refuse_late(&recipe)?;
     }
     let key = Key { recipe: recipe_hash(&recipe), bundle: chosen.sha256 };
-    let encoders = Arc::new(Encoders::default());
-    let (journal, standing) = FolderJournal::open(&folder, key, Arc::new(Arc::clone(&encoders)))
-        .map_err(|error| Failed::failure(error.to_string()))?;
-    let slot = Slot { recipe, text: text.into(), folder, chosen, journal, encoders };
+    let folders = Arc::new(SlotFolders::new());
+    folders.place(recipe.slot(), &folder);
+    let (journal, standing) =
+        folders.prepare(recipe.slot(), key).map_err(|error| Failed::failure(error.to_string()))?;
+    let slot = Slot { recipe, text: text.into(), folder, chosen, folders, journal };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // The tree's actors wait for models most of the time; two threads keep a slow journal from delaying the watchdog.
         .worker_threads(2)
@@ -96,8 +96,8 @@ struct Slot {
     text: Arc<[u8]>,
     folder: PathBuf,
     chosen: Chosen,
-    journal: Arc<FolderJournal>,
-    encoders: Arc<Encoders>,
+    folders: Arc<SlotFolders>,
+    journal: Arc<SlotFolder>,
 }
 
 impl Slot {
@@ -147,8 +147,8 @@ impl Slot {
         let node = Node::build(NodeParts {
             loaded,
             chosen: &self.chosen,
-            journal: self.journal.clone(),
-            encoders: self.encoders.clone(),
+            journal: self.folders.clone(),
+            folder: self.journal.clone(),
             recipe: recipe_hash(&self.recipe),
             size: SlotSize { resolution: self.recipe.resolution, duration: self.recipe.duration },
             subscribers: vec![Arc::new(Ear(heard_by))],

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::files::{Existing, Readers, sync_folder, write_by_way_of};
-use crate::journal::Artifact;
+use crate::journal::{Artifact, JournalError};
 use crate::types::{Bytes, Sha256};
 
 /// Where unfinished files lie.
@@ -19,18 +19,6 @@ pub(super) struct Disk {
     root: PathBuf,
     #[cfg(test)]
     pub(super) fuse: super::tests::Fuse,
-}
-
-/// A file operation that failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{} cannot be {doing}: {source}", path.display())]
-pub struct DiskError {
-    /// Of what.
-    pub path: PathBuf,
-    /// What was tried, as a participle.
-    pub doing: &'static str,
-    /// Why.
-    pub source: io::Error,
 }
 
 impl Disk {
@@ -57,13 +45,13 @@ impl Disk {
         Ok(())
     }
 
-    fn failed(&self, name: &str, doing: &'static str) -> impl FnOnce(io::Error) -> DiskError {
+    fn failed(&self, name: &str, doing: &'static str) -> impl FnOnce(io::Error) -> JournalError {
         let path = self.path(name);
-        move |source| DiskError { path, doing, source }
+        move |source| JournalError::io(path, doing, source)
     }
 
     /// Puts a whole file under `name`, in place of what stood there.
-    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<Artifact, DiskError> {
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<Artifact, JournalError> {
         let path = self.path(name);
         let write = |file: &mut File| {
             let (first, second) = bytes.split_at(bytes.len() / 2);
@@ -82,8 +70,8 @@ impl Disk {
     }
 
     /// Takes the finished file at `from` under `name`.
-    pub(super) fn adopt(&self, from: &Path, name: &str) -> Result<Artifact, DiskError> {
-        let read = |source| DiskError { path: from.to_owned(), doing: "read", source };
+    pub(super) fn adopt(&self, from: &Path, name: &str) -> Result<Artifact, JournalError> {
+        let read = |source| JournalError::io(from.to_owned(), "read", source);
         let file = File::open(from).map_err(read)?;
         let (sha256, size) = Sha256::of_reader(&file).map_err(read)?;
         let rename = || {
@@ -98,7 +86,7 @@ impl Disk {
     }
 
     /// The file's bytes; `None` where there is none.
-    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, DiskError> {
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, JournalError> {
         match fs::read(self.path(name)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -122,7 +110,7 @@ impl Disk {
     }
 
     /// Takes a file away, if it is there.
-    pub(super) fn remove(&self, name: &str) -> Result<(), DiskError> {
+    pub(super) fn remove(&self, name: &str) -> Result<(), JournalError> {
         let path = self.path(name);
         if fs::symlink_metadata(&path).is_err() {
             return Ok(());
@@ -136,18 +124,19 @@ impl Disk {
     }
 
     /// Makes a folder where there is none, with all above it.
-    pub(super) fn folder(&self, name: &str) -> Result<(), DiskError> {
+    pub(super) fn folder(&self, name: &str) -> Result<(), JournalError> {
         let made = self.step().and_then(|()| fs::create_dir_all(self.path(name)));
         made.map_err(self.failed(name, "made"))
     }
 
-    /// Takes an empty folder away; what is not empty, or not there, stays as it is.
+    /// Takes an empty folder away, the slot's own by an empty name; what is not empty, or not there, stays as it is.
     pub(super) fn remove_empty_folder(&self, name: &str) {
-        let _ = fs::remove_dir(self.path(name));
+        let path = if name.is_empty() { self.root.clone() } else { self.path(name) };
+        let _ = fs::remove_dir(path);
     }
 
     /// The names in a folder, in order; none where it is not there.
-    pub(super) fn names(&self, folder: &str) -> Result<Vec<String>, DiskError> {
+    pub(super) fn names(&self, folder: &str) -> Result<Vec<String>, JournalError> {
         let entries = match fs::read_dir(self.path(folder)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -161,7 +150,7 @@ impl Disk {
     }
 
     /// Takes away what an earlier process left unfinished.
-    pub(super) fn sweep(&self) -> Result<(), DiskError> {
+    pub(super) fn sweep(&self) -> Result<(), JournalError> {
         for name in self.names(PARTIAL)? {
             self.remove(&format!("{PARTIAL}/{name}"))?;
         }

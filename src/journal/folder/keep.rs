@@ -4,14 +4,14 @@
 
 use std::path::Path;
 
-use super::disk::{Disk, DiskError};
+use super::disk::Disk;
 use super::layout;
 use super::load::tidy;
 use super::record::{
     self, AudioRecord, ImageRecord, KeyframeRecord, PackageRecord, VerifyRecord, VideoRecord,
 };
 use crate::contract::{Animation, Painting, Speech};
-use crate::journal::{Artifact, StageOutput};
+use crate::journal::{Artifact, JournalError, StageOutput};
 use crate::media::{png, wav};
 use crate::types::{Bytes, RgbImage, Sha256, Stage};
 
@@ -20,7 +20,7 @@ pub(super) fn keep(
     disk: &Disk,
     output: &StageOutput,
     video: Option<&Path>,
-) -> Result<Vec<Artifact>, DiskError> {
+) -> Result<Vec<Artifact>, JournalError> {
     let stage = output.stage();
     // What an earlier run of the stage left, and what came of it, is void.
     for stage in layout::with_what_follows(stage) {
@@ -51,7 +51,7 @@ pub(super) fn keep(
     kept
 }
 
-fn audio(disk: &Disk, speech: &Speech) -> Result<Vec<Artifact>, DiskError> {
+fn audio(disk: &Disk, speech: &Speech) -> Result<Vec<Artifact>, JournalError> {
     let sound = disk.write(layout::AUDIO, &wav::encode(&speech.pcm))?;
     let record = AudioRecord {
         sound: sound.clone(),
@@ -62,18 +62,17 @@ fn audio(disk: &Disk, speech: &Speech) -> Result<Vec<Artifact>, DiskError> {
     Ok(vec![sound])
 }
 
-fn image(disk: &Disk, painting: &Painting) -> Result<Vec<Artifact>, DiskError> {
+fn image(disk: &Disk, painting: &Painting) -> Result<Vec<Artifact>, JournalError> {
     let picture = picture(disk, layout::IMAGE, &painting.image)?;
     let record = ImageRecord { picture: picture.clone(), warnings: painting.warnings.clone() };
     record::write(disk, layout::record(Stage::Image), &record)?;
     Ok(vec![picture])
 }
 
-fn video(disk: &Disk, animation: &Animation, file: Option<&Path>) -> Result<Vec<Artifact>, DiskError> {
-    let missing = || DiskError {
-        path: disk.path(layout::VIDEO),
-        doing: "written",
-        source: std::io::Error::other("the encoder handed over no file"),
+fn video(disk: &Disk, animation: &Animation, file: Option<&Path>) -> Result<Vec<Artifact>, JournalError> {
+    let missing = || {
+        let source = std::io::Error::other("the encoder handed over no file");
+        JournalError::io(disk.path(layout::VIDEO), "written", source)
     };
     disk.folder(layout::KEYFRAMES)?;
     let keyframes = animation
@@ -83,7 +82,7 @@ fn video(disk: &Disk, animation: &Animation, file: Option<&Path>) -> Result<Vec<
             let picture = picture(disk, &layout::keyframe(keyframe.index), &keyframe.image)?;
             Ok(KeyframeRecord { index: keyframe.index, picture })
         })
-        .collect::<Result<Vec<_>, DiskError>>()?;
+        .collect::<Result<Vec<_>, JournalError>>()?;
     let video = disk.adopt(file.ok_or_else(missing)?, layout::VIDEO)?;
     let record = VideoRecord {
         video,
@@ -102,7 +101,7 @@ pub(super) fn of_video(record: &VideoRecord) -> Vec<Artifact> {
     record.keyframes.iter().map(|keyframe| &keyframe.picture).chain([&record.video]).cloned().collect()
 }
 
-fn picture(disk: &Disk, name: &str, image: &RgbImage) -> Result<Artifact, DiskError> {
-    let failed = |source| DiskError { path: disk.path(name), doing: "encoded", source };
+fn picture(disk: &Disk, name: &str, image: &RgbImage) -> Result<Artifact, JournalError> {
+    let failed = |source| JournalError::io(disk.path(name), "encoded", source);
     disk.write(name, &png::encode(image).map_err(failed)?)
 }

@@ -8,11 +8,11 @@ use super::keep::of_video;
 use super::record::{
     self, AcceptedRecord, AudioRecord, Found, ImageRecord, PackageRecord, VerifyRecord, VideoRecord,
 };
-use super::{DiskError, FolderError, Key, layout};
+use super::{Key, layout};
 use crate::contract::{Animation, Keyframe, Painting, Speech};
-use crate::journal::{Artifact, Ending, Outputs, StageOutput, Terminal};
+use crate::journal::{Artifact, Ending, JournalError, Outputs, StageOutput, Terminal};
 use crate::media::{png, wav};
-use crate::types::Stage;
+use crate::types::{SlotId, Stage};
 
 /// What a folder holds.
 pub(super) enum Contents {
@@ -35,8 +35,20 @@ pub(super) struct Held {
     pub end: Option<Terminal>,
 }
 
-/// Reads everything, and leaves the folder as its records say.
-pub(super) fn load(disk: &Disk, key: &Key) -> Result<Contents, FolderError> {
+/// Reads everything, and leaves the folder as its records say: before anybody works on the slot.
+pub(super) fn load(disk: &Disk, slot: SlotId, key: &Key) -> Result<Contents, JournalError> {
+    let mut contents = look(disk, slot, key)?;
+    if let Contents::Ours(held) = &mut contents {
+        if disk.misfit(&held.accepted.file).is_some() {
+            disk.write(layout::RECIPE, held.accepted.text.as_bytes())?;
+        }
+        settle(disk, held)?;
+    }
+    Ok(contents)
+}
+
+/// Reads everything and changes nothing: what is damaged is told, and still there.
+pub(super) fn look(disk: &Disk, slot: SlotId, key: &Key) -> Result<Contents, JournalError> {
     let accepted =
         match known(disk, record::read::<AcceptedRecord>(disk, layout::ACCEPTED)?, layout::ACCEPTED)? {
             Found::Record(accepted) => accepted,
@@ -47,11 +59,8 @@ pub(super) fn load(disk: &Disk, key: &Key) -> Result<Contents, FolderError> {
                 return Ok(missing.map_or(Contents::Nothing, Contents::Other));
             }
         };
-    if let Some(why) = other(&accepted, key) {
+    if let Some(why) = other(&accepted, slot, key) {
         return Ok(Contents::Other(why));
-    }
-    if disk.misfit(&accepted.file).is_some() {
-        disk.write(layout::RECIPE, accepted.text.as_bytes())?;
     }
     let end = match known(disk, record::read::<Terminal>(disk, layout::END)?, layout::END)? {
         Found::Record(end) => Some(end),
@@ -70,21 +79,22 @@ pub(super) fn load(disk: &Disk, key: &Key) -> Result<Contents, FolderError> {
         }
     }
     missing_records(&mut held);
-    settle(disk, &mut held)?;
     Ok(Contents::Ours(Box::new(held)))
 }
 
-/// Why the rendering in the folder is not the one of `key`.
-fn other(accepted: &AcceptedRecord, key: &Key) -> Option<String> {
+/// Why the rendering in the folder is not `slot`'s of `key`.
+fn other(accepted: &AcceptedRecord, slot: SlotId, key: &Key) -> Option<String> {
+    let had = accepted.slot;
+    let of_another = (had != slot).then(|| format!("the slot is another ({slot}, it was {had})"));
     let changed = [
         ("the recipe", accepted.recipe_sha256, key.recipe),
         ("the bundle", accepted.bundle_sha256, key.bundle),
     ];
-    let changed: Vec<String> = changed
+    let changed = changed
         .into_iter()
         .filter(|(_, had, asked)| had != asked)
-        .map(|(what, had, asked)| format!("{what} is another ({asked:.12}, it was {had:.12})"))
-        .collect();
+        .map(|(what, had, asked)| format!("{what} is another ({asked:.12}, it was {had:.12})"));
+    let changed: Vec<String> = of_another.into_iter().chain(changed).collect();
     (!changed.is_empty()).then(|| changed.join("; "))
 }
 
@@ -102,11 +112,21 @@ fn missing_records(held: &mut Held) {
 }
 
 /// Undoes what is damaged, and takes away what no record names.
-fn settle(disk: &Disk, held: &mut Held) -> Result<(), DiskError> {
+fn settle(disk: &Disk, held: &mut Held) -> Result<(), JournalError> {
     if held.end.is_some() && held.damaged.is_empty() {
         return Ok(());
     }
     disk.remove(layout::END)?;
+    void(held);
+    // The latest first: what is left when this is cut short is still in order.
+    for stage in Stage::ALL.into_iter().rev().filter(|stage| !held.outputs.has(*stage)) {
+        tidy(disk, stage)?;
+    }
+    disk.remove(layout::RESULT)
+}
+
+/// Of a slot that goes on: no end, and no output of what is damaged or came of it.
+pub(super) fn void(held: &mut Held) {
     held.end = None;
     // Without an end the package may not have reached whoever waits for it; making it again costs nothing.
     let package = [Stage::Package];
@@ -121,15 +141,10 @@ fn settle(disk: &Disk, held: &mut Held) -> Result<(), DiskError> {
         }
         held.artifacts.remove(stage);
     }
-    // The latest first: what is left when this is cut short is still in order.
-    for stage in Stage::ALL.into_iter().rev().filter(|stage| !held.outputs.has(*stage)) {
-        tidy(disk, stage)?;
-    }
-    disk.remove(layout::RESULT)
 }
 
 /// Takes away a stage's record, and then its artifacts.
-pub(super) fn tidy(disk: &Disk, stage: Stage) -> Result<(), DiskError> {
+pub(super) fn tidy(disk: &Disk, stage: Stage) -> Result<(), JournalError> {
     disk.remove(layout::record(stage))?;
     match stage {
         Stage::Audio => disk.remove(layout::AUDIO),
@@ -148,9 +163,9 @@ pub(super) fn tidy(disk: &Disk, stage: Stage) -> Result<(), DiskError> {
 }
 
 /// Refuses what a newer node has written.
-fn known<T>(disk: &Disk, found: Found<T>, name: &str) -> Result<Found<T>, FolderError> {
+fn known<T>(disk: &Disk, found: Found<T>, name: &str) -> Result<Found<T>, JournalError> {
     match found {
-        Found::Newer(version) => Err(FolderError::Newer { file: disk.path(name), version }),
+        Found::Newer(version) => Err(JournalError::Newer { file: disk.path(name), version }),
         other => Ok(other),
     }
 }
@@ -158,23 +173,22 @@ fn known<T>(disk: &Disk, found: Found<T>, name: &str) -> Result<Found<T>, Folder
 type Kept = (StageOutput, Vec<Artifact>);
 
 /// One stage's output, whole.
-fn stage_of(disk: &Disk, stage: Stage) -> Result<Found<Kept>, FolderError> {
+fn stage_of(disk: &Disk, stage: Stage) -> Result<Found<Kept>, JournalError> {
     let name = layout::record(stage);
-    let output = match stage {
-        Stage::Audio => checked(disk, known(disk, record::read(disk, name)?, name)?, audio)?,
-        Stage::Image => checked(disk, known(disk, record::read(disk, name)?, name)?, image)?,
-        Stage::Video => checked(disk, known(disk, record::read(disk, name)?, name)?, video)?,
-        Stage::Verify => checked(disk, known(disk, record::read(disk, name)?, name)?, verify)?,
-        Stage::Package => checked(disk, known(disk, record::read(disk, name)?, name)?, package)?,
-    };
-    Ok(output)
+    match stage {
+        Stage::Audio => checked(disk, known(disk, record::read(disk, name)?, name)?, audio),
+        Stage::Image => checked(disk, known(disk, record::read(disk, name)?, name)?, image),
+        Stage::Video => checked(disk, known(disk, record::read(disk, name)?, name)?, video),
+        Stage::Verify => checked(disk, known(disk, record::read(disk, name)?, name)?, verify),
+        Stage::Package => checked(disk, known(disk, record::read(disk, name)?, name)?, package),
+    }
 }
 
 fn checked<R>(
     disk: &Disk,
     found: Found<R>,
     output: impl FnOnce(&Disk, R) -> Result<Kept, Broken>,
-) -> Result<Found<Kept>, DiskError> {
+) -> Result<Found<Kept>, JournalError> {
     Ok(match found {
         Found::Record(record) => match output(disk, record) {
             Ok(kept) => Found::Record(kept),
@@ -189,7 +203,7 @@ fn checked<R>(
 
 enum Broken {
     Damaged(String),
-    Disk(DiskError),
+    Disk(JournalError),
 }
 
 /// The bytes of an artifact that is as it was written.

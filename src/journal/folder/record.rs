@@ -7,14 +7,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::disk::{Disk, DiskError};
+use super::disk::Disk;
 use crate::contract::Warning;
-use crate::journal::{Artifact, Judgement, Parcel};
+use crate::journal::{Artifact, JournalError, Judgement, Parcel};
 use crate::recipe::document;
 use crate::types::{Sha256, SlotId, Timeline};
 
 /// Of the format, raised when older nodes could misread it.
-pub(super) const VERSION: u64 = 1;
+pub(in crate::journal) const VERSION: u64 = 1;
 
 /// A slot as it came in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,12 +90,8 @@ pub(super) enum Found<T> {
 }
 
 /// Puts a record under `name`.
-pub(super) fn write(disk: &Disk, name: &str, record: &impl Serialize) -> Result<(), DiskError> {
-    let failed = |source: serde_json::Error| DiskError {
-        path: disk.path(name),
-        doing: "written",
-        source: source.into(),
-    };
+pub(super) fn write(disk: &Disk, name: &str, record: &impl Serialize) -> Result<(), JournalError> {
+    let failed = |error: serde_json::Error| JournalError::io(disk.path(name), "written", error.into());
     let record = serde_json::to_value(record).map_err(failed)?;
     let sha256 = Sha256::of(&document::canonical(&record));
     let whole = json!({ "version": VERSION, "sha256": sha256, "record": record });
@@ -103,7 +99,7 @@ pub(super) fn write(disk: &Disk, name: &str, record: &impl Serialize) -> Result<
 }
 
 /// Reads the record under `name`.
-pub(super) fn read<T: DeserializeOwned>(disk: &Disk, name: &str) -> Result<Found<T>, DiskError> {
+pub(super) fn read<T: DeserializeOwned>(disk: &Disk, name: &str) -> Result<Found<T>, JournalError> {
     let Some(bytes) = disk.read(name)? else { return Ok(Found::Nothing) };
     let damaged = |why: &dyn std::fmt::Display| Ok(Found::Damaged(format!("{name} is damaged: {why}")));
     let text = match std::str::from_utf8(&bytes) {

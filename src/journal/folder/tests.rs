@@ -1,7 +1,9 @@
-//! A folder through everything that can happen to it. [`kills`] ends real processes at every file operation.
+//! A slot's folder, as the store hands it out, through everything that can happen to it. [`kills`] ends real processes at
+//! every file operation.
 
 use std::fs;
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,10 +12,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::clock;
 use crate::contract::{Animation, Keyframe, Painting, Speech, Warning};
-use crate::journal::{CancelCause, Judgement, Parcel};
+use crate::journal::{CancelCause, Ending, Failure, Journal, Judgement, Outputs, Parcel, SlotFolders};
 use crate::media::wav;
-use crate::types::{Pcm, Phoneme, Resolution, RgbImage, SAMPLE_RATE, Sha256, Timeline};
+use crate::types::{Deadline, Pcm, Phoneme, Resolution, RgbImage, SAMPLE_RATE, Sha256, Stage, Timeline};
 
 mod disks;
 mod kills;
@@ -46,7 +49,7 @@ impl Fuse {
         Err(io::Error::from(io::ErrorKind::StorageFull))
     }
 
-    fn fill_at(&self, step: i64) {
+    pub(in crate::journal) fn fill_at(&self, step: i64) {
         self.left.store(step, Ordering::SeqCst);
     }
 }
@@ -54,17 +57,26 @@ impl Fuse {
 const RECIPE_TEXT: &[u8] = b"// a comment\n{\"recipe_id\": \"x\"}\n";
 const VIDEO_BYTES: &[u8] = b"frames and sound";
 
-/// An encoder that has closed its file whenever it is asked, or never will.
-struct Encoder(PathBuf, Result<(), String>);
+/// An encoder that has closed its file in `dir` whenever it is asked, or never will.
+async fn encoder(dir: PathBuf, result: Result<(), String>) -> Result<PathBuf, AnyError> {
+    result?;
+    let path = dir.join("journal/partial/video-1.mp4");
+    fs::write(&path, VIDEO_BYTES).unwrap();
+    Ok(path)
+}
 
-impl Videos for Encoder {
-    fn closed(&self, _: SlotId) -> Pin<Box<dyn Future<Output = Result<PathBuf, String>> + Send>> {
-        let (path, result) = (self.0.join("journal/partial/video-1.mp4"), self.1.clone());
-        Box::pin(async move {
-            result?;
-            fs::write(&path, VIDEO_BYTES).unwrap();
-            Ok(path)
-        })
+/// A store of one slot, whose folder is named; the journal of that slot.
+#[derive(Debug)]
+struct Only {
+    store: SlotFolders,
+    folder: Arc<SlotFolder>,
+}
+
+impl Deref for Only {
+    type Target = SlotFolders;
+
+    fn deref(&self) -> &SlotFolders {
+        &self.store
     }
 }
 
@@ -76,25 +88,40 @@ fn key(recipe: &str) -> Key {
     Key { recipe: Sha256::of(recipe.as_bytes()), bundle: Sha256::of(b"bundle") }
 }
 
-fn open(dir: &Path, recipe: &str) -> Result<(Arc<FolderJournal>, Standing), FolderError> {
-    let mut tries = 0;
-    loop {
-        let opened = FolderJournal::open(dir, key(recipe), Arc::new(Encoder(dir.to_owned(), Ok(()))));
-        match opened {
-            // Other tests start processes: between fork and exec these hold every open file of this one, locks too.
-            Err(FolderError::Busy { pid, .. }) if pid == Some(std::process::id()) && tries < 100_000 => {
-                tries += 1;
-                std::thread::yield_now();
+fn open(dir: &Path, recipe: &str) -> Result<(Only, Standing), JournalError> {
+    open_for(dir, key(recipe))
+}
+
+fn open_for(dir: &Path, key: Key) -> Result<(Only, Standing), JournalError> {
+    let store = SlotFolders::new();
+    store.place(slot(), dir);
+    let (folder, standing) = patiently(|| store.prepare(slot(), key))?;
+    Ok((Only { store, folder }, standing))
+}
+
+/// Other tests start processes: between fork and exec these hold every open file of this one, locks too.
+pub(in crate::journal) fn patiently<T>(
+    open: impl Fn() -> Result<T, JournalError>,
+) -> Result<T, JournalError> {
+    for _ in 0..100_000 {
+        match open() {
+            Err(JournalError::Busy { pid, .. }) if pid == Some(std::process::id()) => {
+                std::thread::yield_now()
             }
             opened => return opened,
         }
     }
+    open()
 }
 
 fn accepted() -> Accepted {
+    accepted_of(slot())
+}
+
+pub(in crate::journal) fn accepted_of(slot: SlotId) -> Accepted {
     let now = clock::now();
     let deadline = Deadline::after(now, Duration::from_secs(3600)).unwrap();
-    Accepted { slot: slot(), recipe: RECIPE_TEXT.into(), deadline, at: now }
+    Accepted { slot, recipe: RECIPE_TEXT.into(), deadline, at: now }
 }
 
 fn image(seed: u8) -> RgbImage {
@@ -103,7 +130,7 @@ fn image(seed: u8) -> RgbImage {
     RgbImage::new(size, data).unwrap()
 }
 
-fn output(stage: Stage) -> StageOutput {
+pub(in crate::journal) fn output(stage: Stage) -> StageOutput {
     let warnings = vec![Warning::new("odd", "something")];
     match stage {
         Stage::Audio => {
@@ -134,7 +161,11 @@ fn output(stage: Stage) -> StageOutput {
 }
 
 fn terminal(ending: Ending) -> Terminal {
-    Terminal { slot: slot(), ending, elapsed: Duration::new(3, 141_592_653), breakdown: [Duration::ZERO; 5] }
+    terminal_of(slot(), ending)
+}
+
+pub(in crate::journal) fn terminal_of(slot: SlotId, ending: Ending) -> Terminal {
+    Terminal { slot, ending, elapsed: Duration::new(3, 141_592_653), breakdown: [Duration::ZERO; 5] }
 }
 
 fn completed() -> Terminal {
@@ -146,12 +177,21 @@ fn failed(cause: Failure) -> Terminal {
 }
 
 /// What the orchestrator does, from wherever the folder stands, up to `last`.
-async fn walk(dir: &Path, journal: &FolderJournal, last: Stage) -> Result<(), JournalError> {
-    let open = journal.open().wait().await?;
-    let outputs = match open.into_iter().next() {
+async fn walk(dir: &Path, journal: &Only, last: Stage) -> Result<(), JournalError> {
+    walk_of(&journal.store, slot(), dir, last).await
+}
+
+pub(in crate::journal) async fn walk_of(
+    store: &SlotFolders,
+    slot: SlotId,
+    dir: &Path,
+    last: Stage,
+) -> Result<(), JournalError> {
+    let open = store.open().await?;
+    let outputs = match open.into_iter().find(|open| open.accepted.slot == slot) {
         Some(open) => open.outputs,
         None => {
-            journal.accept(&accepted()).wait().await?;
+            store.accept(&accepted_of(slot)).await?;
             Outputs::default()
         }
     };
@@ -159,19 +199,22 @@ async fn walk(dir: &Path, journal: &FolderJournal, last: Stage) -> Result<(), Jo
         if stage == Stage::Package {
             fs::write(dir.join("result.json"), b"{}").unwrap();
         }
-        journal.stage_done(slot(), &output(stage)).wait().await?;
+        if stage == Stage::Video {
+            store.get(slot).unwrap().encoding(encoder(dir.to_owned(), Ok(())));
+        }
+        store.stage_done(slot, &output(stage)).await?;
     }
     Ok(())
 }
 
 /// And its end.
-async fn finish(dir: &Path, journal: &FolderJournal) -> Result<(), JournalError> {
+async fn finish(dir: &Path, journal: &Only) -> Result<(), JournalError> {
     walk(dir, journal, Stage::Package).await?;
-    journal.terminal(&completed()).wait().await
+    journal.terminal(&completed()).await
 }
 
 /// Every file of a folder but those that time and process are in.
-fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
+pub(in crate::journal) fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -225,17 +268,17 @@ async fn what_was_kept_comes_back_in_another_process_to_the_last_bit() {
     let before = accepted();
     {
         let (journal, standing) = open(&new, "a").unwrap();
-        assert_eq!((standing, journal.slot()), (Standing::New, None));
-        assert!(journal.open().wait().await.unwrap().is_empty());
-        journal.accept(&before).wait().await.unwrap();
+        assert_eq!((standing, journal.folder.artifacts()), (Standing::New, vec![]));
+        assert!(journal.open().await.unwrap().is_empty());
+        journal.accept(&before).await.unwrap();
         walk(&new, &journal, Stage::Verify).await.unwrap();
-        journal.before_exit().wait().await.unwrap();
+        journal.before_exit().await.unwrap();
     }
     let (journal, standing) = open(&new, "a").unwrap();
     let done = vec![Stage::Audio, Stage::Image, Stage::Video, Stage::Verify];
     assert_eq!(standing, Standing::Resumable { done: done.clone(), damaged: vec![] });
-    assert_eq!(journal.slot(), Some(slot()));
-    let open = journal.open().wait().await.unwrap();
+    assert_eq!((journal.folder.slot(), journal.folder.dir()), (slot(), &*new));
+    let open = journal.open().await.unwrap();
     let [OpenSlot { accepted, outputs }] = open.as_slice() else { panic!("{open:?}") };
     assert_eq!((accepted.slot, &*accepted.recipe), (slot(), RECIPE_TEXT));
     for (found, expected) in
@@ -247,11 +290,18 @@ async fn what_was_kept_comes_back_in_another_process_to_the_last_bit() {
     for stage in done {
         assert!(same(&of(outputs, stage).unwrap(), &output(stage)), "{stage}");
     }
-    let names: Vec<String> = journal.artifacts().into_iter().map(|artifact| artifact.name).collect();
+    let names: Vec<String> = journal.folder.artifacts().into_iter().map(|artifact| artifact.name).collect();
     let expected =
         ["recipe.json", "audio.wav", "actor.png", "keyframes/00000.png", "keyframes/00011.png", "video.mp4"];
     assert_eq!(names, expected);
-    assert!(journal.artifacts().iter().all(|artifact| journal.inner.disk.misfit(artifact).is_none()));
+    assert!(
+        journal.folder.artifacts().iter().all(|artifact| journal
+            .folder
+            .inner
+            .disk
+            .misfit(artifact)
+            .is_none())
+    );
     assert_eq!(fs::read(new.join("video.mp4")).unwrap(), VIDEO_BYTES);
 }
 
@@ -261,11 +311,11 @@ async fn an_ended_slot_stays_ended_and_is_not_offered() {
     let before = files(dir.path());
     let (journal, standing) = open(dir.path(), "a").unwrap();
     assert_eq!(standing, Standing::Ended(completed()));
-    assert!(journal.open().wait().await.unwrap().is_empty());
-    let refused = journal.accept(&accepted()).wait().await.unwrap_err();
-    assert!(refused.0.contains("has ended"), "{refused}");
-    journal.terminal(&failed(Failure::Timeout)).wait().await.unwrap();
-    assert!(journal.stage_done(slot(), &output(Stage::Audio)).wait().await.is_err());
+    assert!(journal.open().await.unwrap().is_empty());
+    let refused = journal.accept(&accepted()).await.unwrap_err();
+    assert!(refused.to_string().contains("has ended"), "{refused}");
+    journal.terminal(&failed(Failure::Timeout)).await.unwrap();
+    assert!(journal.stage_done(slot(), &output(Stage::Audio)).await.is_err());
     assert_eq!(files(dir.path()), before);
 }
 
@@ -282,22 +332,22 @@ async fn failed_and_cancelled_slots_are_tried_again_completed_and_rejected_ones_
         let last = if end == completed() { Stage::Package } else { Stage::Image };
         walk(dir.path(), &journal, last).await.unwrap();
         fs::write(dir.path().join("result.json"), b"{}").unwrap();
-        journal.terminal(&end).wait().await.unwrap();
+        journal.terminal(&end).await.unwrap();
         drop(journal);
         let (journal, standing) = open(dir.path(), "a").unwrap();
         assert_eq!(standing, Standing::Ended(end));
         let deadline = Deadline::after(clock::now(), Duration::from_secs(7200)).unwrap();
-        match journal.reopen(Some(deadline)) {
+        match journal.folder.reopen(Some(deadline)) {
             Ok(standing) => {
                 assert!(again);
                 let done = vec![Stage::Audio, Stage::Image];
                 assert_eq!(standing, Standing::Resumable { done, damaged: vec![] });
                 assert!(!dir.path().join("result.json").exists());
-                let left = journal.open().wait().await.unwrap()[0].accepted.deadline.remaining(clock::now());
+                let left = journal.open().await.unwrap()[0].accepted.deadline.remaining(clock::now());
                 assert!(left > Duration::from_secs(7000), "{left:?}");
                 finish(dir.path(), &journal).await.unwrap();
             }
-            Err(error) => assert!(!again && matches!(error, FolderError::Final { .. }), "{error}"),
+            Err(error) => assert!(!again && matches!(error, JournalError::Final { .. }), "{error}"),
         }
     }
 }
@@ -311,7 +361,7 @@ async fn another_recipe_or_bundle_takes_the_folder_over_once_it_is_accepted() {
         let (journal, standing) = open(dir.path(), "b").unwrap();
         let Standing::Replaced { why } = standing else { panic!("{standing:?}") };
         assert!(why.contains("the recipe is another") && !why.contains("bundle"), "{why}");
-        assert!(journal.open().wait().await.unwrap().is_empty());
+        assert!(journal.open().await.unwrap().is_empty());
         assert_eq!(files(dir.path()), before, "nothing goes before the other is accepted");
         walk(dir.path(), &journal, Stage::Image).await.unwrap();
         let names: Vec<String> = files(dir.path()).into_iter().map(|(name, _)| name).collect();
@@ -326,8 +376,7 @@ async fn another_recipe_or_bundle_takes_the_folder_over_once_it_is_accepted() {
         assert_eq!(names, left);
     }
     let other = Key { bundle: Sha256::of(b"other"), ..key("b") };
-    let (_, standing) =
-        FolderJournal::open(dir.path(), other, Arc::new(Encoder(dir.path().to_owned(), Ok(())))).unwrap();
+    let (_, standing) = open_for(dir.path(), other).unwrap();
     assert!(matches!(standing, Standing::Replaced { why } if why.contains("the bundle is another")));
 }
 
@@ -336,19 +385,52 @@ async fn writes_come_in_the_order_they_were_asked_for_and_a_lost_video_fails_its
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = open(dir.path(), "a").unwrap();
     // None is waited for before the next is asked for.
+    journal.folder.encoding(encoder(dir.path().to_owned(), Ok(())));
     let mut writes = vec![journal.accept(&accepted())];
     writes.extend(Stage::ALL.map(|stage| journal.stage_done(slot(), &output(stage))));
     writes.push(journal.terminal(&completed()));
     for write in writes.into_iter().rev() {
-        write.wait().await.unwrap();
+        write.await.unwrap();
     }
     drop(journal);
     assert_eq!(open(dir.path(), "a").unwrap().1, Standing::Ended(completed()));
 
     let dir = tempfile::tempdir().unwrap();
-    let encoder = Encoder(dir.path().to_owned(), Err("3 of 12 frames".into()));
-    let (journal, _) = FolderJournal::open(dir.path(), key("a"), Arc::new(encoder)).unwrap();
-    let error = walk(dir.path(), &journal, Stage::Video).await.unwrap_err();
-    assert!(error.0.contains("3 of 12 frames"), "{error}");
+    let (journal, _) = open(dir.path(), "a").unwrap();
+    walk(dir.path(), &journal, Stage::Image).await.unwrap();
+    let unasked = journal.stage_done(slot(), &output(Stage::Video)).await.unwrap_err();
+    assert!(matches!(unasked, JournalError::Misuse { what: Misuse::NoVideo, .. }), "{unasked}");
+    journal.folder.encoding(encoder(dir.path().to_owned(), Err("3 of 12 frames".into())));
+    let error = journal.stage_done(slot(), &output(Stage::Video)).await.unwrap_err();
+    assert!(error.to_string().contains("the video for"), "{error}");
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "3 of 12 frames");
     assert!(!dir.path().join("video.mp4").exists() && !dir.path().join("keyframes").exists());
+}
+
+/// A card is lost while another card's slot stands between its result and its end: reading what is open disturbs nobody.
+#[tokio::test]
+async fn reading_what_is_open_takes_nothing_from_a_slot_that_is_being_worked_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path(), "a").unwrap();
+    walk(dir.path(), &journal, Stage::Package).await.unwrap();
+    let before = files(dir.path());
+    let open_slots = journal.open().await.unwrap();
+    assert!(open_slots[0].outputs.has(Stage::Verify) && !open_slots[0].outputs.has(Stage::Package));
+    assert_eq!(files(dir.path()), before);
+    journal.terminal(&completed()).await.unwrap();
+    drop(journal);
+    assert_eq!(open(dir.path(), "a").unwrap().1, Standing::Ended(completed()));
+    assert!(dir.path().join("result.json").exists());
+}
+
+#[tokio::test]
+async fn an_acceptance_that_is_damaged_under_its_process_is_put_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path(), "a").unwrap();
+    walk(dir.path(), &journal, Stage::Image).await.unwrap();
+    let path = dir.path().join("journal/accepted.json");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..40]).unwrap();
+    assert_eq!(journal.open().await.unwrap().len(), 1);
+    assert_eq!(fs::read(&path).unwrap(), whole);
 }

@@ -94,8 +94,8 @@ async fn folders_of_others_are_refused_and_left_alone() {
     assert_eq!(files(dir.path()).len(), 1);
     assert!(!dir.path().join("journal").exists());
     let file = dir.path().join("thesis.tex");
-    assert!(matches!(open(&file, "a"), Err(FolderError::NotAFolder(_))));
-    assert!(matches!(open(&file.join("below"), "a"), Err(FolderError::Disk(_))));
+    assert!(matches!(open(&file, "a"), Err(JournalError::NotAFolder(_))));
+    assert!(matches!(open(&file.join("below"), "a"), Err(JournalError::Io { .. })));
     let unwritable = Path::new("/proc/self/slot");
     let refused = open(unwritable, "a").unwrap_err().to_string();
     assert!(refused.contains("/proc/self/slot") && refused.contains("cannot be made"), "{refused}");
@@ -133,10 +133,11 @@ async fn a_disk_that_fills_up_anywhere_leaves_nothing_half_done() {
     loop {
         let dir = tempfile::tempdir().unwrap();
         let (journal, _) = open(dir.path(), "a").unwrap();
-        journal.inner.disk.fuse.fill_at(steps);
+        journal.folder.inner.disk.fuse.fill_at(steps);
         let Err(error) = finish(dir.path(), &journal).await else { break };
-        assert!(error.0.contains("cannot be"), "{error}");
-        assert!(error.0.contains("no storage space"), "{error}");
+        assert!(matches!(error, JournalError::DiskFull { .. }), "{error}");
+        assert!(error.to_string().contains("cannot be"), "{error}");
+        assert!(error.to_string().contains("no storage space"), "{error}");
         for (name, bytes) in files(dir.path()) {
             let is_encoders = name.starts_with("journal/partial/video-");
             assert!(is_encoders || whole.contains(&(name.clone(), bytes)), "step {steps}: {name}");
@@ -154,35 +155,99 @@ async fn a_disk_that_fills_up_anywhere_leaves_nothing_half_done() {
     assert!(steps > 30, "{steps}");
 }
 
-/// A real one, of 256 KiB.
+/// A file system of its own, in memory; none, with a word about it, where mounting one is not allowed.
+struct Mounted(TempDir);
+
+impl Mounted {
+    fn new(options: &str) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(dir.path())
+            .stderr(std::process::Stdio::null())
+            .status();
+        if !mount.is_ok_and(|status| status.success()) {
+            eprintln!("SKIPPED: mounting a small file system ({options}) needs root");
+            return None;
+        }
+        Some(Self(dir))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
 #[tokio::test]
 async fn a_full_file_system_says_so() {
-    struct Mounted(TempDir);
-    impl Drop for Mounted {
-        fn drop(&mut self) {
-            let _ = std::process::Command::new("umount").arg(self.0.path()).status();
-        }
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let mount = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"])
-        .arg(dir.path())
-        .stderr(std::process::Stdio::null())
-        .status();
-    if !mount.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: mounting a small file system needs root");
-        return;
-    }
-    let mounted = Mounted(dir);
+    let Some(mounted) = Mounted::new("size=256k") else { return };
     let slot_dir = mounted.0.path().join("slot");
     let (journal, _) = open(&slot_dir, "a").unwrap();
-    journal.accept(&accepted()).wait().await.unwrap();
+    journal.accept(&accepted()).await.unwrap();
     let pcm = Pcm { sample_rate: SAMPLE_RATE, samples: vec![0.1; 240_000] };
     let timeline = Timeline::new(SAMPLE_RATE, 240_000, vec![]).unwrap();
     let speech = StageOutput::Speech(Arc::new(Speech { pcm, timeline, warnings: vec![] }));
-    let error = journal.stage_done(slot(), &speech).wait().await.unwrap_err();
-    assert!(error.0.contains("audio.wav cannot be written: No space left"), "{error}");
+    let error = journal.stage_done(slot(), &speech).await.unwrap_err();
+    assert!(matches!(error, JournalError::DiskFull { .. }), "{error:?}");
+    assert!(error.to_string().contains("audio.wav cannot be written: No space left"), "{error}");
     assert!(!slot_dir.join("audio.wav").exists());
     // What fits is still kept.
     finish(&slot_dir, &journal).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_system_without_inodes_says_that_and_not_that_it_is_full() {
+    let Some(mounted) = Mounted::new("size=4m,nr_inodes=24") else { return };
+    let slot_dir = mounted.0.path().join("slot");
+    let (journal, _) = open(&slot_dir, "a").unwrap();
+    walk(&slot_dir, &journal, Stage::Audio).await.unwrap();
+    let filler = |number: u32| mounted.0.path().join(number.to_string());
+    let fillers = (0..100).take_while(|number| fs::File::create(filler(*number)).is_ok()).count() as u32;
+    let error = journal.stage_done(slot(), &output(Stage::Image)).await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, JournalError::OutOfInodes { inodes: 24, .. }), "{error:?}");
+    for part in ["actor.png cannot be written", "out of inodes", "none of 24"] {
+        assert!(text.contains(part), "{text}");
+    }
+    let source = std::error::Error::source(&error).unwrap().downcast_ref::<io::Error>().unwrap();
+    assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+    // A new slot is told the same.
+    let other = SlotFolders::under(mounted.0.path());
+    let refused = other.prepare(slot(), key("b")).unwrap_err();
+    assert!(matches!(refused, JournalError::OutOfInodes { .. }), "{refused:?}");
+    // With room again, the slot goes on.
+    (0..fillers).for_each(|number| fs::remove_file(filler(number)).unwrap());
+    finish(&slot_dir, &journal).await.unwrap();
+}
+
+#[test]
+fn errors_of_the_system_are_told_apart_and_kept_as_sources() {
+    let of = |error: io::Error| JournalError::io("/tmp/some/slot/journal/lock".into(), "locked", error);
+    let of_system = |number: rustix::io::Errno| of(io::Error::from_raw_os_error(number.raw_os_error()));
+    let cases = [
+        (of_system(rustix::io::Errno::NOLCK), "gives no locks"),
+        (of_system(rustix::io::Errno::DQUOT), "quota"),
+        (of_system(rustix::io::Errno::ACCESS), "Permission denied"),
+        (of(io::ErrorKind::StorageFull.into()), "make room"),
+    ];
+    assert!(matches!(
+        &cases.each_ref().map(|(error, _)| error),
+        [
+            JournalError::NoLocks { .. },
+            JournalError::QuotaUsedUp { .. },
+            JournalError::Io { .. },
+            JournalError::DiskFull { .. }
+        ]
+    ));
+    for (error, says) in cases {
+        let text = error.to_string();
+        assert!(
+            text.contains("/tmp/some/slot/journal/lock cannot be locked") && text.contains(says),
+            "{text}"
+        );
+        let source = std::error::Error::source(&error).unwrap();
+        assert!(text.contains(&source.to_string()) && source.is::<io::Error>(), "{text}");
+    }
 }
