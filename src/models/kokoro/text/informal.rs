@@ -34,8 +34,9 @@ impl Informal<'_> {
         if let Some(short) = self.shortened(token) {
             return Some(short);
         }
-        let is_part = |c: char| c.is_alphabetic() || APOSTROPHES.contains(&c);
-        let start = token.find(char::is_alphabetic)?;
+        // The dictionaries are of ASCII letters, and cut words between bytes.
+        let is_part = |c: char| c.is_ascii_alphabetic() || APOSTROPHES.contains(&c);
+        let start = token.find(|c: char| c.is_ascii_alphabetic())?;
         let (head, rest) = token.split_at(start);
         let (core, tail) = rest.split_at(rest.find(|c| !is_part(c)).unwrap_or(rest.len()));
         // Another mark inside makes it a word of several, which is looked up in parts.

@@ -103,6 +103,7 @@ fn odd_text_is_read_or_refused_and_never_panics() {
         "\u{feff}",
         "Ω",
         "ǅ",
+        "日in' 日本in’ O'日 D'é日's Mc日 'em日 x日's",
         "2nd-3rd--4th",
         "x-",
         "-x-",
