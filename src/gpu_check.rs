@@ -1,7 +1,7 @@
 //! The GPU path proves itself on the card that is there: parity, footprint, speed, memory, recovery.
 //!
 //! Compares with recordings of the reference implementations, with our own processor path and with its own budgets.
-//! Owns its models and its memory account; knows no command line: the caller prints the [`Report`].
+//! Owns its models and its memory account; knows no command line: the caller prints the report.
 
 pub(crate) mod card;
 mod endurance;

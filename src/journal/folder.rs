@@ -3,7 +3,7 @@
 //! A stage is done when its record is there, and the record is written after everything that it names; all of it is
 //! written aside, synced and renamed. Whatever ends the process, and wherever, the folder opens again with every finished
 //! stage and nothing else. Keyed by recipe and bundle: another key is another rendering, and takes the folder over.
-//! Owns the order of the folder's writes; [`blocking`] does them.
+//! Owns the order of the folder's writes; `blocking` does them.
 //!
 //! ```text
 //! recipe.json  audio.wav  actor.png  keyframes/NNNNN.png  video.mp4  result.json

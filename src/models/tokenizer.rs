@@ -1,4 +1,4 @@
-//! Texts to token ids, by a published `tokenizer.json` or what people have in its place ([`files`]).
+//! Texts to token ids, by a published `tokenizer.json` or what people have in its place (`files`).
 //!
 //! Owns the rule that every model here follows: the beginning and end that the file's own post-processor adds, then at
 //! most `length` ids of which the last is the end, padded on the right. Says what it cut; knows no model.
