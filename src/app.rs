@@ -9,4 +9,4 @@ mod node;
 pub mod settings;
 
 pub use error::BuildError;
-pub use node::{Limits, Node, NodeParts};
+pub use node::{Limits, Node, NodeParts, Serving, door};

@@ -15,6 +15,7 @@ pub mod preflight;
 mod problem;
 mod settings;
 mod sift;
+mod signers;
 mod tree;
 mod values;
 mod voices;
@@ -26,9 +27,10 @@ pub use origin::Origin;
 pub use places::{DirSource, shipped};
 pub use problem::{Problem, Problems};
 pub use settings::{
-    Deadlines, FluxSettings, Http, KokoroSettings, Leak, LivePortraitSettings, Memory, ModelBudget, Models,
-    Node, Recovery, Restart, Settings, Slots, StageSettings, Stages, Telemetry,
+    Deadlines, FluxSettings, Http, Intake, KokoroSettings, Leak, LivePortraitSettings, Memory, ModelBudget,
+    Models, Node, Recovery, Restart, Settings, Slots, StageSettings, Stages, Telemetry,
 };
+pub use signers::{SignerError, Signers};
 pub(crate) use values::parse_duration;
 pub use values::{BundleChoice, Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
-pub use voices::{Voices, check_voices};
+pub use voices::{SpeakerError, Voices, check_voices};

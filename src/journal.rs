@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::contract::{Animation, Painting, Speech};
-use crate::types::{Bytes, Deadline, Sha256, SlotId, Stage};
+use crate::types::{Bytes, Deadline, Sha256, SlotId, Stage, TraceParent};
 
 mod error;
 pub mod folder;
@@ -34,6 +34,8 @@ pub struct Accepted {
     pub deadline: Deadline,
     /// When it came in.
     pub at: Instant,
+    /// The trace that it belongs to, where it came with one: a later process goes on in it.
+    pub traceparent: Option<TraceParent>,
 }
 
 /// What the semantic check came to, for slots that passed it.
@@ -197,6 +199,16 @@ pub enum CancelCause {
     Requested,
     /// The node went down before it was done, and nobody takes it up again.
     Shutdown,
+}
+
+impl CancelCause {
+    /// The name in records, metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Shutdown => "shutdown",
+        }
+    }
 }
 
 /// How a slot ended.

@@ -14,6 +14,7 @@ pub mod direction;
 pub mod exit;
 pub mod files;
 pub mod gpu_check;
+pub mod intake;
 pub mod journal;
 pub mod media;
 pub mod models;

@@ -12,6 +12,7 @@ mod picture;
 mod sha256;
 mod sound;
 mod speech;
+mod trace;
 
 pub use bytes::{Bytes, ParseBytesError};
 pub use deadline::Deadline;
@@ -24,3 +25,4 @@ pub use picture::{Resolution, RgbImage, WrongImageSize};
 pub use sha256::Sha256;
 pub use sound::{Pcm, Phoneme, SAMPLE_RATE, Timeline, TimelineError};
 pub use speech::{Emotion, Prosody, SpeechSpeed, VoiceBlend, VoiceError};
+pub use trace::{TraceParent, TraceParentError};

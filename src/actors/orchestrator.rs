@@ -25,7 +25,7 @@ use super::registry::Registry;
 use super::studio::{Studio, StudioError};
 use crate::clock;
 use crate::journal::{Journal, JournalError, OpenSlot, Parcel};
-use crate::types::{AttemptId, Bytes, Deadline, ModelId, SlotId};
+use crate::types::{AttemptId, Bytes, Deadline, ModelId, SlotId, TraceParent};
 use crate::vram::{LearnedPeaks, Ledger, PeakSettings, Pressure, PressureGauge, Shape};
 
 mod dispatch;
@@ -45,6 +45,8 @@ pub struct Request {
     pub recipe: Arc<[u8]>,
     /// By when.
     pub deadline: Deadline,
+    /// The trace that it belongs to, where it came with one.
+    pub traceparent: Option<TraceParent>,
 }
 
 /// The answer to a request: when the slot is expected to be done, or why it may not come in.

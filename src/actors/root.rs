@@ -296,7 +296,8 @@ async fn move_all(desk: &Desk, journal: &dyn Journal, root: &ActorRef<RootMsg>, 
             continue;
         }
         let (recipe, deadline) = (Arc::clone(&accepted.recipe), accepted.deadline);
-        let request = Request { slot: accepted.slot, recipe, deadline };
+        let traceparent = accepted.traceparent.clone();
+        let request = Request { slot: accepted.slot, recipe, deadline, traceparent };
         let turn = desk.turn.lock().await;
         let proposed = desk.choose(&request).await.ok();
         let slot = Box::new(slot);

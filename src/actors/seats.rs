@@ -112,8 +112,13 @@ mod tests {
         let at = crate::clock::now();
         for number in 1..=4 {
             seats.take(slot(number), usize::from(number > 1));
-            let accepted =
-                Accepted { slot: slot(number), recipe: Arc::new([]), deadline: Deadline::at(at), at };
+            let accepted = Accepted {
+                slot: slot(number),
+                recipe: Arc::new([]),
+                deadline: Deadline::at(at),
+                at,
+                traceparent: None,
+            };
             now(first.accept(&accepted));
         }
         let open = |of: &SeatJournal| now(of.open()).iter().map(|it| it.accepted.slot).collect::<Vec<_>>();

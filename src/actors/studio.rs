@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::plan::Costs;
 use crate::contract::{Animate, Animation, ErrorClass, Paint, Painting, Score, Scores, Speak, Speech};
-use crate::journal::{Accepted, Failure, Judgement, Outputs, Parcel};
+use crate::journal::{Accepted, Ending, Failure, Judgement, Outputs, Parcel};
 use crate::types::{AttemptId, Stage};
 use crate::vram::Shape;
 
@@ -43,15 +43,19 @@ pub trait Studio: Send + Sync + 'static {
     fn open(&self, accepted: &Accepted) -> Result<Arc<dyn SlotWork>, StudioError>;
 }
 
-/// A package being handed over.
-pub type Packaging = Pin<Box<dyn Future<Output = Result<Parcel, StudioError>> + Send>>;
+/// A result being written and handed over.
+pub type Delivering = Pin<Box<dyn Future<Output = Result<Parcel, StudioError>> + Send>>;
 
-/// One slot's work. All but [`package`](Self::package) is called inside an actor's handler and must be quick: plans
+/// One slot's work. All but [`deliver`](Self::deliver) is called inside an actor's handler and must be quick: plans
 /// and plain data, a few milliseconds at most; a [`FrameSink`](crate::contract::FrameSink) opens what it needs at its
 /// first frame, on the model's thread. A panic in here fails the slot and nothing else.
 ///
 /// Every job may be asked for again after a fault; the same slot gives the same job.
 pub trait SlotWork: Send + Sync + 'static {
+    /// The slot has been accepted, or is taken up again: from now on this object speaks for it. Not called for a slot that
+    /// was only considered.
+    fn begin(&self) {}
+
     /// How much work each stage is, relative to what the profile's estimates are for.
     fn costs(&self) -> Costs {
         [1.0; Stage::ALL.len()]
@@ -83,7 +87,8 @@ pub trait SlotWork: Send + Sync + 'static {
     /// The verdict on both answers. Fails with [`Failure::Rejected`] where the slot may not be handed over.
     fn judge(&self, b32: &Scores, l14: &Scores) -> Result<Judgement, StudioError>;
 
-    /// Closes the artifacts and hands them over. May wait for disks and networks; dropped where it takes too long, and
-    /// begun anew, so it must replace what an earlier try left.
-    fn package(&self, outputs: &Outputs) -> Packaging;
+    /// Writes the slot's signed result and hands it over: for a slot that completes as its package stage, for one that
+    /// failed or was cancelled before its end is recorded. May wait for disks and networks; dropped where it takes too
+    /// long, and begun anew, so it must replace what an earlier try left.
+    fn deliver(&self, ending: &Ending, outputs: &Outputs) -> Delivering;
 }

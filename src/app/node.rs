@@ -1,7 +1,4 @@
 //! The node before it runs: devices opened and preflighted, models, pipeline and journal wired, nothing loaded.
-//!
-//! Of several cards one slot needs one: the one with most free memory serves, the others stand by with nothing loaded and
-//! take over where it is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,16 +15,17 @@ use crate::actors::node::OpenSlots;
 use crate::actors::tree::{Tree, TreeParts};
 use crate::actors::watchdog::ThreadLooker;
 use crate::config::{Loaded, Settings};
-use crate::journal::{SlotFolder, SlotFolders};
+use crate::intake::Door;
+use crate::journal::SlotFolders;
 use crate::models::bundle::Bundle;
+use crate::models::kokoro::text::check_speakable;
 use crate::models::vocabulary::Vocabulary;
 use crate::models::workspace::SlotSize;
-use crate::pipeline::clerk::{About, Clerk};
-use crate::pipeline::desk::Desk;
-use crate::pipeline::recorder::Recorder;
-use crate::pipeline::studio::{FULL_FRAMES, RecipeStudio, Studios, World};
+use crate::pipeline::result::Signer;
+use crate::pipeline::timings::Timings;
+use crate::pipeline::{FULL_FRAMES, Pipeline, Shared, World};
 use crate::sink::{self, BundleRef, NodeReport, PublicKey};
-use crate::types::{Bytes, Sha256, Stage};
+use crate::types::{Bytes, Stage};
 use crate::verify::Thresholds;
 use crate::vram::Ledger;
 
@@ -37,16 +35,24 @@ pub struct NodeParts<'a> {
     pub loaded: &'a Loaded,
     /// The weights.
     pub chosen: &'a Chosen,
-    /// Where slots are kept.
-    pub journal: Arc<SlotFolders>,
-    /// The slot's own folder.
-    pub folder: Arc<SlotFolder>,
-    /// SHA-256 of the recipe's canonical document.
-    pub recipe: Sha256,
+    /// Where its slots are kept.
+    pub folders: Arc<SlotFolders>,
     /// The largest slot that memory is planned for.
     pub size: SlotSize,
     /// Who hears what happens.
     pub subscribers: Vec<Arc<dyn Subscriber>>,
+    /// Which of several cards serve.
+    pub serving: Serving,
+}
+
+/// Which of several cards serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serving {
+    /// All of them; each slot goes to the one with most room for it.
+    All,
+    /// The one with most free memory; the others stand by with nothing loaded and take over where it is lost. Enough for
+    /// whoever renders one slot.
+    One,
 }
 
 /// The memory limits of the device that serves first, in bytes used on it.
@@ -65,16 +71,26 @@ pub struct Node {
     notes: Vec<String>,
 }
 
+/// What recipes are checked against on a node with these settings and weights. Known before any device is opened.
+pub fn door(loaded: &Loaded, chosen: &Chosen) -> Door {
+    Door {
+        voices: loaded.voices.clone(),
+        known_voices: voices_of(&chosen.bundle),
+        bundle: chosen.sha256,
+        speakable: check_speakable,
+    }
+}
+
 impl Node {
     /// Opens the devices, refuses what cannot fit, and wires everything; starts and loads nothing.
     pub fn build(parts: NodeParts<'_>) -> Result<Self, BuildError> {
-        let NodeParts { loaded, chosen, journal, folder, recipe, size, subscribers } = parts;
+        let NodeParts { loaded, chosen, folders, size, subscribers, serving } = parts;
         let settings = &loaded.settings;
         // Before anything is loaded: budgets and workspaces that cannot fit are refused by how much and with what would.
         let (mut opened, mut notes) =
             open_all(settings, |it| fit(&chosen.bundle, settings, &it.device, it.free, size).map(drop))?;
         let first = opened.remove(0);
-        if !opened.is_empty() {
+        if serving == Serving::One && !opened.is_empty() {
             let others: Vec<String> = opened.iter().map(|other| other.id.to_string()).collect();
             notes.push(format!("rendering on {}; {} on standby", first.id, others.join(", ")));
         }
@@ -83,39 +99,35 @@ impl Node {
             soft: memory.soft_limit.resolve(first.free),
             hard: memory.hard_limit.resolve(first.free),
         };
-        let recorder = Arc::new(Recorder::new());
-        let mut told: Vec<Arc<dyn Subscriber>> = vec![recorder.clone()];
+        let timings = Arc::new(Timings::default());
+        let mut told: Vec<Arc<dyn Subscriber>> = vec![timings.clone()];
         told.extend(subscribers);
         let key = sink::node_key(&settings.key_file())?;
-        let about = About {
-            bundle: BundleRef { name: chosen.bundle.name.clone(), sha256: chosen.sha256 },
-            recipe,
-            node: NodeReport {
-                id: PublicKey(key.verifying_key().to_bytes()),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                device: first.id,
-                profile: settings.profile.clone(),
-                threads: u32::try_from(rayon::current_num_threads()).unwrap_or(u32::MAX),
-                frame_batch: settings.models.liveportrait.frame_batch.get(),
-            },
+        let node = NodeReport {
+            id: PublicKey(key.verifying_key().to_bytes()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            device: first.id,
+            profile: settings.profile.clone(),
+            threads: u32::try_from(rayon::current_num_threads()).unwrap_or(u32::MAX),
+            frame_batch: settings.models.liveportrait.frame_batch.get(),
         };
-        let clerk = Arc::new(Clerk::new(about, key, folder.clone(), recorder));
-        let shared = Shared {
+        let bundle = BundleRef { name: chosen.bundle.name.clone(), sha256: chosen.sha256 };
+        let signer = Signer { key, bundle, node };
+        let shared = shared(loaded, &chosen.bundle, folders.clone(), timings, signer)?;
+        let trees = Trees {
             bundle: &chosen.bundle,
             settings,
             size,
-            studio: Arc::new(RecipeStudio(Arc::new(studios(
-                loaded,
-                &chosen.bundle,
-                folder,
-                Arc::clone(&clerk),
-            )?))),
-            journal: Arc::new(Desk { folders: journal, clerk }),
+            pipeline: Arc::new(Pipeline(Arc::new(shared))),
+            folders,
             subscribers: Subscribers::new(told, first.id),
         };
-        let first = shared.tree(first)?;
-        let others = opened.into_iter().map(|other| shared.tree(other));
-        let cards = Cards::one_at_a_time(first, others.collect::<Result<_, _>>()?);
+        let first = trees.tree(first)?;
+        let others = opened.into_iter().map(|other| trees.tree(other)).collect::<Result<_, _>>()?;
+        let cards = match serving {
+            Serving::All => Cards::new(first, others),
+            Serving::One => Cards::one_at_a_time(first, others),
+        };
         Ok(Self { cards, limits, notes })
     }
 
@@ -135,20 +147,16 @@ impl Node {
     }
 }
 
-/// What a stage may take, as the profile estimates it.
-fn estimate(settings: &Settings, stage: Stage) -> Duration {
-    settings.stages.of(stage).estimate
-}
-
-fn studios(
+fn shared(
     loaded: &Loaded,
     bundle: &Bundle,
-    folder: Arc<SlotFolder>,
-    clerk: Arc<Clerk>,
-) -> Result<Studios, BuildError> {
-    let settings = &loaded.settings;
-    let verification = &bundle.verification;
-    Ok(Studios {
+    folders: Arc<SlotFolders>,
+    timings: Arc<Timings>,
+    signer: Signer,
+) -> Result<Shared, BuildError> {
+    let (settings, verification) = (&loaded.settings, &bundle.verification);
+    let estimate = |stage: Stage| -> Duration { settings.stages.of(stage).estimate };
+    Ok(Shared {
         voices: loaded.voices.clone(),
         known_voices: voices_of(bundle),
         paints: bundle.image.resolution,
@@ -160,26 +168,25 @@ fn studios(
             weight_l: verification.weight_l,
             outlier: verification.outlier,
         },
-        per_frame: estimate(settings, Stage::Video).div_f64(FULL_FRAMES),
-        afterwards: estimate(settings, Stage::Verify)
-            + estimate(settings, Stage::Package)
-            + settings.slots.deadline_buffer,
-        folder,
-        clerk,
+        per_frame: estimate(Stage::Video).div_f64(FULL_FRAMES),
+        afterwards: estimate(Stage::Verify) + estimate(Stage::Package) + settings.slots.deadline_buffer,
+        folders,
+        timings,
+        signer,
     })
 }
 
 /// What the trees of all cards share.
-struct Shared<'a> {
+struct Trees<'a> {
     bundle: &'a Bundle,
     settings: &'a Settings,
     size: SlotSize,
-    studio: Arc<RecipeStudio>,
-    journal: Arc<Desk>,
+    pipeline: Arc<Pipeline>,
+    folders: Arc<SlotFolders>,
     subscribers: Subscribers,
 }
 
-impl Shared<'_> {
+impl Trees<'_> {
     /// The tree of one card; nothing of it runs, and nothing is loaded.
     fn tree(&self, opened: Opened) -> Result<Tree, BuildError> {
         let Opened { id, chain, free, device } = opened;
@@ -190,8 +197,8 @@ impl Shared<'_> {
         Ok(Tree::new(TreeParts {
             settings: tree_settings(settings, id, free, OpenSlots::Resume)?,
             models: company(self.bundle, settings, &budgets, id, model_limits(settings))?,
-            studio: self.studio.clone(),
-            journal: self.journal.clone(),
+            studio: self.pipeline.clone(),
+            journal: self.folders.clone(),
             looker: Arc::new(looker),
             ledger: Ledger::new(id, hard_limit(settings, free), settings.memory.overhead),
             subscribers: self.subscribers.clone(),

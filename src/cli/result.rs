@@ -128,6 +128,9 @@ fn print(manifest: &Manifest, context: &mut Context<'_>) -> Result<(), Failed> {
         writeln!(out, "  {}{stage}: {message}", cause.name())?;
         reasons.iter().try_for_each(|reason| writeln!(out, "  {reason}"))?;
     }
+    if let Outcome::Cancelled { cause } = &manifest.outcome {
+        writeln!(out, "  cancelled: {}", cause.name())?;
+    }
     let NodeLine { node, with } = line(manifest);
     writeln!(out, "  {node}\n  {with}")?;
     if let Some(verdict) = &manifest.verification {
@@ -178,5 +181,6 @@ fn status(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Completed => "completed",
         Outcome::Failed { .. } => "failed",
+        Outcome::Cancelled { .. } => "cancelled",
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::signers::Signers;
 use super::values::{self, BundleChoice, Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
 use crate::types::{Bytes, ModelId, Stage};
 
@@ -30,6 +31,8 @@ pub struct Settings {
     pub memory: Memory,
     /// For loaders and the ledger.
     pub models: Models,
+    /// For the door: what may be asked for.
+    pub intake: Intake,
     /// For the orchestrator's plan.
     pub stages: Stages,
     /// For admission and the orchestrator.
@@ -199,6 +202,14 @@ pub struct LivePortraitSettings {
     pub precision: Precision,
     /// Frames rendered at once; recorded in the result, lowered only after an out-of-memory.
     pub frame_batch: NonZeroU32,
+}
+
+/// What may be asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intake {
+    /// Whose recipes are rendered.
+    pub signers: Signers,
 }
 
 /// Time and retries of each stage.

@@ -116,7 +116,13 @@ mod tests {
 
     fn accepted(number: u128) -> Accepted {
         let now = crate::clock::now();
-        Accepted { slot: slot(number), recipe: Arc::new([]), deadline: Deadline::at(now), at: now }
+        Accepted {
+            slot: slot(number),
+            recipe: Arc::new([]),
+            deadline: Deadline::at(now),
+            at: now,
+            traceparent: None,
+        }
     }
 
     fn end(number: u128) -> Terminal {

@@ -56,7 +56,8 @@ impl Guest {
             let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let now = clock::now();
             let deadline = Deadline::after(now, self.arrivals.deadline).unwrap_or(Deadline::at(now));
-            let request = Request { slot: slot_id(number), recipe: recipe(number), deadline };
+            let (slot, recipe) = (slot_id(number), recipe(number));
+            let request = Request { slot, recipe, deadline, traceparent: None };
             let answer = match handle {
                 Some(handle) => handle.submit(request).await,
                 None => Err(Refusal::NotReady { retry_after: self.waits }),

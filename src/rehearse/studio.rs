@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::actors::plan::Costs;
-use crate::actors::studio::{Packaging, SlotWork, Studio, StudioError};
+use crate::actors::studio::{Delivering, SlotWork, Studio, StudioError};
 use crate::contract::{
     Animate, Animation, FrameSink, Paint, Painting, RgbFrame, Score, Scores, SinkClosed, Speak, Speech,
 };
-use crate::journal::{Accepted, Failure, Judgement, Outputs, Parcel};
+use crate::journal::{Accepted, Ending, Failure, Judgement, Outputs, Parcel};
 use crate::types::{AttemptId, Emotion, FramePlan, Resolution, RgbImage, SpeechSpeed, Stage, VoiceBlend};
 
 /// Reads a rehearsal's recipes.
@@ -106,8 +106,8 @@ impl SlotWork for PlayedSlot {
         Ok(Judgement { summary: "played".to_owned(), report: serde_json::Value::Null })
     }
 
-    fn package(&self, _: &Outputs) -> Packaging {
-        let package = self.package;
+    fn deliver(&self, ending: &Ending, _: &Outputs) -> Delivering {
+        let package = if matches!(ending, Ending::Completed { .. }) { self.package } else { Duration::ZERO };
         Box::pin(async move {
             if !package.is_zero() {
                 tokio::time::sleep(package).await;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::contract::{Animation, Warning};
-use crate::journal::{Artifact, Ending, Failure};
+use crate::journal::{Artifact, CancelCause, Ending, Failure};
 use crate::recipe::document;
 use crate::signing::{from_hex, to_hex};
 use crate::types::{Bytes, DeviceId, FramePlan, FrameSource, ModelId, Resolution, Sha256, SlotId, Stage};
@@ -69,6 +69,11 @@ pub enum Outcome {
         message: String,
         /// Everything that speaks against the video, a line each; empty where it was not judged.
         reasons: Vec<String>,
+    },
+    /// It was stopped before it was done.
+    Cancelled {
+        /// By what.
+        cause: CancelCause,
     },
 }
 
@@ -201,17 +206,17 @@ impl Frames {
 }
 
 impl Outcome {
-    /// Of a slot that ended so; `None` where it was cancelled, which has no result.
-    pub fn of(ending: &Ending, verdict: Option<&Verdict>) -> Option<Self> {
+    /// Of a slot that ended so.
+    pub fn of(ending: &Ending, verdict: Option<&Verdict>) -> Self {
         match ending {
-            Ending::Completed { .. } => Some(Self::Completed),
-            Ending::Failed { cause, stage, message } => Some(Self::Failed {
+            Ending::Completed { .. } => Self::Completed,
+            Ending::Failed { cause, stage, message } => Self::Failed {
                 cause: *cause,
                 stage: *stage,
                 message: message.clone(),
                 reasons: verdict.iter().flat_map(|it| &it.reasons).map(ToString::to_string).collect(),
-            }),
-            Ending::Cancelled { .. } => None,
+            },
+            Ending::Cancelled { cause } => Self::Cancelled { cause: *cause },
         }
     }
 }

@@ -10,6 +10,7 @@ mod demo;
 mod flux_model;
 mod gpu_check;
 mod liveportrait;
+mod many_slots;
 mod media;
 mod parity_clip;
 mod parity_flux;

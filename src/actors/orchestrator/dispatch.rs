@@ -288,7 +288,8 @@ impl OrchestratorState {
     fn begin_packaging(&mut self, myself: &ActorRef<OrchestratorMsg>, place: usize, now: Instant) -> Began {
         let slot = &mut self.active[place];
         let attempt = slot.plan.begin(Task::Package, now);
-        let packaging = match guarded(Failure::Package, || Ok(slot.work.package(&slot.outputs))) {
+        let ending = Ending::Completed { deadline_met: now <= slot.accepted.deadline.instant() };
+        let packaging = match guarded(Failure::Package, || Ok(slot.work.deliver(&ending, &slot.outputs))) {
             Ok(packaging) => packaging,
             Err(error) => {
                 let stage = Some(Task::Package.stage());

@@ -1,16 +1,34 @@
 //! How slots end: one record in the journal, one event, and room for the next.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
 use super::OrchestratorState;
-use super::slot::Slot;
+use super::slot::{Slot, guarded};
 use crate::actors::events::{Subscribers, tell_end};
+use crate::actors::studio::{SlotWork, StudioError};
 use crate::actors::watchdog::WatchdogMsg;
 use crate::clock;
-use crate::journal::{Accepted, Ending, JournalError, Terminal};
+use crate::journal::{Accepted, Ending, Failure, Journal, JournalError, Outputs, Terminal};
 use crate::telemetry::names::event;
 use crate::types::{SlotId, Stage};
 use crate::vram::Occasion;
+
+/// A slot that has come to its end.
+pub(super) struct Ended {
+    /// As it came in.
+    pub(super) accepted: Accepted,
+    /// How it ended.
+    pub(super) ending: Ending,
+    /// Time spent in each stage, all attempts together.
+    pub(super) breakdown: [Duration; Stage::ALL.len()],
+    /// Its trace.
+    pub(super) span: tracing::Span,
+    /// Who hands its result over, and what it has; none where its recipe could not be read.
+    pub(super) work: Option<(Arc<dyn SlotWork>, Outputs)>,
+}
 
 impl OrchestratorState {
     /// Ends an open slot, wherever it stands; false where there is none of this id.
@@ -27,7 +45,13 @@ impl OrchestratorState {
             return false;
         };
         self.open.remove(&id);
-        self.write_end(&slot.accepted, ending, slot.plan.spent(), &slot.span);
+        self.write_end(Ended {
+            accepted: slot.accepted.clone(),
+            ending,
+            breakdown: slot.plan.spent(),
+            span: slot.span.clone(),
+            work: Some((Arc::clone(&slot.work), slot.outputs.clone())),
+        });
         self.snapshot(Occasion::AfterSlot(id));
         if self.active.is_empty()
             && self.queue.is_empty()
@@ -38,20 +62,57 @@ impl OrchestratorState {
         true
     }
 
-    pub(super) fn write_end(
-        &self,
-        accepted: &Accepted,
-        ending: Ending,
-        breakdown: [Duration; Stage::ALL.len()],
-        span: &tracing::Span,
-    ) {
+    /// Hands over the result of a slot that did not complete, records the end, and tells it.
+    pub(super) fn write_end(&self, ended: Ended) {
+        let (subscribers, journal) = (self.args.subscribers.clone(), Arc::clone(&self.args.journal));
+        let Ended { accepted, ending, breakdown, span, work } = ended;
         let elapsed = clock::now().saturating_duration_since(accepted.at);
         let terminal = Terminal { slot: accepted.slot, ending, elapsed, breakdown };
-        let subscribers = self.args.subscribers.clone();
-        // Told when it is written: whoever hears of an end may count on its record.
-        let (span, writing) = (span.clone(), self.args.journal.terminal(&terminal));
-        writing.then(move |result| ended(&subscribers, &span, &terminal, result));
+        // A completed slot has handed its result over in its package stage.
+        let delivering =
+            work.filter(|_| !matches!(terminal.ending, Ending::Completed { .. })).map(|(work, outputs)| {
+                guarded(Failure::Package, || Ok(work.deliver(&terminal.ending, &outputs)))
+            });
+        let mut delivering = match delivering.transpose() {
+            Ok(delivering) => delivering,
+            Err(error) => return not_delivered(&subscribers, &span, &terminal, error),
+        };
+        // What is at hand at once is recorded at once, in order with everything else that this actor does.
+        match delivering.as_mut().map(FutureExt::now_or_never) {
+            None | Some(Some(Ok(_))) => record(&subscribers, &*journal, &span, terminal),
+            Some(Some(Err(error))) => not_delivered(&subscribers, &span, &terminal, error),
+            Some(None) => {
+                tokio::spawn(async move {
+                    let delivered = match delivering {
+                        // On a task of its own, so that a panic in it is told and not lost.
+                        Some(delivering) => tokio::spawn(delivering).await,
+                        None => return,
+                    };
+                    match delivered {
+                        // The record of the end comes last: where it stands, the result stands too.
+                        Ok(Ok(_)) => record(&subscribers, &*journal, &span, terminal),
+                        Ok(Err(error)) => not_delivered(&subscribers, &span, &terminal, error),
+                        Err(error) => {
+                            let message = format!("writing the result panicked: {error}");
+                            let error = StudioError::new(Failure::Package, message);
+                            not_delivered(&subscribers, &span, &terminal, error);
+                        }
+                    }
+                });
+            }
+        }
     }
+}
+
+/// Told when it is written: whoever hears of an end may count on its record.
+fn record(subscribers: &Subscribers, journal: &dyn Journal, span: &tracing::Span, terminal: Terminal) {
+    let (subscribers, span, writing) = (subscribers.clone(), span.clone(), journal.terminal(&terminal));
+    writing.then(move |result| ended(&subscribers, &span, &terminal, result));
+}
+
+/// Without its result the end is not recorded: the next start takes the slot up and ends it again.
+fn not_delivered(subscribers: &Subscribers, span: &tracing::Span, terminal: &Terminal, error: StudioError) {
+    ended(subscribers, span, terminal, Err(JournalError::Result { source: error.into() }));
 }
 
 fn ended(

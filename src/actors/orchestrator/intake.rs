@@ -2,6 +2,7 @@
 
 use ractor::{ActorRef, RpcReplyPort};
 
+use super::ending::Ended;
 use super::slot::Slot;
 use super::{Answer, OrchestratorMsg, OrchestratorState, Request};
 use crate::actors::admission::{self, Closed, Refusal, Standing};
@@ -70,7 +71,7 @@ impl OrchestratorState {
 
     fn consider(&self, request: Request) -> Result<(Box<Slot>, std::time::Duration), Refusal> {
         let now = clock::now();
-        let Request { slot, recipe, deadline } = request;
+        let Request { slot, recipe, deadline, traceparent } = request;
         if self.open.contains(&slot) {
             return Err(Refusal::Duplicate);
         }
@@ -80,7 +81,7 @@ impl OrchestratorState {
             open: self.open.len(),
             capacity: limits.queue.saturating_add(limits.lookahead.get()),
         };
-        let accepted = Accepted { slot, recipe, deadline, at: now };
+        let accepted = Accepted { slot, recipe, deadline, at: now, traceparent };
         let open = OpenSlot { accepted, outputs: Outputs::default() };
         let slot = Slot::open(&*self.args.studio, open).map_err(|error| Refusal::Recipe(error.message))?;
         let (policy, estimates) = (&self.args.policy, &self.estimates);
@@ -120,6 +121,7 @@ impl OrchestratorState {
 
     fn take_in(&mut self, slot: Box<Slot>, eta: std::time::Duration, resumed: bool) {
         let id = slot.id();
+        slot.work.begin();
         let eta_seconds = eta.as_secs_f64();
         tracing::info!(
             parent: &slot.span,
@@ -173,7 +175,14 @@ impl OrchestratorState {
                 }
                 Err(error) => {
                     let ending = Ending::Failed { cause: error.cause, stage: None, message: error.message };
-                    self.write_end(&accepted, ending, Default::default(), &tracing::Span::none());
+                    // What cannot be read has no result that could be signed; its record says why.
+                    self.write_end(Ended {
+                        accepted,
+                        ending,
+                        breakdown: Default::default(),
+                        span: tracing::Span::none(),
+                        work: None,
+                    });
                 }
             }
         }

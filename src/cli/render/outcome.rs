@@ -17,7 +17,7 @@ pub(super) fn ended(command: &RenderCommand, folder: &Path, console: &mut Consol
     let manifest = sink::read(folder).map_err(|error| Failed::failure(error.to_string()))?;
     let exit = match manifest.outcome {
         Outcome::Completed => Exit::Success,
-        Outcome::Failed { .. } => Exit::Failure,
+        Outcome::Failed { .. } | Outcome::Cancelled { .. } => Exit::Failure,
     };
     if command.json {
         let peak = peak_resident().map(|bytes| bytes.get());
@@ -95,6 +95,9 @@ fn told(manifest: &Manifest, folder: &Path, console: &mut Console) -> io::Result
         Outcome::Failed { cause, stage, message, .. } => {
             let place = stage.map(|stage| format!(" in {stage}")).unwrap_or_default();
             console.paint(Style::Bad, format!("failed{place} ({}): {message}", cause.name()))
+        }
+        Outcome::Cancelled { cause } => {
+            console.paint(Style::Doubtful, format!("cancelled ({})", cause.name()))
         }
     };
     writeln!(console.out(), "{headline}")?;

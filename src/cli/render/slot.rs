@@ -1,5 +1,6 @@
 //! The command's side of a slot under way: asks the node for it, watches for signals, and ends the node.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -9,10 +10,11 @@ use super::heard::{Heard, Told};
 use crate::actors::admission::Refusal;
 use crate::actors::cards::{Node, NodeHandle};
 use crate::actors::events::SlotEvent;
-use crate::actors::orchestrator::Request;
 use crate::cli::{Console, Failed};
 use crate::clock;
 use crate::exit::Exit;
+use crate::intake::{self, Entry, Kind, Rejection};
+use crate::journal::SlotFolders;
 use crate::types::{ModelId, SlotId};
 
 /// For the models' threads to see that they are not wanted any more, at the end of a finished command.
@@ -33,8 +35,9 @@ pub(super) enum Outcome {
 /// The slot that the command renders.
 pub(super) struct RenderedSlot {
     handle: NodeHandle,
+    folders: Arc<SlotFolders>,
     /// What is still to be asked for; nothing where the journal brings it.
-    asking: Option<Request>,
+    asking: Option<Arc<Entry>>,
     next_try: Option<Instant>,
     ready: [bool; ModelId::ALL.len()],
     /// Why an actor went down last: what a tree that gives up says of itself is too short.
@@ -43,8 +46,15 @@ pub(super) struct RenderedSlot {
 
 impl RenderedSlot {
     /// Of a slot to be asked for, or of one that the journal has.
-    pub(super) fn new(handle: NodeHandle, asking: Option<Request>) -> Self {
-        Self { handle, asking, next_try: None, ready: [false; ModelId::ALL.len()], last_words: String::new() }
+    pub(super) fn new(handle: NodeHandle, folders: Arc<SlotFolders>, asking: Option<Arc<Entry>>) -> Self {
+        Self {
+            handle,
+            folders,
+            asking,
+            next_try: None,
+            ready: [false; ModelId::ALL.len()],
+            last_words: String::new(),
+        }
     }
 
     /// Until the slot has ended, a signal came, or the tree gave up; the tree has ended afterwards.
@@ -113,21 +123,25 @@ impl RenderedSlot {
     /// Asks the node for the slot; where it says that another try makes sense, there will be one.
     async fn ask(&mut self, display: &mut Display, console: &mut Console) -> Result<(), Failed> {
         self.next_try = None;
-        let Some(request) = self.asking.take() else { return Ok(()) };
-        let Err(refusal) = self.handle.submit(request.clone()).await else { return Ok(()) };
+        let Some(entry) = self.asking.take() else { return Ok(()) };
+        let Err(rejection) = intake::ask(&entry, &self.folders, &self.handle).await else { return Ok(()) };
+        let Rejection::Refused(refusal) = rejection else { return Err(rejection.into()) };
         let (Refusal::Pressure { retry_after } | Refusal::NotReady { retry_after }) = refusal else {
-            return Err(refused(request.slot, &refusal));
+            return Err(refused(entry.recipe.slot(), refusal));
         };
         display.note(&refusal.to_string(), console)?;
         self.next_try = clock::now().checked_add(retry_after.min(LONGEST_WAIT));
-        self.asking = Some(request);
+        self.asking = Some(entry);
         Ok(())
     }
 }
 
-fn refused(slot: SlotId, refusal: &Refusal) -> Failed {
+fn refused(slot: SlotId, refusal: Refusal) -> Failed {
     let text = format!("slot {slot} is refused: {refusal}");
-    if matches!(refusal, Refusal::Recipe(_)) { Failed::bad_input(text) } else { Failed::failure(text) }
+    match Rejection::Refused(refusal).kind() {
+        Kind::Invalid | Kind::Forbidden => Failed::bad_input(text),
+        Kind::Late | Kind::Unavailable | Kind::Duplicate | Kind::Storage => Failed::failure(text),
+    }
 }
 
 /// SIGINT and SIGTERM: both mean stop, keep what is finished.

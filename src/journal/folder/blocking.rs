@@ -236,6 +236,7 @@ impl Inner {
             bundle_sha256: self.key.bundle,
             at: to_wall(accepted.at),
             deadline: to_wall(accepted.deadline.instant()),
+            traceparent: accepted.traceparent.clone(),
             file: self.disk.write(layout::RECIPE, text.as_bytes())?,
             text: text.to_owned(),
         };
@@ -337,6 +338,7 @@ fn open_slot(record: &AcceptedRecord, outputs: Outputs) -> OpenSlot {
         recipe: record.text.as_bytes().into(),
         deadline: Deadline::at(from_wall(record.deadline)),
         at: from_wall(record.at),
+        traceparent: record.traceparent.clone(),
     };
     OpenSlot { accepted, outputs }
 }

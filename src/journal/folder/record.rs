@@ -11,7 +11,7 @@ use super::disk::Disk;
 use crate::contract::Warning;
 use crate::journal::{Artifact, JournalError, Judgement, Parcel};
 use crate::recipe::document;
-use crate::types::{Sha256, SlotId, Timeline};
+use crate::types::{Sha256, SlotId, Timeline, TraceParent};
 
 /// Of the format, raised when older nodes could misread it.
 pub(in crate::journal) const VERSION: u64 = 1;
@@ -27,6 +27,9 @@ pub(super) struct AcceptedRecord {
     /// Microseconds since the Unix epoch: within what JSON numbers hold exactly for two centuries.
     pub at: u64,
     pub deadline: u64,
+    /// The trace that the slot belongs to; records of older nodes have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<TraceParent>,
     /// The recipe's file, and its text: what came in can be put back where the file was damaged.
     pub file: Artifact,
     pub text: String,

@@ -121,7 +121,7 @@ fn accepted() -> Accepted {
 pub(in crate::journal) fn accepted_of(slot: SlotId) -> Accepted {
     let now = clock::now();
     let deadline = Deadline::after(now, Duration::from_secs(3600)).unwrap();
-    Accepted { slot, recipe: RECIPE_TEXT.into(), deadline, at: now }
+    Accepted { slot, recipe: RECIPE_TEXT.into(), deadline, at: now, traceparent: None }
 }
 
 fn image(seed: u8) -> RgbImage {

@@ -1,117 +1,30 @@
-//! What recipes mean: from an accepted recipe to the five models' jobs, the verdict and the package.
+//! One slot: from an accepted recipe to the five models' jobs, the verdict and the result.
 //!
-//! Owns nothing that outlives a slot but what all slots share. Everything here is plain data and quick; encoder, disk
-//! and signature are begun by the threads that do the work.
+//! Owns the slot's recipe, questions and notes; its timings and its folder are kept under its id. Everything here is plain
+//! data and quick; encoder, disk and signature are begun by the threads that do the work.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::clerk::{Clerk, Opened};
 use super::encoders::encoded;
+use super::notes::Notes;
+use super::result::{self, Ended};
+use super::{FULL_FRAMES, Shared, World};
 use crate::actors::plan::Costs;
-use crate::actors::studio::{Packaging, SlotWork, Studio, StudioError};
+use crate::actors::studio::{Delivering, SlotWork, StudioError};
 use crate::clock;
-use crate::config::Voices;
 use crate::contract::{Animate, Animation, Paint, Painting, Score, Scores, Speak, Speech, Warning};
 use crate::direction::planner::{Budget, plan};
 use crate::direction::{Directed, Direction, DirectionError, direct, frame_count};
-use crate::journal::{Accepted, Failure, Judgement, Outputs, SlotFolder};
+use crate::journal::{Accepted, Ending, Failure, Judgement, Outputs};
 use crate::media::{self, VideoSpec, wav};
-use crate::models::vocabulary::Vocabulary;
 use crate::recipe::{LONGEST, Recipe};
 use crate::types::{AttemptId, Deadline, Pcm, Resolution, Stage, VoiceBlend};
-use crate::verify::{self, Criteria, Questions, Thresholds, Verdict};
+use crate::verify::{self, Criteria, Questions, Verdict};
 use crate::vram::Shape;
 
 /// Denoising steps: what schnell was distilled for.
 const STEPS: u32 = 4;
-/// The slot that the profile's estimates are for: the longest video, at the usual rate.
-pub(crate) const FULL_FRAMES: f64 = 45.0 * 24.0;
-
-/// What all slots of a process share.
-pub(crate) struct Studios {
-    /// Characters and their voices.
-    pub(crate) voices: Voices,
-    /// The voices that the bundle has.
-    pub(crate) known_voices: Vec<String>,
-    /// The size that the bundle's image model paints in; none where it paints in any.
-    pub(crate) paints: Option<Resolution>,
-    /// What the bundle's image model knows; none where it knows all.
-    pub(crate) vocabulary: Option<World>,
-    /// How the check judges.
-    pub(crate) thresholds: Thresholds,
-    /// What a rendered frame costs, as far as the profile knows.
-    pub(crate) per_frame: Duration,
-    /// What comes after the video, with the buffer before the deadline.
-    pub(crate) afterwards: Duration,
-    /// Where a slot's files go.
-    pub(crate) folder: Arc<SlotFolder>,
-    /// Who writes the result.
-    pub(crate) clerk: Arc<Clerk>,
-}
-
-/// What an image model knows that knows only some things.
-pub(crate) struct World {
-    /// Every word of it.
-    pub(crate) words: Vocabulary,
-    /// What can be said with them.
-    pub(crate) about: Option<String>,
-}
-
-/// Reads recipes.
-pub(crate) struct RecipeStudio(pub(crate) Arc<Studios>);
-
-impl Studio for RecipeStudio {
-    fn open(&self, accepted: &Accepted) -> Result<Arc<dyn SlotWork>, StudioError> {
-        let recipe = Recipe::read(&accepted.recipe)
-            .map_err(|problems| StudioError::new(Failure::Recipe, problems.to_string()))?;
-        let deadline = recipe.deadline.is_some().then_some(accepted.deadline);
-        let notes = Arc::new(Notes::default());
-        notes.add(warnings_of(&recipe, self.0.vocabulary.as_ref()));
-        let opened = Opened { accepted: accepted.clone(), recipe: recipe.clone(), notes: Arc::clone(&notes) };
-        self.0.clerk.opened(opened);
-        let questions = Questions::new(&criteria(&recipe));
-        Ok(Arc::new(RecipeWork { recipe, deadline, questions, notes, shared: Arc::clone(&self.0) }))
-    }
-}
-
-/// What comes up while a slot is worked on and belongs into its result, however it ends.
-#[derive(Default)]
-pub(crate) struct Notes(Mutex<Noted>);
-
-/// The notes themselves.
-#[derive(Clone, Default)]
-pub(crate) struct Noted {
-    /// Each once.
-    pub(crate) warnings: Vec<Warning>,
-    /// The verdict, also where it was not passed.
-    pub(crate) verdict: Option<Verdict>,
-}
-
-impl Notes {
-    fn noted(&self) -> MutexGuard<'_, Noted> {
-        // A list that is appended to: whole whatever panics elsewhere.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn add(&self, warnings: impl IntoIterator<Item = Warning>) {
-        let mut noted = self.noted();
-        for warning in warnings {
-            // A stage that is tried again warns again.
-            if !noted.warnings.contains(&warning) {
-                noted.warnings.push(warning);
-            }
-        }
-    }
-
-    fn judged(&self, verdict: Verdict) {
-        self.noted().verdict = Some(verdict);
-    }
-
-    pub(crate) fn all(&self) -> Noted {
-        self.noted().clone()
-    }
-}
 
 fn criteria(recipe: &Recipe) -> Criteria {
     Criteria {
@@ -159,23 +72,39 @@ pub(crate) fn directed(recipe: &Recipe, speech: &Speech) -> Result<(Directed, Pc
     Ok((directed, voice))
 }
 
-struct RecipeWork {
+/// The work of one slot.
+pub(super) struct SlotPipeline {
+    accepted: Accepted,
     recipe: Recipe,
     /// Where the recipe names one.
     deadline: Option<Deadline>,
     questions: Questions,
     notes: Arc<Notes>,
-    shared: Arc<Studios>,
+    shared: Arc<Shared>,
+    /// Held while the result is written; whether a final one has been.
+    delivered: Arc<tokio::sync::Mutex<bool>>,
 }
 
-impl RecipeWork {
+impl SlotPipeline {
+    /// Reads `accepted`; does nothing else, so that a slot may be considered and refused.
+    pub(super) fn open(accepted: &Accepted, shared: &Arc<Shared>) -> Result<Self, StudioError> {
+        let recipe = Recipe::read(&accepted.recipe)
+            .map_err(|problems| StudioError::new(Failure::Recipe, problems.to_string()))?;
+        let deadline = recipe.deadline.is_some().then_some(accepted.deadline);
+        let notes = Arc::new(Notes::default());
+        notes.add(warnings_of(&recipe, shared.vocabulary.as_ref()));
+        let questions = Questions::new(&criteria(&recipe));
+        let (accepted, shared) = (accepted.clone(), Arc::clone(shared));
+        Ok(Self { accepted, recipe, deadline, questions, notes, shared, delivered: Arc::default() })
+    }
+
     fn frames(&self) -> u32 {
         u32::try_from(frame_count(self.recipe.duration, self.recipe.fps)).unwrap_or(u32::MAX)
     }
 
     /// The voice that the recipe names, or the one that stands in for it, with a warning.
     fn voice(&self) -> Result<VoiceBlend, StudioError> {
-        let Studios { voices, known_voices, .. } = &*self.shared;
+        let Shared { voices, known_voices, .. } = &*self.shared;
         let speaker = voices
             .speaker(&self.recipe.audio.voice_id, known_voices)
             .map_err(|error| StudioError::new(Failure::Recipe, error.to_string()))?;
@@ -189,7 +118,11 @@ impl RecipeWork {
     }
 }
 
-impl SlotWork for RecipeWork {
+impl SlotWork for SlotPipeline {
+    fn begin(&self) {
+        self.shared.timings.begin(self.accepted.slot, self.accepted.at);
+    }
+
     fn costs(&self) -> Costs {
         let frames = f64::from(self.frames()) / FULL_FRAMES;
         let length = self.recipe.duration.as_secs_f64() / LONGEST.as_secs_f64();
@@ -252,8 +185,13 @@ impl SlotWork for RecipeWork {
         let frames = self.frames();
         let (slot, resolution) = (self.recipe.slot(), self.recipe.resolution);
         let spec = VideoSpec { resolution, fps: self.recipe.fps, frames, sound: Arc::new(voice) };
-        let (sink, end) = media::video(self.shared.folder.partial_video(), spec);
-        self.shared.folder.encoding(encoded(slot, end));
+        let folder = self
+            .shared
+            .folders
+            .get(slot)
+            .ok_or_else(|| StudioError::new(Failure::Journal, format!("slot {slot} has no folder")))?;
+        let (sink, end) = media::video(folder.partial_video(), spec);
+        folder.encoding(encoded(slot, end));
         Ok(Animate {
             image: Arc::new(painting.image.clone()),
             plan: Arc::new(planned.plan),
@@ -285,7 +223,26 @@ impl SlotWork for RecipeWork {
         Ok(Judgement { summary, report })
     }
 
-    fn package(&self, outputs: &Outputs) -> Packaging {
-        Box::pin(Arc::clone(&self.shared.clerk).complete(outputs.clone()))
+    fn deliver(&self, ending: &Ending, outputs: &Outputs) -> Delivering {
+        let ended = Ended {
+            accepted: self.accepted.clone(),
+            recipe: self.recipe.clone(),
+            notes: Arc::clone(&self.notes),
+            ending: ending.clone(),
+            outputs: outputs.clone(),
+        };
+        let (shared, delivered) = (Arc::clone(&self.shared), Arc::clone(&self.delivered));
+        Box::pin(async move {
+            // A package that was given up may still be on its way to the disk; the slot's end comes after it, and nothing
+            // after that.
+            let mut is_final = delivered.lock().await;
+            if *is_final {
+                return Err(StudioError::new(Failure::Package, "the slot has ended already"));
+            }
+            let completes = matches!(ended.ending, Ending::Completed { .. });
+            let parcel = result::deliver(ended, shared).await?;
+            *is_final = !completes;
+            Ok(parcel)
+        })
     }
 }
