@@ -91,7 +91,8 @@ pub(super) fn write<W: Write + Seek>(
             }
         }
     }
-    Ok(Written { bytes: file.finish()?, codec: video.codec() })
+    let sound = if sound.done() > 0 { Some(sound.description()?) } else { None };
+    Ok(Written { bytes: file.finish(&video.description()?, sound.as_ref())?, codec: video.codec() })
 }
 
 /// The file while it grows.
@@ -169,8 +170,9 @@ impl<W: Write + Seek> Tracks<W> {
             .map_err(failed)
     }
 
-    /// Writes the index into the room kept for it; the file's size.
-    fn finish(mut self) -> Result<u64, Stopped> {
+    /// Writes the index into the room kept for it; the file's size. Both descriptions are those of the whole tracks, and
+    /// take the places of those that came with the first samples.
+    fn finish(mut self, video: &SampleEntry, sound: Option<&SampleEntry>) -> Result<u64, Stopped> {
         let boxes = self.muxer.finalize().map_err(failed)?;
         if !boxes.is_faststart_enabled() {
             return Err(failed("the index outgrew the room kept for it").into());
@@ -185,7 +187,12 @@ impl<W: Write + Seek> Tracks<W> {
             }
         }
         self.out.seek(SeekFrom::Start(index_at))?;
-        self.out.write_all(&timeless(boxes.moov_box().clone()).encode_to_vec().map_err(failed)?)?;
+        let index = described(timeless(boxes.moov_box().clone()), video, sound);
+        let whole = index.encode_to_vec().map_err(failed)?;
+        if whole.len() != boxes.moov_box().encode_to_vec().map_err(failed)?.len() {
+            return Err(failed("a description changed its length").into());
+        }
+        self.out.write_all(&whole)?;
         let bytes = self.out.seek(SeekFrom::End(0))?;
         self.out.flush()?;
         Ok(bytes)
@@ -200,6 +207,20 @@ fn timeless(mut index: MoovBox) -> MoovBox {
         (track.tkhd_box.creation_time, track.tkhd_box.modification_time) = (never, never);
         let media = &mut track.mdia_box.mdhd_box;
         (media.creation_time, media.modification_time) = (never, never);
+    }
+    index
+}
+
+/// The index with these descriptions of its tracks.
+fn described(mut index: MoovBox, video: &SampleEntry, sound: Option<&SampleEntry>) -> MoovBox {
+    for track in &mut index.trak_boxes {
+        for entry in &mut track.mdia_box.minf_box.stbl_box.stsd_box.entries {
+            match (&entry, sound) {
+                (SampleEntry::Avc1(_), _) => *entry = video.clone(),
+                (SampleEntry::Flac(_), Some(sound)) => *entry = sound.clone(),
+                _ => {}
+            }
+        }
     }
     index
 }

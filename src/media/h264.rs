@@ -1,7 +1,8 @@
 //! H.264 by OpenH264: planes in, one MP4 sample out.
 //!
 //! Owns the encoder's settings and the parameter sets. Fixed quality, one thread, no dropped frames, no B-frames:
-//! decoding order is display order, and the same pictures give the same bytes.
+//! decoding order is display order, and the same pictures give the same bytes. The level in the parameter sets is ours:
+//! OpenH264 chooses one by a target rate that a stream of fixed quality does not have.
 
 use openh264::OpenH264API;
 use openh264::encoder::{
@@ -11,6 +12,7 @@ use openh264::encoder::{
 use shiguredo_mp4::boxes::{Avc1Box, AvccBox, SampleEntry, UnknownBox, VisualSampleEntryFields};
 use shiguredo_mp4::{BoxSize, BoxType, Uint};
 
+use super::level::LevelMeter;
 use super::{VideoError, Yuv};
 use crate::types::Resolution;
 
@@ -21,8 +23,11 @@ const QUANTISER: u8 = 22;
 /// A picture that needs no other one every two seconds: seeking is never further away.
 const KEY_FRAME_SECONDS: u32 = 2;
 
-/// What noise needs at this quantiser, at most; only the level that the stream declares is chosen by it.
+/// What noise needs at this quantiser, at most. OpenH264 wants a target rate, and heeds none while the quantiser is fixed.
 const BITS_PER_PIXEL: u64 = 2;
+
+/// Every picture is predicted from the one before it.
+const REFERENCES: u32 = 1;
 
 /// What one frame became.
 pub(super) struct EncodedFrame<'a> {
@@ -36,6 +41,7 @@ pub(super) struct EncodedFrame<'a> {
 pub(super) struct H264 {
     encoder: Encoder,
     resolution: Resolution,
+    level: LevelMeter,
     sample: Vec<u8>,
     sps: Vec<u8>,
     pps: Vec<u8>,
@@ -61,7 +67,9 @@ impl H264 {
             .background_detection(false)
             .vui(VuiConfig::bt709());
         let encoder = Encoder::with_api_config(OpenH264API::from_source(), config).map_err(failed)?;
-        Ok(Self { encoder, resolution, sample: Vec::new(), sps: Vec::new(), pps: Vec::new() })
+        let (width, height) = (resolution.width.get(), resolution.height.get());
+        let level = LevelMeter::new(width, height, fps, REFERENCES);
+        Ok(Self { encoder, resolution, level, sample: Vec::new(), sps: Vec::new(), pps: Vec::new() })
     }
 
     /// The next picture.
@@ -74,6 +82,7 @@ impl H264 {
             )));
         }
         self.sample.clear();
+        let mut bytes = 0;
         for layer in (0..stream.num_layers()).filter_map(|at| stream.layer(at)) {
             for unit in (0..layer.nal_count()).filter_map(|at| layer.nal_unit(at)) {
                 let unit = without_start_code(unit);
@@ -86,16 +95,20 @@ impl H264 {
                             .map_err(|_| VideoError::Encoder("a frame of more than 4 GiB".to_owned()))?;
                         self.sample.extend(length.to_be_bytes());
                         self.sample.extend(unit);
+                        bytes += unit.len();
                     }
                 }
             }
         }
+        self.level.picture(bytes);
         Ok(EncodedFrame { data: &self.sample, key: kind == FrameType::IDR })
     }
 
-    /// What a player must know before the first sample; there once a frame is encoded.
+    /// What a player must know before the first sample; there once a frame is encoded, and final after the last one:
+    /// its level is that of the frames so far. Its length is always the same.
     pub(super) fn description(&self) -> Result<SampleEntry, VideoError> {
-        let [_, profile, compatibility, level, ..] = self.sps[..] else {
+        let sps = declaring(&self.sps, self.level.idc());
+        let [_, profile, compatibility, level, ..] = sps[..] else {
             return Err(VideoError::Encoder(
                 "OpenH264 gave no parameter set with its first frame".to_owned(),
             ));
@@ -117,7 +130,7 @@ impl H264 {
                 profile_compatibility: compatibility,
                 avc_level_indication: level,
                 length_size_minus_one: Uint::new(3),
-                sps_list: vec![self.sps.clone()],
+                sps_list: vec![sps],
                 pps_list: vec![self.pps.clone()],
                 chroma_format: None,
                 bit_depth_luma_minus8: None,
@@ -128,9 +141,9 @@ impl H264 {
         }))
     }
 
-    /// As RFC 6381 names it, such as `avc1.42c01e`.
+    /// As RFC 6381 names it, such as `avc1.42c01e`; final after the last frame.
     pub(super) fn codec(&self) -> String {
-        match self.sps[..] {
+        match declaring(&self.sps, self.level.idc())[..] {
             [_, profile, compatibility, level, ..] => {
                 format!("avc1.{profile:02x}{compatibility:02x}{level:02x}")
             }
@@ -139,7 +152,19 @@ impl H264 {
     }
 }
 
-/// What level 5.2 allows; OpenH264 knows no higher one.
+/// The sequence parameter set `sps` with this `level_idc` (7.3.2.1.1: header, profile, constraints, level). With it goes
+/// `constraint_set3_flag`, which would make level 1.1 into 1b.
+fn declaring(sps: &[u8], level_idc: u8) -> Vec<u8> {
+    const CONSTRAINT_SET3: u8 = 0x10;
+    let mut sps = sps.to_vec();
+    if let [_, _, constraints, level, ..] = &mut sps[..] {
+        *constraints &= !CONSTRAINT_SET3;
+        *level = level_idc;
+    }
+    sps
+}
+
+/// The highest target rate that OpenH264 takes: level 5.2's.
 const MOST_BITS: u32 = 240_000_000;
 
 /// NAL unit types of ITU-T H.264, table 7-1.

@@ -13,6 +13,7 @@ use crate::support::skip;
 
 mod browser;
 mod child;
+mod declared;
 
 /// A spec with a sound of `seconds`, whatever the video's own length.
 fn spec(size: &str, fps: u32, frames: u32, seconds: f64) -> VideoSpec {
