@@ -22,6 +22,7 @@ pub mod pipeline;
 pub mod recipe;
 pub mod rehearse;
 pub mod signing;
+mod simd;
 pub mod sink;
 pub mod telemetry;
 pub mod types;

@@ -5,6 +5,7 @@
 use openh264::formats::YUVSource;
 use pulp::{Simd, WithSimd};
 
+use crate::simd::vectorised;
 use crate::types::Resolution;
 
 /// Bits after the point of the weights below; the largest sum of a row stays under 2^31.
@@ -83,20 +84,6 @@ impl YUVSource for Yuv {
 
 fn even(side: u32) -> usize {
     (side & !1) as usize
-}
-
-/// Compiled for AVX-512, else AVX2, else what the target guarantees.
-fn vectorised<Op: WithSimd>(op: Op) -> Op::Output {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if let Some(simd) = pulp::x86::V4::try_new() {
-            return Simd::vectorize(simd, op);
-        }
-        if let Some(simd) = pulp::x86::V3::try_new() {
-            return Simd::vectorize(simd, op);
-        }
-    }
-    pulp::Arch::new().dispatch(op)
 }
 
 struct Convert<'a> {

@@ -20,11 +20,12 @@ enum Rule {
 
 const CANDLE: [&str; 3] = ["candle_core", "candle_nn", "candle_transformers"];
 
-/// The design's "may not know" table. `clock`, `exit` and `files` are leaves without imports.
+/// The design's "may not know" table. `clock`, `exit`, `files` and `simd` are leaves without imports.
 const TABLE: &[(&str, Rule)] = &[
     ("clock", Rule::Only(&[])),
     ("exit", Rule::Only(&[])),
     ("files", Rule::Only(&[])),
+    ("simd", Rule::Only(&[])),
     ("signing", Rule::Only(&["files"])),
     ("types", Rule::Only(&["clock"])),
     ("contract", Rule::Only(&["types"])),
@@ -148,8 +149,8 @@ fn source(name: &str, text: &str) -> Source {
     Source { part, module, name: name.to_owned(), text: text.to_owned() }
 }
 
-#[test]
-fn no_part_knows_what_it_may_not() {
+/// Every file under `src/`.
+fn all_sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     source_files(&root, &mut files);
@@ -161,8 +162,51 @@ fn no_part_knows_what_it_may_not() {
         })
         .collect();
     assert!(sources.len() > 10, "the sources were not found under {}", root.display());
-    let wrong = violations(&sources);
+    sources
+}
+
+#[test]
+fn no_part_knows_what_it_may_not() {
+    let wrong = violations(&all_sources());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Where a source outside of `simd` picks a vector width itself, one line each.
+fn own_dispatches(sources: &[Source]) -> Vec<String> {
+    // pulp's own choice, its tokens for one width, and the standard library's detection.
+    let is_choice = |path: &str| {
+        let is_pulps = path.starts_with("pulp::")
+            && path.split("::").any(|word| matches!(word, "*" | "Arch" | "x86" | "aarch64" | "Scalar"));
+        is_pulps || path.contains("feature_detected")
+    };
+    let outside = sources.iter().filter(|source| source.part != "simd");
+    let choices = outside.flat_map(|source| {
+        let paths = paths_of(&source.text, &source.module).into_iter();
+        paths.map(move |path| (source, path)).filter(|(_, path)| is_choice(&path.text()))
+    });
+    choices.map(|(source, path)| format!("{}:{}: {}", source.name, path.line, path.text())).collect()
+}
+
+/// A kernel behind pulp's own choice runs one number at a time where there is AVX2 and no AVX-512.
+#[test]
+fn vector_widths_are_chosen_in_one_place() {
+    let sources = all_sources();
+    assert_eq!(own_dispatches(&sources), Vec::<String>::new());
+    let users =
+        sources.iter().filter(|source| source.part == "models" && source.text.contains("crate::simd"));
+    assert!(users.count() > 10, "the kernels use it");
+    for text in [
+        "use pulp::{Arch, Simd};",
+        "fn f() { pulp::Arch::new().dispatch(Op); }",
+        "fn f() { let simd = pulp::x86::V3::try_new(); }",
+        "use pulp::*;",
+        "fn f() -> bool { std::arch::is_x86_feature_detected!(\"avx2\") }",
+        "fn f() -> bool { is_x86_feature_detected!(\"avx2\") }",
+    ] {
+        assert_ne!(own_dispatches(&[source("models/clip.rs", text)]), Vec::<String>::new(), "{text}");
+    }
+    let right = source("models/clip.rs", "use pulp::{Simd, WithSimd}; use crate::simd::vectorised;");
+    assert_eq!(own_dispatches(&[right]), Vec::<String>::new());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::finding::Finding;
 use crate::clock;
 use crate::signing::{KeyError, read_key};
+use crate::simd;
 use crate::types::Bytes;
 
 /// Slots that the data folder must have room for: as many as may wait by default.
@@ -129,11 +130,18 @@ pub(super) fn node_key(path: &Path) -> Finding {
 /// Whether the compute threads suit the machine.
 pub(super) fn threads() -> Finding {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if let Some(named) = simd::unknown_limit() {
+        let advice =
+            "name one of baseline, avx2 and avx512, or unset it: kernels use all that the processor has";
+        let found = format!("{} is {named:?}, which is no kind of vectors", simd::LIMIT);
+        return Finding::doubtful("threads", found, advice);
+    }
     of_processors(rayon::current_num_threads(), processors)
 }
 
 fn of_processors(threads: usize, processors: usize) -> Finding {
-    let found = format!("{threads} compute threads on {processors} processors");
+    let vectors = simd::widest().name();
+    let found = format!("{threads} compute threads on {processors} processors, vectors {vectors}");
     if threads > processors {
         let advice = format!("set RAYON_NUM_THREADS to {processors} or less: more only wait for each other");
         return Finding::doubtful("threads", found, advice);

@@ -6,7 +6,8 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::simd::{exp, vectorised};
+use super::simd::exp;
+use crate::simd::vectorised;
 
 /// What a layer does to each of its outputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,8 @@ use rayon::prelude::*;
 
 use super::disjoint::Disjoint;
 use super::panels::{MAX_ROWS, Row, WIDTH, interleave, multiply_tile, tiles};
-use super::simd::{softmax, vectorised};
+use super::simd::softmax;
+use crate::simd::vectorised;
 
 /// Which keys a query sees, and how.
 #[derive(Clone, Copy, Debug)]

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 
 use super::gemm::{Into, Matrix, multiply, multiply_on_all_threads};
 use super::kernels::{Activation, Kernels, leaky, values, with_values};
-use super::simd::vectorised;
 use super::stencil::Stencil;
+use crate::simd::vectorised;
 
 /// Below so many outputs per kernel row a product is too thin to be fast, and rows of the kernel become outputs too.
 const THIN: usize = 64;

@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::kernels::{Kernels, values, with_values};
-use super::simd::vectorised;
+use crate::simd::vectorised;
 
 /// A layer: weights `[channels, 1, side, side]` with an odd side, and a bias.
 pub struct Depthwise {

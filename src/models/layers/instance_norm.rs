@@ -7,7 +7,8 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::kernels::{Kernels, values, with_values};
-use super::simd::{sum, vectorised};
+use super::simd::sum;
+use crate::simd::vectorised;
 
 /// Added to the variance, as PyTorch's `InstanceNorm2d` does by default.
 const EPSILON: f64 = 1e-5;

@@ -5,7 +5,8 @@ use candle_nn::{Init, VarBuilder};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::simd::{sum, vectorised};
+use super::simd::sum;
+use crate::simd::vectorised;
 
 /// (x − mean) / √(variance + ε) · weight + bias, over the last dimension. Weight and bias are each optional.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::activation::Activation;
 use super::disjoint::Disjoint;
-use super::simd::{lanes, vectorised};
+use crate::simd::{lanes, vectorised};
 
 /// Columns of a panel: two vectors of AVX-512, so that 12 rows fill 24 of its 32 registers with running sums.
 pub(super) const WIDTH: usize = 32;

@@ -7,7 +7,8 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::kernels::{Kernels, with_values};
-use super::simd::{exp, vectorised};
+use super::simd::exp;
+use crate::simd::vectorised;
 
 /// `[batch, channels · factor², height, width]` to `[batch, channels, height · factor, width · factor]`.
 pub fn pixel_shuffle(x: &Tensor, factor: usize, kernels: Kernels) -> Result<Tensor> {

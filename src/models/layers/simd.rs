@@ -1,40 +1,7 @@
-//! The widest vectors that this processor has, and the functions of one number that vectorise on them.
+//! Functions of one number that vectorise wherever they are compiled for vectors, and sums over many.
 //!
-//! Owns the choice of instruction set and the exponential. The functions are plain arithmetic without branches, so
-//! that a loop over them becomes vector code wherever it is compiled for AVX2 or AVX-512; never allocates.
-
-use pulp::{Simd, WithSimd};
-
-/// Runs `op` compiled for AVX-512, else AVX2 with FMA, else what the target guarantees.
-///
-/// The two are asked for by hand: pulp's own choice leaves AVX2 out unless a feature is on that would rebuild gemm and
-/// candle for nothing else.
-pub(in crate::models) fn vectorised<Op: WithSimd>(op: Op) -> Op::Output {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if let Some(simd) = pulp::x86::V4::try_new() {
-            return Simd::vectorize(simd, op);
-        }
-        if let Some(simd) = pulp::x86::V3::try_new() {
-            return Simd::vectorize(simd, op);
-        }
-    }
-    pulp::Arch::new().dispatch(op)
-}
-
-/// How many `f32` one vector holds here.
-pub(super) fn lanes() -> usize {
-    struct Lanes;
-    impl WithSimd for Lanes {
-        type Output = usize;
-
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            S::F32_LANES
-        }
-    }
-    vectorised(Lanes)
-}
+//! Owns the exponential and the order of sums. The functions are plain arithmetic without branches, so that a loop over
+//! them becomes vector code behind [`vectorised`](crate::simd::vectorised); never allocates.
 
 /// eˣ to 2 units in the last place between −87 and 88; 0 below, ∞ above, NaN stays.
 ///

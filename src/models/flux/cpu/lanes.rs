@@ -2,7 +2,7 @@
 //!
 //! No fused multiply-add is written anywhere: the same bits come out of every vector width.
 
-/// Compiles a function body for AVX-512, AVX2 and the baseline, and picks by what the machine has.
+/// Compiles a function body for AVX-512, AVX2 and the baseline, and takes the widest that may be used.
 macro_rules! widest {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
         $(#[$meta])*
@@ -19,19 +19,18 @@ macro_rules! widest {
                 fn avx2($($arg: $ty),*) {
                     portable($($arg),*);
                 }
-                if std::arch::is_x86_feature_detected!("avx512f")
-                    && std::arch::is_x86_feature_detected!("avx512bw")
-                    && std::arch::is_x86_feature_detected!("avx512dq")
-                    && std::arch::is_x86_feature_detected!("avx512vl")
-                {
-                    #[expect(unsafe_code, reason = "calling code compiled for features of this machine")]
-                    // SAFETY: the features the function is compiled for were just detected.
-                    return unsafe { avx512($($arg),*) };
-                }
-                if std::arch::is_x86_feature_detected!("avx2") {
-                    #[expect(unsafe_code, reason = "calling code compiled for features of this machine")]
-                    // SAFETY: the feature the function is compiled for was just detected.
-                    return unsafe { avx2($($arg),*) };
+                match $crate::simd::widest() {
+                    $crate::simd::Width::Avx512 => {
+                        #[expect(unsafe_code, reason = "calling code compiled for features of this machine")]
+                        // SAFETY: `widest` names only what was detected, and Avx512 has all these parts.
+                        return unsafe { avx512($($arg),*) };
+                    }
+                    $crate::simd::Width::Avx2 => {
+                        #[expect(unsafe_code, reason = "calling code compiled for features of this machine")]
+                        // SAFETY: `widest` names only what was detected.
+                        return unsafe { avx2($($arg),*) };
+                    }
+                    $crate::simd::Width::Baseline => {}
                 }
             }
             portable($($arg),*);

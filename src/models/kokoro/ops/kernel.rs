@@ -3,7 +3,9 @@
 //! Owns registers' blocking and nothing else: no allocation, no threads. The order of every sum is fixed, so results do
 //! not depend on how many threads there are.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
+
+use crate::simd::vectorised;
 
 /// Output channels computed together; weights are laid out in panels of as many.
 pub const PANEL: usize = 8;
@@ -37,7 +39,7 @@ pub struct ConvPanel<'a> {
 impl ConvPanel<'_> {
     /// Runs it.
     pub fn run(self) {
-        Arch::new().dispatch(self);
+        vectorised(self);
     }
 
     /// `ROWS` rows from `first` and `VECTORS` vectors from `t`, all in registers.
@@ -134,7 +136,7 @@ pub const COLUMNS: usize = 64;
 impl MatVec<'_> {
     /// Runs it.
     pub fn run(self) {
-        Arch::new().dispatch(self);
+        vectorised(self);
     }
 }
 
@@ -169,9 +171,9 @@ impl WithSimd for MatVec<'_> {
 
 /// Mean and 1/√(variance + `epsilon`) of one row, the variance without Bessel's correction.
 pub fn moments(row: &[f32], epsilon: f64) -> (f32, f32) {
-    let sum = Arch::new().dispatch(Deviations { row, from: 0.0, square: false });
+    let sum = vectorised(Deviations { row, from: 0.0, square: false });
     let mean = sum / row.len() as f64;
-    let squares = Arch::new().dispatch(Deviations { row, from: mean as f32, square: true });
+    let squares = vectorised(Deviations { row, from: mean as f32, square: true });
     (mean as f32, (1.0 / (squares / row.len() as f64 + epsilon).sqrt()) as f32)
 }
 
@@ -187,11 +189,11 @@ impl WithSimd for Deviations<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> f64 {
-        // Short enough that f32 sums of a block stay exact to a few units in the last place.
-        const BLOCK: usize = 1024;
+        // Short enough that each lane's f32 sum of a block stays exact to a few units in the last place.
+        const STEPS: usize = 64;
         let from = simd.splat_f32s(self.from);
         let mut total = 0.0f64;
-        for block in self.row.chunks(BLOCK) {
+        for block in self.row.chunks(STEPS * S::F32_LANES) {
             let (vectors, tail) = S::as_simd_f32s(block);
             let mut sum = simd.splat_f32s(0.0);
             for value in vectors {

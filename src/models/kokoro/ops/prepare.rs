@@ -3,7 +3,9 @@
 //! Doing it while the convolution's padded block is filled saves a pass over memory and a copy of the signal. CPU only:
 //! elsewhere the same is said in candle's operations.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
+
+use crate::simd::vectorised;
 
 /// The non-linearity in front of a convolution.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,15 +55,13 @@ impl Prepare {
         };
         match &self.activation {
             Activation::Linear if self.affine.is_none() => into.copy_from_slice(from),
-            Activation::Linear => {
-                Arch::new().dispatch(Row { from, into, mean, gain, shift, shape: Slope(1.0) })
-            }
+            Activation::Linear => vectorised(Row { from, into, mean, gain, shift, shape: Slope(1.0) }),
             Activation::Leaky(slope) => {
-                Arch::new().dispatch(Row { from, into, mean, gain, shift, shape: Slope(*slope) });
+                vectorised(Row { from, into, mean, gain, shift, shape: Slope(*slope) });
             }
             Activation::Snake(alpha) => {
                 let alpha = alpha[channel];
-                Arch::new().dispatch(Row {
+                vectorised(Row {
                     from,
                     into,
                     mean,

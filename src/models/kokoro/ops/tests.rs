@@ -1,11 +1,12 @@
 use super::conv1d::Conv1d;
-use super::kernel::moments;
+use super::kernel::{COLUMNS, ConvPanel, MatVec, PANEL, moments};
 use super::lstm::BiLstm;
 use super::prepare::{Activation, Affine, Prepare};
 use super::stft::Stft;
 use super::upsample::Upsample;
 use super::*;
 use crate::models::noise::Noise;
+use crate::simd::tests::{expected_lanes, lanes_of};
 use candle_core::DType;
 use candle_nn::{VarBuilder, VarMap};
 
@@ -131,4 +132,49 @@ fn dc_and_nyquist_of_a_negative_signal_have_the_phase_plus_pi() {
     let frames = stft.frames(100);
     let phases = &rows[stft.bins() * frames..];
     assert!(phases[..frames].iter().all(|phase| *phase == std::f32::consts::PI));
+}
+
+/// Each of them, by itself and on this thread: one number at a time is what they must not run with where the machine has
+/// vectors.
+#[test]
+fn every_kernel_runs_on_the_widest_vectors() {
+    let signal = values(&random(1, &[200]));
+    let prepare = |activation| Prepare {
+        affine: Some(Affine { mean: vec![0.5], gain: vec![2.0], shift: vec![1.0] }),
+        activation,
+    };
+    let prepared = |prepare: Prepare| {
+        let mut into = vec![0.0; signal.len()];
+        lanes_of(|| prepare.row(0, &signal, &mut into))
+    };
+    let convolution = lanes_of(|| {
+        ConvPanel {
+            input: &signal,
+            stride: signal.len(),
+            taps: 3,
+            dilation: 2,
+            weights: &[0.5; 3 * PANEL],
+            bias: &[0.0; PANEL],
+            output: &mut [0.0; 2 * 100],
+            row: 100,
+            at: 0,
+            len: 100,
+            add: false,
+        }
+        .run();
+    });
+    let product = lanes_of(|| {
+        MatVec { matrix: &[0.5; 3 * COLUMNS], values: &[1.0; 3], sums: &mut [0.0; COLUMNS] }.run();
+    });
+    let figures = lanes_of(|| assert!(moments(&signal, 1e-5).1.is_finite()));
+    for (kernel, lanes, dispatches) in [
+        ("convolution", convolution, 1),
+        ("matrix and vector", product, 1),
+        ("mean and variance", figures, 2),
+        ("affine", prepared(prepare(Activation::Linear)), 1),
+        ("leaky", prepared(prepare(Activation::Leaky(0.1))), 1),
+        ("snake", prepared(prepare(Activation::Snake(vec![3.0]))), 1),
+    ] {
+        assert_eq!(lanes, vec![expected_lanes(); dispatches], "{kernel}");
+    }
 }

@@ -10,9 +10,9 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::super::gemm::{Into, Matrix, multiply};
-use super::super::simd::vectorised;
 use super::finish::{Finish, Plane, Rows};
 use super::transform::{POINTS, SIDE, STEP, input, kernel, output};
+use crate::simd::vectorised;
 
 /// Most tiles that are transformed side by side: one vector of AVX-512.
 const GROUP: usize = 16;

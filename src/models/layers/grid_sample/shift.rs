@@ -5,8 +5,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::super::simd::vectorised;
 use super::{identity_axis, voxels};
+use crate::simd::vectorised;
 
 /// The neighbours of every voxel along one axis: (lower, upper) places and weights; those outside weigh nothing.
 type Axis = Vec<([usize; 2], [f32; 2])>;
