@@ -25,9 +25,10 @@ pub use meter::{Meter, MeterSource, Metering, Span, Taken, Watch};
 pub use monitor::{Monitor, MonitorSettings};
 pub use peaks::{LearnedPeaks, PeakSettings, Shape};
 pub use probe::{
-    Board, Boards, CardFigures, CudaProbe, HostMemory, HostProbe, HostProbeSetup, NvmlProbe, NvmlSelector,
-    Probe, ProbeError, ProbeErrorKind, ScriptedAllocation, ScriptedChange, ScriptedDevice, ScriptedFault,
-    ScriptedFigures, ScriptedOutOfMemory, ScriptedProbe, WithPool, probes_of,
+    Board, BoardTrouble, Boards, CardFigures, CudaProbe, Fallback, HostMemory, HostProbe, HostProbeSetup,
+    NvmlProbe, NvmlSelector, Probe, ProbeError, ProbeErrorKind, ScriptedAllocation, ScriptedChange,
+    ScriptedDevice, ScriptedFault, ScriptedFigures, ScriptedOutOfMemory, ScriptedProbe, TroubledBoard,
+    WithPool, probes_of,
 };
 pub use sample::{Flaw, Pool, Sample, Standing};
 pub use snapshot::{DeviceMemory, Occasion, Snapshot, SnapshotRing};

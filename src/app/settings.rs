@@ -13,7 +13,7 @@ use crate::actors::watchdog::WatchSettings;
 use crate::app::BuildError;
 use crate::clock;
 use crate::config::{self, Devices, Recovery, Settings, T5Placement, Timeout};
-use crate::cuda::cards;
+use crate::cuda::{Fault, cards};
 use crate::models::bundle::{Bundle, Precision};
 use crate::models::catalog::load;
 use crate::models::device;
@@ -132,21 +132,43 @@ fn watch(settings: &Settings, device: DeviceId, free: Bytes) -> Result<WatchSett
 
 /// The devices that models live on, in order: one, or several cards.
 pub fn devices(settings: &Settings) -> Result<Vec<DeviceId>, BuildError> {
+    chosen(settings).map(|(devices, _)| devices)
+}
+
+/// The same, and why `"auto"` leaves a card out.
+fn chosen(settings: &Settings) -> Result<(Vec<DeviceId>, Vec<String>), BuildError> {
     match &settings.device {
-        Devices::Auto => Ok(best_devices(settings)),
+        Devices::Auto => Ok(best_devices(cards(), |card| open(card, settings).map(drop))),
         Devices::Listed(devices) => match devices.iter().find(|it| matches!(it, DeviceId::Scripted(_))) {
             Some(device) => Err(BuildError::Scripted(*device)),
-            None => Ok(devices.clone()),
+            None => Ok((devices.clone(), Vec::new())),
         },
     }
 }
 
-/// What `"auto"` stands for in this build: every card that can be opened, else the processor.
-fn best_devices(settings: &Settings) -> Vec<DeviceId> {
-    let count = if cfg!(feature = "cuda") { cards().unwrap_or(0) } else { 0 };
-    let usable = (0..count).map(DeviceId::Cuda).filter(|card| open(*card, settings).is_ok());
-    let usable: Vec<DeviceId> = usable.collect();
-    if usable.is_empty() { vec![DeviceId::Cpu] } else { usable }
+/// What `"auto"` stands for where the driver counts so many cards: every card that can be opened, else the processor; and
+/// why the others are left out. A build or a machine without a driver has none to leave out.
+fn best_devices(
+    counted: Result<u32, Fault>,
+    open: impl Fn(DeviceId) -> Result<(), BuildError>,
+) -> (Vec<DeviceId>, Vec<String>) {
+    let (mut usable, mut left_out) = (Vec::new(), Vec::new());
+    let count = counted.unwrap_or_else(|fault| {
+        if !matches!(fault, Fault::NotBuilt | Fault::NoDriver) {
+            left_out.push(format!("all cards are left out: {fault}"));
+        }
+        0
+    });
+    for card in (0..count).map(DeviceId::Cuda) {
+        match open(card) {
+            Ok(()) => usable.push(card),
+            Err(failed) => left_out.push(format!("{card} is left out: {failed}")),
+        }
+    }
+    if usable.is_empty() {
+        usable.push(DeviceId::Cpu);
+    }
+    (usable, left_out)
 }
 
 /// A device that models can be loaded onto: opened, and its memory looked at.
@@ -167,8 +189,9 @@ pub fn open_all(
     settings: &Settings,
     fits: impl Fn(&Opened) -> Result<(), BuildError>,
 ) -> Result<(Vec<Opened>, Vec<String>), BuildError> {
-    let (mut all, mut left_out, mut first) = (Vec::new(), Vec::new(), None);
-    for id in devices(settings)? {
+    let (wanted, mut left_out) = chosen(settings)?;
+    let (mut all, mut first) = (Vec::new(), None);
+    for id in wanted {
         let opened = open(id, settings).and_then(|device| {
             let (chain, free) = probe_chain(settings, id)?;
             let opened = Opened { id, device, chain, free };

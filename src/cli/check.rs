@@ -3,6 +3,7 @@
 //! Owns the order of the checks and how they are told; what is looked at is in one file per subject. Loads no model and
 //! leaves nothing behind but the data folder and, where no weights are configured, the made-up ones in it.
 
+mod driver;
 mod finding;
 mod machine;
 mod memory;

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 pub use available::HostMemory;
-pub use boards::{Board, Boards};
+pub use boards::{Board, BoardTrouble, Boards, Fallback, TroubledBoard};
 pub use cuda::{CardFigures, CudaProbe, WithPool};
 pub use host::{HostProbe, HostProbeSetup};
 pub use nvml::{NvmlProbe, NvmlSelector};

@@ -112,12 +112,18 @@ impl Diary {
 /// Plays a scenario with every process's device seen through a library of its own; `None`, and said so, where the
 /// library cannot be built.
 fn play(scenario: &Scenario) -> Option<(Report, Arc<Diary>)> {
+    play_on(scenario, |_| {})
+}
+
+/// The same on a machine that `prepare` changes first.
+fn play_on(scenario: &Scenario, prepare: impl Fn(&SimulatedNvml)) -> Option<(Report, Arc<Diary>)> {
     if SimulatedNvml::start(Bytes::gib(12), Bytes::ZERO).is_none() {
         skip("rustc, to build the simulated NVML library");
         return None;
     }
     let eyes = |device: &ScriptedDevice| -> Vec<Box<dyn Probe>> {
         let board = SimulatedNvml::start(device.figures().total, Bytes::ZERO).unwrap();
+        prepare(&board);
         vec![Box::new(ThroughNvml::new(device.clone(), Arc::new(board)))]
     };
     let diary = Arc::new(Diary::default());
@@ -210,6 +216,18 @@ fn a_board_that_lies_or_falls_off_the_bus_decides_nothing() {
         assert!(diary.levels().is_empty(), "{how:?}: no pressure was measured:\n{report}");
         assert!(report.completed == 2 && report.restarts.is_empty(), "{how:?}:\n{report}");
     }
+}
+
+#[test]
+fn a_lost_neighbour_takes_nothing_from_a_nodes_own_board() {
+    let beside_a_lost_one = |nvml: &SimulatedNvml| {
+        nvml.boards(2);
+        nvml.handle_answers(1, codes::GPU_IS_LOST);
+        nvml.memory_answers(1, codes::GPU_IS_LOST);
+    };
+    let Some((report, diary)) = play_on(&slots(2, vec![]), beside_a_lost_one) else { return };
+    assert!(diary.levels().is_empty(), "no pressure was measured:\n{report}");
+    assert!(report.completed == 2 && report.failed.is_empty() && report.restarts.is_empty(), "{report}");
 }
 
 #[test]

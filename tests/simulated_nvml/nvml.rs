@@ -17,12 +17,16 @@ use std::path::{Path, PathBuf};
 // The control file: little-endian u64 words.
 const HEADER: usize = 2; // boards, result of initialising
 const PROCESSES: usize = 16;
-const BOARD: usize = 6 + 2 * PROCESSES; // total, reserved, used, result of memory, of processes, processes; (pid, used)…
+// total, reserved, used, result of memory, of processes, processes, result of handle, of name, split; (pid, used)…
+// split: 0 where the board cannot be split into instances (MIG), else one more than it has of them.
+const BOARD: usize = 9 + 2 * PROCESSES;
 const BOARDS: usize = 8;
 const WORDS: usize = HEADER + BOARDS * BOARD;
 
 const SUCCESS: c_int = 0;
 const INVALID_ARGUMENT: c_int = 2;
+const NOT_SUPPORTED: c_int = 3;
+const NO_PERMISSION: c_int = 4;
 const NOT_FOUND: c_int = 6;
 const INSUFFICIENT_SIZE: c_int = 7;
 const GPU_IS_LOST: c_int = 15;
@@ -92,11 +96,27 @@ impl Control {
         self.word(0).min(BOARDS as u64)
     }
 
-    /// Word `field` of the board that `handle` stands for.
+    /// Word `field` of the board that `handle` stands for, or is an instance of.
     fn board(&self, handle: *mut c_void, field: usize) -> Option<u64> {
-        let index = (handle as usize).checked_sub(1).filter(|index| (*index as u64) < self.boards())?;
-        Some(self.word(HEADER + index * BOARD + field))
+        let index = place(handle)?.0;
+        ((index as u64) < self.boards()).then(|| self.word(HEADER + index * BOARD + field))
     }
+
+    /// How many instances a board is split into, where it can be.
+    fn instances(&self, handle: *mut c_void) -> Option<u64> {
+        self.board(handle, 8)?.checked_sub(1)
+    }
+}
+
+/// Which board a handle stands for, and which instance of it where it is one. Handles are numbers, never followed: the
+/// board's from 1, and for an instance its own, from 1, above them.
+fn place(handle: *mut c_void) -> Option<(usize, Option<usize>)> {
+    let (board, instance) = (handle as usize % 256, handle as usize / 256);
+    Some((board.checked_sub(1)?, instance.checked_sub(1)))
+}
+
+fn handle(board: usize, instance: Option<usize>) -> *mut c_void {
+    (board + 1 + 256 * instance.map_or(0, |instance| instance + 1)) as *mut c_void
 }
 
 fn code(word: u64) -> c_int {
@@ -119,8 +139,11 @@ unsafe fn put(text: &str, buffer: *mut c_char, length: c_uint) -> c_int {
     SUCCESS
 }
 
-fn uuid(index: usize) -> String {
-    format!("GPU-00000000-0000-0000-0000-{index:012}")
+fn uuid(index: usize, instance: Option<usize>) -> String {
+    match instance {
+        None => format!("GPU-00000000-0000-0000-0000-{index:012}"),
+        Some(instance) => format!("MIG-00000000-0000-0000-{:04}-{index:012}", instance + 1),
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -158,9 +181,9 @@ pub unsafe extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, device: *m
     if u64::from(index) >= control.boards() {
         return INVALID_ARGUMENT;
     }
-    // SAFETY: the caller's pointer, as NVML's contract has it. Handles are indices from 1, never followed.
-    unsafe { *device = (index as usize + 1) as *mut c_void };
-    SUCCESS
+    // SAFETY: the caller's pointer, as NVML's contract has it.
+    unsafe { *device = handle(index as usize, None) };
+    code(control.word(HEADER + index as usize * BOARD + 6))
 }
 
 #[unsafe(no_mangle)]
@@ -168,23 +191,86 @@ pub unsafe extern "C" fn nvmlDeviceGetHandleByUUID(wanted: *const c_char, device
     let Some(control) = Control::read() else { return GPU_IS_LOST };
     // SAFETY: the caller's C string, as NVML's contract has it.
     let wanted = unsafe { CStr::from_ptr(wanted) };
-    let found = (0..control.boards() as usize).find(|index| uuid(*index).as_bytes() == wanted.to_bytes());
-    let Some(index) = found else { return NOT_FOUND };
+    let mut handles = Vec::new();
+    for board in 0..control.boards() as usize {
+        // As the real one says it: "if any GPU has fallen off the bus or is otherwise inaccessible".
+        if control.word(HEADER + board * BOARD + 6) == GPU_IS_LOST as u64 {
+            return GPU_IS_LOST;
+        }
+        let instances = control.instances(handle(board, None)).unwrap_or(0) as usize;
+        handles.extend(std::iter::once(None).chain((0..instances).map(Some)).map(|instance| (board, instance)));
+    }
+    let found = handles.into_iter().find(|(board, instance)| uuid(*board, *instance).as_bytes() == wanted.to_bytes());
+    let Some((board, instance)) = found else { return NOT_FOUND };
     // SAFETY: the caller's pointer, as NVML's contract has it.
-    unsafe { *device = (index + 1) as *mut c_void };
+    unsafe { *device = handle(board, instance) };
     SUCCESS
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetName(device: *mut c_void, buffer: *mut c_char, length: c_uint) -> c_int {
+    let Some(control) = Control::read() else { return GPU_IS_LOST };
+    let (Some(result), Some((board, instance))) = (control.board(device, 7), place(device)) else {
+        return INVALID_ARGUMENT;
+    };
+    if result != 0 {
+        return code(result);
+    }
+    let name = match instance {
+        None => format!("Simulated board {board}"),
+        Some(instance) => format!("Simulated board {board} MIG {instance}"),
+    };
     // SAFETY: the caller's buffer, as NVML's contract has it.
-    unsafe { put(&format!("Simulated board {}", device as usize - 1), buffer, length) }
+    unsafe { put(&name, buffer, length) }
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetUUID(device: *mut c_void, buffer: *mut c_char, length: c_uint) -> c_int {
+    let Some((board, instance)) = place(device) else { return INVALID_ARGUMENT };
     // SAFETY: the caller's buffer, as NVML's contract has it.
-    unsafe { put(&uuid(device as usize - 1), buffer, length) }
+    unsafe { put(&uuid(board, instance), buffer, length) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetMigMode(
+    device: *mut c_void,
+    current: *mut c_uint,
+    pending: *mut c_uint,
+) -> c_int {
+    let Some(control) = Control::read() else { return GPU_IS_LOST };
+    if control.instances(device).is_none() {
+        return NOT_SUPPORTED;
+    }
+    // SAFETY: the caller's pointers, as NVML's contract has it.
+    unsafe { (*current, *pending) = (1, 1) };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetMaxMigDeviceCount(device: *mut c_void, count: *mut c_uint) -> c_int {
+    let Some(control) = Control::read() else { return GPU_IS_LOST };
+    // As the real one: how many there could be, whether they are there or not.
+    // SAFETY: the caller's pointer, as NVML's contract has it.
+    unsafe { *count = if control.instances(device).is_some() { 7 } else { 0 } };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetMigDeviceHandleByIndex(
+    device: *mut c_void,
+    index: c_uint,
+    instance: *mut *mut c_void,
+) -> c_int {
+    let Some(control) = Control::read() else { return GPU_IS_LOST };
+    let (Some(instances), Some((board, None))) = (control.instances(device), place(device)) else {
+        return INVALID_ARGUMENT;
+    };
+    if u64::from(index) >= instances {
+        return NOT_FOUND;
+    }
+    // SAFETY: the caller's pointer, as NVML's contract has it.
+    unsafe { *instance = handle(board, Some(index as usize)) };
+    SUCCESS
 }
 
 #[unsafe(no_mangle)]
@@ -199,6 +285,13 @@ pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: *mut c_void, memory:
     let (Some(total), Some(reserved), Some(used), Some(result)) = (word(0), word(1), word(2), word(3)) else {
         return INVALID_ARGUMENT;
     };
+    let parts = match (control.instances(device), place(device)) {
+        // The whole of a board that is split is for administrators.
+        (Some(_), Some((_, None))) => return NO_PERMISSION,
+        (Some(parts), _) => parts.max(1),
+        (None, _) => 1,
+    };
+    let [total, reserved, used] = [total, reserved, used].map(|bytes| bytes / parts);
     (memory.total, memory.reserved, memory.used) = (total, reserved, used);
     memory.free = total.saturating_sub(reserved).saturating_sub(used);
     code(result)
@@ -226,7 +319,7 @@ pub unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
         return INSUFFICIENT_SIZE;
     }
     for place in 0..running {
-        let (pid, used) = (word(6 + 2 * place).unwrap_or(0), word(7 + 2 * place).unwrap_or(0));
+        let (pid, used) = (word(9 + 2 * place).unwrap_or(0), word(10 + 2 * place).unwrap_or(0));
         let info = ProcessInfo { pid: pid as c_uint, used, gpu_instance: u32::MAX, compute_instance: u32::MAX };
         // SAFETY: the caller gave room for that many, as checked above.
         unsafe { processes.add(place).write(info) };

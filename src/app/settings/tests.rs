@@ -215,3 +215,29 @@ fn precisions_and_places_of_the_settings_go_over_the_bundles() {
     assert_eq!(options.precision, crate::models::flux::precision::Precision::F32);
     assert!(options.t5 == T5Place::Streamed && options.modulation_in_host);
 }
+
+#[test]
+fn a_card_that_cannot_be_opened_is_left_out_by_name_and_its_neighbour_is_used() {
+    let refuse = |bad: u32| {
+        move |id: DeviceId| match id {
+            DeviceId::Cuda(ordinal) if ordinal == bad => {
+                Err(BuildError::Blind { device: id, why: "lost".into() })
+            }
+            _ => Ok(()),
+        }
+    };
+    for bad in [0, 1] {
+        let (used, left_out) = best_devices(Ok(2), refuse(bad));
+        assert_eq!(used, [DeviceId::Cuda(1 - bad)]);
+        let [told] = &left_out[..] else { panic!("{left_out:?}") };
+        assert!(told.starts_with(&format!("cuda:{bad} is left out: ")) && told.contains("lost"), "{told}");
+    }
+    let (used, left_out) = best_devices(Ok(1), refuse(0));
+    assert_eq!((used, left_out.len()), (vec![DeviceId::Cpu], 1));
+    let broken = Fault::Driver { doing: "counting".to_owned(), code: "CUDA_ERROR_UNKNOWN".to_owned() };
+    let (used, left_out) = best_devices(Err(broken), refuse(0));
+    assert!(used == [DeviceId::Cpu] && left_out[0].starts_with("all cards are left out: "), "{left_out:?}");
+    for none in [Fault::NotBuilt, Fault::NoDriver] {
+        assert_eq!(best_devices(Err(none), refuse(0)), (vec![DeviceId::Cpu], Vec::new()));
+    }
+}

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use candle_core::Device;
 
+use super::driver::{driver, opened_as};
 use super::finding::Finding;
 use crate::actors::node::OpenSlots;
 use crate::app::bundle::{budget, budgets, plan, planned};
@@ -13,7 +14,7 @@ use crate::config::preflight::{Budget, preflight};
 use crate::models::bundle::Bundle;
 use crate::models::workspace::SlotSize;
 use crate::types::{Bytes, DeviceId, ModelId};
-use crate::vram::{Boards, ProbeError};
+use crate::vram::Boards;
 
 /// A device that models will run on.
 pub(super) struct Place {
@@ -49,52 +50,6 @@ pub(super) fn devices(settings: &Settings, nvml: Option<&Path>) -> (Vec<Place>, 
     }
     findings.push(driver(&wanted, &boards));
     (places, findings)
-}
-
-fn opened_as(check: String, device: DeviceId, boards: &Result<Boards, ProbeError>) -> Finding {
-    let build = if cfg!(feature = "cuda") { "a build with cuda" } else { "a build without cuda" };
-    let idle = boards.as_ref().ok().and_then(|boards| boards.boards.first());
-    match (device, idle) {
-        (DeviceId::Cpu, Some(board)) => Finding::doubtful(
-            check,
-            format!("cpu, {build}, though this machine has a card ({})", board.name),
-            if cfg!(feature = "cuda") {
-                "choose a profile for the card (--profile), or --device cuda:0"
-            } else {
-                "build with `--features cuda` (deploy/cuda) and choose a profile for the card"
-            },
-        ),
-        _ => Finding::ok(check, format!("{device}, {build}")),
-    }
-}
-
-fn driver(devices: &[DeviceId], boards: &Result<Boards, ProbeError>) -> Finding {
-    const REACH: &str = "install NVIDIA's driver, or, in a container, hand the cards in (`--gpus all`)";
-    let ordinals = devices.iter().filter_map(|device| match device {
-        DeviceId::Cuda(ordinal) => Some(*ordinal),
-        DeviceId::Cpu | DeviceId::Scripted(_) => None,
-    });
-    // The highest: where there is that one, the others are there too.
-    match (boards, ordinals.max()) {
-        (Ok(Boards { driver, boards }), Some(ordinal)) if ordinal as usize >= boards.len() => {
-            let found =
-                format!("NVIDIA {driver} with {} card(s), none of them number {ordinal}", boards.len());
-            Finding::wrong(
-                "driver",
-                found,
-                format!("name one of the cards from cuda:0 to cuda:{}", boards.len().saturating_sub(1)),
-            )
-        }
-        (Ok(Boards { driver, boards }), _) => {
-            let cards = boards.iter().enumerate().map(|(place, board)| {
-                format!("{place}: {}, {} free of {}", board.name, board.free, board.total)
-            });
-            let cards: Vec<String> = cards.collect();
-            Finding::ok("driver", format!("NVIDIA {driver}; {}", cards.join("; ")))
-        }
-        (Err(error), Some(_)) => Finding::wrong("driver", error.to_string(), REACH),
-        (Err(error), _) => Finding::ok("driver", format!("none, and the processor needs none ({error})")),
-    }
 }
 
 /// What is free and where the limits lie, and whether all budgets fit under them: those of `bundle`, where one can be

@@ -19,6 +19,33 @@ use super::{Probe, ProbeError, ProbeErrorKind};
 
 pub(super) const NAME: &str = "nvml";
 
+/// What is asked, by NVML's names: whoever reads of a failure can look it up.
+pub(super) mod queries {
+    pub const INIT: &str = "nvmlInit_v2";
+    pub const DRIVER: &str = "nvmlSystemGetDriverVersion";
+    pub const COUNT: &str = "nvmlDeviceGetCount_v2";
+    pub const BY_INDEX: &str = "nvmlDeviceGetHandleByIndex_v2";
+    pub const BY_UUID: &str = "nvmlDeviceGetHandleByUUID";
+    pub const INSTANCE: &str = "nvmlDeviceGetMigDeviceHandleByIndex";
+    pub const NAME: &str = "nvmlDeviceGetName";
+    pub const MEMORY: &str = "nvmlDeviceGetMemoryInfo_v2";
+    pub const PROCESSES: &str = "nvmlDeviceGetComputeRunningProcesses_v3";
+}
+
+/// A query that NVML refused.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// NVML's name of it.
+    pub query: &'static str,
+    /// What it said.
+    pub error: NvmlError,
+}
+
+/// What `query` answered.
+pub(super) fn asked<T>(query: &'static str, answer: Result<T, NvmlError>) -> Result<T, Refused> {
+    answer.map_err(|error| Refused { query, error })
+}
+
 /// The loader's name for the library where nothing else is configured; the versioned one, since the other comes only
 /// with development packages.
 pub(super) const LIBRARY: &str = "libnvidia-ml.so.1";
@@ -48,20 +75,22 @@ impl NvmlProbe {
         Self { library, selector, pid: std::process::id(), open: None }
     }
 
-    fn look(&mut self, now: Instant) -> Result<Sample, NvmlError> {
+    fn look(&mut self, now: Instant) -> Result<Sample, Refused> {
         let nvml = match self.open.take() {
             Some(nvml) => nvml,
-            None => Nvml::builder().lib_path(self.library.as_os_str() as &OsStr).init()?,
+            None => {
+                asked(queries::INIT, Nvml::builder().lib_path(self.library.as_os_str() as &OsStr).init())?
+            }
         };
         let sample = {
             let board = match &self.selector {
-                NvmlSelector::Index(index) => nvml.device_by_index(*index)?,
-                NvmlSelector::Uuid(uuid) => nvml.device_by_uuid(uuid.as_str())?,
+                NvmlSelector::Index(index) => asked(queries::BY_INDEX, nvml.device_by_index(*index))?,
+                NvmlSelector::Uuid(uuid) => by_uuid(&nvml, uuid)?,
             };
             // Version 2 of the structure: what the driver keeps back is neither used nor free.
-            let memory = board.memory_info()?;
+            let memory = asked(queries::MEMORY, board.memory_info())?;
             let used = Bytes::new(memory.used);
-            let own = own_use(&board, self.pid)?;
+            let own = asked(queries::PROCESSES, own_use(&board, self.pid))?;
             Sample {
                 source: NAME,
                 standing: Standing::Unchecked,
@@ -77,6 +106,34 @@ impl NvmlProbe {
         self.open = Some(nvml);
         Ok(sample)
     }
+}
+
+/// The board, or the part of a board, with this identifier.
+///
+/// NVML refuses to look one up as soon as any board is lost, so the others are then asked one by one. And CUDA gives an
+/// instance (MIG) its own identifier without the word in front of it by which NVML knows it.
+fn by_uuid<'a>(nvml: &'a Nvml, uuid: &str) -> Result<Device<'a>, Refused> {
+    let instance = uuid.strip_prefix("GPU-").map(|rest| format!("MIG-{rest}"));
+    let names = || std::iter::once(uuid).chain(instance.as_deref());
+    let mut refused = None;
+    for name in names() {
+        match nvml.device_by_uuid(name) {
+            Ok(device) => return Ok(device),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    let is_it = |device: &Device<'_>| device.uuid().is_ok_and(|own| names().any(|name| name == own));
+    for board in (0..nvml.device_count().unwrap_or(0)).filter_map(|index| nvml.device_by_index(index).ok()) {
+        if is_it(&board) {
+            return Ok(board);
+        }
+        let instances = 0..board.mig_device_count().unwrap_or(0);
+        let mut instances = instances.filter_map(|place| board.mig_device_by_index(place).ok());
+        if let Some(instance) = instances.find(is_it) {
+            return Ok(instance);
+        }
+    }
+    Err(Refused { query: queries::BY_UUID, error: refused.unwrap_or(NvmlError::NotFound) })
 }
 
 /// What the driver attributes to `pid`. `None` where it does not say, or does not list it: inside a container it lists
@@ -109,13 +166,15 @@ fn listed(answer: Result<Vec<ProcessInfo>, NvmlError>) -> Result<Vec<ProcessInfo
     }
 }
 
-/// Whether what is looked through is missing altogether.
+/// Whether what is looked through is missing altogether: a board that never tells its memory (a vGPU, one that shares the
+/// processor's) is like one that is not there.
 pub(super) fn kind_of(error: &NvmlError) -> ProbeErrorKind {
     match error {
         NvmlError::LibloadingError(_)
         | NvmlError::LibraryNotFound
         | NvmlError::DriverNotLoaded
         | NvmlError::NotFound
+        | NvmlError::NotSupported
         | NvmlError::InvalidArg => ProbeErrorKind::Missing,
         _ => ProbeErrorKind::Failed,
     }
@@ -127,16 +186,13 @@ impl Probe for NvmlProbe {
     }
 
     fn sample(&mut self, now: Instant) -> Result<Sample, ProbeError> {
-        self.look(now).map_err(|error| {
+        self.look(now).map_err(|Refused { query, error }| {
             let board = match &self.selector {
                 NvmlSelector::Index(index) => format!("board {index}"),
                 NvmlSelector::Uuid(uuid) => format!("board {uuid:?}"),
             };
-            ProbeError::new(
-                NAME,
-                kind_of(&error),
-                format!("{board} through {}: {error}", self.library.display()),
-            )
+            let message = format!("{board} through {}: {query}: {error}", self.library.display());
+            ProbeError::new(NAME, kind_of(&error), message)
         })
     }
 }

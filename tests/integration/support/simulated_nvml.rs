@@ -16,7 +16,7 @@ use vortex_node::types::Bytes;
 // The control file's layout, as `tests/simulated_nvml/nvml.rs` reads it.
 const HEADER: usize = 2;
 const PROCESSES: usize = 16;
-const BOARD: usize = 6 + 2 * PROCESSES;
+const BOARD: usize = 9 + 2 * PROCESSES;
 const BOARDS: usize = 8;
 const WORDS: usize = HEADER + BOARDS * BOARD;
 
@@ -24,10 +24,18 @@ const WORDS: usize = HEADER + BOARDS * BOARD;
 pub mod codes {
     /// `NVML_ERROR_NOT_SUPPORTED`.
     pub const NOT_SUPPORTED: u64 = 3;
+    /// `NVML_ERROR_NO_PERMISSION`.
+    pub const NO_PERMISSION: u64 = 4;
     /// `NVML_ERROR_DRIVER_NOT_LOADED`.
     pub const DRIVER_NOT_LOADED: u64 = 9;
     /// `NVML_ERROR_GPU_IS_LOST`.
     pub const GPU_IS_LOST: u64 = 15;
+    /// `NVML_ERROR_RESET_REQUIRED`.
+    pub const RESET_REQUIRED: u64 = 16;
+    /// `NVML_ERROR_LIB_RM_VERSION_MISMATCH`.
+    pub const VERSION_MISMATCH: u64 = 18;
+    /// `NVML_ERROR_UNKNOWN`.
+    pub const UNKNOWN: u64 = 999;
 }
 
 /// A simulated machine with boards; gone when dropped.
@@ -79,8 +87,8 @@ impl SimulatedNvml {
     pub fn processes(&self, board: usize, processes: &[(u32, Bytes)], nobody: Bytes) {
         assert!(processes.len() <= PROCESSES, "the simulation has room for {PROCESSES} processes");
         for (place, (pid, used)) in processes.iter().enumerate() {
-            self.put_board(board, 6 + 2 * place, u64::from(*pid));
-            self.put_board(board, 7 + 2 * place, used.get());
+            self.put_board(board, 9 + 2 * place, u64::from(*pid));
+            self.put_board(board, 10 + 2 * place, used.get());
         }
         self.put_board(board, 5, processes.len() as u64);
         self.used(board, processes.iter().map(|(_, used)| *used).sum::<Bytes>().saturating_add(nobody));
@@ -109,6 +117,27 @@ impl SimulatedNvml {
     /// What asking for a board's processes answers; 0 for success.
     pub fn processes_answer(&self, board: usize, code: u64) {
         self.put_board(board, 4, code);
+    }
+
+    /// What asking for a board by its place answers; 0 for success. Where it is lost, asking for any board by its
+    /// identifier says so, too.
+    pub fn handle_answers(&self, board: usize, code: u64) {
+        self.put_board(board, 6, code);
+    }
+
+    /// What asking for a board's name answers; 0 for success.
+    pub fn name_answers(&self, board: usize, code: u64) {
+        self.put_board(board, 7, code);
+    }
+
+    /// A board is split into this many equal instances (MIG).
+    pub fn split(&self, board: usize, instances: u64) {
+        self.put_board(board, 8, instances + 1);
+    }
+
+    /// The UUID of a board's instance.
+    pub fn instance_uuid(board: usize, instance: usize) -> String {
+        format!("MIG-00000000-0000-0000-{:04}-{board:012}", instance + 1)
     }
 
     /// The driver is unloaded under whoever holds the library: its calls fail, and it cannot be opened again.
