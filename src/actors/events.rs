@@ -14,8 +14,8 @@ use crate::exit::Exit;
 use crate::journal::{CancelCause, Ending, Failure, Terminal};
 use crate::telemetry::names::event;
 use crate::types::{AttemptId, Bytes, DeviceId, ModelId, SlotId, Stage};
-use crate::vram::policy::{Crossing, LeakVerdict};
-use crate::vram::{Refusal, Sample};
+use crate::vram::policy::{Crossing, LeakVerdict, ModelUse};
+use crate::vram::{Refusal, Sample, Switch};
 
 /// Time spent per stage, all attempts together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -194,6 +194,26 @@ pub enum NodeEvent {
     Blind(Duration),
     /// A lease was refused before anything was allocated.
     LeaseRefused(Refusal),
+    /// Another probe answers than before.
+    ProbeSwitched(Switch),
+    /// A model is restarted to make room.
+    VictimChosen(ModelUse),
+    /// Memory is short, and no model grew beyond its budget: none is restarted.
+    VictimNone,
+    /// A model's weights are loaded; its canary comes next.
+    ModelLoaded {
+        /// Which.
+        model: ModelId,
+        /// What its weights and permanent buffers hold.
+        resident: Bytes,
+    },
+    /// A run made no step for too long and is cancelled.
+    ModelStalled {
+        /// Whose.
+        model: ModelId,
+        /// Since its last step.
+        age: Duration,
+    },
     /// A model gave back memory.
     Trimmed {
         /// Which.

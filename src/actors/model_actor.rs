@@ -11,6 +11,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::alarm::Alarm;
+use super::events::{NodeEvent, Subscribers};
 use super::host::{Assignment, Host, Launch, Life, Note, Order, Pulse, RunFailure, RunId, Setup};
 use super::job::{Job, Output, WrongJob};
 use super::orchestrator::OrchestratorMsg;
@@ -47,6 +48,7 @@ pub(super) struct ModelArgs<M: Model> {
     pub(super) limits: ModelLimits,
     pub(super) lease: Option<Lease>,
     pub(super) registry: Registry,
+    pub(super) subscribers: Subscribers,
 }
 
 /// Sets its flag when dropped: an actor that dies leaves no job running for nobody.
@@ -79,6 +81,7 @@ pub(super) struct ModelActorState<J> {
     model: ModelId,
     limits: ModelLimits,
     registry: Registry,
+    subscribers: Subscribers,
     host: Box<dyn Host<J>>,
     cancel: CancelFlag,
     pulse: Arc<Pulse>,
@@ -112,7 +115,7 @@ where
         myself: ActorRef<ModelMsg>,
         args: ModelArgs<M>,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let ModelArgs { model, launch, limits, lease, registry } = args;
+        let ModelArgs { model, launch, limits, lease, registry, subscribers } = args;
         let (cancel, pulse) = (CancelFlag::new(), Arc::new(Pulse::new(clock::now())));
         let (guard, life) = Life::begin();
         registry.set_life(model, life);
@@ -136,6 +139,7 @@ where
             model,
             limits,
             registry,
+            subscribers,
             host,
             cancel,
             pulse,
@@ -281,6 +285,7 @@ where
             resident = resident.get(),
             "model loaded"
         );
+        self.subscribers.notice(&NodeEvent::ModelLoaded { model: self.model, resident });
         if let Some(watchdog) = self.registry.watchdog() {
             let _ = watchdog.cast(WatchdogMsg::Snapshot(Occasion::Loaded(self.model)));
         }
@@ -338,6 +343,7 @@ where
             freed = freed.get(),
             "model trimmed"
         );
+        self.subscribers.notice(&NodeEvent::Trimmed { model: self.model, freed });
         self.idle(myself)?;
         self.tell_ready();
         Ok(())
@@ -379,6 +385,7 @@ where
                     age = age.as_secs_f64(),
                     "no progress, run cancelled"
                 );
+                self.subscribers.notice(&NodeEvent::ModelStalled { model: self.model, age });
                 self.enter(myself, Phase::Stopping { run: Some(run) });
                 Ok(())
             }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ractor::{Actor, ActorRef, SpawnErr};
 
+use super::events::Subscribers;
 use super::host::Launch;
 use super::job::{Job, Output, WrongJob};
 use super::model_actor::{ModelActor, ModelArgs, ModelLimits, ModelMsg};
@@ -18,7 +19,7 @@ use crate::types::{Bytes, ModelId};
 use crate::vram::Lease;
 
 type Spawned = Pin<Box<dyn Future<Output = Result<ActorRef<ModelMsg>, SpawnErr>> + Send>>;
-type Spawn = dyn Fn(Option<Lease>, Registry, ActorRef<SupervisorMsg>) -> Spawned + Send + Sync;
+type Spawn = dyn Fn(Option<Lease>, Registry, Subscribers, ActorRef<SupervisorMsg>) -> Spawned + Send + Sync;
 
 /// One model of a tree.
 #[derive(Clone)]
@@ -48,8 +49,9 @@ impl ModelSpec {
         M::Job: TryFrom<Job, Error = WrongJob>,
         M::Output: Into<Output>,
     {
-        let spawn = move |lease, registry, supervisor: ActorRef<SupervisorMsg>| -> Spawned {
-            let args = ModelArgs::<M> { model, launch: Arc::clone(&launch), limits, lease, registry };
+        let spawn = move |lease, registry, subscribers, supervisor: ActorRef<SupervisorMsg>| -> Spawned {
+            let args =
+                ModelArgs::<M> { model, launch: Arc::clone(&launch), limits, lease, registry, subscribers };
             Box::pin(async move {
                 // Unnamed: ractor's names are process-wide, and a process may hold several trees.
                 let actor = ModelActor::<M>::new();
@@ -63,8 +65,9 @@ impl ModelSpec {
         &self,
         lease: Option<Lease>,
         registry: &Registry,
+        subscribers: &Subscribers,
         supervisor: &ActorRef<SupervisorMsg>,
     ) -> Result<ActorRef<ModelMsg>, SpawnErr> {
-        (self.spawn)(lease, registry.clone(), supervisor.clone()).await
+        (self.spawn)(lease, registry.clone(), subscribers.clone(), supervisor.clone()).await
     }
 }

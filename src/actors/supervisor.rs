@@ -269,7 +269,8 @@ impl SupervisorState {
             }
         };
         let again = generation > 1 || !self.args.first;
-        match self.args.models[place].spawn(Some(lease), &self.args.registry, myself).await {
+        let args = &self.args;
+        match args.models[place].spawn(Some(lease), &args.registry, &args.subscribers, myself).await {
             Ok(actor) => {
                 self.children[place].cell = Some(actor.get_cell());
                 self.args.registry.set_model(model, Some(actor));

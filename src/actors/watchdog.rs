@@ -253,6 +253,7 @@ impl WatchdogState {
                 because,
                 "probe switched"
             );
+            self.args.subscribers.notice(&NodeEvent::ProbeSwitched(switch.clone()));
         }
         self.assess(reading, mark);
     }
@@ -349,6 +350,7 @@ impl WatchdogState {
         let Some(victim) = choose_victim(&self.uses()) else {
             let device = self.args.registry.device();
             tracing::warn!(event = event::VICTIM_NONE, %device, "no model grew beyond its budget, none is restarted");
+            self.args.subscribers.notice(&NodeEvent::VictimNone);
             return;
         };
         tracing::warn!(
@@ -359,6 +361,7 @@ impl WatchdogState {
             budget = victim.budget.get(),
             "victim chosen"
         );
+        self.args.subscribers.notice(&NodeEvent::VictimChosen(victim));
         if let Some(supervisor) = self.args.registry.supervisor() {
             let _ = supervisor.cast(SupervisorMsg::Restart(victim.model, Fault::Victim));
         }

@@ -227,6 +227,11 @@ impl Subscriber for Recorder {
             | NodeEvent::ActorDown { .. }
             | NodeEvent::Blind(_)
             | NodeEvent::Trimmed { .. }
+            | NodeEvent::ProbeSwitched(_)
+            | NodeEvent::VictimChosen(_)
+            | NodeEvent::VictimNone
+            | NodeEvent::ModelLoaded { .. }
+            | NodeEvent::ModelStalled { .. }
             | NodeEvent::LeakChecked(_)
             | NodeEvent::CardLost { .. }
             | NodeEvent::Cordoned(_) => {}

@@ -1,5 +1,6 @@
 //! The node on a scripted device: every shipped scenario, the exit codes through the binary, and the sweeps.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -336,4 +337,61 @@ fn a_thread_that_hangs_in_real_time_ends_in_an_exit_and_not_in_a_wait() {
     let report = rehearse(&scenario, Pace::RealTime, Vec::new()).unwrap();
     assert_eq!(report.exits, [71], "{report}");
     assert_eq!(report.lost, 0, "{report}");
+}
+
+/// How often each fact was told, of those that `name` gives a name.
+fn counted(scenario: &Scenario, name: impl Fn(&NodeEvent) -> Option<String>) -> BTreeMap<String, usize> {
+    let (_, diary) = play_with_diary(scenario);
+    let mut counts = BTreeMap::new();
+    for (_, event) in diary.cards.lock().unwrap().iter() {
+        if let Some(name) = name(event) {
+            *counts.entry(name).or_default() += 1;
+        }
+    }
+    counts
+}
+
+#[test]
+fn every_load_is_told_once() {
+    let loads = counted(&some_slots(1, 0), |event| match event {
+        NodeEvent::ModelLoaded { model, resident } if *resident > Bytes::ZERO => Some(model.to_string()),
+        _ => None,
+    });
+    assert_eq!(loads, ModelId::ALL.map(|model| (model.to_string(), 1)).into());
+}
+
+#[test]
+fn soft_pressure_has_every_model_give_back_memory_and_tells_it() {
+    let lasts = Duration::from_secs(60);
+    let others = Fault::Others { at: Duration::from_secs(60), lasts, bytes: Bytes::mb(3600) };
+    let scenario = Scenario { faults: vec![others], ..some_slots(1, 0) };
+    let told = counted(&scenario, |event| match event {
+        NodeEvent::PressureCrossed(crossing) => Some(format!("to {}", crossing.to.name())),
+        NodeEvent::Trimmed { model, .. } => Some(model.to_string()),
+        _ => None,
+    });
+    assert_eq!((told.get("to soft"), told.get("to normal")), (Some(&1), Some(&1)), "{told:?}");
+    let trimmed = |model: &ModelId| told.contains_key(&model.to_string());
+    assert!(ModelId::ALL.iter().all(trimmed), "{told:?}");
+}
+
+#[test]
+fn a_run_that_stalls_and_a_model_that_grew_are_told() {
+    let hang = Fault::Run { stage: Stage::Image, slot: 1, slots: 1, attempts: 1, how: RunFault::Hang };
+    let stalled = counted(&Scenario { faults: vec![hang], ..some_slots(1, 0) }, |event| match event {
+        NodeEvent::ModelStalled { model, age } if !age.is_zero() => Some(model.to_string()),
+        _ => None,
+    });
+    assert_eq!(stalled, [("flux".to_owned(), 1)].into());
+
+    let text = std::fs::read_to_string(folder().join("drift.toml")).unwrap();
+    let victims = counted(&text.parse().unwrap(), |event| match event {
+        NodeEvent::VictimChosen(victim) => Some(format!("chosen {}", victim.model)),
+        NodeEvent::ActorDown { fault, actor, .. } if fault.name() == "victim" => {
+            Some(format!("down {actor}"))
+        }
+        _ => None,
+    });
+    assert!(victims.contains_key("chosen liveportrait"), "{victims:?}");
+    assert_eq!(victims["chosen liveportrait"], victims["down liveportrait"], "{victims:?}");
 }

@@ -73,6 +73,11 @@ impl Subscriber for Ear {
             // The slot's end says it with its numbers, or the log does.
             NodeEvent::LeaseRefused(_)
             | NodeEvent::Trimmed { .. }
+            | NodeEvent::ProbeSwitched(_)
+            | NodeEvent::VictimChosen(_)
+            | NodeEvent::VictimNone
+            | NodeEvent::ModelLoaded { .. }
+            | NodeEvent::ModelStalled { .. }
             | NodeEvent::LeakChecked(_)
             | NodeEvent::Blind(_) => return,
         };
