@@ -362,9 +362,11 @@ fn every_load_is_told_once() {
 
 #[test]
 fn soft_pressure_has_every_model_give_back_memory_and_tells_it() {
-    let lasts = Duration::from_secs(60);
-    let others = Fault::Others { at: Duration::from_secs(60), lasts, bytes: Bytes::mb(3600) };
-    let scenario = Scenario { faults: vec![others], ..some_slots(1, 0) };
+    let (at, lasts) = (Duration::from_millis(20_300), Duration::from_secs(60));
+    let others = Fault::Others { at, lasts, bytes: Bytes::mb(2500) };
+    let mut scenario = Scenario { faults: vec![others], ..some_slots(1, 0) };
+    // Everything at work takes 9.6 GB: below the floor of 9.9 GB.
+    (scenario.device.soft_limit, scenario.device.hysteresis) = (Bytes::gb(10), Bytes::mb(100));
     let told = counted(&scenario, |event| match event {
         NodeEvent::PressureCrossed(crossing) => Some(format!("to {}", crossing.to.name())),
         NodeEvent::Trimmed { model, .. } => Some(model.to_string()),
@@ -378,7 +380,10 @@ fn soft_pressure_has_every_model_give_back_memory_and_tells_it() {
 #[test]
 fn a_run_that_stalls_and_a_model_that_grew_are_told() {
     let hang = Fault::Run { stage: Stage::Image, slot: 1, slots: 1, attempts: 1, how: RunFault::Hang };
-    let stalled = counted(&Scenario { faults: vec![hang], ..some_slots(1, 0) }, |event| match event {
+    // Longer than a step of any stage takes, shorter than the stage's own timeout.
+    let stall = Duration::from_secs(4);
+    let scenario = Scenario { faults: vec![hang], stall, ..some_slots(1, 0) };
+    let stalled = counted(&scenario, |event| match event {
         NodeEvent::ModelStalled { model, age } if !age.is_zero() => Some(model.to_string()),
         _ => None,
     });
