@@ -90,6 +90,7 @@ fn a_comma_parts_thousands_or_decimals() {
             "It is 1,5 m, ±3%, and 10 / 2 > 3.",
             "It is 1.5 meters, plus or minus 3 percent, and 10 divided by 2 is greater than 3.",
         ),
+        ("E=mc², x² and an α-helix", "E=mc squared, x squared and an alpha helix"),
         ("2,75 or 0,5 or 1,500 or 1,500,000", "2.75 or 0.5 or 1,500 or 1,500,000"),
         ("1.500,75 or 1,00,000 or 1.234.567", "1,500.75 or 100,000 or 1,234,567"),
         ("10 000 km and 1\u{202f}250\u{202f}000 people", "10,000 kilometers and 1,250,000 people"),
@@ -139,6 +140,7 @@ fn money_is_read_with_its_sign_before_or_behind() {
     check(&[
         ("It costs 20€ or ₹500.", "It costs 20 euros or 500 rupees."),
         ("20 €, 20,50 €, 1.500 €, 1.500,00 €", "20 euros, 20 euros and 50 cents, 1,500 euros, 1,500 euros"),
+        ("a $1.5-million home", "a 1.5 million dollar home"),
         ("20€/month, 20 zł, 5 000 €", "20 euros per month, 20 zloty, 5,000 euros"),
         (
             "99¢, US$5, $-5, 20 EUR, USD 30",

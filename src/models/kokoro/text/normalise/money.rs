@@ -119,6 +119,10 @@ pub(super) fn token(core: &str) -> Option<String> {
     {
         return Some(said(&number, currency));
     }
+    // `$1.5-million`, before what it costs.
+    if let Some((figures, scale @ ("thousand" | "million" | "billion" | "trillion"))) = rest.split_once('-') {
+        return Some(format!("{} {scale} {}", amount(figures)?.figures, currency.one));
+    }
     if let Some((price, per)) = rest.split_once('/') {
         let per = match per {
             "mo" => "month",

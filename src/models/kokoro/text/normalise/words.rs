@@ -73,6 +73,17 @@ fn plain(previous: &str, core: &str, next: &str) -> Option<String> {
     if core.contains('_') && core.chars().any(char::is_alphanumeric) {
         return Some(core.split('_').filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "));
     }
+    // "mc²", "α-helix"
+    for (sign, power) in [('²', "squared"), ('³', "cubed")] {
+        if let Some(base) = core.strip_suffix(sign).filter(|base| base.ends_with(char::is_alphanumeric)) {
+            return Some(format!("{base} {power}"));
+        }
+    }
+    if let Some((letter, rest)) = core.split_once('-')
+        && let Some(name) = greek(letter)
+    {
+        return Some(format!("{name} {rest}"));
+    }
     if let Some(words) = sign(previous, core, next) {
         return Some(words.to_owned());
     }
@@ -135,6 +146,13 @@ fn sign(previous: &str, core: &str, next: &str) -> Option<&'static str> {
         "→" => "to",
         "∞" => "infinity",
         "√" => "the root of",
+        _ => return greek(core),
+    })
+}
+
+/// The name of a Greek letter that stands for something.
+fn greek(letter: &str) -> Option<&'static str> {
+    Some(match letter {
         "α" => "alpha",
         "β" => "beta",
         "γ" => "gamma",
