@@ -117,7 +117,7 @@ impl Door {
             return Err(Rejection::Script { origin, source });
         }
         if let Err(source) = self.voices.speaker(&recipe.audio.voice_id, &self.known_voices) {
-            return Err(Rejection::Voice { origin, source });
+            return Err(Rejection::Voice { origin, source: Box::new(source) });
         }
         // Of the canonical document: comments and layout change nothing.
         let key = Key { recipe: Sha256::of(&document::canonical(recipe.document())), bundle: self.bundle };

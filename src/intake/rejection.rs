@@ -48,7 +48,7 @@ pub enum Rejection {
         /// Where it came from.
         origin: Origin,
         /// Why, and the nearest voices.
-        source: SpeakerError,
+        source: Box<SpeakerError>,
     },
     /// Its deadline has passed.
     #[error("{origin}: {problem}")]
