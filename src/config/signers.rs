@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::signing::{from_hex, to_hex};
@@ -50,29 +51,43 @@ impl fmt::Display for Signers {
     }
 }
 
+const SIGNERS: &str =
+    "a list of public keys of 64 hexadecimal digits each, as in a recipe's security.director_id";
+
+impl Signers {
+    fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self, String> {
+        let read = |name: &str| {
+            from_hex(name).ok_or_else(|| format!("{name:?} is no public key; accepted: {SIGNERS}"))
+        };
+        names.map(read).collect::<Result<_, _>>().map(Self)
+    }
+}
+
 impl<'de> Deserialize<'de> for Signers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a list of public keys of 64 hexadecimal digits each")]
-        enum Written {
-            // Of a variable or a flag.
-            Commas(String),
-            List(Vec<String>),
+        struct TextOrList;
+        impl<'de> Visitor<'de> for TextOrList {
+            type Value = Signers;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(SIGNERS)
+            }
+
+            /// Of a variable or a flag: separated by commas.
+            fn visit_str<E: Error>(self, text: &str) -> Result<Signers, E> {
+                let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+                Signers::listed(names).map_err(E::custom)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Signers, A::Error> {
+                let mut names: Vec<String> = Vec::new();
+                while let Some(name) = items.next_element()? {
+                    names.push(name);
+                }
+                Signers::listed(names.iter().map(String::as_str)).map_err(A::Error::custom)
+            }
         }
-        let names = match Written::deserialize(deserializer)? {
-            Written::Commas(text) if text.trim().is_empty() => Vec::new(),
-            Written::Commas(text) => text.split(',').map(|name| name.trim().to_owned()).collect(),
-            Written::List(names) => names,
-        };
-        let read = |name: &String| {
-            from_hex(name).ok_or_else(|| {
-                serde::de::Error::custom(format!(
-                    "{name:?} is no public key; accepted: a list of keys of 64 hexadecimal digits each, as in a \
-                     recipe's security.director_id"
-                ))
-            })
-        };
-        Ok(Self(names.iter().map(read).collect::<Result<_, _>>()?))
+        deserializer.deserialize_any(TextOrList)
     }
 }
 

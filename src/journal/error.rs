@@ -88,6 +88,14 @@ pub enum JournalError {
         /// Of its format.
         version: u64,
     },
+    /// A part of the folder lies on another file system: nothing can be moved into place in one step.
+    #[error("{} lies on another file system than {}: finished files are moved from one into the other, which works only within one; take the link or mount away, or give another folder", part.display(), dir.display())]
+    OtherFileSystem {
+        /// The folder.
+        dir: PathBuf,
+        /// The part of it.
+        part: PathBuf,
+    },
     /// Something else stands in the folder's place.
     #[error("{} is not a folder; a slot's folder, an empty one, or a path where there is nothing yet is accepted", .0.display())]
     NotAFolder(PathBuf),

@@ -177,14 +177,20 @@ fn own_dispatches(sources: &[Source]) -> Vec<String> {
     let is_choice = |path: &str| {
         let is_pulps = path.starts_with("pulp::")
             && path.split("::").any(|word| matches!(word, "*" | "Arch" | "x86" | "aarch64" | "Scalar"));
-        is_pulps || path.contains("feature_detected")
+        is_pulps
     };
     let outside = sources.iter().filter(|source| source.part != "simd");
     let choices = outside.flat_map(|source| {
         let paths = paths_of(&source.text, &source.module).into_iter();
         paths.map(move |path| (source, path)).filter(|(_, path)| is_choice(&path.text()))
     });
-    choices.map(|(source, path)| format!("{}:{}: {}", source.name, path.line, path.text())).collect()
+    let paths = choices.map(|(source, path)| format!("{}:{}: {}", source.name, path.line, path.text()));
+    // A macro of one word is no path.
+    let macros = sources.iter().filter(|source| source.part != "simd").flat_map(|source| {
+        let lines = source.text.lines().filter(|line| line.contains("feature_detected!"));
+        lines.map(move |line| format!("{}: {}", source.name, line.trim()))
+    });
+    paths.chain(macros).collect()
 }
 
 /// A kernel behind pulp's own choice runs one number at a time where there is AVX2 and no AVX-512.

@@ -50,6 +50,10 @@ fn locked(dir: &Path) -> Result<(Disk, Lock, bool), JournalError> {
     if let Some(found) = foreign(&disk)? {
         return Err(JournalError::Foreign { dir: dir.to_owned(), found });
     }
+    if !made {
+        // What is not there yet will be made beside the rest.
+        disk.one_file_system(&[layout::JOURNAL, disk::PARTIAL, layout::KEYFRAMES])?;
+    }
     loop {
         disk.folder(disk::PARTIAL)?;
         let path = disk.path(layout::LOCK);

@@ -129,6 +129,26 @@ impl Disk {
         made.map_err(self.failed(name, "made"))
     }
 
+    /// Refuses a folder of whose `parts` one, where it is there, lies on another file system.
+    #[cfg(unix)]
+    pub(super) fn one_file_system(&self, parts: &[&str]) -> Result<(), JournalError> {
+        use std::os::unix::fs::MetadataExt;
+        let of = |path: &Path| fs::metadata(path).map(|found| found.dev());
+        let own = of(&self.root).map_err(self.failed("", "read"))?;
+        for part in parts.iter().map(|part| self.path(part)) {
+            if of(&part).is_ok_and(|device| device != own) {
+                return Err(JournalError::OtherFileSystem { dir: self.root.clone(), part });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the system does not tell them apart, moving a file does.
+    #[cfg(not(unix))]
+    pub(super) fn one_file_system(&self, _: &[&str]) -> Result<(), JournalError> {
+        Ok(())
+    }
+
     /// Takes an empty folder away, the slot's own by an empty name; what is not empty, or not there, stays as it is.
     pub(super) fn remove_empty_folder(&self, name: &str) {
         let path = if name.is_empty() { self.root.clone() } else { self.path(name) };

@@ -223,6 +223,20 @@ async fn a_file_system_without_inodes_says_that_and_not_that_it_is_full() {
 }
 
 #[test]
+fn a_folder_that_reaches_into_another_file_system_is_refused_and_both_are_named() {
+    let Some(mounted) = Mounted::new("size=256k") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(mounted.0.path(), dir.path().join("journal")).unwrap();
+    let error = open(dir.path(), "a").unwrap_err();
+    assert!(
+        matches!(&error, JournalError::OtherFileSystem { part, .. } if part.ends_with("journal")),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains(&dir.path().display().to_string()), "{error}");
+    assert_eq!(fs::read_dir(mounted.0.path()).unwrap().count(), 0, "nothing is left there");
+}
+
+#[test]
 fn errors_of_the_system_are_told_apart_and_kept_as_sources() {
     let of = |error: io::Error| JournalError::io("/tmp/some/slot/journal/lock".into(), "locked", error);
     let of_system = |number: rustix::io::Errno| of(io::Error::from_raw_os_error(number.raw_os_error()));
