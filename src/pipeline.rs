@@ -2,7 +2,7 @@
 //!
 //! Everything between an accepted recipe and its signed result; the actors call it through the traits in
 //! [`actors::studio`](crate::actors::studio). One object for each slot owns all that is the slot's own, so that slots
-//! side by side change nothing of each other; [`Shared`] is what they have in common. Owns no actor and no model.
+//! side by side change nothing of each other; `Shared` is what they have in common. Owns no actor and no model.
 
 mod encoders;
 mod notes;

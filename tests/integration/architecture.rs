@@ -173,11 +173,10 @@ fn no_part_knows_what_it_may_not() {
 
 /// Where a source outside of `simd` picks a vector width itself, one line each.
 fn own_dispatches(sources: &[Source]) -> Vec<String> {
-    // pulp's own choice, its tokens for one width, and the standard library's detection.
+    // pulp's own choice and its tokens for one width; below, the standard library's detection.
     let is_choice = |path: &str| {
-        let is_pulps = path.starts_with("pulp::")
-            && path.split("::").any(|word| matches!(word, "*" | "Arch" | "x86" | "aarch64" | "Scalar"));
-        is_pulps
+        path.starts_with("pulp::")
+            && path.split("::").any(|word| matches!(word, "*" | "Arch" | "x86" | "aarch64" | "Scalar"))
     };
     let outside = sources.iter().filter(|source| source.part != "simd");
     let choices = outside.flat_map(|source| {
