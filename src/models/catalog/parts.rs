@@ -1,5 +1,7 @@
 //! What a load reads besides tensors, read as a load reads it: tokenizers, preparation, voices, precisions.
 
+use std::path::PathBuf;
+
 use super::flux::FluxNetworks;
 use super::load;
 use crate::contract::ModelError;
@@ -34,11 +36,18 @@ fn flux(bundle: &Bundle) -> Vec<Part> {
         Err(error) => return vec![("tokenizer", Err(error))],
     };
     let options = bundle.model(ModelId::Flux).map(load::flux_options);
+    let opened = FluxNetworks::open(&files);
+    let words =
+        opened.as_ref().ok().map(|opened| (opened.configs.clip.vocab_size, opened.configs.t5.vocab_size));
+    let read = |files: &[PathBuf], words: Option<usize>, encoder| {
+        let tokenizer = PromptTokenizer::load(files, usize::MAX)?;
+        words.map_or(Ok(()), |words| tokenizer.expect_within(words, encoder))
+    };
     let mut parts = vec![
-        ("tokenizer", PromptTokenizer::load(&files.clip_tokenizer, usize::MAX).map(drop)),
-        ("tokenizer_2", PromptTokenizer::load(&files.t5_tokenizer, usize::MAX).map(drop)),
+        ("tokenizer", read(&files.clip_tokenizer, words.map(|(clip, _)| clip), "CLIP")),
+        ("tokenizer_2", read(&files.t5_tokenizer, words.map(|(_, t5)| t5), "T5")),
     ];
-    if let (Ok(options), Ok(opened)) = (options, FluxNetworks::open(&files)) {
+    if let (Ok(options), Ok(opened)) = (options, opened) {
         parts.push(("transformer", opened.keepable(&options)));
     }
     parts

@@ -53,6 +53,8 @@ impl FluxModel {
         let t5_tokenizer = tokenizer(&files.t5_tokenizer, options.t5_tokens)?;
         let mut clip_tokenizer = tokenizer(&files.clip_tokenizer, usize::MAX)?;
         let networks = networks(files, options, device, run)?;
+        clip_tokenizer.expect_within(networks.configs.clip.vocab_size, "CLIP")?;
+        t5_tokenizer.expect_within(networks.configs.t5.vocab_size, "T5")?;
         let context = networks.configs.clip.max_position_embeddings;
         if clip_tokenizer.context() > context {
             clip_tokenizer = tokenizer(&files.clip_tokenizer, context)?;

@@ -70,6 +70,18 @@ impl PromptTokenizer {
         Ok(Self { file: file.to_owned(), tokenizer, context, end, pad })
     }
 
+    /// Refuses a tokenizer that gives ids of which `encoder`, with embeddings for `words`, has none.
+    pub fn expect_within(&self, words: usize, encoder: &str) -> Result<(), ModelError> {
+        let largest = self.tokenizer.get_vocab(true).into_values().max().unwrap_or(0) as usize;
+        if largest < words {
+            return Ok(());
+        }
+        Err(ModelError::own(format!(
+            "{}: has a token with the id {largest}, expected ids below the {words} of {encoder}'s vocab_size",
+            self.file.display()
+        )))
+    }
+
     /// Tokens in its context.
     pub fn context(&self) -> usize {
         self.context

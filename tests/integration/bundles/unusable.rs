@@ -57,6 +57,24 @@ fn a_tokenizer_that_cannot_be_read_ends_the_node_at_once() {
 }
 
 #[test]
+fn a_tokenizer_of_another_encoder_ends_the_node_at_once() {
+    let place = tempfile::tempdir().unwrap();
+    let bundle = synth::write(place.path(), &[ModelId::Flux], Profile::Tiny, 1, |_| {}).unwrap();
+    let own = std::fs::read(&bundle.paths(ModelId::Flux, "tokenizer_2")[0]).unwrap();
+    let mut tokenizer: serde_json::Value = serde_json::from_slice(&own).unwrap();
+    let vocabulary = &mut tokenizer["model"]["vocab"];
+    match vocabulary {
+        serde_json::Value::Array(pieces) => {
+            (pieces.len()..=60_000).for_each(|id| pieces.push(serde_json::json!([format!("<{id}>"), 0.0])));
+        }
+        serde_json::Value::Object(words) => drop(words.insert("<far>".to_owned(), serde_json::json!(60_000))),
+        other => panic!("{other}"),
+    }
+    let content = tokenizer.to_string();
+    assert_refused(ModelId::Flux, "tokenizer_2", "tokenizer.json", content.as_bytes(), "T5's vocab_size");
+}
+
+#[test]
 fn weights_that_are_no_weights_end_the_node_at_once() {
     assert_refused(ModelId::LivePortrait, "motion_extractor", "m.safetensors", b"\0", "at least 10");
     assert_refused(ModelId::Flux, "transformer", "flux.gguf", b"GGUF", "no usable GGUF file");
