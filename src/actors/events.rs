@@ -141,6 +141,13 @@ pub enum SlotEvent {
         /// By what.
         cause: CancelCause,
     },
+    /// It came to its end, which could not be written down: it stays open, and the next start ends it again.
+    EndNotKept {
+        /// Which.
+        slot: SlotId,
+        /// Why not, and how it had ended where it had failed.
+        message: String,
+    },
 }
 
 impl SlotEvent {
@@ -157,7 +164,8 @@ impl SlotEvent {
             | Self::ClipComplete { slot, .. }
             | Self::GenerationComplete { slot, .. }
             | Self::SlotFailed { slot, .. }
-            | Self::SlotCancelled { slot, .. } => *slot,
+            | Self::SlotCancelled { slot, .. }
+            | Self::EndNotKept { slot, .. } => *slot,
         }
     }
 }

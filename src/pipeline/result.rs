@@ -17,9 +17,9 @@ use crate::actors::studio::StudioError;
 use crate::clock;
 use crate::contract::Warning;
 use crate::direction::planner::{Budget, plan};
-use crate::journal::{Accepted, Ending, Failure, Outputs, Parcel, SlotFolder};
+use crate::journal::{Accepted, Ending, Failure, JournalError, Outputs, Parcel, SlotFolder};
 use crate::recipe::{Recipe, document};
-use crate::sink::{self, BundleRef, Frames, Manifest, NodeReport, Outcome, RecipeRef};
+use crate::sink::{self, BundleRef, Frames, Manifest, NodeReport, Outcome, RecipeRef, WriteError};
 use crate::types::Sha256;
 
 /// Who signs, and what all results of a process say.
@@ -111,7 +111,8 @@ fn write(
         node: NodeReport { device: timings.device().unwrap_or(signer.node.device), ..signer.node.clone() },
         rendered_at: now.as_secs(),
     };
-    sink::write(folder.dir(), &manifest, &signer.key).map_err(|error| error.to_string())?;
+    sink::write(folder.dir(), &manifest, &signer.key)
+        .map_err(|WriteError { path, source }| JournalError::io(path, "written", source).to_string())?;
     Ok(names)
 }
 

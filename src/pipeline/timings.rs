@@ -174,6 +174,7 @@ impl Subscriber for Timings {
             SlotEvent::GenerationComplete { .. }
                 | SlotEvent::SlotFailed { .. }
                 | SlotEvent::SlotCancelled { .. }
+                | SlotEvent::EndNotKept { .. }
         );
         if ended {
             // Its result has been written.

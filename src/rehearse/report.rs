@@ -187,7 +187,9 @@ impl Subscriber for Recorder {
                 self.heard().completions.push(clock::now());
                 self.one_more();
             }
-            SlotEvent::SlotFailed { .. } | SlotEvent::SlotCancelled { .. } => self.one_more(),
+            SlotEvent::SlotFailed { .. } | SlotEvent::SlotCancelled { .. } | SlotEvent::EndNotKept { .. } => {
+                self.one_more()
+            }
             SlotEvent::AudioComplete { .. }
             | SlotEvent::ImageComplete { .. }
             | SlotEvent::StageBegan { .. }

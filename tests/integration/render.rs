@@ -250,3 +250,46 @@ fn an_answer_that_cannot_be_written_fails_the_command_and_not_the_slot() {
     assert!(run.stderr.contains("the answer could not be written"), "{}", run.stderr);
     assert_eq!(bench.verify(&folder).code, 0);
 }
+
+/// A small file system in memory; unmounted with the test.
+#[cfg(target_os = "linux")]
+struct Mounted(std::path::PathBuf);
+
+#[cfg(target_os = "linux")]
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_finds_no_inode_is_told_with_its_cause_and_written_by_the_next_run() {
+    let bench = Bench::new();
+    let place = bench.folder("small");
+    std::fs::create_dir(&place).unwrap();
+    let mount = |options: &str| {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&place).stderr(std::process::Stdio::null());
+        mount.status().is_ok_and(|status| status.success())
+    };
+    if !mount("nr_inodes=12") {
+        eprintln!("SKIPPED: mounting a small file system needs root");
+        return;
+    }
+    let mounted = Mounted(place.clone());
+    let (recipe, folder) = (bench.recipe(&[]), place.join("out"));
+    let run = bench.render(&recipe, &folder);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    let told = run.stderr.lines().rev().find(|line| line.starts_with("error: ")).unwrap_or_default();
+    for part in ["out of inodes", "the same command takes them up again"] {
+        assert!(told.contains(part), "{}", run.stderr);
+    }
+    assert!(!folder.join("result.json").exists());
+    assert!(mount("remount,nr_inodes=100"));
+    let run = bench.render(&recipe, &folder);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!run.began().contains("audio"), "what was finished is kept: {:?}", run.began());
+    assert_eq!(bench.verify(&folder).code, 0);
+    drop(mounted);
+}

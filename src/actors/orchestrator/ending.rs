@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 
 use super::OrchestratorState;
 use super::slot::{Slot, guarded};
-use crate::actors::events::{Subscribers, tell_end};
+use crate::actors::events::{SlotEvent, Subscribers, tell_end};
 use crate::actors::studio::{SlotWork, StudioError};
 use crate::actors::watchdog::WatchdogMsg;
 use crate::clock;
@@ -124,6 +124,12 @@ fn ended(
     if let Err(error) = result {
         // The slot stays open in the journal; the next start takes it up and ends it again.
         tracing::error!(parent: span, event = event::JOURNAL_FAILED, slot = %terminal.slot, %error, "end not kept");
+        let message = match &terminal.ending {
+            Ending::Failed { message, .. } => format!("{error}; it had failed: {message}"),
+            Ending::Completed { .. } | Ending::Cancelled { .. } => error.to_string(),
+        };
+        subscribers.tell(&SlotEvent::EndNotKept { slot: terminal.slot, message });
+        return;
     }
     tell_end(subscribers, span, terminal);
 }

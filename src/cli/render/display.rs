@@ -154,7 +154,8 @@ impl Lines {
             // What came of it is the command's answer.
             SlotEvent::GenerationComplete { .. }
             | SlotEvent::SlotFailed { .. }
-            | SlotEvent::SlotCancelled { .. } => None,
+            | SlotEvent::SlotCancelled { .. }
+            | SlotEvent::EndNotKept { .. } => None,
         }
     }
 }

@@ -62,6 +62,14 @@ pub(super) fn interrupted(
     Ok(Exit::Interrupted)
 }
 
+/// The slot ended, and its end could not be written down.
+pub(super) fn not_kept(folder: &Path, why: &str) -> Failed {
+    let folder = folder.display();
+    Failed::failure(format!(
+        "{why}; finished stages are kept in {folder}: the same command takes them up again"
+    ))
+}
+
 /// The tree ended before the slot did.
 pub(super) fn gone(
     command: &RenderCommand,

@@ -142,6 +142,7 @@ impl Rendering {
         display.finish();
         match ended {
             Outcome::Ended => outcome::ended(command, &self.folder, console),
+            Outcome::NotKept(why) => Err(outcome::not_kept(&self.folder, &why)),
             Outcome::Interrupted => outcome::interrupted(command, &self.folder, console),
             Outcome::Gone(why) => outcome::gone(command, &self.folder, exit, &why, console),
         }

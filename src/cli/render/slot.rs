@@ -26,6 +26,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 pub(super) enum Outcome {
     /// It has a record.
     Ended,
+    /// Its end could not be written down; why not.
+    NotKept(String),
     /// A signal came first.
     Interrupted,
     /// The tree gave up first; what its last actor said.
@@ -74,8 +76,8 @@ impl RenderedSlot {
                 biased;
                 Some(told) = heard.recv() => {
                     display.hear(&told, console)?;
-                    if self.hear(told.heard) {
-                        break Outcome::Ended;
+                    if let Some(outcome) = self.hear(told.heard) {
+                        break outcome;
                     }
                 }
                 () = signals.next() => break Outcome::Interrupted,
@@ -87,7 +89,7 @@ impl RenderedSlot {
         };
         let (exit, within) = match outcome {
             Outcome::Interrupted => (Exit::Interrupted, Duration::ZERO),
-            Outcome::Ended | Outcome::Gone(_) => (Exit::Success, FAREWELL),
+            Outcome::Ended | Outcome::NotKept(_) | Outcome::Gone(_) => (Exit::Success, FAREWELL),
         };
         self.handle.shut_down(exit, within);
         let exit = tokio::select! {
@@ -98,8 +100,8 @@ impl RenderedSlot {
         Ok((outcome, exit))
     }
 
-    /// Whether the slot has come to its end.
-    fn hear(&mut self, told: Heard) -> bool {
+    /// How the slot has come to its end, if it has.
+    fn hear(&mut self, told: Heard) -> Option<Outcome> {
         match told {
             Heard::Ready(model) => {
                 self.ready[model.index()] = true;
@@ -114,10 +116,11 @@ impl RenderedSlot {
                 SlotEvent::GenerationComplete { .. }
                 | SlotEvent::SlotFailed { .. }
                 | SlotEvent::SlotCancelled { .. },
-            ) => return true,
+            ) => return Some(Outcome::Ended),
+            Heard::Slot(SlotEvent::EndNotKept { message, .. }) => return Some(Outcome::NotKept(message)),
             _ => {}
         }
-        false
+        None
     }
 
     /// Asks the node for the slot; where it says that another try makes sense, there will be one.

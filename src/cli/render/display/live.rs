@@ -95,7 +95,10 @@ impl Live {
             SlotEvent::GenerationComplete { breakdown, .. } => {
                 self.done(Stage::Package, breakdown.package, "");
             }
-            SlotEvent::Accepted { .. } | SlotEvent::SlotFailed { .. } | SlotEvent::SlotCancelled { .. } => {}
+            SlotEvent::Accepted { .. }
+            | SlotEvent::SlotFailed { .. }
+            | SlotEvent::SlotCancelled { .. }
+            | SlotEvent::EndNotKept { .. } => {}
         }
     }
 
