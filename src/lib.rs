@@ -3,6 +3,8 @@
 //! One part per module, each with a list of what it may not know; `tests/integration/architecture.rs` enforces it.
 //! Nothing is re-exported here: a path says which part a thing belongs to.
 
+#![doc = include_str!("README.md")]
+
 pub mod actors;
 pub mod app;
 pub mod cli;
