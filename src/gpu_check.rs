@@ -5,20 +5,20 @@
 
 pub(crate) mod card;
 mod endurance;
+mod faults;
 mod fit;
 pub(crate) mod fixtures;
+mod hosted;
 mod jobs;
 mod parity;
 pub(crate) mod report;
-mod seat;
-mod trouble;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use self::hosted::Bench;
 use self::jobs::Size;
 use self::report::Report;
-use self::seat::Stage;
 use crate::clock;
 use crate::contract::ModelError;
 use crate::models::bundle::{Bundle, BundleError};
@@ -124,11 +124,11 @@ impl GpuCheck {
             report.parity = parity::compare(&tiny, self.device, self.batch)?;
         }
         said("loading");
-        let mut stage = Stage::new(bundle, self.device, self.limit, self.batch, self.pool);
-        let company = stage.load(&mut report.footprint)?;
+        let mut bench = Bench::new(bundle, self.device, self.limit, self.batch, self.pool);
+        let models = bench.load(&mut report.footprint)?;
         said(&format!("rendering slots: {}", self.slots));
-        endurance::run(&company, &mut stage, &size, self.slots, report)?;
-        said("making trouble");
-        Ok(trouble::run(company, &mut stage, &size, self.gentle, report)?)
+        endurance::run(&models, &mut bench, &size, self.slots, report)?;
+        said("bringing faults about");
+        Ok(faults::run(models, &mut bench, &size, self.gentle, report)?)
     }
 }

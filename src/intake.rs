@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use rejection::{Kind, Rejection};
 
 use crate::actors::admission::Refusal;
-use crate::actors::cards::NodeHandle;
+use crate::actors::handle::NodeHandle;
 use crate::actors::orchestrator::Request;
 use crate::clock;
 use crate::config::{Signers, Voices};

@@ -18,7 +18,7 @@ mod future;
 mod memory;
 
 pub use error::{AnyError, JournalError, Misuse};
-pub use folder::{Key, SlotFolder, Standing};
+pub use folder::{FolderState, Key, SlotFolder};
 pub use folders::{Resumed, SlotFolders};
 pub use future::JournalFuture;
 pub use memory::MemoryJournal;
@@ -28,7 +28,7 @@ pub use memory::MemoryJournal;
 pub struct Accepted {
     /// Its id.
     pub slot: SlotId,
-    /// The recipe's bytes as they came; the studio makes jobs of them, again after a restart.
+    /// The recipe's bytes as they came; the pipeline makes jobs of them, again after a restart.
     pub recipe: Arc<[u8]>,
     /// By when it is to be handed over. A journal that outlives the process keeps it as wall-clock time.
     pub deadline: Deadline,

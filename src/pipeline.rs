@@ -1,7 +1,7 @@
 //! One slot's production: what a recipe means for the models, its timings, its encoders and its result.
 //!
 //! Everything between an accepted recipe and its signed result; the actors call it through the traits in
-//! [`actors::studio`](crate::actors::studio). One object for each slot owns all that is the slot's own, so that slots
+//! [`actors::pipeline`](crate::actors::pipeline). One object for each slot owns all that is the slot's own, so that slots
 //! side by side change nothing of each other; `Shared` is what they have in common. Owns no actor and no model.
 
 mod encoders;
@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::result::Signer;
-use self::slot::SlotPipeline;
+use self::slot::RecipeSlot;
 use self::timings::Timings;
-use crate::actors::studio::{SlotWork, Studio, StudioError};
+use crate::actors::pipeline::{Pipeline, PipelineError, SlotPipeline};
 use crate::config::Voices;
 use crate::journal::{Accepted, SlotFolders};
 use crate::models::vocabulary::Vocabulary;
@@ -59,10 +59,10 @@ pub(crate) struct World {
 }
 
 /// Reads accepted recipes.
-pub(crate) struct Pipeline(pub(crate) Arc<Shared>);
+pub(crate) struct RecipePipeline(pub(crate) Arc<Shared>);
 
-impl Studio for Pipeline {
-    fn open(&self, accepted: &Accepted) -> Result<Arc<dyn SlotWork>, StudioError> {
-        Ok(Arc::new(SlotPipeline::open(accepted, &self.0)?))
+impl Pipeline for RecipePipeline {
+    fn open(&self, accepted: &Accepted) -> Result<Arc<dyn SlotPipeline>, PipelineError> {
+        Ok(Arc::new(RecipeSlot::open(accepted, &self.0)?))
     }
 }

@@ -4,13 +4,13 @@
 //! node. Everything that decides is the node's own: same actors, same policies. Owns the played parts only: models
 //! ([`cast`]), the recipes' reading (`studio`), the driver ([`drive`]) and the report ([`report`]).
 
-pub mod cast;
+mod client;
 pub mod drive;
-mod guest;
 mod reader;
 pub mod report;
 pub mod scenario;
-mod studio;
+pub mod scripted_models;
+mod scripted_pipeline;
 
 pub use drive::{Pace, rehearse, rehearse_seen_by};
 pub use report::Report;

@@ -45,7 +45,7 @@ pub struct Assignment<J> {
 }
 
 /// What a host is told.
-pub enum Order<J> {
+pub enum HostCommand<J> {
     /// Do a job.
     Run(Assignment<J>),
     /// Show again that the model works.
@@ -65,7 +65,7 @@ pub enum RunFailure {
 
 /// What a host answers.
 #[derive(Debug)]
-pub enum Note<O> {
+pub enum HostEvent<O> {
     /// The model is loaded.
     Loaded {
         /// What it holds, as measured.
@@ -96,22 +96,22 @@ pub enum Note<O> {
     },
 }
 
-impl<O> Note<O> {
+impl<O> HostEvent<O> {
     /// The same note of a run that brought `change` of what it brought.
-    pub(super) fn map<P>(self, change: impl FnOnce(O) -> P) -> Note<P> {
+    pub(super) fn map<P>(self, change: impl FnOnce(O) -> P) -> HostEvent<P> {
         match self {
-            Self::Loaded { resident } => Note::Loaded { resident },
-            Self::Fit => Note::Fit,
-            Self::Unfit(error) => Note::Unfit(error),
-            Self::Ended { run, result, peak } => Note::Ended { run, result: result.map(change), peak },
-            Self::Trimmed { freed } => Note::Trimmed { freed },
-            Self::Panicked { message } => Note::Panicked { message },
+            Self::Loaded { resident } => HostEvent::Loaded { resident },
+            Self::Fit => HostEvent::Fit,
+            Self::Unfit(error) => HostEvent::Unfit(error),
+            Self::Ended { run, result, peak } => HostEvent::Ended { run, result: result.map(change), peak },
+            Self::Trimmed { freed } => HostEvent::Trimmed { freed },
+            Self::Panicked { message } => HostEvent::Panicked { message },
         }
     }
 }
 
 /// Takes a host's notes; called on the host's thread.
-pub type NoteSink<O> = Arc<dyn Fn(Note<O>) + Send + Sync>;
+pub type NoteSink<O> = Arc<dyn Fn(HostEvent<O>) + Send + Sync>;
 
 /// What a host is started with.
 pub struct Setup<O> {
@@ -132,7 +132,7 @@ pub struct Setup<O> {
 /// The handle to a running host. Dropping it ends the host after its present order.
 pub trait Host<J>: Send {
     /// Hands over an order; false where the host has ended, which its notes or its [`Life`] explain.
-    fn order(&self, order: Order<J>) -> bool;
+    fn order(&self, order: HostCommand<J>) -> bool;
 }
 
 /// Starts hosts: the factory behind every restart.

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-use super::alarm::Alarm;
+use super::deadline_timer::DeadlineTimer;
 use super::events::{NodeEvent, Subscribers};
-use super::host::{Assignment, Host, Launch, Life, Note, Order, Pulse, RunFailure, RunId, Setup};
+use super::host::{Assignment, Host, HostCommand, HostEvent, Launch, Life, Pulse, RunFailure, RunId, Setup};
 use super::job::{Job, Output, WrongJob};
 use super::orchestrator::OrchestratorMsg;
 use super::registry::{ModelState, Registry};
@@ -86,7 +86,7 @@ pub(super) struct ModelActorState<J> {
     cancel: CancelFlag,
     pulse: Arc<Pulse>,
     phase: Phase,
-    alarm: Alarm<ModelMsg>,
+    timer: DeadlineTimer<ModelMsg>,
     early: Option<Box<Work>>,
     trim_wanted: bool,
 }
@@ -126,15 +126,15 @@ where
             lease,
             cancel: cancel.clone(),
             pulse: Arc::clone(&pulse),
-            notes: Arc::new(move |note: Note<M::Output>| {
+            notes: Arc::new(move |note: HostEvent<M::Output>| {
                 // Where the actor has died, its supervisor has told of it, and nobody waits for this any more.
                 let _ = mailbox.cast(ModelMsg::Noted(note.map(Into::into)));
             }),
             life: guard,
         };
         let host = launch.launch(setup).map_err(|error| broken(Fault::NotReady, error.chain()))?;
-        let mut alarm = Alarm::new(|| ModelMsg::AlarmRang);
-        alarm.set(&myself, clock::now().checked_add(limits.load));
+        let mut timer = DeadlineTimer::new(|| ModelMsg::DeadlineDue);
+        timer.set(&myself, clock::now().checked_add(limits.load));
         Ok(ModelActorState {
             model,
             limits,
@@ -144,7 +144,7 @@ where
             cancel,
             pulse,
             phase: Phase::Loading,
-            alarm,
+            timer,
             early: None,
             trim_wanted: false,
         })
@@ -162,7 +162,7 @@ where
             ModelMsg::Report => state.report(&myself),
             ModelMsg::Trim => state.trim(&myself),
             ModelMsg::Noted(note) => state.noted(&myself, note),
-            ModelMsg::AlarmRang => state.alarm_rang(&myself),
+            ModelMsg::DeadlineDue => state.deadline_due(&myself),
         }
     }
 
@@ -200,7 +200,7 @@ where
         if let Some(state) = state {
             self.registry.set_state(self.model, state);
         }
-        self.alarm.set(myself, clock::now().checked_add(limit));
+        self.timer.set(myself, clock::now().checked_add(limit));
     }
 
     fn run(&mut self, myself: &ActorRef<ModelMsg>, work: Box<Work>) -> Result<(), ActorProcessingErr> {
@@ -220,12 +220,12 @@ where
         let cancel = CancelFlag::new();
         self.pulse.stamp(clock::now());
         let assignment = Assignment { run, job, lease, cancel: cancel.clone(), measured, observer, span };
-        self.order(Order::Run(assignment))?;
+        self.order(HostCommand::Run(assignment))?;
         self.enter(myself, Phase::Busy { run, _cancel: CancelOnDrop(cancel) });
         Ok(())
     }
 
-    fn order(&self, order: Order<J>) -> Result<(), ActorProcessingErr> {
+    fn order(&self, order: HostCommand<J>) -> Result<(), ActorProcessingErr> {
         if self.host.order(order) { Ok(()) } else { Err(broken(Fault::Died, "the host has ended")) }
     }
 
@@ -255,25 +255,29 @@ where
             self.trim_wanted = matches!(self.phase, Phase::Busy { .. } | Phase::Stopping { run: Some(_) });
             return Ok(());
         }
-        self.order(Order::Trim)?;
+        self.order(HostCommand::Trim)?;
         self.enter(myself, Phase::Trimming);
         Ok(())
     }
 
-    fn noted(&mut self, myself: &ActorRef<ModelMsg>, note: Note<Output>) -> Result<(), ActorProcessingErr> {
+    fn noted(
+        &mut self,
+        myself: &ActorRef<ModelMsg>,
+        note: HostEvent<Output>,
+    ) -> Result<(), ActorProcessingErr> {
         match note {
-            Note::Loaded { resident } => self.loaded(myself, resident),
-            Note::Fit => self.fit(myself),
-            Note::Unfit(error) => Err(match error.class() {
+            HostEvent::Loaded { resident } => self.loaded(myself, resident),
+            HostEvent::Fit => self.fit(myself),
+            HostEvent::Unfit(error) => Err(match error.class() {
                 ErrorClass::Poisoned => broken(Fault::Poisoned, error.chain()),
                 ErrorClass::Unusable => broken(Fault::Unusable, error.chain()),
                 ErrorClass::Own | ErrorClass::OutOfMemory | ErrorClass::Transient | ErrorClass::Cancelled => {
                     broken(Fault::NotReady, error.chain())
                 }
             }),
-            Note::Ended { run, result, peak } => self.ended(myself, run, result, peak),
-            Note::Trimmed { freed } => self.trimmed(myself, freed),
-            Note::Panicked { message } => Err(broken(Fault::Died, format!("it panicked: {message}"))),
+            HostEvent::Ended { run, result, peak } => self.ended(myself, run, result, peak),
+            HostEvent::Trimmed { freed } => self.trimmed(myself, freed),
+            HostEvent::Panicked { message } => Err(broken(Fault::Died, format!("it panicked: {message}"))),
         }
     }
 
@@ -349,9 +353,9 @@ where
         Ok(())
     }
 
-    fn alarm_rang(&mut self, myself: &ActorRef<ModelMsg>) -> Result<(), ActorProcessingErr> {
+    fn deadline_due(&mut self, myself: &ActorRef<ModelMsg>) -> Result<(), ActorProcessingErr> {
         let now = clock::now();
-        if !self.alarm.rang(myself, now) {
+        if !self.timer.rang(myself, now) {
             return Ok(());
         }
         let hung =
@@ -359,7 +363,7 @@ where
         match &self.phase {
             Phase::Loading if self.pulse.age(now) < self.limits.load => {
                 let left = self.limits.load.saturating_sub(self.pulse.age(now));
-                self.alarm.set(myself, now.checked_add(left));
+                self.timer.set(myself, now.checked_add(left));
                 Ok(())
             }
             Phase::Loading | Phase::Warming => {
@@ -368,14 +372,14 @@ where
                 Ok(())
             }
             Phase::Ready => {
-                self.order(Order::Canary)?;
+                self.order(HostCommand::Canary)?;
                 self.enter(myself, Phase::Warming);
                 Ok(())
             }
             Phase::Busy { run, .. } => {
                 let (run, age) = (*run, self.pulse.age(now));
                 if age < self.limits.stall {
-                    self.alarm.set(myself, now.checked_add(self.limits.stall.saturating_sub(age)));
+                    self.timer.set(myself, now.checked_add(self.limits.stall.saturating_sub(age)));
                     return Ok(());
                 }
                 tracing::warn!(

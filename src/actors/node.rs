@@ -1,98 +1,85 @@
-//! NodeSupervisor: the root of one card's tree. Starts the watchdog, the models' supervisor and the orchestrator,
-//! restarts them, and turns an escalation or a shutdown into the exit code that the card's loss stands for.
+//! NodeSupervisor: the root over the cards' trees. Starts them, moves the slots of a lost one, ends the process.
 //!
-//! Owns what outlives its children: registry, ledger, gauge. Ends in one way only: drain, stop the orchestrator, tell
-//! the code. What that means for the card's slots and for the process is the [root](super::root)'s to say.
+//! Owns what outlives a card: the journal and the book of assignments. A card's tree restarts what it can itself; one that has
+//! ended is beyond that, and is never started again in this process. The others do not notice: what they share with it
+//! is the journal. The process ends when it is told to, or with its last card, by that one's code.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use ractor::rpc::CallResult;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent};
 use tokio::sync::watch;
 
-use super::alarm::Alarm;
-use super::events::NodeEvent;
-use super::orchestrator::{Orchestrator, OrchestratorArgs, OrchestratorMsg};
-use super::restart::{Fault, History, Jitter};
-use super::supervisor::{ModelSupervisor, SupervisorArgs};
-use super::tree::Tree;
-use super::watchdog::{Watchdog, WatchdogArgs};
+use super::device::{DeviceArgs, DeviceMsg, DeviceSupervisor, OpenSlots};
+use super::events::{NodeEvent, tell_end};
+use super::handle::Placer;
+use super::orchestrator::{OrchestratorMsg, Request};
+use super::tree::DeviceTree;
 use crate::clock;
 use crate::exit::Exit;
+use crate::journal::{CancelCause, Ending, Journal, OpenSlot, Terminal};
 use crate::telemetry::names::event;
-use crate::types::ModelId;
+use crate::types::DeviceId;
 
-/// What becomes of slots still open when the process ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenSlots {
-    /// They stay open; the next process takes them up.
-    Resume,
-    /// They are cancelled: there is no next process.
-    Close,
-}
+/// Longest wait for the journal's last writes: a disk that takes longer keeps no promise anyway, and systemd's default
+/// for a whole stop is 90 s.
+const JOURNAL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a card's root is told.
+/// What the root is told.
 pub enum NodeMsg {
-    /// Give the card up with this code; in this process nothing helps.
-    Escalate {
-        /// The code.
-        exit: Exit,
-        /// What led to it.
-        cause: String,
-    },
-    /// End in order, within this time.
+    /// End the process in order, within this time.
     Shutdown {
         /// The code.
         exit: Exit,
         /// For the slots in work.
         within: Duration,
     },
-    /// The orchestrator has no slot in work any more.
-    Drained,
-    /// The wait before a child's restart is over.
-    Respawn(Part),
-    /// A deadline may have passed.
-    AlarmRang,
+    /// A slot of a lost card is to go on: on the proposed card if that still serves. Answered when its card was told.
+    Move {
+        /// The slot.
+        slot: Box<OpenSlot>,
+        /// The lost card.
+        from: usize,
+        /// Where it would go best.
+        proposed: Option<usize>,
+        /// Told when it is done.
+        done: RpcReplyPort<()>,
+    },
+    /// Every slot of this lost card has moved.
+    Moved(usize),
 }
 
-/// The card's root's children.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The watchdog.
-    Watchdog,
-    /// The models' supervisor.
-    Models,
-    /// The orchestrator.
-    Orchestrator,
-}
-
-impl Part {
-    const ALL: [Self; 3] = [Self::Watchdog, Self::Models, Self::Orchestrator];
-
-    /// As in logs and reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Watchdog => "watchdog",
-            Self::Models => "models",
-            Self::Orchestrator => "orchestrator",
-        }
-    }
-}
-
-/// What a card's root is started with.
+/// What the root is started with.
 pub(super) struct NodeArgs {
-    pub(super) tree: Tree,
+    pub(super) placer: Placer,
+    /// All slots', not one card's.
+    pub(super) journal: Arc<dyn Journal>,
+    /// Cards that serve from the start, and those that stand by.
+    pub(super) serving: Range<usize>,
+    pub(super) waiting: VecDeque<usize>,
     pub(super) exit: watch::Sender<Option<Exit>>,
+}
+
+/// A card's tree that runs.
+struct Running {
+    card: usize,
+    cell: ActorCell,
+    told: watch::Receiver<Option<Exit>>,
 }
 
 /// The actor's state.
 pub(super) struct NodeState {
-    tree: Tree,
-    exit: watch::Sender<Option<Exit>>,
-    children: [Option<ActorCell>; 3],
-    histories: [History; 3],
-    models_started: bool,
+    placer: Placer,
+    journal: Arc<dyn Journal>,
+    waiting: VecDeque<usize>,
+    running: Vec<Running>,
+    /// The worst code of a lost card.
+    lost: Option<Exit>,
     ending: Option<Exit>,
-    alarm: Alarm<NodeMsg>,
+    exit: watch::Sender<Option<Exit>>,
 }
 
 /// The actor.
@@ -108,21 +95,21 @@ impl Actor for NodeSupervisor {
         myself: ActorRef<NodeMsg>,
         args: NodeArgs,
     ) -> Result<NodeState, ActorProcessingErr> {
-        let NodeArgs { tree, exit } = args;
-        let seed = tree.settings.seed;
-        let history = |part: Part| History::new(Jitter::new(seed ^ (part as u64 + 1).rotate_left(48)));
-        let mut state = NodeState {
-            tree,
-            exit,
-            children: [None, None, None],
-            histories: Part::ALL.map(history),
-            models_started: false,
-            ending: None,
-            alarm: Alarm::new(|| NodeMsg::AlarmRang),
-        };
-        // Consumers before producers: what the models tell, the orchestrator hears.
-        for part in [Part::Orchestrator, Part::Watchdog, Part::Models] {
-            state.spawn(&myself, part).await?;
+        let NodeArgs { placer, journal, serving, waiting, exit } = args;
+        // What an earlier process left goes round the cards: nothing is loaded yet by which they could be told apart.
+        match journal.open().await {
+            Ok(open) => {
+                let assignments = serving.clone().cycle();
+                open.iter()
+                    .zip(assignments)
+                    .for_each(|(slot, card)| placer.assignments.take(slot.accepted.slot, card));
+            }
+            Err(error) => unread(&error.to_string()),
+        }
+        let mut state =
+            NodeState { placer, journal, waiting, running: Vec::new(), lost: None, ending: None, exit };
+        for card in serving {
+            state.spawn(&myself, card).await?;
         }
         Ok(state)
     }
@@ -134,15 +121,9 @@ impl Actor for NodeSupervisor {
         state: &mut NodeState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            NodeMsg::Escalate { exit, cause } => state.escalate(&myself, exit, cause),
-            NodeMsg::Shutdown { exit, within } => state.drain(&myself, exit, within),
-            NodeMsg::Drained => state.finish(&myself).await,
-            NodeMsg::Respawn(part) => state.respawn(&myself, part).await,
-            NodeMsg::AlarmRang => {
-                if state.alarm.rang(&myself, clock::now()) {
-                    state.finish(&myself).await;
-                }
-            }
+            NodeMsg::Shutdown { exit, within } => state.shut_down(&myself, exit, within).await,
+            NodeMsg::Move { slot, from, proposed, done } => state.move_slot(*slot, from, proposed, done),
+            NodeMsg::Moved(card) => state.placer.assignments.clear(card),
         }
         Ok(())
     }
@@ -154,9 +135,8 @@ impl Actor for NodeSupervisor {
         state: &mut NodeState,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            SupervisionEvent::ActorFailed(who, error) => state.went_down(&myself, &who, &error.to_string()),
-            SupervisionEvent::ActorTerminated(who, _, reason) => {
-                state.went_down(&myself, &who, reason.as_deref().unwrap_or("it was stopped"));
+            SupervisionEvent::ActorFailed(who, _) | SupervisionEvent::ActorTerminated(who, ..) => {
+                state.ended(&myself, &who).await;
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
         }
@@ -165,151 +145,208 @@ impl Actor for NodeSupervisor {
 }
 
 impl NodeState {
-    async fn spawn(&mut self, myself: &ActorRef<NodeMsg>, part: Part) -> Result<(), SpawnErr> {
-        let (tree, root) = (&self.tree, myself.get_cell());
-        let cell = match part {
-            Part::Watchdog => {
-                let args = WatchdogArgs {
-                    settings: tree.settings.watch,
-                    models: tree.budgets(),
-                    looker: tree.looker.clone(),
-                    ledger: tree.ledger.clone(),
-                    gauge: tree.gauge.clone(),
-                    memory: tree.memory.clone(),
-                    registry: tree.registry.clone(),
-                    subscribers: tree.subscribers.clone(),
-                };
-                let (actor, _) = Actor::spawn_linked(None, Watchdog, args, root).await?;
-                tree.registry.set_watchdog(actor.clone());
-                actor.get_cell()
-            }
-            Part::Models => {
-                let args = SupervisorArgs {
-                    models: tree.models.clone(),
-                    policy: tree.settings.ladder,
-                    seed: tree.settings.seed,
-                    tolerance: tree.settings.floor_tolerance,
-                    max_age: tree.settings.max_age(),
-                    ledger: tree.ledger.clone(),
-                    memory: tree.memory.subscribe(),
-                    registry: tree.registry.clone(),
-                    node: myself.clone(),
-                    subscribers: tree.subscribers.clone(),
-                    first: !std::mem::replace(&mut self.models_started, true),
-                };
-                let (actor, _) = Actor::spawn_linked(None, ModelSupervisor, args, root).await?;
-                tree.registry.set_supervisor(actor.clone());
-                actor.get_cell()
-            }
-            Part::Orchestrator => {
-                let args = OrchestratorArgs {
-                    policy: tree.settings.plan,
-                    limits: tree.settings.slots,
-                    workspaces: tree.workspaces(),
-                    max_age: tree.settings.max_age(),
-                    registry: tree.registry.clone(),
-                    ledger: tree.ledger.clone(),
-                    gauge: tree.gauge.clone(),
-                    journal: tree.journal.clone(),
-                    studio: tree.studio.clone(),
-                    subscribers: tree.subscribers.clone(),
-                    node: myself.clone(),
-                };
-                let (actor, _) = Actor::spawn_linked(None, Orchestrator, args, root).await?;
-                actor.get_cell()
-            }
-        };
-        self.children[part as usize] = Some(cell);
+    async fn spawn(&mut self, myself: &ActorRef<NodeMsg>, card: usize) -> Result<(), SpawnErr> {
+        let tree = &self.placer.cards[card];
+        let (exit, told) = watch::channel(None);
+        let args = DeviceArgs { tree: tree.clone(), exit };
+        let (actor, _) = Actor::spawn_linked(None, DeviceSupervisor, args, myself.get_cell()).await?;
+        self.running.push(Running { card, cell: actor.get_cell(), told });
+        tree.registry.set_device_supervisor(Some(actor));
         Ok(())
     }
 
-    async fn respawn(&mut self, myself: &ActorRef<NodeMsg>, part: Part) {
-        if self.ending.is_some() {
-            return;
+    /// A card's tree has ended. One that died without a word leaves nothing to rely on on its card.
+    async fn ended(&mut self, myself: &ActorRef<NodeMsg>, who: &ActorCell) {
+        let is_it = |running: &Running| running.cell.get_id() == who.get_id();
+        let Some(place) = self.running.iter().position(is_it) else { return };
+        let Running { card, told, .. } = self.running.remove(place);
+        let exit = told.borrow().unwrap_or(Exit::DeviceLost);
+        let registry = &self.placer.cards[card].registry;
+        registry.set_device_supervisor(None);
+        if let Some(orchestrator) = registry.orchestrator() {
+            // It dies with its root, but later: nobody else may go on with a slot before.
+            orchestrator.kill();
+            let _ = orchestrator.wait(None).await;
         }
-        self.tree.subscribers.notice(&NodeEvent::ActorRestarted { actor: part.name() });
-        if let Err(error) = self.spawn(myself, part).await {
-            self.restart(myself, part, &error.to_string());
+        match self.ending {
+            Some(ending) => self.ending = Some(worse(ending, exit)),
+            None => self.lose(myself, card, exit).await,
+        }
+        if self.ending.is_some() && self.running.is_empty() {
+            self.finish(myself).await;
         }
     }
 
-    fn went_down(&mut self, myself: &ActorRef<NodeMsg>, who: &ActorCell, message: &str) {
-        let is_it = |part: &Part| {
-            self.children[*part as usize].as_ref().is_some_and(|cell| cell.get_id() == who.get_id())
-        };
-        let Some(part) = Part::ALL.into_iter().find(is_it) else { return };
-        self.children[part as usize] = None;
-        if self.ending.is_some() {
-            return;
-        }
-        self.restart(myself, part, message);
-    }
-
-    fn restart(&mut self, myself: &ActorRef<NodeMsg>, part: Part, message: &str) {
-        let device = self.tree.ledger.device();
-        tracing::error!(event = event::ACTOR_DOWN, %device, actor = part.name(), error = message, "actor down");
-        let down =
-            NodeEvent::ActorDown { actor: part.name(), fault: Fault::Died, message: message.to_owned() };
-        self.tree.subscribers.notice(&down);
-        if part == Part::Models {
-            // Ractor takes the children along: every model's actor is dead, and its run with it.
-            for model in ModelId::ALL {
-                self.tree.registry.set_model(model, None);
-                if let Some(orchestrator) = self.tree.registry.orchestrator() {
-                    let _ = orchestrator.cast(OrchestratorMsg::ModelDown(model));
+    /// Goes on without `card`: the next that stands by takes over from it, else those that serve share its slots.
+    async fn lose(&mut self, myself: &ActorRef<NodeMsg>, card: usize, exit: Exit) {
+        let (mut card, mut exit) = (card, exit);
+        loop {
+            self.lost = Some(self.lost.map_or(exit, |lost| worse(lost, exit)));
+            let next = self.waiting.pop_front();
+            self.tell_lost(card, exit, next);
+            let Some(next) = next else { break };
+            self.placer.assignments.hand_over(card, next);
+            match self.spawn(myself, next).await {
+                Ok(()) => return,
+                Err(error) => {
+                    let device = self.placer.cards[next].device();
+                    tracing::error!(event = event::ACTOR_DOWN, %device, actor = "node", error = %error, "actor down");
+                    (card, exit) = (next, Exit::DeviceLost);
                 }
             }
         }
-        let policy = self.tree.settings.actors;
-        match self.histories[part as usize].admit(&policy, clock::now()) {
-            Some(wait) => drop(myself.send_after(wait, move || NodeMsg::Respawn(part))),
-            None => {
-                let cause = format!("{}: restart budget spent: {message}", part.name());
-                self.escalate(myself, Exit::ModelGivenUp, cause);
+        if self.running.is_empty() {
+            self.ending = self.lost;
+            return;
+        }
+        let (placer, journal, root) = (self.placer.clone(), Arc::clone(&self.journal), myself.clone());
+        tokio::spawn(async move {
+            move_all(&placer, &*journal, &root, card).await;
+        });
+    }
+
+    fn tell_lost(&self, card: usize, exit: Exit, next: Option<usize>) {
+        let cards = &self.placer.cards;
+        let others = self.running.iter().map(|running| running.card).chain(next);
+        let others: Vec<DeviceId> = others.map(|card| cards[card].device()).collect();
+        let names: Vec<String> = others.iter().map(ToString::to_string).collect();
+        tracing::error!(
+            event = event::CARD_LOST,
+            device = %cards[card].device(),
+            exit = exit.code(),
+            others = names.join(", "),
+            "card lost"
+        );
+        cards[card].subscribers.notice(&NodeEvent::CardLost { exit, others });
+    }
+
+    /// Assignments `slot` elsewhere and tells its new card; here, where no card can be lost meanwhile unnoticed.
+    fn move_slot(&mut self, slot: OpenSlot, from: usize, proposed: Option<usize>, done: RpcReplyPort<()>) {
+        let (id, assignments) = (slot.accepted.slot, &self.placer.assignments);
+        let serving = || self.running.iter().map(|running| running.card);
+        let proposed = proposed.filter(|card| serving().any(|serves| serves == *card));
+        // Accepted is accepted: where none would take it now, it waits where fewest do.
+        let to = proposed.or_else(|| serving().min_by_key(|card| (assignments.taken(*card), *card)));
+        if self.ending.is_none()
+            && assignments.of(id) == Some(from)
+            && let Some(to) = to
+        {
+            let cards = &self.placer.cards;
+            let (from, device) = (cards[from].device(), cards[to].device());
+            tracing::warn!(event = event::SLOT_MOVED, slot = %id, %from, to = %device, "slot moved");
+            assignments.take(id, to);
+            if let Some(orchestrator) = cards[to].registry.orchestrator() {
+                // One that has just died has a successor, which reads the journal.
+                let _ = orchestrator.cast(OrchestratorMsg::TakeOver(vec![slot]));
             }
         }
+        let _ = done.send(());
     }
 
-    fn escalate(&mut self, myself: &ActorRef<NodeMsg>, exit: Exit, cause: String) {
-        let device = self.tree.ledger.device();
-        tracing::error!(event = event::CARD_ESCALATED, %device, exit = exit.code(), cause, "card given up");
-        self.tree.subscribers.notice(&NodeEvent::Escalated { exit, cause });
-        // A lost device finishes nothing; what a given-up model does not touch may be finished. Where files have to be
-        // changed, whoever is to change them learns of it at once; the journal keeps the slots.
-        let within = match exit {
-            Exit::DeviceLost | Exit::BadInput => Duration::ZERO,
-            _ => self.tree.settings.drain,
-        };
-        self.drain(myself, exit, within);
-    }
-
-    fn drain(&mut self, myself: &ActorRef<NodeMsg>, exit: Exit, within: Duration) {
-        let now = clock::now();
-        // What cannot wait overrules what can; otherwise the first word counts.
-        if self.ending.is_none() || exit == Exit::DeviceLost {
-            self.ending = Some(exit);
-            self.alarm.set(myself, Some(now.checked_add(within).unwrap_or(now)));
-        }
-        match self.tree.registry.orchestrator() {
-            Some(orchestrator) if within > Duration::ZERO => {
-                let _ = orchestrator.cast(OrchestratorMsg::Drain);
+    async fn shut_down(&mut self, myself: &ActorRef<NodeMsg>, exit: Exit, within: Duration) {
+        self.ending.get_or_insert(exit);
+        for running in &self.running {
+            if let Some(node) = self.placer.cards[running.card].registry.device_supervisor() {
+                let _ = node.cast(DeviceMsg::Shutdown { exit, within });
             }
-            Some(_) | None => {}
+        }
+        if self.running.is_empty() {
+            self.finish(myself).await;
         }
     }
 
-    /// The end of the card's part, once: nobody begins or ends a slot here any more, then the code is told.
+    /// The end of the process, once: everything that must be written is, then the code is told.
     async fn finish(&mut self, myself: &ActorRef<NodeMsg>) {
         let Some(exit) = self.ending else { return };
         if self.exit.borrow().is_some() {
             return;
         }
-        if let Some(orchestrator) = &self.children[Part::Orchestrator as usize] {
-            // Before the code is told: whoever hears it reads the journal for what is left.
-            orchestrator.kill();
-            let _ = orchestrator.wait(None).await;
-        }
+        close(&self.placer.cards[0], &*self.journal).await;
         self.exit.send_replace(Some(exit));
         myself.stop(None);
     }
+}
+
+/// The code that says more of what has to be done: a lost device, then a model given up, then files that cannot be used,
+/// then what was asked for. A new process that meets the same files says so again.
+fn worse(one: Exit, other: Exit) -> Exit {
+    let rank = |exit: Exit| match exit {
+        Exit::DeviceLost => 3,
+        Exit::ModelGivenUp => 2,
+        Exit::BadInput => 1,
+        Exit::Success | Exit::Failure | Exit::Interrupted => 0,
+    };
+    if rank(other) > rank(one) { other } else { one }
+}
+
+/// Finds a card for every open slot of `from`, one after the other, so that each sees where the one before went.
+async fn move_all(placer: &Placer, journal: &dyn Journal, root: &ActorRef<NodeMsg>, from: usize) {
+    let reading = async {
+        // What the card's orchestrator began to write is there afterwards.
+        journal.before_exit().await?;
+        journal.open().await
+    };
+    let open = match tokio::time::timeout(JOURNAL_TIMEOUT, reading).await {
+        Ok(Ok(open)) => open,
+        // They stay open in the journal; the next process takes them up.
+        Ok(Err(error)) => return unread(&error.to_string()),
+        Err(_) => return unread("it took too long"),
+    };
+    for slot in open {
+        let accepted = &slot.accepted;
+        if placer.assignments.of(accepted.slot) != Some(from) {
+            continue;
+        }
+        let (recipe, deadline) = (Arc::clone(&accepted.recipe), accepted.deadline);
+        let traceparent = accepted.traceparent.clone();
+        let request = Request { slot: accepted.slot, recipe, deadline, traceparent };
+        let turn = placer.turn.lock().await;
+        let proposed = placer.choose(&request).await.ok();
+        let slot = Box::new(slot);
+        let moved = root.call(|done| NodeMsg::Move { slot, from, proposed, done }, None).await;
+        drop(turn);
+        if !matches!(moved, Ok(CallResult::Success(()))) {
+            // The root has ended, and the process with it.
+            return;
+        }
+    }
+    let _ = root.cast(NodeMsg::Moved(from));
+}
+
+fn unread(error: &str) {
+    tracing::error!(event = event::JOURNAL_FAILED, error, "open slots could not be read");
+}
+
+/// Closes what nobody takes up again, and makes the journal safe. Also for a root that has died. `of` is any card's tree.
+pub(super) async fn close(of: &DeviceTree, journal: &dyn Journal) {
+    let closing = async {
+        if of.settings.open_slots == OpenSlots::Close {
+            let open = journal.open().await.unwrap_or_default();
+            for slot in open {
+                let terminal = Terminal {
+                    slot: slot.accepted.slot,
+                    ending: Ending::Cancelled { cause: CancelCause::Shutdown },
+                    elapsed: elapsed(slot.accepted.at),
+                    breakdown: Default::default(),
+                };
+                if journal.terminal(&terminal).await.is_ok() {
+                    tell_end(&of.subscribers, &tracing::Span::none(), &terminal);
+                }
+            }
+        }
+        journal.before_exit().await
+    };
+    match tokio::time::timeout(JOURNAL_TIMEOUT, closing).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::error!(event = event::JOURNAL_FAILED, %error, "journal not closed");
+        }
+        Err(_) => {
+            tracing::error!(event = event::JOURNAL_FAILED, error = "it took too long", "journal not closed")
+        }
+    }
+}
+
+fn elapsed(since: Instant) -> Duration {
+    clock::now().saturating_duration_since(since)
 }

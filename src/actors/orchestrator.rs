@@ -12,17 +12,17 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
 use super::admission::Refusal;
-use super::alarm::Alarm;
+use super::deadline_timer::DeadlineTimer;
+use super::device::DeviceMsg;
 use super::events::Subscribers;
 use super::host::{RunFailure, RunId};
 use super::job::Output;
 use super::memory::PerModel;
 use super::model_actor::ModelMsg;
-use super::node::NodeMsg;
+use super::pipeline::{Pipeline, PipelineError};
 use super::placement::Offer;
 use super::plan::{Estimates, PlanPolicy, Task};
 use super::registry::Registry;
-use super::studio::{Studio, StudioError};
 use crate::clock;
 use crate::journal::{Journal, JournalError, OpenSlot, Parcel};
 use crate::types::{AttemptId, Bytes, Deadline, ModelId, SlotId, TraceParent};
@@ -41,7 +41,7 @@ use slot::Slot;
 pub struct Request {
     /// Its id.
     pub slot: SlotId,
-    /// The recipe, for the studio.
+    /// The recipe, for the pipeline.
     pub recipe: Arc<[u8]>,
     /// By when.
     pub deadline: Deadline,
@@ -80,7 +80,7 @@ pub enum OrchestratorMsg {
         peak: Option<Bytes>,
     },
     /// A package was handed over, or could not be.
-    Packaged(SlotId, AttemptId, Result<Parcel, StudioError>),
+    Packaged(SlotId, AttemptId, Result<Parcel, PipelineError>),
     /// A model is free.
     ModelReady(ModelId),
     /// A model is down, with whatever it was at.
@@ -94,7 +94,7 @@ pub enum OrchestratorMsg {
     /// Take nothing in, begin nothing new; tell the node when the slots in work have ended.
     Drain,
     /// A deadline may have passed.
-    AlarmRang,
+    DeadlineDue,
 }
 
 /// How much may be open at once.
@@ -117,9 +117,9 @@ pub(super) struct OrchestratorArgs {
     pub(super) ledger: Ledger,
     pub(super) gauge: PressureGauge,
     pub(super) journal: Arc<dyn Journal>,
-    pub(super) studio: Arc<dyn Studio>,
+    pub(super) pipeline: Arc<dyn Pipeline>,
     pub(super) subscribers: Subscribers,
-    pub(super) node: ActorRef<NodeMsg>,
+    pub(super) node: ActorRef<DeviceMsg>,
 }
 
 /// What a model is at.
@@ -164,7 +164,7 @@ pub(super) struct OrchestratorState {
     charged: bool,
     watching_leases: bool,
     restart_due: Option<ModelId>,
-    alarm: Alarm<OrchestratorMsg>,
+    timer: DeadlineTimer<OrchestratorMsg>,
 }
 
 /// The actor.
@@ -199,7 +199,7 @@ impl Actor for Orchestrator {
             charged: false,
             watching_leases: false,
             restart_due: None,
-            alarm: Alarm::new(|| OrchestratorMsg::AlarmRang),
+            timer: DeadlineTimer::new(|| OrchestratorMsg::DeadlineDue),
             args,
         };
         Ok(state)
@@ -246,7 +246,7 @@ impl Actor for Orchestrator {
             OrchestratorMsg::LeasesChanged => state.leases_changed(),
             OrchestratorMsg::PlanRestart(model) => state.restart_due = Some(model),
             OrchestratorMsg::Drain => state.draining = true,
-            OrchestratorMsg::AlarmRang => state.alarm_rang(&myself),
+            OrchestratorMsg::DeadlineDue => state.deadline_due(&myself),
         }
         state.pump(&myself);
         Ok(())

@@ -8,9 +8,9 @@ use ractor::ActorRef;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::device::DeviceMsg;
 use super::host::Life;
 use super::model_actor::ModelMsg;
-use super::node::NodeMsg;
 use super::orchestrator::OrchestratorMsg;
 use super::supervisor::SupervisorMsg;
 use super::watchdog::WatchdogMsg;
@@ -62,7 +62,7 @@ struct Entries {
     orchestrator: Option<ActorRef<OrchestratorMsg>>,
     watchdog: Option<ActorRef<WatchdogMsg>>,
     supervisor: Option<ActorRef<SupervisorMsg>>,
-    node: Option<ActorRef<NodeMsg>>,
+    node: Option<ActorRef<DeviceMsg>>,
 }
 
 /// The registry of one tree; clones are handles to the same one. An entry may be of an actor that has just died: a
@@ -141,11 +141,11 @@ impl Registry {
     }
 
     /// The tree's own root; none where it does not run (yet, or any more).
-    pub fn node(&self) -> Option<ActorRef<NodeMsg>> {
+    pub fn device_supervisor(&self) -> Option<ActorRef<DeviceMsg>> {
         self.entries().node.clone()
     }
 
-    pub(super) fn set_node(&self, actor: Option<ActorRef<NodeMsg>>) {
+    pub(super) fn set_device_supervisor(&self, actor: Option<ActorRef<DeviceMsg>>) {
         self.entries().node = actor;
     }
 

@@ -11,11 +11,11 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::device::DeviceMsg;
 use super::events::{NodeEvent, Subscribers};
 use super::host::Life;
 use super::memory::MemoryView;
 use super::model_actor::Broken;
-use super::node::NodeMsg;
 use super::orchestrator::OrchestratorMsg;
 use super::registry::{ModelState, Registry};
 use super::restart::{Fault, Ladder, LadderPolicy, Remedy};
@@ -46,7 +46,7 @@ pub(super) struct SupervisorArgs {
     pub(super) ledger: Ledger,
     pub(super) memory: watch::Receiver<Option<MemoryView>>,
     pub(super) registry: Registry,
-    pub(super) node: ActorRef<NodeMsg>,
+    pub(super) node: ActorRef<DeviceMsg>,
     pub(super) subscribers: Subscribers,
     /// Whether memory may be taken for free without a look: at the process's start only.
     pub(super) first: bool,
@@ -213,7 +213,7 @@ impl SupervisorState {
             Remedy::Exit(exit) => {
                 self.args.registry.set_state(model, ModelState::Cordoned);
                 let cause = format!("{model}: {}: {message}", fault.name());
-                let _ = self.args.node.cast(NodeMsg::Escalate { exit, cause });
+                let _ = self.args.node.cast(DeviceMsg::Escalate { exit, cause });
             }
         }
     }

@@ -1,5 +1,5 @@
-//! What one card's tree is made of. Everything the tree does not decide itself comes in here: models, studio, journal,
-//! looks at memory, subscribers. [`cards`](super::cards) starts it.
+//! What one card's tree is made of. Everything the tree does not decide itself comes in here: models, pipeline, journal,
+//! looks at memory, subscribers. [`cards`](super::handle) starts it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +7,16 @@ use std::time::Duration;
 use ractor::rpc::CallResult;
 use tokio::sync::watch;
 
+use super::device::OpenSlots;
 use super::events::Subscribers;
 use super::memory::{MemoryView, PerModel};
-use super::node::OpenSlots;
 use super::orchestrator::SlotLimits;
+use super::pipeline::Pipeline;
 use super::plan::PlanPolicy;
 use super::registry::Registry;
 use super::restart::{LadderPolicy, RestartPolicy};
 use super::spec::ModelSpec;
-use super::studio::Studio;
-use super::watchdog::{Looker, WatchSettings, WatchdogMsg};
+use super::watchdog::{Sampler, WatchSettings, WatchdogMsg};
 use crate::journal::Journal;
 use crate::types::{Bytes, DeviceId};
 use crate::vram::{Ledger, PressureGauge, Snapshot};
@@ -56,17 +56,17 @@ impl TreeSettings {
 
 /// Everything a tree is made of. Cheap to clone; clones share.
 #[derive(Clone)]
-pub struct Tree {
+pub struct DeviceTree {
     /// How it behaves.
     pub settings: TreeSettings,
     /// The models, each at most once.
     pub models: Arc<[ModelSpec]>,
     /// What recipes mean.
-    pub studio: Arc<dyn Studio>,
+    pub pipeline: Arc<dyn Pipeline>,
     /// What is kept.
     pub journal: Arc<dyn Journal>,
     /// How memory is looked at.
-    pub looker: Arc<dyn Looker>,
+    pub sampler: Arc<dyn Sampler>,
     /// The device's account.
     pub ledger: Ledger,
     /// The device's pressure.
@@ -85,28 +85,28 @@ pub struct TreeParts {
     /// The models, each at most once.
     pub models: Vec<ModelSpec>,
     /// What recipes mean.
-    pub studio: Arc<dyn Studio>,
+    pub pipeline: Arc<dyn Pipeline>,
     /// What is kept.
     pub journal: Arc<dyn Journal>,
     /// How memory is looked at.
-    pub looker: Arc<dyn Looker>,
+    pub sampler: Arc<dyn Sampler>,
     /// The device's account.
     pub ledger: Ledger,
     /// Who hears what happens.
     pub subscribers: Subscribers,
 }
 
-impl Tree {
+impl DeviceTree {
     /// A tree ready to start; its own registry, gauge and memory view are new.
     pub fn new(parts: TreeParts) -> Self {
-        let TreeParts { settings, models, studio, journal, looker, ledger, subscribers } = parts;
+        let TreeParts { settings, models, pipeline, journal, sampler, ledger, subscribers } = parts;
         let device = ledger.device();
         Self {
             settings,
             models: models.into(),
-            studio,
+            pipeline,
             journal,
-            looker,
+            sampler,
             ledger,
             gauge: PressureGauge::new(crate::clock::now()),
             subscribers: subscribers.on(device),
@@ -127,7 +127,7 @@ impl Tree {
 
     /// Whether it runs.
     pub fn is_up(&self) -> bool {
-        self.registry.node().is_some()
+        self.registry.device_supervisor().is_some()
     }
 
     /// The snapshots kept, oldest first.

@@ -2,7 +2,7 @@
 //!
 //! Owns the monitor, the growth tracker and the rhythm. What follows from a look is decided by [`crate::vram`]; this
 //! carries it out: pressure to admission (by message; the gauge is the channel), trims, the victim's restart, the leak's
-//! planned restart, snapshots. Looking itself may block, so it happens wherever the [`Looker`] does it.
+//! planned restart, snapshots. Looking itself may block, so it happens wherever the [`Sampler`] does it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, TryLockError, mpsc};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::sync::watch;
 
-use super::alarm::Alarm;
+use super::deadline_timer::DeadlineTimer;
 use super::events::{NodeEvent, Subscribers};
 use super::memory::{Growth, MemoryView, PerModel};
 use super::model_actor::ModelMsg;
@@ -28,22 +28,22 @@ use crate::vram::{
 };
 
 /// Where looks are made. One that is still at it refuses the next.
-pub trait Looker: Send + Sync + 'static {
+pub trait Sampler: Send + Sync + 'static {
     /// Looks, and hands the reading to `done`; false where an earlier look is still under way.
     fn look(&self, done: Box<dyn FnOnce(Reading) + Send>) -> bool;
 }
 
 /// Looks where it is asked: for scripted probes, which do not block.
-pub struct InlineLooker(Mutex<ProbeChain>);
+pub struct InlineSampler(Mutex<ProbeChain>);
 
-impl InlineLooker {
+impl InlineSampler {
     /// Through `chain`.
     pub fn new(chain: ProbeChain) -> Self {
         Self(Mutex::new(chain))
     }
 }
 
-impl Looker for InlineLooker {
+impl Sampler for InlineSampler {
     fn look(&self, done: Box<dyn FnOnce(Reading) + Send>) -> bool {
         let reading = match self.0.try_lock() {
             Ok(mut chain) => chain.sample(clock::now()),
@@ -58,13 +58,13 @@ impl Looker for InlineLooker {
 type Done = Box<dyn FnOnce(Reading) + Send>;
 
 /// Looks on an OS thread of its own: for drivers, which may block, or hang for good.
-pub struct ThreadLooker {
+pub struct ThreadSampler {
     asked: mpsc::Sender<Done>,
     /// No queue: a look asked for while another is under way is refused, not owed.
     busy: Arc<AtomicBool>,
 }
 
-impl ThreadLooker {
+impl ThreadSampler {
     /// Through `chain`, on a thread that ends when this is dropped.
     pub fn start(mut chain: ProbeChain) -> std::io::Result<Self> {
         let (asked, inbox) = mpsc::channel::<Done>();
@@ -82,7 +82,7 @@ impl ThreadLooker {
     }
 }
 
-impl Looker for ThreadLooker {
+impl Sampler for ThreadSampler {
     fn look(&self, done: Done) -> bool {
         !self.busy.swap(true, Ordering::AcqRel) && self.asked.send(done).is_ok()
     }
@@ -104,7 +104,7 @@ pub struct WatchSettings {
 /// What the watchdog is told.
 pub enum WatchdogMsg {
     /// A look is due.
-    AlarmRang,
+    DeadlineDue,
     /// A look is done; the mark says where the ledger stood before it.
     Looked(Box<Reading>, Mark),
     /// Keep a snapshot now.
@@ -124,7 +124,7 @@ pub enum WatchdogMsg {
 pub(super) struct WatchdogArgs {
     pub(super) settings: WatchSettings,
     pub(super) models: PerModel<Bytes>,
-    pub(super) looker: Arc<dyn Looker>,
+    pub(super) sampler: Arc<dyn Sampler>,
     pub(super) ledger: Ledger,
     pub(super) gauge: PressureGauge,
     pub(super) memory: Arc<watch::Sender<Option<MemoryView>>>,
@@ -143,7 +143,7 @@ pub(super) struct WatchdogState {
     told: Option<Pressure>,
     blind: bool,
     next_snapshot: std::time::Instant,
-    alarm: Alarm<WatchdogMsg>,
+    timer: DeadlineTimer<WatchdogMsg>,
 }
 
 /// The actor.
@@ -173,7 +173,7 @@ impl Actor for Watchdog {
             told: None,
             blind: false,
             next_snapshot,
-            alarm: Alarm::new(|| WatchdogMsg::AlarmRang),
+            timer: DeadlineTimer::new(|| WatchdogMsg::DeadlineDue),
         };
         state.look(&myself);
         Ok(state)
@@ -186,7 +186,7 @@ impl Actor for Watchdog {
         state: &mut WatchdogState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            WatchdogMsg::AlarmRang => state.alarm_rang(&myself),
+            WatchdogMsg::DeadlineDue => state.deadline_due(&myself),
             WatchdogMsg::Looked(reading, mark) => state.looked(&reading, mark),
             WatchdogMsg::Snapshot(occasion) => state.snapshot(occasion),
             WatchdogMsg::WorkBegan => state.work_began(),
@@ -217,9 +217,9 @@ impl Actor for Watchdog {
 }
 
 impl WatchdogState {
-    fn alarm_rang(&mut self, myself: &ActorRef<WatchdogMsg>) {
+    fn deadline_due(&mut self, myself: &ActorRef<WatchdogMsg>) {
         let now = clock::now();
-        if !self.alarm.rang(myself, now) {
+        if !self.timer.rang(myself, now) {
             return;
         }
         if now >= self.next_snapshot {
@@ -231,7 +231,7 @@ impl WatchdogState {
 
     fn look(&mut self, myself: &ActorRef<WatchdogMsg>) {
         let (mark, mailbox) = (self.args.ledger.mark(), myself.clone());
-        let began = self.args.looker.look(Box::new(move |reading| {
+        let began = self.args.sampler.look(Box::new(move |reading| {
             let _ = mailbox.cast(WatchdogMsg::Looked(Box::new(reading), mark));
         }));
         if !began {
@@ -239,7 +239,7 @@ impl WatchdogState {
             self.assess(&Reading { sample: None, switch: None }, mark);
         }
         let next = clock::now().checked_add(self.args.settings.period);
-        self.alarm.set(myself, next);
+        self.timer.set(myself, next);
     }
 
     fn looked(&mut self, reading: &Reading, mark: Mark) {

@@ -23,7 +23,7 @@ use crate::vram::Meter;
 
 /// Every model of `bundle`, each to be loaded on a thread of its own, and on a card on a stream of its own; the
 /// settings' precisions are in the bundle already.
-pub fn company(
+pub fn model_specs(
     bundle: &Bundle,
     settings: &Settings,
     budgets: &Budgets,
@@ -32,21 +32,23 @@ pub fn company(
 ) -> Result<Vec<ModelSpec>, BuildError> {
     // One for all: a run's peak is only its own where no other was under way.
     let meter = Meter::of_device(device);
-    let company = Company { bundle: Arc::new(bundle.clone()), settings, budgets, device, limits, meter };
-    let flux = flux_options(&company.bundle, settings)?;
+    let model_specs = Specs { bundle: Arc::new(bundle.clone()), settings, budgets, device, limits, meter };
+    let flux = flux_options(&model_specs.bundle, settings)?;
     let batch = settings.models.liveportrait.frame_batch;
     Ok(vec![
-        company.member(ModelId::Flux, move |bundle, device, run| load::flux(bundle, &flux, device, run)),
-        company.member(ModelId::LivePortrait, move |bundle, device, run| {
+        model_specs.member(ModelId::Flux, move |bundle, device, run| load::flux(bundle, &flux, device, run)),
+        model_specs.member(ModelId::LivePortrait, move |bundle, device, run| {
             load::liveportrait(bundle, batch, device, run)
         }),
-        company.member(ModelId::Kokoro, load::kokoro),
-        company.member(ModelId::ClipB, |bundle, device, run| load::clip(bundle, ModelId::ClipB, device, run)),
-        company.member(ModelId::ClipL, |bundle, device, run| load::clip(bundle, ModelId::ClipL, device, run)),
+        model_specs.member(ModelId::Kokoro, load::kokoro),
+        model_specs
+            .member(ModelId::ClipB, |bundle, device, run| load::clip(bundle, ModelId::ClipB, device, run)),
+        model_specs
+            .member(ModelId::ClipL, |bundle, device, run| load::clip(bundle, ModelId::ClipL, device, run)),
     ])
 }
 
-struct Company<'a> {
+struct Specs<'a> {
     bundle: Arc<Bundle>,
     settings: &'a Settings,
     budgets: &'a Budgets,
@@ -55,7 +57,7 @@ struct Company<'a> {
     meter: Option<Meter>,
 }
 
-impl Company<'_> {
+impl Specs<'_> {
     fn member<M>(
         &self,
         model: ModelId,

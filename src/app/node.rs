@@ -7,13 +7,13 @@ use ractor::SpawnErr;
 
 use super::BuildError;
 use super::bundle::{Chosen, budgets, fit, voices_of};
-use super::models::company;
+use super::models::model_specs;
 use super::settings::{Opened, hard_limit, model_limits, open_all, tree_settings};
-use crate::actors::cards::{self, Cards};
+use crate::actors::device::OpenSlots;
 use crate::actors::events::{Subscriber, Subscribers};
-use crate::actors::node::OpenSlots;
-use crate::actors::tree::{Tree, TreeParts};
-use crate::actors::watchdog::ThreadLooker;
+use crate::actors::handle::{self, Cards};
+use crate::actors::tree::{DeviceTree, TreeParts};
+use crate::actors::watchdog::ThreadSampler;
 use crate::config::{Loaded, Settings};
 use crate::intake::Door;
 use crate::journal::SlotFolders;
@@ -23,7 +23,7 @@ use crate::models::vocabulary::Vocabulary;
 use crate::models::workspace::SlotSize;
 use crate::pipeline::result::Signer;
 use crate::pipeline::timings::Timings;
-use crate::pipeline::{FULL_FRAMES, Pipeline, Shared, World};
+use crate::pipeline::{FULL_FRAMES, RecipePipeline, Shared, World};
 use crate::sink::{self, BundleRef, NodeReport, PublicKey};
 use crate::types::{Bytes, Stage};
 use crate::verify::Thresholds;
@@ -118,7 +118,7 @@ impl Node {
             bundle: &chosen.bundle,
             settings,
             size,
-            pipeline: Arc::new(Pipeline(Arc::new(shared))),
+            pipeline: Arc::new(RecipePipeline(Arc::new(shared))),
             folders,
             subscribers: Subscribers::new(told, first.id),
         };
@@ -142,7 +142,7 @@ impl Node {
     }
 
     /// Starts its actors; the models begin to load.
-    pub async fn start(self) -> Result<cards::Node, SpawnErr> {
+    pub async fn start(self) -> Result<handle::Node, SpawnErr> {
         self.cards.start().await
     }
 }
@@ -181,25 +181,25 @@ struct Trees<'a> {
     bundle: &'a Bundle,
     settings: &'a Settings,
     size: SlotSize,
-    pipeline: Arc<Pipeline>,
+    pipeline: Arc<RecipePipeline>,
     folders: Arc<SlotFolders>,
     subscribers: Subscribers,
 }
 
 impl Trees<'_> {
     /// The tree of one card; nothing of it runs, and nothing is loaded.
-    fn tree(&self, opened: Opened) -> Result<Tree, BuildError> {
+    fn tree(&self, opened: Opened) -> Result<DeviceTree, BuildError> {
         let Opened { id, chain, free, device } = opened;
         let settings = self.settings;
         let budgets = budgets(self.bundle, settings, &device, self.size)?;
-        let looker =
-            ThreadLooker::start(chain).map_err(|source| BuildError::Thread { device: id, source })?;
-        Ok(Tree::new(TreeParts {
+        let sampler =
+            ThreadSampler::start(chain).map_err(|source| BuildError::Thread { device: id, source })?;
+        Ok(DeviceTree::new(TreeParts {
             settings: tree_settings(settings, id, free, OpenSlots::Resume)?,
-            models: company(self.bundle, settings, &budgets, id, model_limits(settings))?,
-            studio: self.pipeline.clone(),
+            models: model_specs(self.bundle, settings, &budgets, id, model_limits(settings))?,
+            pipeline: self.pipeline.clone(),
             journal: self.folders.clone(),
-            looker: Arc::new(looker),
+            sampler: Arc::new(sampler),
             ledger: Ledger::new(id, hard_limit(settings, free), settings.memory.overhead),
             subscribers: self.subscribers.clone(),
         }))

@@ -3,8 +3,8 @@
 
 use candle_core::Device;
 
+use crate::actors::device::OpenSlots;
 use crate::actors::model_actor::ModelLimits;
-use crate::actors::node::OpenSlots;
 use crate::actors::orchestrator::SlotLimits;
 use crate::actors::plan::{PlanPolicy, StagePolicy, StageTimeout};
 use crate::actors::restart::{LadderPolicy, RestartPolicy};

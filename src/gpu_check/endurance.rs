@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::hosted::{Bench, HostedModels};
 use super::jobs::{Film, Size, portrait};
 use super::report::{Flat, Report, StageTimes};
-use super::seat::{Company, Stage};
 use crate::clock;
 use crate::contract::ModelError;
 use crate::types::{Bytes, ModelId};
@@ -21,35 +21,35 @@ type Times = Vec<Duration>;
 
 /// Renders `slots` slots and enters what was seen.
 pub fn run(
-    company: &Company,
-    stage: &mut Stage,
+    models: &HostedModels,
+    bench: &mut Bench,
     size: &Size,
     slots: NonZeroU32,
     report: &mut Report,
 ) -> Result<(), ModelError> {
-    alone(company, stage, size, report)?;
-    let mut looks = ProbeChain::new(probes_of(stage.device, None), ChainSettings::default());
+    alone(models, bench, size, report)?;
+    let mut looks = ProbeChain::new(probes_of(bench.device, None), ChainSettings::default());
     let [mut audio, mut image, mut video, mut verify] = [const { Times::new() }; 4];
     let mut floors = Vec::new();
     for _ in 0..slots.get() {
         let began = clock::now();
-        company.kokoro.begin(size.speak(&stage.bundle)?)?;
-        company.flux.begin(size.paint())?;
-        let (spoken, painted) = (company.kokoro.wait()?, company.flux.wait()?);
+        models.kokoro.begin(size.speak(&bench.bundle)?)?;
+        models.flux.begin(size.paint())?;
+        let (spoken, painted) = (models.kokoro.wait()?, models.flux.wait()?);
         let (for_audio, for_image) = (since(began, spoken.at), since(began, painted.at));
         audio.push(for_audio);
         image.push(for_image);
 
         let began = clock::now();
         let job = size.animate(portrait(painted.output), Box::new(Film::default()));
-        let animated = company.liveportrait.run(job)?;
+        let animated = models.liveportrait.run(job)?;
         video.push(since(began, animated.at));
 
         let began = clock::now();
         let job = Size::score(&animated.output);
-        company.clip_b.begin(job.clone())?;
-        company.clip_l.begin(job)?;
-        let (b32, l14) = (company.clip_b.wait()?, company.clip_l.wait()?);
+        models.clip_b.begin(job.clone())?;
+        models.clip_l.begin(job)?;
+        let (b32, l14) = (models.clip_b.wait()?, models.clip_l.wait()?);
         verify.push(since(began, b32.at.max(l14.at)));
         floors.extend(looks.sample(clock::now()).sample);
     }
@@ -67,21 +67,21 @@ pub fn run(
 }
 
 /// Every model alone once: what a run of it takes at most, and how long speech and picture take by themselves.
-fn alone(company: &Company, stage: &Stage, size: &Size, report: &mut Report) -> Result<(), ModelError> {
+fn alone(models: &HostedModels, bench: &Bench, size: &Size, report: &mut Report) -> Result<(), ModelError> {
     let began = clock::now();
     // Twice: the first loads kernels.
-    company.kokoro.run(size.speak(&stage.bundle)?)?;
+    models.kokoro.run(size.speak(&bench.bundle)?)?;
     let began_audio = clock::now();
-    let spoken = company.kokoro.run(size.speak(&stage.bundle)?)?;
-    company.flux.run(size.paint())?;
+    let spoken = models.kokoro.run(size.speak(&bench.bundle)?)?;
+    models.flux.run(size.paint())?;
     let began_image = clock::now();
-    let painted = company.flux.run(size.paint())?;
+    let painted = models.flux.run(size.paint())?;
     report.alone_seconds =
         [since(began_audio, spoken.at).as_secs_f64(), since(began_image, painted.at).as_secs_f64()];
     let image = Arc::new(painted.output.image);
-    let animated = company.liveportrait.run(size.animate(image, Box::new(Film::default())))?;
+    let animated = models.liveportrait.run(size.animate(image, Box::new(Film::default())))?;
     let job = Size::score(&animated.output);
-    let (b32, l14) = (company.clip_b.run(job.clone())?, company.clip_l.run(job)?);
+    let (b32, l14) = (models.clip_b.run(job.clone())?, models.clip_l.run(job)?);
     let peaks = [
         (ModelId::Kokoro, spoken.peak),
         (ModelId::Flux, painted.peak),

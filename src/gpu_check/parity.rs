@@ -6,9 +6,9 @@
 
 use std::num::NonZeroU32;
 
+use super::hosted::{Bench, Done, HostedModels};
 use super::jobs::{Film, Size, portrait};
 use super::report::Parity;
-use super::seat::{Company, Done, Stage};
 use crate::contract::{ModelError, Scores, Speech};
 use crate::models::bundle::Bundle;
 use crate::types::{Bytes, DeviceId};
@@ -29,20 +29,20 @@ const LIMIT: Bytes = Bytes::gb(2);
 /// Compares every stage of one slot.
 pub fn compare(tiny: &Bundle, device: DeviceId, batch: NonZeroU32) -> Result<Vec<Parity>, ModelError> {
     let size = Size::tiny(4);
-    let load = |device| -> Result<(Stage, Company), ModelError> {
-        let mut stage = Stage::new(tiny.clone(), device, LIMIT, batch, Bytes::ZERO);
-        let company = stage.load(&mut Vec::new())?;
-        Ok((stage, company))
+    let load = |device| -> Result<(Bench, HostedModels), ModelError> {
+        let mut bench = Bench::new(tiny.clone(), device, LIMIT, batch, Bytes::ZERO);
+        let models = bench.load(&mut Vec::new())?;
+        Ok((bench, models))
     };
     let ((_, here), (_, there)) = (load(DeviceId::Cpu)?, load(device)?);
     let mut found = Vec::new();
 
-    let paint = |company: &Company| company.flux.run(size.paint()).map(|done| done.output);
+    let paint = |models: &HostedModels| models.flux.run(size.paint()).map(|done| done.output);
     let (ours, theirs) = (paint(&here)?, paint(&there)?);
     found.push(Parity::new("picture, mean levels", levels(ours.image.data(), theirs.image.data()), PAINTED));
 
-    let speak = |company: &Company| -> Result<Speech, ModelError> {
-        company.kokoro.run(size.speak(tiny)?).map(|done| done.output)
+    let speak = |models: &HostedModels| -> Result<Speech, ModelError> {
+        models.kokoro.run(size.speak(tiny)?).map(|done| done.output)
     };
     let (spoken, answered) = (speak(&here)?, speak(&there)?);
     found.push(Parity::new("sound, share of its level", sound(&spoken, &answered), SPOKEN));
@@ -50,10 +50,10 @@ pub fn compare(tiny: &Bundle, device: DeviceId, batch: NonZeroU32) -> Result<Vec
     found.push(Parity::new("phonemes' times, equal or not", apart, 0.0));
 
     let image = portrait(ours);
-    let animate = |company: &Company| -> Result<_, ModelError> {
+    let animate = |models: &HostedModels| -> Result<_, ModelError> {
         let film = Film::kept();
         let Done { output, .. } =
-            company.liveportrait.run(size.animate(image.clone(), Box::new(film.clone())))?;
+            models.liveportrait.run(size.animate(image.clone(), Box::new(film.clone())))?;
         Ok((output, film.pixels()))
     };
     let ((animation, frames), (_, theirs)) = (animate(&here)?, animate(&there)?);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::journal::{Ending, Failure, Standing, Terminal};
+use crate::journal::{Ending, Failure, FolderState, Terminal};
 use crate::types::Stage;
 
 /// How a slot goes on.
@@ -25,11 +25,11 @@ pub enum Course {
 }
 
 /// How the slot in `folder`, which stands like this, goes on; `timed` where its recipe names a deadline.
-pub fn course(standing: Standing, folder: &Path, timed: bool) -> Course {
+pub fn course(standing: FolderState, folder: &Path, timed: bool) -> Course {
     let folder = folder.display();
     match standing {
-        Standing::Ended(terminal) if is_final(&terminal) => Course::Finished(terminal),
-        Standing::Ended(Terminal { ending, .. }) => {
+        FolderState::Ended(terminal) if is_final(&terminal) => Course::Finished(terminal),
+        FolderState::Ended(Terminal { ending, .. }) => {
             let how = if matches!(ending, Ending::Cancelled { .. }) { "was cancelled" } else { "failed" };
             Course::TakeUp {
                 again: true,
@@ -37,13 +37,13 @@ pub fn course(standing: Standing, folder: &Path, timed: bool) -> Course {
             }
         }
         // However long ago it was interrupted: nothing is late that names no time.
-        Standing::Resumable { done, damaged } => {
+        FolderState::Resumable { done, damaged } => {
             Course::TakeUp { again: !timed, note: kept(&folder.to_string(), &done, &damaged) }
         }
-        Standing::Replaced { why } => {
+        FolderState::Replaced { why } => {
             Course::Ask { note: Some(format!("{folder}: the earlier rendering is replaced: {why}")) }
         }
-        Standing::New => Course::Ask { note: None },
+        FolderState::New => Course::Ask { note: None },
     }
 }
 

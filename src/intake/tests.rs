@@ -5,7 +5,7 @@ use super::resume::{Course, course};
 use super::*;
 use crate::actors::admission::Refusal;
 use crate::config::{Inputs, load};
-use crate::journal::{CancelCause, Ending, Failure, Standing, Terminal};
+use crate::journal::{CancelCause, Ending, Failure, FolderState, Terminal};
 use crate::recipe::example;
 use crate::signing::to_hex;
 use crate::types::{SlotId, Stage};
@@ -94,7 +94,7 @@ fn what_a_folder_holds_decides_how_the_slot_goes_on() {
     let slot = SlotId::new(uuid::Uuid::nil());
     let ended = |ending: Ending| {
         let terminal = Terminal { slot, ending, elapsed: Duration::ZERO, breakdown: Default::default() };
-        course(Standing::Ended(terminal), folder, false)
+        course(FolderState::Ended(terminal), folder, false)
     };
     let failed = |cause| Ending::Failed { cause, stage: None, message: String::new() };
     assert!(matches!(ended(Ending::Completed { deadline_met: true }), Course::Finished(_)));
@@ -102,9 +102,9 @@ fn what_a_folder_holds_decides_how_the_slot_goes_on() {
     for ending in [failed(Failure::Timeout), Ending::Cancelled { cause: CancelCause::Requested }] {
         assert!(matches!(ended(ending), Course::TakeUp { again: true, .. }));
     }
-    let resumable = Standing::Resumable { done: vec![Stage::Audio], damaged: Vec::new() };
+    let resumable = FolderState::Resumable { done: vec![Stage::Audio], damaged: Vec::new() };
     let Course::TakeUp { again, note } = course(resumable.clone(), folder, true) else { panic!("taken up") };
     assert!(!again && note.contains("audio is kept"), "{note}");
     assert!(matches!(course(resumable, folder, false), Course::TakeUp { again: true, .. }));
-    assert_eq!(course(Standing::New, folder, true), Course::Ask { note: None });
+    assert_eq!(course(FolderState::New, folder, true), Course::Ask { note: None });
 }

@@ -30,14 +30,14 @@ mod layout;
 mod load;
 mod lock;
 mod record;
-mod standing;
-mod wall;
+mod state;
+mod wall_clock;
 
 #[cfg(test)]
 pub(super) mod tests;
 
 pub(super) use record::VERSION;
-pub use standing::{Key, Standing};
+pub use state::{FolderState, Key};
 
 use blocking::Inner;
 
@@ -69,7 +69,7 @@ impl SlotFolder {
     /// Opens `dir` for `slot`, or makes it; finished stages are checked, damaged ones undone, unfinished files swept away.
     ///
     /// Refuses folders of others: only an empty folder and a slot's are written to. Blocks on the disk.
-    pub(super) fn open(dir: &Path, slot: SlotId, key: Key) -> Result<(Self, Standing), JournalError> {
+    pub(super) fn open(dir: &Path, slot: SlotId, key: Key) -> Result<(Self, FolderState), JournalError> {
         let (inner, standing) = Inner::open(dir, slot, key)?;
         Ok((Self::of(inner), standing))
     }
@@ -80,7 +80,7 @@ impl SlotFolder {
         dir: &Path,
         slot: SlotId,
         bundle: Sha256,
-    ) -> Result<Option<(Self, Standing)>, JournalError> {
+    ) -> Result<Option<(Self, FolderState)>, JournalError> {
         let resumed = Inner::resume(dir, slot, bundle)?;
         Ok(resumed.map(|(inner, standing)| (Self::of(inner), standing)))
     }
@@ -115,7 +115,7 @@ impl SlotFolder {
     }
 
     /// How the slot stands, by what was written so far; touches no file.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> FolderState {
         self.inner.standing()
     }
 
@@ -126,7 +126,7 @@ impl SlotFolder {
 
     /// Takes the end of a failed or cancelled slot away, so that [`Journal::open`](super::Journal::open) offers it again with
     /// what it has; where `deadline` is given, as accepted now with that deadline. Blocks on the disk.
-    pub fn reopen(&self, deadline: Option<Deadline>) -> Result<Standing, JournalError> {
+    pub fn reopen(&self, deadline: Option<Deadline>) -> Result<FolderState, JournalError> {
         self.inner.reopen(deadline)
     }
 

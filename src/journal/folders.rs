@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Accepted, Journal, JournalError, JournalFuture, Key, Misuse, OpenSlot, SlotFolder, StageOutput, Standing,
-    Terminal,
+    Accepted, FolderState, Journal, JournalError, JournalFuture, Key, Misuse, OpenSlot, SlotFolder,
+    StageOutput, Terminal,
 };
 use crate::telemetry::names::event;
 use crate::types::{Sha256, SlotId};
@@ -43,7 +43,7 @@ enum Held {
 #[derive(Debug, Default)]
 pub struct Resumed {
     /// Every slot that is accepted and not ended, in the order of the ids, and how it stands.
-    pub slots: Vec<(Arc<SlotFolder>, Standing)>,
+    pub slots: Vec<(Arc<SlotFolder>, FolderState)>,
     /// Folders that hold a slot which cannot be told, or that another process works in; untouched.
     pub failed: Vec<(PathBuf, JournalError)>,
 }
@@ -79,7 +79,7 @@ impl SlotFolders {
     ///
     /// A slot that is prepared already keeps its folder, which is said to stand as it does by now; for another key it
     /// must have been [released](Self::release). Blocks on the disk.
-    pub fn prepare(&self, slot: SlotId, key: Key) -> Result<(Arc<SlotFolder>, Standing), JournalError> {
+    pub fn prepare(&self, slot: SlotId, key: Key) -> Result<(Arc<SlotFolder>, FolderState), JournalError> {
         let dir = self.dir_of(slot);
         let misuse = |what| JournalError::misuse(slot, what, dir.as_deref());
         let dir = dir.as_deref().ok_or_else(|| misuse(Misuse::NoPlace))?;
@@ -113,7 +113,7 @@ impl SlotFolders {
         let folder = {
             let mut known = self.known();
             let Some(Held::Ready(folder)) = known.slots.get(&slot) else { return Ok(()) };
-            if matches!(folder.standing(), Standing::Resumable { .. }) {
+            if matches!(folder.standing(), FolderState::Resumable { .. }) {
                 return Err(JournalError::misuse(slot, Misuse::Open, Some(folder.dir())));
             }
             let Some(Held::Ready(folder)) = known.slots.remove(&slot) else { return Ok(()) };

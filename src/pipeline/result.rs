@@ -13,7 +13,7 @@ use super::Shared;
 use super::notes::{Noted, Notes};
 use super::slot::directed;
 use super::timings::SlotTimings;
-use crate::actors::studio::StudioError;
+use crate::actors::pipeline::PipelineError;
 use crate::clock;
 use crate::contract::Warning;
 use crate::direction::planner::{Budget, plan};
@@ -47,10 +47,10 @@ pub(super) struct Ended {
 }
 
 /// Writes and signs the result of `ended` into its folder. The parcel names every artifact of the result.
-pub(super) async fn deliver(mut ended: Ended, shared: Arc<Shared>) -> Result<Parcel, StudioError> {
+pub(super) async fn deliver(mut ended: Ended, shared: Arc<Shared>) -> Result<Parcel, PipelineError> {
     let slot = ended.accepted.slot;
     let failed =
-        |message: String| StudioError { transient: true, ..StudioError::new(Failure::Package, message) };
+        |message: String| PipelineError { transient: true, ..PipelineError::new(Failure::Package, message) };
     let folder = shared.folders.get(slot).ok_or_else(|| failed(format!("slot {slot} has no folder")))?;
     if !matches!(ended.ending, Ending::Completed { .. }) {
         // What the folder has: an output may still be on its way there, or may not have arrived.

@@ -10,8 +10,8 @@ use super::encoders::encoded;
 use super::notes::Notes;
 use super::result::{self, Ended};
 use super::{FULL_FRAMES, Shared, World};
+use crate::actors::pipeline::{Delivering, PipelineError, SlotPipeline};
 use crate::actors::plan::Costs;
-use crate::actors::studio::{Delivering, SlotWork, StudioError};
 use crate::clock;
 use crate::contract::{Animate, Animation, Paint, Painting, Score, Scores, Speak, Speech, Warning};
 use crate::direction::planner::{Budget, plan};
@@ -73,7 +73,7 @@ pub(crate) fn directed(recipe: &Recipe, speech: &Speech) -> Result<(Directed, Pc
 }
 
 /// The work of one slot.
-pub(super) struct SlotPipeline {
+pub(super) struct RecipeSlot {
     accepted: Accepted,
     recipe: Recipe,
     /// Where the recipe names one.
@@ -85,11 +85,11 @@ pub(super) struct SlotPipeline {
     delivered: Arc<tokio::sync::Mutex<bool>>,
 }
 
-impl SlotPipeline {
+impl RecipeSlot {
     /// Reads `accepted`; does nothing else, so that a slot may be considered and refused.
-    pub(super) fn open(accepted: &Accepted, shared: &Arc<Shared>) -> Result<Self, StudioError> {
+    pub(super) fn open(accepted: &Accepted, shared: &Arc<Shared>) -> Result<Self, PipelineError> {
         let recipe = Recipe::read(&accepted.recipe)
-            .map_err(|problems| StudioError::new(Failure::Recipe, problems.to_string()))?;
+            .map_err(|problems| PipelineError::new(Failure::Recipe, problems.to_string()))?;
         let deadline = recipe.deadline.is_some().then_some(accepted.deadline);
         let notes = Arc::new(Notes::default());
         notes.add(warnings_of(&recipe, shared.vocabulary.as_ref()));
@@ -103,11 +103,11 @@ impl SlotPipeline {
     }
 
     /// The voice that the recipe names, or the one that stands in for it, with a warning.
-    fn voice(&self) -> Result<VoiceBlend, StudioError> {
+    fn voice(&self) -> Result<VoiceBlend, PipelineError> {
         let Shared { voices, known_voices, .. } = &*self.shared;
         let speaker = voices
             .speaker(&self.recipe.audio.voice_id, known_voices)
-            .map_err(|error| StudioError::new(Failure::Recipe, error.to_string()))?;
+            .map_err(|error| PipelineError::new(Failure::Recipe, error.to_string()))?;
         self.notes.add(speaker.replaced.map(|message| Warning::new("voice_replaced", message)));
         Ok(speaker.voice)
     }
@@ -118,7 +118,7 @@ impl SlotPipeline {
     }
 }
 
-impl SlotWork for SlotPipeline {
+impl SlotPipeline for RecipeSlot {
     fn begin(&self) {
         self.shared.timings.begin(self.accepted.slot, self.accepted.at);
     }
@@ -150,7 +150,7 @@ impl SlotWork for SlotPipeline {
         })
     }
 
-    fn speak(&self) -> Result<Speak, StudioError> {
+    fn speak(&self) -> Result<Speak, PipelineError> {
         let audio = &self.recipe.audio;
         let voice = self.voice()?;
         Ok(Speak {
@@ -163,7 +163,7 @@ impl SlotWork for SlotPipeline {
         })
     }
 
-    fn paint(&self) -> Result<Paint, StudioError> {
+    fn paint(&self) -> Result<Paint, PipelineError> {
         Ok(Paint {
             prompt: self.recipe.visual.prompt.clone(),
             seed: self.recipe.seed,
@@ -177,9 +177,9 @@ impl SlotWork for SlotPipeline {
         _: AttemptId,
         speech: &Arc<Speech>,
         painting: &Arc<Painting>,
-    ) -> Result<Animate, StudioError> {
+    ) -> Result<Animate, PipelineError> {
         let (directed, voice) = directed(&self.recipe, speech)
-            .map_err(|error| StudioError::new(Failure::Recipe, error.to_string()))?;
+            .map_err(|error| PipelineError::new(Failure::Recipe, error.to_string()))?;
         let planned = plan(directed, Budget { per_frame: self.shared.per_frame, left: self.left() });
         self.notes.add(planned.warnings);
         let frames = self.frames();
@@ -189,7 +189,7 @@ impl SlotWork for SlotPipeline {
             .shared
             .folders
             .get(slot)
-            .ok_or_else(|| StudioError::new(Failure::Journal, format!("slot {slot} has no folder")))?;
+            .ok_or_else(|| PipelineError::new(Failure::Journal, format!("slot {slot} has no folder")))?;
         let (sink, end) = media::video(folder.partial_video(), spec);
         folder.encoding(encoded(slot, end));
         Ok(Animate {
@@ -201,13 +201,13 @@ impl SlotWork for SlotPipeline {
         })
     }
 
-    fn score(&self, animation: &Arc<Animation>) -> Result<Score, StudioError> {
+    fn score(&self, animation: &Arc<Animation>) -> Result<Score, PipelineError> {
         let keyframes = animation.keyframes.iter().map(|keyframe| keyframe.image.clone()).collect();
         Ok(Score { keyframes, texts: self.questions.texts() })
     }
 
-    fn judge(&self, b32: &Scores, l14: &Scores) -> Result<Judgement, StudioError> {
-        let failed = |message: String| StudioError::new(Failure::Rejected, message);
+    fn judge(&self, b32: &Scores, l14: &Scores) -> Result<Judgement, PipelineError> {
+        let failed = |message: String| PipelineError::new(Failure::Rejected, message);
         let verdict = verify::judge(&self.questions, b32, l14, &self.shared.thresholds)
             .map_err(|error| failed(error.to_string()))?;
         let report = serde_json::to_value(&verdict)
@@ -237,7 +237,7 @@ impl SlotWork for SlotPipeline {
             // after that.
             let mut is_final = delivered.lock().await;
             if *is_final {
-                return Err(StudioError::new(Failure::Package, "the slot has ended already"));
+                return Err(PipelineError::new(Failure::Package, "the slot has ended already"));
             }
             let completes = matches!(ended.ending, Ending::Completed { .. });
             let parcel = result::deliver(ended, shared).await?;

@@ -9,21 +9,21 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::cast::{Hosting, Memory, Theatre, company};
-use super::guest::Guest;
+use super::client::Client;
 use super::report::{Recorder, Report};
 use super::scenario::{Fault, Scenario};
-use super::studio::Stagehand;
-use crate::actors::cards::{Cards, NodeHandle};
+use super::scripted_models::{Hosting, Memory, Theatre, company};
+use super::scripted_pipeline::ScriptedPipeline;
+use crate::actors::device::OpenSlots;
 use crate::actors::events::{Subscriber, Subscribers};
+use crate::actors::handle::{Cards, NodeHandle};
 use crate::actors::model_actor::ModelLimits;
-use crate::actors::node::OpenSlots;
 use crate::actors::orchestrator::SlotLimits;
 use crate::actors::plan::PlanPolicy;
 use crate::actors::registry::ModelState;
 use crate::actors::restart::{LadderPolicy, RestartPolicy};
-use crate::actors::tree::{Tree, TreeParts, TreeSettings};
-use crate::actors::watchdog::{InlineLooker, WatchSettings};
+use crate::actors::tree::{DeviceTree, TreeParts, TreeSettings};
+use crate::actors::watchdog::{InlineSampler, WatchSettings};
 use crate::clock;
 use crate::exit::Exit;
 use crate::journal::MemoryJournal;
@@ -249,7 +249,7 @@ impl Rehearsal<'_> {
         id: DeviceId,
         device: &ScriptedDevice,
         open_slots: OpenSlots,
-    ) -> Result<Tree, RehearsalError> {
+    ) -> Result<DeviceTree, RehearsalError> {
         let it = self.scenario;
         let theatre = Arc::new(Theatre::new(id, device.clone(), &it.faults, self.played.clone()));
         let limits = ModelLimits {
@@ -260,13 +260,13 @@ impl Rehearsal<'_> {
         };
         let chain = ChainSettings { max_age: it.device.stale_after, ..ChainSettings::default() };
         let chain = ChainSettings { retry_after: it.device.sample_every, ..chain };
-        let looker = InlineLooker::new(ProbeChain::new((self.eyes)(device), chain));
-        Ok(Tree::new(TreeParts {
+        let sampler = InlineSampler::new(ProbeChain::new((self.eyes)(device), chain));
+        Ok(DeviceTree::new(TreeParts {
             settings: settings(it, open_slots)?,
             models: company(&it.parts, limits, &theatre, self.hosting),
-            studio: Arc::new(Stagehand::new(it.package).map_err(held)?),
+            pipeline: Arc::new(ScriptedPipeline::new(it.package).map_err(held)?),
             journal: self.journal.clone(),
-            looker: Arc::new(looker),
+            sampler: Arc::new(sampler),
             ledger: self.ledger(id, device),
             subscribers: self.subscribers.clone(),
         }))
@@ -277,7 +277,7 @@ impl Rehearsal<'_> {
         let mut first = 1;
         let arrived = Arc::new(arrived);
         for arrivals in &self.scenario.arrivals {
-            let guest = Guest {
+            let guest = Client {
                 arrivals: *arrivals,
                 first,
                 start: self.start,

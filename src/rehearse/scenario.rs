@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use crate::actors::cards::ActorName;
+use crate::actors::handle::ActorName;
 use crate::actors::plan::StagePolicy;
 use crate::actors::restart::RestartPolicy;
 use crate::journal::Failure;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use vortex_node::actors::cards::ActorName;
 use vortex_node::actors::events::{NodeEvent, SlotEvent};
+use vortex_node::actors::handle::ActorName;
 use vortex_node::rehearse::scenario::{Arrivals, Fault, RunFault};
 use vortex_node::rehearse::{Pace, Report, Scenario, rehearse};
 use vortex_node::types::{Bytes, ModelId, Stage};

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use vortex_node::actors::cards::ActorName;
 use vortex_node::actors::events::NodeEvent;
+use vortex_node::actors::handle::ActorName;
 use vortex_node::rehearse::scenario::{Arrivals, Fault, RunFault};
 use vortex_node::rehearse::{Pace, Scenario, rehearse};
 use vortex_node::types::{Bytes, DeviceId, ModelId, Stage};

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::{
-    Assignment, Host, Launch, LifeGuard, Note, NoteSink, Order, Pulse, RunFailure, Setup, Stamp, cover,
-    panic_text, settle,
+    Assignment, Host, HostCommand, HostEvent, Launch, LifeGuard, NoteSink, Pulse, RunFailure, Setup, Stamp,
+    cover, panic_text, settle,
 };
 use crate::contract::{CancelFlag, ErrorClass, Model, ModelError, Progress, Run};
 use crate::types::Bytes;
@@ -92,12 +92,12 @@ impl<S: Script> ScriptHost<S> {
 }
 
 struct Handle<J> {
-    orders: mpsc::UnboundedSender<Order<J>>,
+    orders: mpsc::UnboundedSender<HostCommand<J>>,
     cancel: CancelFlag,
 }
 
 impl<J: Send> Host<J> for Handle<J> {
-    fn order(&self, order: Order<J>) -> bool {
+    fn order(&self, order: HostCommand<J>) -> bool {
         self.orders.send(order).is_ok()
     }
 }
@@ -126,7 +126,7 @@ enum Outcome<T> {
 async fn live<S: Script>(
     script: S,
     setup: Setup<S::Output>,
-    mut inbox: mpsc::UnboundedReceiver<Order<S::Job>>,
+    mut inbox: mpsc::UnboundedReceiver<HostCommand<S::Job>>,
 ) {
     let Setup { mut lease, cancel, pulse, notes, life, .. } = setup;
     let run = Run::new(cancel, Arc::new(Stamp { pulse: Arc::clone(&pulse), next: None }));
@@ -134,23 +134,23 @@ async fn live<S: Script>(
     let last = 'life: {
         match play(script.load(), &run).await {
             Outcome::Done(Ok(())) => {}
-            Outcome::Done(Err(error)) => break 'life Some(Note::Unfit(error)),
-            Outcome::Panicked(message) => break 'life Some(Note::Panicked { message }),
+            Outcome::Done(Err(error)) => break 'life Some(HostEvent::Unfit(error)),
+            Outcome::Panicked(message) => break 'life Some(HostEvent::Panicked { message }),
         }
         if let Err(error) = settle(lease.as_mut(), script.resident()) {
-            break 'life Some(Note::Unfit(error));
+            break 'life Some(HostEvent::Unfit(error));
         }
-        notes(Note::Loaded { resident: script.resident() });
+        notes(HostEvent::Loaded { resident: script.resident() });
         if let Some(note) = canary(&mut script, &run, &notes).await {
             break 'life Some(note);
         }
         while let Some(order) = inbox.recv().await {
             pulse.stamp(crate::clock::now());
             let ended = match order {
-                Order::Run(assignment) => work(&mut script, assignment, &pulse, &notes).await,
-                Order::Canary => canary(&mut script, &run, &notes).await,
-                Order::Trim => {
-                    notes(Note::Trimmed { freed: script.trim() });
+                HostCommand::Run(assignment) => work(&mut script, assignment, &pulse, &notes).await,
+                HostCommand::Canary => canary(&mut script, &run, &notes).await,
+                HostCommand::Trim => {
+                    notes(HostEvent::Trimmed { freed: script.trim() });
                     None
                 }
             };
@@ -167,7 +167,7 @@ async fn live<S: Script>(
 fn bury<S: Script>(
     script: S,
     lease: Option<crate::vram::Lease>,
-    last: Option<Note<S::Output>>,
+    last: Option<HostEvent<S::Output>>,
     notes: &NoteSink<S::Output>,
     life: LifeGuard,
 ) {
@@ -183,14 +183,14 @@ async fn canary<S: Script>(
     script: &mut S,
     run: &Run,
     notes: &NoteSink<S::Output>,
-) -> Option<Note<S::Output>> {
+) -> Option<HostEvent<S::Output>> {
     match play(script.canary(), run).await {
         Outcome::Done(Ok(())) => {
-            notes(Note::Fit);
+            notes(HostEvent::Fit);
             None
         }
-        Outcome::Done(Err(error)) => Some(Note::Unfit(error)),
-        Outcome::Panicked(message) => Some(Note::Panicked { message }),
+        Outcome::Done(Err(error)) => Some(HostEvent::Unfit(error)),
+        Outcome::Panicked(message) => Some(HostEvent::Panicked { message }),
     }
 }
 
@@ -199,22 +199,22 @@ async fn work<S: Script>(
     assignment: Assignment<S::Job>,
     pulse: &Arc<Pulse>,
     notes: &NoteSink<S::Output>,
-) -> Option<Note<S::Output>> {
+) -> Option<HostEvent<S::Output>> {
     let Assignment { run: id, job, mut lease, cancel, measured, observer, span } = assignment;
     let run = Run::new(cancel, Arc::new(Stamp { pulse: Arc::clone(pulse), next: observer }));
     let need = if measured { Bytes::ZERO } else { script.workspace(&job) };
     let result = match cover(lease.as_mut(), need) {
         Ok(()) => match play(script.run(job), &run).await {
             Outcome::Done(result) => result.map_err(RunFailure::Model),
-            Outcome::Panicked(message) => return Some(Note::Panicked { message }),
+            Outcome::Panicked(message) => return Some(HostEvent::Panicked { message }),
         },
         Err(refused) => Err(refused),
     };
     drop(lease);
     drop(span);
     let poisoned = matches!(&result, Err(RunFailure::Model(error)) if error.class() == ErrorClass::Poisoned);
-    notes(Note::Ended { run: id, result, peak: None });
-    poisoned.then(|| Note::Unfit(ModelError::poisoned("the device context is unusable")))
+    notes(HostEvent::Ended { run: id, result, peak: None });
+    poisoned.then(|| HostEvent::Unfit(ModelError::poisoned("the device context is unusable")))
 }
 
 async fn play<T>(act: Act<T>, run: &Run) -> Outcome<T> {

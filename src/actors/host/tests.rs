@@ -63,7 +63,7 @@ impl Model for Obedient {
 
 struct Started {
     host: Box<dyn Host<Say>>,
-    notes: mpsc::Receiver<Note<u32>>,
+    notes: mpsc::Receiver<HostEvent<u32>>,
     life: Life,
     ledger: Ledger,
     cancel: CancelFlag,
@@ -88,13 +88,13 @@ fn start(loader: Loader<Obedient>) -> Started {
 
 fn ready() -> Started {
     let started = start(Arc::new(|_: &Run| Ok(Obedient)));
-    assert!(matches!(started.next(), Note::Loaded { resident } if resident == Bytes::mb(90)));
-    assert!(matches!(started.next(), Note::Fit));
+    assert!(matches!(started.next(), HostEvent::Loaded { resident } if resident == Bytes::mb(90)));
+    assert!(matches!(started.next(), HostEvent::Fit));
     started
 }
 
 impl Started {
-    fn next(&self) -> Note<u32> {
+    fn next(&self) -> HostEvent<u32> {
         self.notes.recv_timeout(PATIENCE).unwrap()
     }
 
@@ -105,7 +105,7 @@ impl Started {
         let (run, observer) = (RunId(number), None);
         let (cancel_, measured, lease) = (cancel.clone(), false, Some(lease));
         let assignment = Assignment { run, job, lease, cancel: cancel_, measured, observer, span };
-        assert!(self.host.order(Order::Run(assignment)));
+        assert!(self.host.order(HostCommand::Run(assignment)));
         cancel
     }
 
@@ -127,13 +127,13 @@ fn a_load_settles_its_lease_and_a_run_returns_its_own() {
     let host = ready();
     assert_eq!(host.reserved(), Bytes::mb(90), "settled to what was measured");
     host.run(1, Say::Answer(42), 20);
-    assert!(matches!(host.next(), Note::Ended { run: RunId(1), result: Ok(42), peak: None }));
+    assert!(matches!(host.next(), HostEvent::Ended { run: RunId(1), result: Ok(42), peak: None }));
     assert_eq!(host.reserved(), Bytes::mb(90), "returned before it was told");
     host.run(2, Say::Fail, 20);
-    assert!(matches!(host.next(), Note::Ended { result: Err(RunFailure::Model(error)), .. }
+    assert!(matches!(host.next(), HostEvent::Ended { result: Err(RunFailure::Model(error)), .. }
         if error.class() == ErrorClass::Own));
-    assert!(host.host.order(Order::Trim));
-    assert!(matches!(host.next(), Note::Trimmed { freed } if freed == Bytes::mb(5)));
+    assert!(host.host.order(HostCommand::Trim));
+    assert!(matches!(host.next(), HostEvent::Trimmed { freed } if freed == Bytes::mb(5)));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_job_that_needs_more_than_its_lease_is_refused_before_it_runs() {
     let host = ready();
     let _rest = host.ledger.reserve(Claim::workspace(ModelId::Flux, None, Bytes::mb(105))).unwrap();
     host.run(1, Say::Panic, 5);
-    let Note::Ended { result: Err(RunFailure::Refused(refusal)), .. } = host.next() else {
+    let HostEvent::Ended { result: Err(RunFailure::Refused(refusal)), .. } = host.next() else {
         panic!("not refused")
     };
     assert_eq!((refusal.needed, refusal.limit), (Bytes::mb(15), Bytes::mb(200)));
@@ -152,7 +152,7 @@ fn a_job_that_needs_more_than_its_lease_is_refused_before_it_runs() {
 fn a_panic_drops_model_and_leases_before_it_is_told() {
     let host = ready();
     host.run(1, Say::Panic, 20);
-    assert!(matches!(host.next(), Note::Panicked { message } if message == "told to"));
+    assert!(matches!(host.next(), HostEvent::Panicked { message } if message == "told to"));
     assert_eq!(host.reserved(), Bytes::ZERO);
     host.wait_until_over();
 }
@@ -160,7 +160,7 @@ fn a_panic_drops_model_and_leases_before_it_is_told() {
 #[test]
 fn a_panic_while_loading_is_caught_too() {
     let host = start(Arc::new(|_: &Run| -> Result<Obedient, ModelError> { panic!("no such file") }));
-    assert!(matches!(host.next(), Note::Panicked { message } if message == "no such file"));
+    assert!(matches!(host.next(), HostEvent::Panicked { message } if message == "no such file"));
     assert_eq!(host.reserved(), Bytes::ZERO);
 }
 
@@ -169,18 +169,18 @@ fn a_cancelled_run_ends_at_its_next_step_and_the_model_stays() {
     let host = ready();
     let cancel = host.run(1, Say::StepUntilCancelled, 20);
     cancel.cancel();
-    assert!(matches!(host.next(), Note::Ended { result: Err(RunFailure::Model(error)), .. }
+    assert!(matches!(host.next(), HostEvent::Ended { result: Err(RunFailure::Model(error)), .. }
         if error.class() == ErrorClass::Cancelled));
     host.run(2, Say::Answer(7), 20);
-    assert!(matches!(host.next(), Note::Ended { result: Ok(7), .. }));
+    assert!(matches!(host.next(), HostEvent::Ended { result: Ok(7), .. }));
 }
 
 #[test]
 fn a_poisoned_context_ends_the_host() {
     let host = ready();
     host.run(1, Say::Poison, 20);
-    assert!(matches!(host.next(), Note::Ended { .. }));
-    assert!(matches!(host.next(), Note::Unfit(error) if error.class() == ErrorClass::Poisoned));
+    assert!(matches!(host.next(), HostEvent::Ended { .. }));
+    assert!(matches!(host.next(), HostEvent::Unfit(error) if error.class() == ErrorClass::Poisoned));
     host.wait_until_over();
 }
 
@@ -220,7 +220,7 @@ fn a_load_told_to_stop_stops_at_its_next_step() {
     }));
     begun.recv_timeout(PATIENCE).unwrap();
     host.cancel.cancel();
-    assert!(matches!(host.next(), Note::Unfit(error) if error.class() == ErrorClass::Cancelled));
+    assert!(matches!(host.next(), HostEvent::Unfit(error) if error.class() == ErrorClass::Cancelled));
     assert_eq!(host.reserved(), Bytes::ZERO);
 }
 

@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 
 use super::{
-    Assignment, Host, Launch, Note, NoteSink, Order, Pulse, RunFailure, Setup, Stamp, cover, panic_text,
-    settle,
+    Assignment, Host, HostCommand, HostEvent, Launch, NoteSink, Pulse, RunFailure, Setup, Stamp, cover,
+    panic_text, settle,
 };
 use crate::contract::{CancelFlag, ErrorClass, Model, ModelError, Progress, Run, Unit};
 use crate::types::Bytes;
@@ -37,12 +37,12 @@ impl<M: Model> ThreadHost<M> {
 }
 
 struct Handle<J> {
-    orders: mpsc::Sender<Order<J>>,
+    orders: mpsc::Sender<HostCommand<J>>,
     cancel: CancelFlag,
 }
 
 impl<J: Send> Host<J> for Handle<J> {
-    fn order(&self, order: Order<J>) -> bool {
+    fn order(&self, order: HostCommand<J>) -> bool {
         self.orders.send(order).is_ok()
     }
 }
@@ -75,7 +75,7 @@ fn live<M: Model>(
     loader: &Loader<M>,
     meter: Option<&Meter>,
     setup: Setup<M::Output>,
-    inbox: &mpsc::Receiver<Order<M::Job>>,
+    inbox: &mpsc::Receiver<HostCommand<M::Job>>,
 ) {
     let Setup { lease, cancel, pulse, notes, life, .. } = setup;
     let last_note = {
@@ -84,34 +84,34 @@ fn live<M: Model>(
             let run = Run::new(cancel, Arc::new(Stamp { pulse: Arc::clone(&pulse), next: None }));
             let (mut model, resident) = match load(loader, meter, &run) {
                 Ok(loaded) => loaded,
-                Err(error) => return Some(Note::Unfit(error)),
+                Err(error) => return Some(HostEvent::Unfit(error)),
             };
             if let Err(error) = settle(lease.as_mut(), resident) {
-                return Some(Note::Unfit(error));
+                return Some(HostEvent::Unfit(error));
             }
-            notes(Note::Loaded { resident });
+            notes(HostEvent::Loaded { resident });
             if let Err(error) = model.canary(&run) {
-                return Some(Note::Unfit(error));
+                return Some(HostEvent::Unfit(error));
             }
-            notes(Note::Fit);
+            notes(HostEvent::Fit);
             while let Ok(order) = inbox.recv() {
                 pulse.stamp(crate::clock::now());
                 match order {
-                    Order::Run(assignment) => {
+                    HostCommand::Run(assignment) => {
                         if let Some(panicked) = work(&mut model, assignment, meter, &pulse, &notes) {
                             return Some(panicked);
                         }
                     }
-                    Order::Canary => match model.canary(&run) {
-                        Ok(()) => notes(Note::Fit),
-                        Err(error) => return Some(Note::Unfit(error)),
+                    HostCommand::Canary => match model.canary(&run) {
+                        Ok(()) => notes(HostEvent::Fit),
+                        Err(error) => return Some(HostEvent::Unfit(error)),
                     },
-                    Order::Trim => notes(Note::Trimmed { freed: model.trim() }),
+                    HostCommand::Trim => notes(HostEvent::Trimmed { freed: model.trim() }),
                 }
             }
             None
         }));
-        worked.unwrap_or_else(|payload| Some(Note::Panicked { message: panic_text(&*payload) }))
+        worked.unwrap_or_else(|payload| Some(HostEvent::Panicked { message: panic_text(&*payload) }))
     };
     // Told only now that model and lease are dropped: whoever hears it may count on the memory.
     if let Some(note) = last_note {
@@ -136,7 +136,7 @@ fn work<M: Model>(
     meter: Option<&Meter>,
     pulse: &Arc<Pulse>,
     notes: &NoteSink<M::Output>,
-) -> Option<Note<M::Output>> {
+) -> Option<HostEvent<M::Output>> {
     let Assignment { run: id, job, lease, cancel, measured, observer, span } = assignment;
     let run = Run::new(cancel, Arc::new(Stamp { pulse: Arc::clone(pulse), next: observer }));
     let (worked, peak) = {
@@ -157,10 +157,10 @@ fn work<M: Model>(
         Ok(result) => {
             let poisoned =
                 matches!(&result, Err(RunFailure::Model(error)) if error.class() == ErrorClass::Poisoned);
-            notes(Note::Ended { run: id, result, peak });
+            notes(HostEvent::Ended { run: id, result, peak });
             // Nothing on this thread may touch the context again; the process is about to end.
-            poisoned.then(|| Note::Unfit(ModelError::poisoned("the device context is unusable")))
+            poisoned.then(|| HostEvent::Unfit(ModelError::poisoned("the device context is unusable")))
         }
-        Err(payload) => Some(Note::Panicked { message: panic_text(&*payload) }),
+        Err(payload) => Some(HostEvent::Panicked { message: panic_text(&*payload) }),
     }
 }

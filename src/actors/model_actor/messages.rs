@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::actors::host::{Note, RunId};
+use crate::actors::host::{HostEvent, RunId};
 use crate::actors::job::{Job, Output};
 use crate::contract::Observe;
 use crate::vram::Lease;
@@ -69,7 +69,7 @@ pub enum ModelMsg {
     /// Give back memory, when idle.
     Trim,
     /// The host said this.
-    Noted(Note<Output>),
+    Noted(HostEvent<Output>),
     /// A deadline may have passed.
-    AlarmRang,
+    DeadlineDue,
 }

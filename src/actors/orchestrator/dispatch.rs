@@ -7,14 +7,14 @@ use ractor::ActorRef;
 
 use super::slot::{Slot, guarded};
 use super::{Current, Hand, OrchestratorMsg, OrchestratorState};
+use crate::actors::device::DeviceMsg;
 use crate::actors::events::{NodeEvent, SlotEvent, Subscribers};
 use crate::actors::host::RunId;
 use crate::actors::job::Job;
 use crate::actors::model_actor::{ModelMsg, Work};
-use crate::actors::node::NodeMsg;
+use crate::actors::pipeline::PipelineError;
 use crate::actors::plan::Task;
 use crate::actors::restart::Fault;
-use crate::actors::studio::StudioError;
 use crate::actors::supervisor::SupervisorMsg;
 use crate::clock;
 use crate::contract::{Observe, Progress};
@@ -72,9 +72,9 @@ impl OrchestratorState {
             }
         }
         if self.draining && self.active.is_empty() {
-            let _ = self.args.node.cast(NodeMsg::Drained);
+            let _ = self.args.node.cast(DeviceMsg::Drained);
         }
-        self.set_alarm(myself, now);
+        self.set_timer(myself, now);
     }
 
     fn restart_at_boundary(&mut self) {
@@ -303,7 +303,9 @@ impl OrchestratorState {
             // On a task of its own, so that a panic in it is told and not lost.
             let result = match tokio::spawn(packaging).await {
                 Ok(result) => result,
-                Err(error) => Err(StudioError::new(Failure::Package, format!("packaging panicked: {error}"))),
+                Err(error) => {
+                    Err(PipelineError::new(Failure::Package, format!("packaging panicked: {error}")))
+                }
             };
             let _ = mailbox.cast(OrchestratorMsg::Packaged(id, attempt, result));
         };
@@ -312,7 +314,7 @@ impl OrchestratorState {
         Began::Yes
     }
 
-    fn set_alarm(&mut self, myself: &ActorRef<OrchestratorMsg>, now: Instant) {
+    fn set_timer(&mut self, myself: &ActorRef<OrchestratorMsg>, now: Instant) {
         let (policy, estimates) = (&self.args.policy, &self.estimates);
         // When a slot that waits (in work or before it) can no longer be in time.
         let hopeless = |slot: &Slot| {
@@ -326,7 +328,7 @@ impl OrchestratorState {
             [slot.plan.next_timeout(policy, estimates, &slot.costs), waits.then(|| hopeless(slot)).flatten()]
         });
         let next = of_active.flatten().chain(self.queue.front().and_then(|slot| hopeless(slot))).min();
-        self.alarm.set(myself, next);
+        self.timer.set(myself, next);
     }
 
     pub(super) fn snapshot(&self, occasion: crate::vram::Occasion) {
@@ -342,8 +344,8 @@ fn tell_began(subscribers: &Subscribers, slot: SlotId, task: Task, attempt: Atte
 }
 
 /// The job of a task whose needs are met.
-fn job(slot: &Slot, task: Task, attempt: AttemptId) -> Result<Job, StudioError> {
-    let missing = |what: &str| StudioError::new(Failure::Journal, format!("the {what} was not kept"));
+fn job(slot: &Slot, task: Task, attempt: AttemptId) -> Result<Job, PipelineError> {
+    let missing = |what: &str| PipelineError::new(Failure::Journal, format!("the {what} was not kept"));
     match task {
         Task::Speak => slot.work.speak().map(Job::Speak),
         Task::Paint => slot.work.paint().map(Job::Paint),

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use super::OrchestratorState;
 use super::slot::{Slot, guarded};
 use crate::actors::events::{SlotEvent, Subscribers, tell_end};
-use crate::actors::studio::{SlotWork, StudioError};
+use crate::actors::pipeline::{PipelineError, SlotPipeline};
 use crate::actors::watchdog::WatchdogMsg;
 use crate::clock;
 use crate::journal::{Accepted, Ending, Failure, Journal, JournalError, Outputs, Terminal};
@@ -27,7 +27,7 @@ pub(super) struct Ended {
     /// Its trace.
     pub(super) span: tracing::Span,
     /// Who hands its result over, and what it has; none where its recipe could not be read.
-    pub(super) work: Option<(Arc<dyn SlotWork>, Outputs)>,
+    pub(super) work: Option<(Arc<dyn SlotPipeline>, Outputs)>,
 }
 
 impl OrchestratorState {
@@ -94,7 +94,7 @@ impl OrchestratorState {
                         Ok(Err(error)) => not_delivered(&subscribers, &span, &terminal, error),
                         Err(error) => {
                             let message = format!("writing the result panicked: {error}");
-                            let error = StudioError::new(Failure::Package, message);
+                            let error = PipelineError::new(Failure::Package, message);
                             not_delivered(&subscribers, &span, &terminal, error);
                         }
                     }
@@ -111,7 +111,7 @@ fn record(subscribers: &Subscribers, journal: &dyn Journal, span: &tracing::Span
 }
 
 /// Without its result the end is not recorded: the next start takes the slot up and ends it again.
-fn not_delivered(subscribers: &Subscribers, span: &tracing::Span, terminal: &Terminal, error: StudioError) {
+fn not_delivered(subscribers: &Subscribers, span: &tracing::Span, terminal: &Terminal, error: PipelineError) {
     ended(subscribers, span, terminal, Err(JournalError::Result { source: error.into() }));
 }
 

@@ -83,7 +83,7 @@ impl OrchestratorState {
         };
         let accepted = Accepted { slot, recipe, deadline, at: now, traceparent };
         let open = OpenSlot { accepted, outputs: Outputs::default() };
-        let slot = Slot::open(&*self.args.studio, open).map_err(|error| Refusal::Recipe(error.message))?;
+        let slot = Slot::open(&*self.args.pipeline, open).map_err(|error| Refusal::Recipe(error.message))?;
         let (policy, estimates) = (&self.args.policy, &self.estimates);
         let eta = admission::admit(&standing, deadline, policy, estimates, &slot.costs, now)?;
         Ok((Box::new(slot), eta))
@@ -167,7 +167,7 @@ impl OrchestratorState {
                 continue;
             }
             let accepted = open.accepted.clone();
-            match Slot::open(&*self.args.studio, open) {
+            match Slot::open(&*self.args.pipeline, open) {
                 Ok(slot) => {
                     let eta = slot.plan.remaining(&self.estimates, &slot.costs, clock::now());
                     self.open.insert(accepted.slot);

@@ -11,8 +11,8 @@ use crate::actors::events::SlotEvent;
 use crate::actors::host::{RunFailure, RunId};
 use crate::actors::job::Output;
 use crate::actors::model_actor::ModelMsg;
+use crate::actors::pipeline::PipelineError;
 use crate::actors::plan::{Next, Setback, Task};
-use crate::actors::studio::StudioError;
 use crate::clock;
 use crate::contract::ErrorClass;
 use crate::journal::{Ending, Failure, JournalError, Parcel, StageOutput};
@@ -102,7 +102,7 @@ impl OrchestratorState {
             }
             (task, _) => {
                 let message = format!("the {} stage brought another stage's output", task.stage());
-                return self.give_up(place, task.stage(), StudioError::new(Failure::ModelError, message));
+                return self.give_up(place, task.stage(), PipelineError::new(Failure::ModelError, message));
             }
         };
         self.completed(place, task);
@@ -145,7 +145,7 @@ impl OrchestratorState {
         myself: &ActorRef<OrchestratorMsg>,
         slot: SlotId,
         attempt: AttemptId,
-        result: Result<Parcel, StudioError>,
+        result: Result<Parcel, PipelineError>,
     ) {
         // A timed-out attempt's task is aborted; its message may have been on the way.
         let Some(place) = self.place(slot) else { return };
@@ -203,7 +203,7 @@ impl OrchestratorState {
         }
     }
 
-    fn give_up(&mut self, place: usize, stage: Stage, error: StudioError) {
+    fn give_up(&mut self, place: usize, stage: Stage, error: PipelineError) {
         let id = self.active[place].id();
         self.end(id, Ending::Failed { cause: error.cause, stage: Some(stage), message: error.message });
     }
@@ -229,9 +229,9 @@ impl OrchestratorState {
         self.watching_leases = false;
     }
 
-    pub(super) fn alarm_rang(&mut self, myself: &ActorRef<OrchestratorMsg>) {
+    pub(super) fn deadline_due(&mut self, myself: &ActorRef<OrchestratorMsg>) {
         let now = clock::now();
-        if self.alarm.rang(myself, now) {
+        if self.timer.rang(myself, now) {
             self.time_out(now);
             self.drop_hopeless(now);
         }

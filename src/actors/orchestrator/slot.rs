@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use crate::actors::host::panic_text;
+use crate::actors::pipeline::{Pipeline, PipelineError, SlotPipeline};
 use crate::actors::plan::{Costs, Plan};
-use crate::actors::studio::{SlotWork, Studio, StudioError};
 use crate::contract::Scores;
 use crate::journal::{Accepted, Failure, OpenSlot, Outputs};
 use crate::telemetry::names::span;
@@ -16,7 +16,7 @@ use crate::types::SlotId;
 /// A slot that has been accepted and has not ended.
 pub struct Slot {
     pub(super) accepted: Accepted,
-    pub(super) work: Arc<dyn SlotWork>,
+    pub(super) work: Arc<dyn SlotPipeline>,
     pub(super) costs: Costs,
     pub(super) plan: Plan,
     pub(super) outputs: Outputs,
@@ -28,11 +28,11 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Asks the studio what `accepted` is about; takes up what `outputs` has.
-    pub(super) fn open(studio: &dyn Studio, open: OpenSlot) -> Result<Self, StudioError> {
+    /// Asks the pipeline what `accepted` is about; takes up what `outputs` has.
+    pub(super) fn open(pipeline: &dyn Pipeline, open: OpenSlot) -> Result<Self, PipelineError> {
         let OpenSlot { accepted, outputs } = open;
         let (work, costs) = guarded(Failure::Recipe, || {
-            let work = studio.open(&accepted)?;
+            let work = pipeline.open(&accepted)?;
             let costs = work.costs();
             Ok((work, costs))
         })?;
@@ -65,12 +65,12 @@ impl Drop for Slot {
     }
 }
 
-/// Runs the studio's code: a panic in it is the slot's failure and nobody else's.
+/// Runs the pipeline's code: a panic in it is the slot's failure and nobody else's.
 pub(super) fn guarded<T>(
     cause: Failure,
-    work: impl FnOnce() -> Result<T, StudioError>,
-) -> Result<T, StudioError> {
+    work: impl FnOnce() -> Result<T, PipelineError>,
+) -> Result<T, PipelineError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        Err(StudioError::new(cause, format!("setting up the work panicked: {}", panic_text(&*payload))))
+        Err(PipelineError::new(cause, format!("setting up the work panicked: {}", panic_text(&*payload))))
     })
 }

@@ -10,8 +10,8 @@ use super::disk::{self, Disk};
 use super::load::{self, Contents, Held};
 use super::lock::{Lock, lock};
 use super::record::{self, AcceptedRecord, Found};
-use super::wall::{from_wall, to_wall};
-use super::{Key, Standing, keep, layout};
+use super::wall_clock::{from_wall, to_wall};
+use super::{FolderState, Key, keep, layout};
 use crate::clock;
 use crate::journal::{
     Accepted, Artifact, Ending, Failure, JournalError, Misuse, OpenSlot, Outputs, StageOutput, Terminal,
@@ -84,7 +84,7 @@ pub(super) fn holds_end(dir: &Path, slot: SlotId) -> Result<bool, JournalError> 
 }
 
 impl Inner {
-    pub(super) fn open(dir: &Path, slot: SlotId, key: Key) -> Result<(Self, Standing), JournalError> {
+    pub(super) fn open(dir: &Path, slot: SlotId, key: Key) -> Result<(Self, FolderState), JournalError> {
         let (disk, lock, made) = locked(dir)?;
         let inner =
             Self { disk, slot, key, made, state: Mutex::default(), work: Mutex::default(), _lock: lock };
@@ -97,7 +97,7 @@ impl Inner {
         dir: &Path,
         slot: SlotId,
         bundle: Sha256,
-    ) -> Result<Option<(Self, Standing)>, JournalError> {
+    ) -> Result<Option<(Self, FolderState)>, JournalError> {
         let seen = Disk::new(dir);
         if !seen.path(layout::ACCEPTED).exists() || holds_end(dir, slot)? {
             return Ok(None);
@@ -120,7 +120,7 @@ impl Inner {
         let state = Mutex::default();
         let mut inner = Self { disk, slot, key: had, made, state, work: Mutex::default(), _lock: lock };
         let standing = inner.load()?;
-        if matches!(standing, Standing::Ended(_)) {
+        if matches!(standing, FolderState::Ended(_)) {
             return Ok(None);
         }
         Ok(Some(if had.bundle == bundle {
@@ -132,7 +132,7 @@ impl Inner {
     }
 
     /// An accepted slot stays accepted when the node's bundle changes; what the other one made of it goes.
-    fn rendered_with(&mut self, bundle: Sha256) -> Result<Standing, JournalError> {
+    fn rendered_with(&mut self, bundle: Sha256) -> Result<FolderState, JournalError> {
         let state = self.state().clone();
         let why = format!("the bundle is another ({bundle:.12}, it was {:.12})", self.key.bundle);
         self.clear()?;
@@ -143,7 +143,7 @@ impl Inner {
         self.key.bundle = bundle;
         self.load()?;
         let damaged = state.artifacts.into_keys().map(|stage| (stage, why.clone())).collect();
-        Ok(Standing::Resumable { done: Vec::new(), damaged })
+        Ok(FolderState::Resumable { done: Vec::new(), damaged })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -160,16 +160,16 @@ impl Inner {
         JournalError::misuse(self.slot, what, Some(self.disk.root()))
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn standing(&self) -> FolderState {
         let state = self.state();
         match (&state.end, &state.accepted, &state.occupied) {
-            (Some(end), ..) => Standing::Ended(end.clone()),
+            (Some(end), ..) => FolderState::Ended(end.clone()),
             (None, Some(_), _) => {
                 let done = state.artifacts.keys().copied().collect();
-                Standing::Resumable { done, damaged: Vec::new() }
+                FolderState::Resumable { done, damaged: Vec::new() }
             }
-            (None, None, Some(why)) => Standing::Replaced { why: why.clone() },
-            (None, None, None) => Standing::New,
+            (None, None, Some(why)) => FolderState::Replaced { why: why.clone() },
+            (None, None, None) => FolderState::New,
         }
     }
 
@@ -180,24 +180,24 @@ impl Inner {
     }
 
     /// Reads the folder into the state.
-    fn load(&self) -> Result<Standing, JournalError> {
+    fn load(&self) -> Result<FolderState, JournalError> {
         let (state, standing) = match load::load(&self.disk, self.slot, &self.key)? {
-            Contents::Nothing => (State::default(), Standing::New),
+            Contents::Nothing => (State::default(), FolderState::New),
             Contents::Other(why) => {
-                (State { occupied: Some(why.clone()), ..State::default() }, Standing::Replaced { why })
+                (State { occupied: Some(why.clone()), ..State::default() }, FolderState::Replaced { why })
             }
             Contents::Ours(held) => {
                 let Held { accepted, outputs, artifacts, damaged, end } = *held;
                 let done = Stage::ALL.into_iter().filter(|stage| outputs.has(*stage)).collect();
                 let state = State { occupied: None, accepted: Some(accepted), end: end.clone(), artifacts };
-                (state, end.map_or(Standing::Resumable { done, damaged }, Standing::Ended))
+                (state, end.map_or(FolderState::Resumable { done, damaged }, FolderState::Ended))
             }
         };
         *self.state() = state;
         Ok(standing)
     }
 
-    pub(super) fn reopen(&self, deadline: Option<Deadline>) -> Result<Standing, JournalError> {
+    pub(super) fn reopen(&self, deadline: Option<Deadline>) -> Result<FolderState, JournalError> {
         let _working = self.working();
         let disk = &self.disk;
         if let Ok(Found::Record(end)) = record::read::<Terminal>(disk, layout::END) {
@@ -322,7 +322,7 @@ impl Inner {
 
     pub(super) fn clear_unused(&self) {
         let _working = self.working();
-        if self.standing() != Standing::New {
+        if self.standing() != FolderState::New {
             return;
         }
         // As far as the disk lets us: what is left is an empty folder that the next opening takes.

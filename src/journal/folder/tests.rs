@@ -88,11 +88,11 @@ fn key(recipe: &str) -> Key {
     Key { recipe: Sha256::of(recipe.as_bytes()), bundle: Sha256::of(b"bundle") }
 }
 
-fn open(dir: &Path, recipe: &str) -> Result<(Only, Standing), JournalError> {
+fn open(dir: &Path, recipe: &str) -> Result<(Only, FolderState), JournalError> {
     open_for(dir, key(recipe))
 }
 
-fn open_for(dir: &Path, key: Key) -> Result<(Only, Standing), JournalError> {
+fn open_for(dir: &Path, key: Key) -> Result<(Only, FolderState), JournalError> {
     let store = SlotFolders::new();
     store.place(slot(), dir);
     let (folder, standing) = patiently(|| store.prepare(slot(), key))?;
@@ -256,7 +256,7 @@ fn of(outputs: &Outputs, stage: Stage) -> Option<StageOutput> {
 async fn complete() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let (journal, standing) = open(dir.path(), "a").unwrap();
-    assert_eq!(standing, Standing::New);
+    assert_eq!(standing, FolderState::New);
     finish(dir.path(), &journal).await.unwrap();
     dir
 }
@@ -268,7 +268,7 @@ async fn what_was_kept_comes_back_in_another_process_to_the_last_bit() {
     let before = accepted();
     {
         let (journal, standing) = open(&new, "a").unwrap();
-        assert_eq!((standing, journal.folder.artifacts()), (Standing::New, vec![]));
+        assert_eq!((standing, journal.folder.artifacts()), (FolderState::New, vec![]));
         assert!(journal.open().await.unwrap().is_empty());
         journal.accept(&before).await.unwrap();
         walk(&new, &journal, Stage::Verify).await.unwrap();
@@ -276,7 +276,7 @@ async fn what_was_kept_comes_back_in_another_process_to_the_last_bit() {
     }
     let (journal, standing) = open(&new, "a").unwrap();
     let done = vec![Stage::Audio, Stage::Image, Stage::Video, Stage::Verify];
-    assert_eq!(standing, Standing::Resumable { done: done.clone(), damaged: vec![] });
+    assert_eq!(standing, FolderState::Resumable { done: done.clone(), damaged: vec![] });
     assert_eq!((journal.folder.slot(), journal.folder.dir()), (slot(), &*new));
     let open = journal.open().await.unwrap();
     let [OpenSlot { accepted, outputs }] = open.as_slice() else { panic!("{open:?}") };
@@ -310,7 +310,7 @@ async fn an_ended_slot_stays_ended_and_is_not_offered() {
     let dir = complete().await;
     let before = files(dir.path());
     let (journal, standing) = open(dir.path(), "a").unwrap();
-    assert_eq!(standing, Standing::Ended(completed()));
+    assert_eq!(standing, FolderState::Ended(completed()));
     assert!(journal.open().await.unwrap().is_empty());
     let refused = journal.accept(&accepted()).await.unwrap_err();
     assert!(refused.to_string().contains("has ended"), "{refused}");
@@ -335,13 +335,13 @@ async fn failed_and_cancelled_slots_are_tried_again_completed_and_rejected_ones_
         journal.terminal(&end).await.unwrap();
         drop(journal);
         let (journal, standing) = open(dir.path(), "a").unwrap();
-        assert_eq!(standing, Standing::Ended(end));
+        assert_eq!(standing, FolderState::Ended(end));
         let deadline = Deadline::after(clock::now(), Duration::from_secs(7200)).unwrap();
         match journal.folder.reopen(Some(deadline)) {
             Ok(standing) => {
                 assert!(again);
                 let done = vec![Stage::Audio, Stage::Image];
-                assert_eq!(standing, Standing::Resumable { done, damaged: vec![] });
+                assert_eq!(standing, FolderState::Resumable { done, damaged: vec![] });
                 assert!(!dir.path().join("result.json").exists());
                 let left = journal.open().await.unwrap()[0].accepted.deadline.remaining(clock::now());
                 assert!(left > Duration::from_secs(7000), "{left:?}");
@@ -359,7 +359,7 @@ async fn another_recipe_or_bundle_takes_the_folder_over_once_it_is_accepted() {
     let before = files(dir.path());
     {
         let (journal, standing) = open(dir.path(), "b").unwrap();
-        let Standing::Replaced { why } = standing else { panic!("{standing:?}") };
+        let FolderState::Replaced { why } = standing else { panic!("{standing:?}") };
         assert!(why.contains("the recipe is another") && !why.contains("bundle"), "{why}");
         assert!(journal.open().await.unwrap().is_empty());
         assert_eq!(files(dir.path()), before, "nothing goes before the other is accepted");
@@ -377,7 +377,7 @@ async fn another_recipe_or_bundle_takes_the_folder_over_once_it_is_accepted() {
     }
     let other = Key { bundle: Sha256::of(b"other"), ..key("b") };
     let (_, standing) = open_for(dir.path(), other).unwrap();
-    assert!(matches!(standing, Standing::Replaced { why } if why.contains("the bundle is another")));
+    assert!(matches!(standing, FolderState::Replaced { why } if why.contains("the bundle is another")));
 }
 
 #[tokio::test]
@@ -393,7 +393,7 @@ async fn writes_come_in_the_order_they_were_asked_for_and_a_lost_video_fails_its
         write.await.unwrap();
     }
     drop(journal);
-    assert_eq!(open(dir.path(), "a").unwrap().1, Standing::Ended(completed()));
+    assert_eq!(open(dir.path(), "a").unwrap().1, FolderState::Ended(completed()));
 
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = open(dir.path(), "a").unwrap();
@@ -419,7 +419,7 @@ async fn reading_what_is_open_takes_nothing_from_a_slot_that_is_being_worked_on(
     assert_eq!(files(dir.path()), before);
     journal.terminal(&completed()).await.unwrap();
     drop(journal);
-    assert_eq!(open(dir.path(), "a").unwrap().1, Standing::Ended(completed()));
+    assert_eq!(open(dir.path(), "a").unwrap().1, FolderState::Ended(completed()));
     assert!(dir.path().join("result.json").exists());
 }
 

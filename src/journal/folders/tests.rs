@@ -21,7 +21,7 @@ fn key(slot: SlotId) -> Key {
     Key { recipe: Sha256::of(slot.uuid().as_bytes()), bundle: bundle() }
 }
 
-fn prepare(store: &SlotFolders, slot: SlotId) -> (Arc<SlotFolder>, Standing) {
+fn prepare(store: &SlotFolders, slot: SlotId) -> (Arc<SlotFolder>, FolderState) {
     patiently(|| store.prepare(slot, key(slot))).unwrap()
 }
 
@@ -59,7 +59,7 @@ async fn of_two_slots_at_once_one_with_a_full_disk_does_not_disturb_the_other() 
         let (_root, store) = store();
         let (folder, standing) = prepare(&store, well);
         let (full, _) = prepare(&store, ill);
-        assert_eq!(standing, Standing::New);
+        assert_eq!(standing, FolderState::New);
         assert_ne!(folder.dir(), full.dir());
         full.fill_at(step);
         let (first, second) = tokio::join!(rendered(&store, well), rendered(&store, ill));
@@ -99,7 +99,7 @@ async fn a_slot_that_waits_for_its_encoder_holds_nobody_up() {
     for write in quick_writes {
         write.await.unwrap();
     }
-    assert_eq!(quick_folder.standing(), Standing::Ended(cancelled(quick)));
+    assert_eq!(quick_folder.standing(), FolderState::Ended(cancelled(quick)));
     assert!(!slow_folder.dir().join("video.mp4").exists());
     let path = slow_folder.partial_video();
     fs::write(&path, b"frames").unwrap();
@@ -159,7 +159,7 @@ async fn two_slots_never_share_a_folder() {
     store.terminal(&completed(slot(1))).await.unwrap();
     store.release(slot(1)).unwrap();
     let (_, standing) = patiently(|| store.prepare(slot(2), key(slot(1)))).unwrap();
-    assert!(matches!(standing, Standing::Replaced { why } if why.contains("the slot is another")));
+    assert!(matches!(standing, FolderState::Replaced { why } if why.contains("the slot is another")));
 }
 
 #[tokio::test]
@@ -170,19 +170,19 @@ async fn a_prepared_slot_keeps_its_folder_until_it_is_released() {
     store.stage_done(slot(1), &output(Stage::Audio)).await.unwrap();
     let (again, standing) = store.prepare(slot(1), key(slot(1))).unwrap();
     assert!(Arc::ptr_eq(&folder, &again));
-    assert_eq!(standing, Standing::Resumable { done: vec![Stage::Audio], damaged: vec![] });
+    assert_eq!(standing, FolderState::Resumable { done: vec![Stage::Audio], damaged: vec![] });
     let other = store.prepare(slot(1), key(slot(2))).unwrap_err();
     assert!(matches!(other, JournalError::Misuse { what: Misuse::OtherRendering, .. }), "{other:?}");
     let open = store.release(slot(1)).unwrap_err();
     assert!(matches!(open, JournalError::Misuse { what: Misuse::Open, .. }), "{open:?}");
     store.terminal(&completed(slot(1))).await.unwrap();
-    assert_eq!(folder.standing(), Standing::Ended(completed(slot(1))));
+    assert_eq!(folder.standing(), FolderState::Ended(completed(slot(1))));
     store.release(slot(1)).unwrap();
     // The first end stays, whoever tells another.
     store.terminal(&cancelled(slot(1))).await.unwrap();
     drop((folder, again));
     // Its package was never made, so it is not as complete as its end says.
-    assert!(matches!(prepare(&store, slot(1)).1, Standing::Resumable { .. }));
+    assert!(matches!(prepare(&store, slot(1)).1, FolderState::Resumable { .. }));
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn a_new_process_goes_on_with_every_open_slot_and_with_no_other() {
     let standings: Vec<_> =
         resumed.slots.iter().map(|(folder, standing)| (folder.slot(), standing.clone())).collect();
     let done = vec![Stage::Audio, Stage::Image, Stage::Video, Stage::Verify];
-    let as_left = |done| Standing::Resumable { done, damaged: vec![] };
+    let as_left = |done| FolderState::Resumable { done, damaged: vec![] };
     assert_eq!(standings, [(slot(3), as_left(done)), (slot(5), as_left(vec![]))]);
     let [(dir, error)] = &resumed.failed[..] else { panic!("{:?}", resumed.failed) };
     assert_eq!(*dir, broken);
@@ -253,7 +253,7 @@ async fn an_accepted_slot_stays_accepted_when_the_bundle_changes() {
     let second = SlotFolders::under(&root.path().join("slots"));
     let mut resumed = patiently(|| second.resume(Sha256::of(b"newer")).and_then(first_failure)).unwrap();
     let (folder, standing) = resumed.slots.remove(0);
-    let Standing::Resumable { done, damaged } = standing else { panic!("{standing:?}") };
+    let FolderState::Resumable { done, damaged } = standing else { panic!("{standing:?}") };
     assert!(done.is_empty());
     assert_eq!(damaged.iter().map(|it| it.0).collect::<Vec<_>>(), [Stage::Audio, Stage::Image, Stage::Video]);
     assert!(damaged[0].1.contains("the bundle is another"), "{damaged:?}");

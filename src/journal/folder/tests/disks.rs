@@ -39,7 +39,7 @@ async fn a_damaged_file_undoes_its_stage_and_what_came_of_it() {
             let before = files(dir.path());
             change(&dir.path().join(name));
             let (journal, standing) = open(dir.path(), "a").unwrap();
-            let Standing::Resumable { done, damaged } = standing else {
+            let FolderState::Resumable { done, damaged } = standing else {
                 panic!("{name} {kind}: {standing:?}")
             };
             assert_eq!(done, left, "{name} {kind}");
@@ -56,17 +56,19 @@ async fn a_damaged_file_undoes_its_stage_and_what_came_of_it() {
 async fn a_damaged_recipe_is_put_back_and_a_damaged_acceptance_begins_anew() {
     let dir = complete().await;
     fs::write(dir.path().join("recipe.json"), b"{}").unwrap();
-    assert_eq!(open(dir.path(), "a").unwrap().1, Standing::Ended(completed()));
+    assert_eq!(open(dir.path(), "a").unwrap().1, FolderState::Ended(completed()));
     assert_eq!(fs::read(dir.path().join("recipe.json")).unwrap(), RECIPE_TEXT);
     fs::write(dir.path().join("journal/end.json"), b"{").unwrap();
-    assert!(matches!(open(dir.path(), "a").unwrap().1, Standing::Resumable { done, .. } if done.len() == 4));
+    assert!(
+        matches!(open(dir.path(), "a").unwrap().1, FolderState::Resumable { done, .. } if done.len() == 4)
+    );
     fs::write(dir.path().join("journal/accepted.json"), b"{").unwrap();
     assert!(
-        matches!(open(dir.path(), "a").unwrap().1, Standing::Replaced { why } if why.contains("is damaged"))
+        matches!(open(dir.path(), "a").unwrap().1, FolderState::Replaced { why } if why.contains("is damaged"))
     );
     fs::remove_file(dir.path().join("journal/accepted.json")).unwrap();
     assert!(
-        matches!(open(dir.path(), "a").unwrap().1, Standing::Replaced { why } if why.contains("is missing"))
+        matches!(open(dir.path(), "a").unwrap().1, FolderState::Replaced { why } if why.contains("is missing"))
     );
 }
 
@@ -76,7 +78,7 @@ async fn what_nobody_finished_is_swept_away_and_what_others_put_there_is_not() {
     for name in ["journal/partial/video-3.mp4", "journal/partial/.tmpAb3", ".tmpXy", "notes.txt"] {
         fs::write(dir.path().join(name), b"half").unwrap();
     }
-    assert_eq!(open(dir.path(), "a").unwrap().1, Standing::Ended(completed()));
+    assert_eq!(open(dir.path(), "a").unwrap().1, FolderState::Ended(completed()));
     let odd: Vec<String> =
         files(dir.path()).into_iter().map(|(name, _)| name).filter(|n| !n.contains("json")).collect();
     assert_eq!(
@@ -145,7 +147,7 @@ async fn a_disk_that_fills_up_anywhere_leaves_nothing_half_done() {
         drop(journal);
         let (journal, standing) = open(dir.path(), "a").unwrap();
         assert!(
-            !matches!(standing, Standing::Resumable { damaged, .. } if !damaged.is_empty()),
+            !matches!(standing, FolderState::Resumable { damaged, .. } if !damaged.is_empty()),
             "step {steps}"
         );
         finish(dir.path(), &journal).await.unwrap();

@@ -56,9 +56,9 @@ async fn survives(start: &Path, recipe: &str) -> usize {
         let (journal, standing) = open(dir.path(), recipe).unwrap();
         assert_eq!(fs::read_dir(dir.path().join("journal/partial")).unwrap().count(), 0, "step {step}");
         match &standing {
-            Standing::New | Standing::Replaced { .. } => {}
-            Standing::Ended(_) => assert_eq!(files(dir.path()), whole, "step {step}"),
-            Standing::Resumable { done, damaged } => {
+            FolderState::New | FolderState::Replaced { .. } => {}
+            FolderState::Ended(_) => assert_eq!(files(dir.path()), whole, "step {step}"),
+            FolderState::Resumable { done, damaged } => {
                 // Damage is there only where it was at the start.
                 assert!(
                     damaged.len() <= usize::from(start.join("journal/end.json").exists()),
@@ -75,7 +75,7 @@ async fn survives(start: &Path, recipe: &str) -> usize {
                 }
             }
         }
-        if !matches!(standing, Standing::Ended(_)) {
+        if !matches!(standing, FolderState::Ended(_)) {
             finish(dir.path(), &journal).await.unwrap();
         }
         assert_eq!(files(dir.path()), whole, "step {step}");

@@ -1,10 +1,10 @@
-//! Trouble on purpose: a job that may not be promised its memory, a card with none left, a model that starts again.
+//! Faults on purpose: a job that may not be promised its memory, a card with none left, a model that starts again.
 
 use candle_core::{DType, Device, Tensor};
 
+use super::hosted::{Bench, HostedModels};
 use super::jobs::Size;
 use super::report::{Outcome, Report, Sampling};
-use super::seat::{Company, Stage};
 use crate::clock;
 use crate::contract::{ErrorClass, ModelError};
 use crate::models::device;
@@ -16,47 +16,47 @@ const LOOKS: u32 = 500;
 /// Taken at a time when a card is filled: what is left at the end is less than any job needs.
 const CHUNKS: [Bytes; 3] = [Bytes::gb(1), Bytes::mb(64), Bytes::mb(2)];
 
-/// Makes trouble and enters how it ended.
+/// Brings the faults about and enters how each ended.
 pub fn run(
-    company: Company,
-    stage: &mut Stage,
+    models: HostedModels,
+    bench: &mut Bench,
     size: &Size,
     gentle: bool,
     report: &mut Report,
 ) -> Result<(), ModelError> {
-    report.refusal = Some(refusal(stage));
-    report.out_of_memory = Some(match stage.device {
+    report.refusal = Some(refusal(bench));
+    report.out_of_memory = Some(match bench.device {
         DeviceId::Cuda(_) if gentle => Outcome::skipped("left out by --gentle"),
-        DeviceId::Cuda(_) => out_of_memory(&company, stage, size)?,
+        DeviceId::Cuda(_) => out_of_memory(&models, bench, size)?,
         DeviceId::Cpu | DeviceId::Scripted(_) => {
             Outcome::skipped("only a card runs out of memory without taking the machine down")
         }
     });
-    report.sampling = Some(sampling(stage));
+    report.sampling = Some(sampling(bench));
 
-    company.kokoro.leave();
-    let again = stage.kokoro(&mut Vec::new())?;
+    models.kokoro.leave();
+    let again = bench.kokoro(&mut Vec::new())?;
     report.restart_seconds = Some(again.ready_after.as_secs_f64());
     again.leave();
     Ok(())
 }
 
 /// What would cross the limit is refused with numbers, before anything is allocated.
-fn refusal(stage: &Stage) -> Outcome {
-    let usage = stage.ledger.usage();
+fn refusal(bench: &Bench) -> Outcome {
+    let usage = bench.ledger.usage();
     let too_much = usage.available.saturating_add(Bytes::new(1));
-    match stage.ledger.reserve(Claim::workspace(ModelId::Flux, None, too_much)) {
+    match bench.ledger.reserve(Claim::workspace(ModelId::Flux, None, too_much)) {
         Ok(_) => Outcome::failed("a lease beyond the limit was granted"),
         Err(refusal) => Outcome::passed(refusal.to_string()),
     }
 }
 
 /// Takes all that is left of the card, has a job fail for it, gives it back, and has the same job succeed.
-fn out_of_memory(company: &Company, stage: &Stage, size: &Size) -> Result<Outcome, ModelError> {
-    let device = device::open(stage.device, Bytes::ZERO)?;
-    company.flux.trim()?;
+fn out_of_memory(models: &HostedModels, bench: &Bench, size: &Size) -> Result<Outcome, ModelError> {
+    let device = device::open(bench.device, Bytes::ZERO)?;
+    models.flux.trim()?;
     let held = fill(&device)?;
-    let full = company.flux.run(size.paint());
+    let full = models.flux.run(size.paint());
     let taken: usize = held.iter().map(Tensor::elem_count).sum();
     drop(held);
     device::synchronise(&device)?;
@@ -70,7 +70,7 @@ fn out_of_memory(company: &Company, stage: &Stage, size: &Size) -> Result<Outcom
     if failed.class() != ErrorClass::OutOfMemory {
         return Ok(Outcome::failed(format!("it was told as {:?}: {}", failed.class(), failed.chain())));
     }
-    company.flux.run(size.paint())?;
+    models.flux.run(size.paint())?;
     Ok(Outcome::passed(format!(
         "told as out of memory ({}), and the same job succeeded after",
         failed.chain()
@@ -92,8 +92,8 @@ fn fill(device: &Device) -> Result<Vec<Tensor>, ModelError> {
 }
 
 /// What a look at memory costs.
-fn sampling(stage: &Stage) -> Sampling {
-    let mut looks = ProbeChain::new(probes_of(stage.device, None), ChainSettings::default());
+fn sampling(bench: &Bench) -> Sampling {
+    let mut looks = ProbeChain::new(probes_of(bench.device, None), ChainSettings::default());
     // The first opens the library.
     let first = looks.sample(clock::now());
     let began = clock::now();

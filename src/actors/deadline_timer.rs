@@ -9,13 +9,13 @@ use ractor::{ActorRef, Message};
 use tokio::task::JoinHandle;
 
 /// The deadline of an actor with messages `M`.
-pub(super) struct Alarm<M> {
+pub(super) struct DeadlineTimer<M> {
     deadline: Option<Instant>,
     armed: Option<(Instant, JoinHandle<()>)>,
     ring: fn() -> M,
 }
 
-impl<M: Message> Alarm<M> {
+impl<M: Message> DeadlineTimer<M> {
     /// Not set; rings by sending `ring()`.
     pub(super) fn new(ring: fn() -> M) -> Self {
         Self { deadline: None, armed: None, ring }
@@ -61,7 +61,7 @@ impl<M: Message> Alarm<M> {
     }
 }
 
-impl<M> Drop for Alarm<M> {
+impl<M> Drop for DeadlineTimer<M> {
     fn drop(&mut self) {
         if let Some((_, timer)) = self.armed.take() {
             timer.abort();

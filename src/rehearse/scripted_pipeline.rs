@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::actors::pipeline::{Delivering, Pipeline, PipelineError, SlotPipeline};
 use crate::actors::plan::Costs;
-use crate::actors::studio::{Delivering, SlotWork, Studio, StudioError};
 use crate::contract::{
     Animate, Animation, FrameSink, Paint, Painting, RgbFrame, Score, Scores, SinkClosed, Speak, Speech,
 };
@@ -14,14 +14,14 @@ use crate::journal::{Accepted, Ending, Failure, Judgement, Outputs, Parcel};
 use crate::types::{AttemptId, Emotion, FramePlan, Resolution, RgbImage, SpeechSpeed, Stage, VoiceBlend};
 
 /// Reads a rehearsal's recipes.
-pub(super) struct Stagehand {
+pub(super) struct ScriptedPipeline {
     voice: VoiceBlend,
     plan: Arc<FramePlan>,
     image: Arc<RgbImage>,
     package: Duration,
 }
 
-impl Stagehand {
+impl ScriptedPipeline {
     /// Packaging takes `package`.
     pub(super) fn new(package: Duration) -> Result<Self, Box<dyn Error + Send + Sync>> {
         // The smallest picture there is.
@@ -40,18 +40,18 @@ pub(super) fn recipe(number: u64) -> Arc<[u8]> {
     Arc::new(number.to_le_bytes())
 }
 
-impl Studio for Stagehand {
-    fn open(&self, accepted: &Accepted) -> Result<Arc<dyn SlotWork>, StudioError> {
+impl Pipeline for ScriptedPipeline {
+    fn open(&self, accepted: &Accepted) -> Result<Arc<dyn SlotPipeline>, PipelineError> {
         let bytes: [u8; 8] = (*accepted.recipe)
             .try_into()
-            .map_err(|_| StudioError::new(Failure::Recipe, "a rehearsal's recipe is eight bytes long"))?;
+            .map_err(|_| PipelineError::new(Failure::Recipe, "a rehearsal's recipe is eight bytes long"))?;
         let number = u64::from_le_bytes(bytes);
         let (voice, plan, image) = (self.voice.clone(), Arc::clone(&self.plan), Arc::clone(&self.image));
-        Ok(Arc::new(PlayedSlot { number, voice, plan, image, package: self.package }))
+        Ok(Arc::new(ScriptedSlot { number, voice, plan, image, package: self.package }))
     }
 }
 
-struct PlayedSlot {
+struct ScriptedSlot {
     number: u64,
     voice: VoiceBlend,
     plan: Arc<FramePlan>,
@@ -68,12 +68,12 @@ impl FrameSink for NoFrames {
     }
 }
 
-impl SlotWork for PlayedSlot {
+impl SlotPipeline for ScriptedSlot {
     fn costs(&self) -> Costs {
         [1.0; Stage::ALL.len()]
     }
 
-    fn speak(&self) -> Result<Speak, StudioError> {
+    fn speak(&self) -> Result<Speak, PipelineError> {
         Ok(Speak {
             text: String::new(),
             voice: self.voice.clone(),
@@ -84,12 +84,12 @@ impl SlotWork for PlayedSlot {
         })
     }
 
-    fn paint(&self) -> Result<Paint, StudioError> {
+    fn paint(&self) -> Result<Paint, PipelineError> {
         let resolution = self.image.resolution();
         Ok(Paint { prompt: String::new(), seed: self.number, resolution, steps: 4 })
     }
 
-    fn animate(&self, _: AttemptId, _: &Arc<Speech>, _: &Arc<Painting>) -> Result<Animate, StudioError> {
+    fn animate(&self, _: AttemptId, _: &Arc<Speech>, _: &Arc<Painting>) -> Result<Animate, PipelineError> {
         let resolution: Resolution = self.image.resolution();
         // The one keyframe carries the slot's number to the player.
         let keyframes = vec![u32::try_from(self.number).unwrap_or(u32::MAX)];
@@ -97,12 +97,12 @@ impl SlotWork for PlayedSlot {
         Ok(Animate { image, plan, resolution, keyframes, sink: Box::new(NoFrames) })
     }
 
-    fn score(&self, animation: &Arc<Animation>) -> Result<Score, StudioError> {
+    fn score(&self, animation: &Arc<Animation>) -> Result<Score, PipelineError> {
         let keyframes = animation.keyframes.iter().map(|keyframe| keyframe.image.clone()).collect();
         Ok(Score { keyframes, texts: Arc::new([self.number.to_string()]) })
     }
 
-    fn judge(&self, _: &Scores, _: &Scores) -> Result<Judgement, StudioError> {
+    fn judge(&self, _: &Scores, _: &Scores) -> Result<Judgement, PipelineError> {
         Ok(Judgement { summary: "played".to_owned(), report: serde_json::Value::Null })
     }
 

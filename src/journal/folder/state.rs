@@ -14,7 +14,7 @@ pub struct Key {
 
 /// What a folder held when it was opened.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Standing {
+pub enum FolderState {
     /// No slot yet.
     New,
     /// Another rendering, which goes when this one is accepted.

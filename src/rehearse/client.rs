@@ -7,15 +7,15 @@ use tokio::task::JoinSet;
 
 use super::report::{Recorder, slot_id};
 use super::scenario::Arrivals;
-use super::studio::recipe;
+use super::scripted_pipeline::recipe;
 use crate::actors::admission::Refusal;
-use crate::actors::cards::NodeHandle;
+use crate::actors::handle::NodeHandle;
 use crate::actors::orchestrator::Request;
 use crate::clock;
 use crate::types::Deadline;
 
 /// Whoever wants the slots of one table of arrivals.
-pub(super) struct Guest {
+pub(super) struct Client {
     pub(super) arrivals: Arrivals,
     pub(super) first: u64,
     pub(super) start: Instant,
@@ -24,7 +24,7 @@ pub(super) struct Guest {
     pub(super) waits: Duration,
 }
 
-impl Guest {
+impl Client {
     pub(super) async fn go(self) {
         let mut takebacks = JoinSet::new();
         for place in 0..self.arrivals.count {

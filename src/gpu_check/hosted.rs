@@ -7,7 +7,8 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::actors::host::{
-    Assignment, Host, Launch, Life, Loader, Note, Order, Pulse, RunFailure, RunId, Setup, ThreadHost,
+    Assignment, Host, HostCommand, HostEvent, Launch, Life, Loader, Pulse, RunFailure, RunId, Setup,
+    ThreadHost,
 };
 use crate::clock;
 use crate::contract::{
@@ -22,10 +23,10 @@ use crate::vram::{Claim, Ledger, Meter};
 use super::report::Footprint;
 
 /// A model on its thread.
-pub struct Seat<J, O> {
+pub struct HostedModel<J, O> {
     model: ModelId,
     host: Box<dyn Host<J>>,
-    notes: mpsc::Receiver<(Instant, Note<O>)>,
+    notes: mpsc::Receiver<(Instant, HostEvent<O>)>,
     life: Life,
     ledger: Ledger,
     /// What it holds.
@@ -45,21 +46,21 @@ pub struct Done<O> {
 }
 
 /// The five of them.
-pub struct Company {
+pub struct HostedModels {
     /// Paints.
-    pub flux: Seat<Paint, Painting>,
+    pub flux: HostedModel<Paint, Painting>,
     /// Speaks.
-    pub kokoro: Seat<Speak, Speech>,
+    pub kokoro: HostedModel<Speak, Speech>,
     /// Animates.
-    pub liveportrait: Seat<Animate, Animation>,
+    pub liveportrait: HostedModel<Animate, Animation>,
     /// Judges.
-    pub clip_b: Seat<Score, Scores>,
+    pub clip_b: HostedModel<Score, Scores>,
     /// Judges too.
-    pub clip_l: Seat<Score, Scores>,
+    pub clip_l: HostedModel<Score, Scores>,
 }
 
 /// Where they live.
-pub struct Stage {
+pub struct Bench {
     /// What they are loaded from.
     pub bundle: Arc<Bundle>,
     /// On what.
@@ -71,7 +72,7 @@ pub struct Stage {
     meter: Option<Meter>,
 }
 
-impl Stage {
+impl Bench {
     /// Nothing loaded.
     pub fn new(bundle: Bundle, device: DeviceId, limit: Bytes, batch: NonZeroU32, pool: Bytes) -> Self {
         let (ledger, meter) = (Ledger::new(device, limit, Bytes::ZERO), Meter::of_device(device));
@@ -79,19 +80,19 @@ impl Stage {
     }
 
     /// Starts all five, one after the other, and says what each holds.
-    pub fn load(&mut self, footprint: &mut Vec<Footprint>) -> Result<Company, ModelError> {
-        Ok(Company {
+    pub fn load(&mut self, footprint: &mut Vec<Footprint>) -> Result<HostedModels, ModelError> {
+        Ok(HostedModels {
             flux: {
                 let options = load::flux_options(self.bundle.model(ModelId::Flux)?);
                 let load = move |bundle: &_, device: &_, run: &_| load::flux(bundle, &options, device, run);
-                self.seat(ModelId::Flux, footprint, load)?
+                self.hosted(ModelId::Flux, footprint, load)?
             },
             kokoro: self.kokoro(footprint)?,
             liveportrait: {
                 let batch = self.batch;
                 let load =
                     move |bundle: &_, device: &_, run: &_| load::liveportrait(bundle, batch, device, run);
-                self.seat(ModelId::LivePortrait, footprint, load)?
+                self.hosted(ModelId::LivePortrait, footprint, load)?
             },
             clip_b: self.clip(ModelId::ClipB, footprint)?,
             clip_l: self.clip(ModelId::ClipL, footprint)?,
@@ -99,20 +100,20 @@ impl Stage {
     }
 
     /// Starts Kokoro, also again.
-    pub fn kokoro(&self, footprint: &mut Vec<Footprint>) -> Result<Seat<Speak, Speech>, ModelError> {
-        self.seat(ModelId::Kokoro, footprint, load::kokoro)
+    pub fn kokoro(&self, footprint: &mut Vec<Footprint>) -> Result<HostedModel<Speak, Speech>, ModelError> {
+        self.hosted(ModelId::Kokoro, footprint, load::kokoro)
     }
 
     fn clip(
         &self,
         model: ModelId,
         footprint: &mut Vec<Footprint>,
-    ) -> Result<Seat<Score, Scores>, ModelError> {
+    ) -> Result<HostedModel<Score, Scores>, ModelError> {
         let load = move |bundle: &_, device: &_, run: &_| load::clip(bundle, model, device, run);
-        self.seat(model, footprint, load)
+        self.hosted(model, footprint, load)
     }
 
-    fn seat<M: Model>(
+    fn hosted<M: Model>(
         &self,
         model: ModelId,
         footprint: &mut Vec<Footprint>,
@@ -120,7 +121,7 @@ impl Stage {
         + Send
         + Sync
         + 'static,
-    ) -> Result<Seat<M::Job, M::Output>, ModelError> {
+    ) -> Result<HostedModel<M::Job, M::Output>, ModelError> {
         let entry = self.bundle.model(model)?;
         let (budget, precision) = (entry.budget, entry.precision);
         let (bundle, id, pool) = (Arc::clone(&self.bundle), self.device, self.pool);
@@ -130,21 +131,21 @@ impl Stage {
             load(&bundle, &device, run)
         });
         let host = ThreadHost::new(loader).metered(self.meter.clone());
-        let seat = Seat::start(&host, model, budget, &self.ledger)?;
+        let hosted = HostedModel::start(&host, model, budget, &self.ledger)?;
         footprint.push(Footprint {
             model,
             precision: precision.name().to_owned(),
-            resident: seat.resident,
+            resident: hosted.resident,
             budget,
-            ready_seconds: seat.ready_after.as_secs_f64(),
+            ready_seconds: hosted.ready_after.as_secs_f64(),
             peak: None,
-            within_budget: seat.resident <= budget,
+            within_budget: hosted.resident <= budget,
         });
-        Ok(seat)
+        Ok(hosted)
     }
 }
 
-impl<J: Send + 'static, O: Send + 'static> Seat<J, O> {
+impl<J: Send + 'static, O: Send + 'static> HostedModel<J, O> {
     fn start(
         launch: &impl Launch<J, O>,
         model: ModelId,
@@ -167,22 +168,22 @@ impl<J: Send + 'static, O: Send + 'static> Seat<J, O> {
             life: guard,
         })?;
         let (ledger, resident, ready_after) = (ledger.clone(), Bytes::ZERO, Duration::ZERO);
-        let mut seat = Self { model, host, notes, life, ledger, resident, ready_after };
+        let mut hosted = Self { model, host, notes, life, ledger, resident, ready_after };
         loop {
-            match seat.note()? {
-                (_, Note::Loaded { resident }) => seat.resident = resident,
-                (at, Note::Fit) => {
-                    seat.ready_after = at.saturating_duration_since(began);
-                    return Ok(seat);
+            match hosted.note()? {
+                (_, HostEvent::Loaded { resident }) => hosted.resident = resident,
+                (at, HostEvent::Fit) => {
+                    hosted.ready_after = at.saturating_duration_since(began);
+                    return Ok(hosted);
                 }
-                (_, Note::Unfit(error)) => return Err(error),
-                (_, Note::Panicked { message }) => return Err(seat.panicked(&message)),
-                (_, Note::Ended { .. } | Note::Trimmed { .. }) => {}
+                (_, HostEvent::Unfit(error)) => return Err(error),
+                (_, HostEvent::Panicked { message }) => return Err(hosted.panicked(&message)),
+                (_, HostEvent::Ended { .. } | HostEvent::Trimmed { .. }) => {}
             }
         }
     }
 
-    fn note(&self) -> Result<(Instant, Note<O>), ModelError> {
+    fn note(&self) -> Result<(Instant, HostEvent<O>), ModelError> {
         self.notes
             .recv()
             .map_err(|_| ModelError::own(format!("{}'s thread ended without a word", self.model)))
@@ -198,7 +199,7 @@ impl<J: Send + 'static, O: Send + 'static> Seat<J, O> {
             .ledger
             .reserve(Claim::workspace(self.model, None, Bytes::ZERO))
             .map_err(|refusal| ModelError::out_of_memory("a workspace").because(refusal))?;
-        let order = Order::Run(Assignment {
+        let order = HostCommand::Run(Assignment {
             run: RunId(0),
             job,
             lease: Some(lease),
@@ -214,7 +215,7 @@ impl<J: Send + 'static, O: Send + 'static> Seat<J, O> {
     pub fn wait(&self) -> Result<Done<O>, ModelError> {
         loop {
             match self.note()? {
-                (at, Note::Ended { result, peak, .. }) => {
+                (at, HostEvent::Ended { result, peak, .. }) => {
                     return match result {
                         Ok(output) => Ok(Done { output, at, peak }),
                         Err(RunFailure::Model(error)) => Err(error),
@@ -224,9 +225,9 @@ impl<J: Send + 'static, O: Send + 'static> Seat<J, O> {
                         }
                     };
                 }
-                (_, Note::Unfit(error)) => return Err(error),
-                (_, Note::Panicked { message }) => return Err(self.panicked(&message)),
-                (_, Note::Loaded { .. } | Note::Fit | Note::Trimmed { .. }) => {}
+                (_, HostEvent::Unfit(error)) => return Err(error),
+                (_, HostEvent::Panicked { message }) => return Err(self.panicked(&message)),
+                (_, HostEvent::Loaded { .. } | HostEvent::Fit | HostEvent::Trimmed { .. }) => {}
             }
         }
     }
@@ -239,11 +240,11 @@ impl<J: Send + 'static, O: Send + 'static> Seat<J, O> {
 
     /// Has it give back what it need not keep.
     pub fn trim(&self) -> Result<Bytes, ModelError> {
-        if !self.host.order(Order::Trim) {
+        if !self.host.order(HostCommand::Trim) {
             return Err(ModelError::own("the thread has ended"));
         }
         loop {
-            if let (_, Note::Trimmed { freed }) = self.note()? {
+            if let (_, HostEvent::Trimmed { freed }) = self.note()? {
                 return Ok(freed);
             }
         }

@@ -14,11 +14,11 @@ use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
 use tokio::sync::{Mutex, watch};
 
 use super::admission::Refusal;
+use super::assignments::{AssignedJournal, Assignments};
+use super::node::{NodeArgs, NodeMsg, NodeSupervisor, close};
 use super::orchestrator::{Answer, OrchestratorMsg, Request};
 use super::placement::{Offer, place, refusal};
-use super::root::{RootArgs, RootMsg, RootSupervisor, close};
-use super::seats::{SeatJournal, Seats};
-use super::tree::Tree;
+use super::tree::DeviceTree;
 use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::types::{ModelId, SlotId};
@@ -32,19 +32,19 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The cards of a node, before they run.
 pub struct Cards {
-    trees: Vec<Tree>,
+    trees: Vec<DeviceTree>,
     standby: bool,
 }
 
 impl Cards {
     /// All of them serve. They share one journal, one way to treat open slots, and the subscribers.
-    pub fn new(first: Tree, more: Vec<Tree>) -> Self {
+    pub fn new(first: DeviceTree, more: Vec<DeviceTree>) -> Self {
         Self { trees: std::iter::once(first).chain(more).collect(), standby: false }
     }
 
     /// Only the first serves; the others stand by, nothing loaded, and take over one after the other where it is lost:
     /// enough for whoever renders one slot.
-    pub fn one_at_a_time(first: Tree, more: Vec<Tree>) -> Self {
+    pub fn one_at_a_time(first: DeviceTree, more: Vec<DeviceTree>) -> Self {
         Self { standby: true, ..Self::new(first, more) }
     }
 
@@ -52,36 +52,39 @@ impl Cards {
     pub async fn start(self) -> Result<Node, SpawnErr> {
         let Self { mut trees, standby } = self;
         let journal = Arc::clone(&trees[0].journal);
-        let (seats, several) = (Seats::default(), trees.len() > 1);
+        let (assignments, several) = (Assignments::default(), trees.len() > 1);
         for (card, tree) in trees.iter_mut().enumerate() {
-            tree.journal =
-                Arc::new(SeatJournal { journal: Arc::clone(&journal), seats: seats.clone(), card });
+            tree.journal = Arc::new(AssignedJournal {
+                journal: Arc::clone(&journal),
+                assignments: assignments.clone(),
+                card,
+            });
             if several {
                 // What is finished is kept, and another card waits: nothing is won by staying on a lost one.
                 tree.settings.drain = Duration::ZERO;
             }
         }
-        let desk = Desk { cards: trees.into(), seats, turn: Arc::default() };
-        let all = 0..desk.cards.len();
+        let placer = Placer { cards: trees.into(), assignments, turn: Arc::default() };
+        let all = 0..placer.cards.len();
         let serving = if standby { 0..1 } else { all.clone() };
         let waiting: VecDeque<usize> = all.skip(serving.len()).collect();
         let (exit, told) = watch::channel(None);
-        let args = RootArgs { desk: desk.clone(), journal: Arc::clone(&journal), serving, waiting, exit };
-        let (root, join) = Actor::spawn(None, RootSupervisor, args).await?;
-        Ok(Node { desk, journal, root, join, exit: told })
+        let args = NodeArgs { placer: placer.clone(), journal: Arc::clone(&journal), serving, waiting, exit };
+        let (root, join) = Actor::spawn(None, NodeSupervisor, args).await?;
+        Ok(Node { placer, journal, root, join, exit: told })
     }
 }
 
 /// The cards and who has which slot; clones are handles to the same.
 #[derive(Clone)]
-pub(super) struct Desk {
-    pub(super) cards: Arc<[Tree]>,
-    pub(super) seats: Seats,
+pub(super) struct Placer {
+    pub(super) cards: Arc<[DeviceTree]>,
+    pub(super) assignments: Assignments,
     /// Held from the offers until the chosen card has been told, so that each slot sees where the one before went.
     pub(super) turn: Arc<Mutex<()>>,
 }
 
-impl Desk {
+impl Placer {
     /// The cards that serve, by their places.
     pub(super) fn up(&self) -> Vec<usize> {
         (0..self.cards.len()).filter(|card| self.cards[*card].is_up()).collect()
@@ -141,9 +144,9 @@ pub enum ActorName {
 
 /// The handle to a running node.
 pub struct Node {
-    desk: Desk,
+    placer: Placer,
     journal: Arc<dyn Journal>,
-    root: ActorRef<RootMsg>,
+    root: ActorRef<NodeMsg>,
     join: JoinHandle<()>,
     exit: watch::Receiver<Option<Exit>>,
 }
@@ -151,14 +154,14 @@ pub struct Node {
 /// What may be asked of a node while something else waits for its end.
 #[derive(Clone)]
 pub struct NodeHandle {
-    desk: Desk,
-    root: ActorRef<RootMsg>,
+    placer: Placer,
+    root: ActorRef<NodeMsg>,
 }
 
 impl Node {
     /// For asking.
     pub fn handle(&self) -> NodeHandle {
-        NodeHandle { desk: self.desk.clone(), root: self.root.clone() }
+        NodeHandle { placer: self.placer.clone(), root: self.root.clone() }
     }
 
     /// Waits for the node's end; says with what code the process is to end. A root that died without a word leaves
@@ -170,7 +173,7 @@ impl Node {
         match told {
             Some(exit) => exit,
             None => {
-                close(&self.desk.cards[0], &*self.journal).await;
+                close(&self.placer.cards[0], &*self.journal).await;
                 Exit::DeviceLost
             }
         }
@@ -180,42 +183,42 @@ impl Node {
 impl NodeHandle {
     /// Asks for a slot; answered once the journal has it.
     pub async fn submit(&self, request: Request) -> Answer {
-        let (desk, slot) = (&self.desk, request.slot);
-        let turn = desk.turn.lock().await;
-        let seated = desk.seats.of(slot);
-        let card = match seated {
+        let (placer, slot) = (&self.placer, request.slot);
+        let turn = placer.turn.lock().await;
+        let assigned = placer.assignments.of(slot);
+        let card = match assigned {
             // Its card knows whether it has it: an earlier answer may have been lost.
             Some(card) => card,
-            None => desk.choose(&request).await?,
+            None => placer.choose(&request).await?,
         };
         let Some(orchestrator) =
-            desk.cards[card].registry.orchestrator().filter(|_| desk.cards[card].is_up())
+            placer.cards[card].registry.orchestrator().filter(|_| placer.cards[card].is_up())
         else {
-            return Err(desk.not_ready());
+            return Err(placer.not_ready());
         };
-        desk.seats.take(slot, card);
+        placer.assignments.take(slot, card);
         let (reply, answer) = oneshot();
         // Whoever has died says nothing, like one who dies before it answers.
         let _ = orchestrator.cast(OrchestratorMsg::Submit(Box::new(request), reply.into()));
         drop(turn);
         match tokio::time::timeout(SUBMIT_TIMEOUT, answer).await {
             Ok(Ok(Err(refusal))) => {
-                // What was seated before may be open there all the same.
-                if seated.is_none() && refusal != Refusal::Duplicate {
-                    desk.seats.leave(slot);
+                // What was assigned before may be open there all the same.
+                if assigned.is_none() && refusal != Refusal::Duplicate {
+                    placer.assignments.leave(slot);
                 }
                 Err(refusal)
             }
             Ok(Ok(accepted)) => accepted,
-            // Accepted or not: it keeps its seat, and whoever asks again learns it there.
-            Ok(Err(_)) | Err(_) => Err(desk.not_ready()),
+            // Accepted or not: it keeps its assignment, and whoever asks again learns it there.
+            Ok(Err(_)) | Err(_) => Err(placer.not_ready()),
         }
     }
 
     /// Stops a slot; whether it was open.
     pub async fn cancel(&self, slot: SlotId) -> bool {
-        let card = self.desk.seats.of(slot);
-        let orchestrator = card.and_then(|card| self.desk.cards[card].registry.orchestrator());
+        let card = self.placer.assignments.of(slot);
+        let orchestrator = card.and_then(|card| self.placer.cards[card].registry.orchestrator());
         let Some(orchestrator) = orchestrator else { return false };
         let asked = orchestrator.call(|reply| OrchestratorMsg::Cancel(slot, reply), Some(ASK_TIMEOUT)).await;
         matches!(asked, Ok(CallResult::Success(true)))
@@ -224,21 +227,21 @@ impl NodeHandle {
     /// Ends the node in order: slots in work have `within` to end.
     pub fn shut_down(&self, exit: Exit, within: Duration) {
         // A root that is gone has ended everything already.
-        let _ = self.root.cast(RootMsg::Shutdown { exit, within });
+        let _ = self.root.cast(NodeMsg::Shutdown { exit, within });
     }
 
     /// The cards' trees, in the order of their places: how each stands.
-    pub fn cards(&self) -> &[Tree] {
-        &self.desk.cards
+    pub fn cards(&self) -> &[DeviceTree] {
+        &self.placer.cards
     }
 
     /// Kills an actor of a card where it stands, as a bug would; false where it is down already.
     pub fn kill(&self, card: usize, actor: ActorName) -> bool {
-        let Some(tree) = self.desk.cards.get(card) else { return false };
+        let Some(tree) = self.placer.cards.get(card) else { return false };
         let registry = &tree.registry;
         let cell: Option<ActorCell> = match actor {
             ActorName::Root => Some(self.root.get_cell()),
-            ActorName::Node => registry.node().map(|actor| actor.get_cell()),
+            ActorName::Node => registry.device_supervisor().map(|actor| actor.get_cell()),
             ActorName::Watchdog => registry.watchdog().map(|actor| actor.get_cell()),
             ActorName::Models => registry.supervisor().map(|actor| actor.get_cell()),
             ActorName::Orchestrator => registry.orchestrator().map(|actor| actor.get_cell()),

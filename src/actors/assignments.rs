@@ -1,6 +1,6 @@
 //! Which card has which slot, and the journal as one card sees it: of the open slots, only its own.
 //!
-//! Owns the book of seats behind one short lock. A slot is seated before its card hears of it and leaves when its end is
+//! Owns the book of assignments behind one short lock. A slot is assigned before its card hears of it and leaves when its end is
 //! written, so a card's new orchestrator takes up what was its predecessor's and nothing else.
 
 use std::collections::HashMap;
@@ -11,9 +11,9 @@ use crate::types::SlotId;
 
 /// The book; clones are handles to the same one. Cards are named by their place in the node.
 #[derive(Clone, Default)]
-pub(super) struct Seats(Arc<Mutex<HashMap<SlotId, usize>>>);
+pub(super) struct Assignments(Arc<Mutex<HashMap<SlotId, usize>>>);
 
-impl Seats {
+impl Assignments {
     fn book(&self) -> MutexGuard<'_, HashMap<SlotId, usize>> {
         // Entries are put and taken in one step; a panic elsewhere leaves them whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -51,13 +51,13 @@ impl Seats {
 }
 
 /// The node's journal as `card` sees it.
-pub(super) struct SeatJournal {
+pub(super) struct AssignedJournal {
     pub(super) journal: Arc<dyn Journal>,
-    pub(super) seats: Seats,
+    pub(super) assignments: Assignments,
     pub(super) card: usize,
 }
 
-impl Journal for SeatJournal {
+impl Journal for AssignedJournal {
     fn accept(&self, accepted: &Accepted) -> JournalFuture {
         self.journal.accept(accepted)
     }
@@ -67,15 +67,15 @@ impl Journal for SeatJournal {
     }
 
     fn terminal(&self, terminal: &Terminal) -> JournalFuture {
-        let (seats, slot) = (self.seats.clone(), terminal.slot);
+        let (assignments, slot) = (self.assignments.clone(), terminal.slot);
         // What could not be ended stays open, and its card's.
-        self.journal.terminal(terminal).map_ok(move |()| seats.leave(slot))
+        self.journal.terminal(terminal).map_ok(move |()| assignments.leave(slot))
     }
 
     fn open(&self) -> JournalFuture<Vec<OpenSlot>> {
-        let (seats, card) = (self.seats.clone(), self.card);
+        let (assignments, card) = (self.assignments.clone(), self.card);
         let own = move |mut open: Vec<OpenSlot>| {
-            open.retain(|slot| seats.of(slot.accepted.slot) == Some(card));
+            open.retain(|slot| assignments.of(slot.accepted.slot) == Some(card));
             open
         };
         self.journal.open().map_ok(own)
@@ -106,12 +106,13 @@ mod tests {
 
     #[test]
     fn a_card_sees_its_own_open_slots_and_an_ended_one_leaves_its_seat() {
-        let (journal, seats) = (Arc::new(MemoryJournal::new()), Seats::default());
-        let view = |card| SeatJournal { journal: journal.clone(), seats: seats.clone(), card };
+        let (journal, assignments) = (Arc::new(MemoryJournal::new()), Assignments::default());
+        let view =
+            |card| AssignedJournal { journal: journal.clone(), assignments: assignments.clone(), card };
         let (first, second) = (view(0), view(1));
         let at = crate::clock::now();
         for number in 1..=4 {
-            seats.take(slot(number), usize::from(number > 1));
+            assignments.take(slot(number), usize::from(number > 1));
             let accepted = Accepted {
                 slot: slot(number),
                 recipe: Arc::new([]),
@@ -121,15 +122,16 @@ mod tests {
             };
             now(first.accept(&accepted));
         }
-        let open = |of: &SeatJournal| now(of.open()).iter().map(|it| it.accepted.slot).collect::<Vec<_>>();
+        let open =
+            |of: &AssignedJournal| now(of.open()).iter().map(|it| it.accepted.slot).collect::<Vec<_>>();
         assert_eq!((open(&first), open(&second)), (vec![slot(1)], vec![slot(2), slot(3), slot(4)]));
         let ending = Ending::Cancelled { cause: CancelCause::Requested };
         let breakdown = [Duration::ZERO; 5];
         now(second.terminal(&Terminal { slot: slot(3), ending, elapsed: Duration::ZERO, breakdown }));
-        assert_eq!((seats.of(slot(3)), seats.taken(1)), (None, 2));
-        seats.hand_over(1, 0);
-        assert_eq!((open(&first).len(), open(&second).len(), seats.taken(0)), (3, 0, 3));
-        seats.clear(0);
+        assert_eq!((assignments.of(slot(3)), assignments.taken(1)), (None, 2));
+        assignments.hand_over(1, 0);
+        assert_eq!((open(&first).len(), open(&second).len(), assignments.taken(0)), (3, 0, 3));
+        assignments.clear(0);
         assert_eq!(open(&first), vec![]);
     }
 }

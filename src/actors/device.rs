@@ -1,0 +1,315 @@
+//! DeviceSupervisor: the root of one card's tree. Starts the watchdog, the models' supervisor and the orchestrator,
+//! restarts them, and turns an escalation or a shutdown into the exit code that the card's loss stands for.
+//!
+//! Owns what outlives its children: registry, ledger, gauge. Ends in one way only: drain, stop the orchestrator, tell
+//! the code. What that means for the card's slots and for the process is the [root](super::root)'s to say.
+
+use std::time::Duration;
+
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use tokio::sync::watch;
+
+use super::deadline_timer::DeadlineTimer;
+use super::events::NodeEvent;
+use super::orchestrator::{Orchestrator, OrchestratorArgs, OrchestratorMsg};
+use super::restart::{Fault, History, Jitter};
+use super::supervisor::{ModelSupervisor, SupervisorArgs};
+use super::tree::DeviceTree;
+use super::watchdog::{Watchdog, WatchdogArgs};
+use crate::clock;
+use crate::exit::Exit;
+use crate::telemetry::names::event;
+use crate::types::ModelId;
+
+/// What becomes of slots still open when the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenSlots {
+    /// They stay open; the next process takes them up.
+    Resume,
+    /// They are cancelled: there is no next process.
+    Close,
+}
+
+/// What a card's root is told.
+pub enum DeviceMsg {
+    /// Give the card up with this code; in this process nothing helps.
+    Escalate {
+        /// The code.
+        exit: Exit,
+        /// What led to it.
+        cause: String,
+    },
+    /// End in order, within this time.
+    Shutdown {
+        /// The code.
+        exit: Exit,
+        /// For the slots in work.
+        within: Duration,
+    },
+    /// The orchestrator has no slot in work any more.
+    Drained,
+    /// The wait before a child's restart is over.
+    Respawn(Part),
+    /// A deadline may have passed.
+    DeadlineDue,
+}
+
+/// The card's root's children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The watchdog.
+    Watchdog,
+    /// The models' supervisor.
+    Models,
+    /// The orchestrator.
+    Orchestrator,
+}
+
+impl Part {
+    const ALL: [Self; 3] = [Self::Watchdog, Self::Models, Self::Orchestrator];
+
+    /// As in logs and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Watchdog => "watchdog",
+            Self::Models => "models",
+            Self::Orchestrator => "orchestrator",
+        }
+    }
+}
+
+/// What a card's root is started with.
+pub(super) struct DeviceArgs {
+    pub(super) tree: DeviceTree,
+    pub(super) exit: watch::Sender<Option<Exit>>,
+}
+
+/// The actor's state.
+pub(super) struct DeviceState {
+    tree: DeviceTree,
+    exit: watch::Sender<Option<Exit>>,
+    children: [Option<ActorCell>; 3],
+    histories: [History; 3],
+    models_started: bool,
+    ending: Option<Exit>,
+    timer: DeadlineTimer<DeviceMsg>,
+}
+
+/// The actor.
+pub(super) struct DeviceSupervisor;
+
+impl Actor for DeviceSupervisor {
+    type Msg = DeviceMsg;
+    type State = DeviceState;
+    type Arguments = DeviceArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<DeviceMsg>,
+        args: DeviceArgs,
+    ) -> Result<DeviceState, ActorProcessingErr> {
+        let DeviceArgs { tree, exit } = args;
+        let seed = tree.settings.seed;
+        let history = |part: Part| History::new(Jitter::new(seed ^ (part as u64 + 1).rotate_left(48)));
+        let mut state = DeviceState {
+            tree,
+            exit,
+            children: [None, None, None],
+            histories: Part::ALL.map(history),
+            models_started: false,
+            ending: None,
+            timer: DeadlineTimer::new(|| DeviceMsg::DeadlineDue),
+        };
+        // Consumers before producers: what the models tell, the orchestrator hears.
+        for part in [Part::Orchestrator, Part::Watchdog, Part::Models] {
+            state.spawn(&myself, part).await?;
+        }
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<DeviceMsg>,
+        message: DeviceMsg,
+        state: &mut DeviceState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            DeviceMsg::Escalate { exit, cause } => state.escalate(&myself, exit, cause),
+            DeviceMsg::Shutdown { exit, within } => state.drain(&myself, exit, within),
+            DeviceMsg::Drained => state.finish(&myself).await,
+            DeviceMsg::Respawn(part) => state.respawn(&myself, part).await,
+            DeviceMsg::DeadlineDue => {
+                if state.timer.rang(&myself, clock::now()) {
+                    state.finish(&myself).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<DeviceMsg>,
+        event: SupervisionEvent,
+        state: &mut DeviceState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(who, error) => state.went_down(&myself, &who, &error.to_string()),
+            SupervisionEvent::ActorTerminated(who, _, reason) => {
+                state.went_down(&myself, &who, reason.as_deref().unwrap_or("it was stopped"));
+            }
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl DeviceState {
+    async fn spawn(&mut self, myself: &ActorRef<DeviceMsg>, part: Part) -> Result<(), SpawnErr> {
+        let (tree, root) = (&self.tree, myself.get_cell());
+        let cell = match part {
+            Part::Watchdog => {
+                let args = WatchdogArgs {
+                    settings: tree.settings.watch,
+                    models: tree.budgets(),
+                    sampler: tree.sampler.clone(),
+                    ledger: tree.ledger.clone(),
+                    gauge: tree.gauge.clone(),
+                    memory: tree.memory.clone(),
+                    registry: tree.registry.clone(),
+                    subscribers: tree.subscribers.clone(),
+                };
+                let (actor, _) = Actor::spawn_linked(None, Watchdog, args, root).await?;
+                tree.registry.set_watchdog(actor.clone());
+                actor.get_cell()
+            }
+            Part::Models => {
+                let args = SupervisorArgs {
+                    models: tree.models.clone(),
+                    policy: tree.settings.ladder,
+                    seed: tree.settings.seed,
+                    tolerance: tree.settings.floor_tolerance,
+                    max_age: tree.settings.max_age(),
+                    ledger: tree.ledger.clone(),
+                    memory: tree.memory.subscribe(),
+                    registry: tree.registry.clone(),
+                    node: myself.clone(),
+                    subscribers: tree.subscribers.clone(),
+                    first: !std::mem::replace(&mut self.models_started, true),
+                };
+                let (actor, _) = Actor::spawn_linked(None, ModelSupervisor, args, root).await?;
+                tree.registry.set_supervisor(actor.clone());
+                actor.get_cell()
+            }
+            Part::Orchestrator => {
+                let args = OrchestratorArgs {
+                    policy: tree.settings.plan,
+                    limits: tree.settings.slots,
+                    workspaces: tree.workspaces(),
+                    max_age: tree.settings.max_age(),
+                    registry: tree.registry.clone(),
+                    ledger: tree.ledger.clone(),
+                    gauge: tree.gauge.clone(),
+                    journal: tree.journal.clone(),
+                    pipeline: tree.pipeline.clone(),
+                    subscribers: tree.subscribers.clone(),
+                    node: myself.clone(),
+                };
+                let (actor, _) = Actor::spawn_linked(None, Orchestrator, args, root).await?;
+                actor.get_cell()
+            }
+        };
+        self.children[part as usize] = Some(cell);
+        Ok(())
+    }
+
+    async fn respawn(&mut self, myself: &ActorRef<DeviceMsg>, part: Part) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.tree.subscribers.notice(&NodeEvent::ActorRestarted { actor: part.name() });
+        if let Err(error) = self.spawn(myself, part).await {
+            self.restart(myself, part, &error.to_string());
+        }
+    }
+
+    fn went_down(&mut self, myself: &ActorRef<DeviceMsg>, who: &ActorCell, message: &str) {
+        let is_it = |part: &Part| {
+            self.children[*part as usize].as_ref().is_some_and(|cell| cell.get_id() == who.get_id())
+        };
+        let Some(part) = Part::ALL.into_iter().find(is_it) else { return };
+        self.children[part as usize] = None;
+        if self.ending.is_some() {
+            return;
+        }
+        self.restart(myself, part, message);
+    }
+
+    fn restart(&mut self, myself: &ActorRef<DeviceMsg>, part: Part, message: &str) {
+        let device = self.tree.ledger.device();
+        tracing::error!(event = event::ACTOR_DOWN, %device, actor = part.name(), error = message, "actor down");
+        let down =
+            NodeEvent::ActorDown { actor: part.name(), fault: Fault::Died, message: message.to_owned() };
+        self.tree.subscribers.notice(&down);
+        if part == Part::Models {
+            // Ractor takes the children along: every model's actor is dead, and its run with it.
+            for model in ModelId::ALL {
+                self.tree.registry.set_model(model, None);
+                if let Some(orchestrator) = self.tree.registry.orchestrator() {
+                    let _ = orchestrator.cast(OrchestratorMsg::ModelDown(model));
+                }
+            }
+        }
+        let policy = self.tree.settings.actors;
+        match self.histories[part as usize].admit(&policy, clock::now()) {
+            Some(wait) => drop(myself.send_after(wait, move || DeviceMsg::Respawn(part))),
+            None => {
+                let cause = format!("{}: restart budget spent: {message}", part.name());
+                self.escalate(myself, Exit::ModelGivenUp, cause);
+            }
+        }
+    }
+
+    fn escalate(&mut self, myself: &ActorRef<DeviceMsg>, exit: Exit, cause: String) {
+        let device = self.tree.ledger.device();
+        tracing::error!(event = event::CARD_ESCALATED, %device, exit = exit.code(), cause, "card given up");
+        self.tree.subscribers.notice(&NodeEvent::Escalated { exit, cause });
+        // A lost device finishes nothing; what a given-up model does not touch may be finished. Where files have to be
+        // changed, whoever is to change them learns of it at once; the journal keeps the slots.
+        let within = match exit {
+            Exit::DeviceLost | Exit::BadInput => Duration::ZERO,
+            _ => self.tree.settings.drain,
+        };
+        self.drain(myself, exit, within);
+    }
+
+    fn drain(&mut self, myself: &ActorRef<DeviceMsg>, exit: Exit, within: Duration) {
+        let now = clock::now();
+        // What cannot wait overrules what can; otherwise the first word counts.
+        if self.ending.is_none() || exit == Exit::DeviceLost {
+            self.ending = Some(exit);
+            self.timer.set(myself, Some(now.checked_add(within).unwrap_or(now)));
+        }
+        match self.tree.registry.orchestrator() {
+            Some(orchestrator) if within > Duration::ZERO => {
+                let _ = orchestrator.cast(OrchestratorMsg::Drain);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// The end of the card's part, once: nobody begins or ends a slot here any more, then the code is told.
+    async fn finish(&mut self, myself: &ActorRef<DeviceMsg>) {
+        let Some(exit) = self.ending else { return };
+        if self.exit.borrow().is_some() {
+            return;
+        }
+        if let Some(orchestrator) = &self.children[Part::Orchestrator as usize] {
+            // Before the code is told: whoever hears it reads the journal for what is left.
+            orchestrator.kill();
+            let _ = orchestrator.wait(None).await;
+        }
+        self.exit.send_replace(Some(exit));
+        myself.stop(None);
+    }
+}
