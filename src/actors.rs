@@ -18,7 +18,6 @@ pub mod admission;
 mod assignments;
 mod deadline_timer;
 pub mod device;
-pub mod events;
 pub mod handle;
 pub mod host;
 pub mod job;

@@ -13,6 +13,7 @@ pub mod config;
 pub mod contract;
 pub mod cuda;
 pub mod direction;
+pub mod events;
 pub mod exit;
 pub mod files;
 pub mod gpu_check;

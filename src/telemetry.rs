@@ -3,6 +3,7 @@
 //! Owns the process's subscriber and, in [`names`], every name. Messages are lower case without a full stop; values are
 //! fields. Never decides anything and never writes to standard output, which belongs to a command's answer.
 
+mod log;
 pub mod names;
 mod terminal;
 
@@ -11,6 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+pub use log::EventLog;
 pub use terminal::Terminal;
 
 use crate::config::{Telemetry, TelemetryFormat};

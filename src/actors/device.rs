@@ -10,15 +10,14 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, Supervisi
 use tokio::sync::watch;
 
 use super::deadline_timer::DeadlineTimer;
-use super::events::NodeEvent;
 use super::orchestrator::{Orchestrator, OrchestratorArgs, OrchestratorMsg};
-use super::restart::{Fault, History, Jitter};
+use super::restart::{History, Jitter};
 use super::supervisor::{ModelSupervisor, SupervisorArgs};
 use super::tree::DeviceTree;
 use super::watchdog::{Watchdog, WatchdogArgs};
 use crate::clock;
+use crate::events::{EventKind, Fault};
 use crate::exit::Exit;
-use crate::telemetry::names::event;
 use crate::types::ModelId;
 
 /// What becomes of slots still open when the process ends.
@@ -177,7 +176,7 @@ impl DeviceState {
                     gauge: tree.gauge.clone(),
                     memory: tree.memory.clone(),
                     registry: tree.registry.clone(),
-                    subscribers: tree.subscribers.clone(),
+                    bus: tree.bus.clone(),
                 };
                 let (actor, _) = Actor::spawn_linked(None, Watchdog, args, root).await?;
                 tree.registry.set_watchdog(actor.clone());
@@ -194,7 +193,7 @@ impl DeviceState {
                     memory: tree.memory.subscribe(),
                     registry: tree.registry.clone(),
                     node: myself.clone(),
-                    subscribers: tree.subscribers.clone(),
+                    bus: tree.bus.clone(),
                     first: !std::mem::replace(&mut self.models_started, true),
                 };
                 let (actor, _) = Actor::spawn_linked(None, ModelSupervisor, args, root).await?;
@@ -212,7 +211,7 @@ impl DeviceState {
                     gauge: tree.gauge.clone(),
                     journal: tree.journal.clone(),
                     pipeline: tree.pipeline.clone(),
-                    subscribers: tree.subscribers.clone(),
+                    bus: tree.bus.clone(),
                     node: myself.clone(),
                 };
                 let (actor, _) = Actor::spawn_linked(None, Orchestrator, args, root).await?;
@@ -227,7 +226,7 @@ impl DeviceState {
         if self.ending.is_some() {
             return;
         }
-        self.tree.subscribers.notice(&NodeEvent::ActorRestarted { actor: part.name() });
+        self.tree.bus.tell(EventKind::ActorRestarted { actor: part.name() });
         if let Err(error) = self.spawn(myself, part).await {
             self.restart(myself, part, &error.to_string());
         }
@@ -246,11 +245,8 @@ impl DeviceState {
     }
 
     fn restart(&mut self, myself: &ActorRef<DeviceMsg>, part: Part, message: &str) {
-        let device = self.tree.ledger.device();
-        tracing::error!(event = event::ACTOR_DOWN, %device, actor = part.name(), error = message, "actor down");
-        let down =
-            NodeEvent::ActorDown { actor: part.name(), fault: Fault::Died, message: message.to_owned() };
-        self.tree.subscribers.notice(&down);
+        let (actor, fault, message_of) = (part.name(), Fault::Died, message.to_owned());
+        self.tree.bus.tell(EventKind::ActorDown { actor, fault, message: message_of });
         if part == Part::Models {
             // Ractor takes the children along: every model's actor is dead, and its run with it.
             for model in ModelId::ALL {
@@ -271,9 +267,7 @@ impl DeviceState {
     }
 
     fn escalate(&mut self, myself: &ActorRef<DeviceMsg>, exit: Exit, cause: String) {
-        let device = self.tree.ledger.device();
-        tracing::error!(event = event::CARD_ESCALATED, %device, exit = exit.code(), cause, "card given up");
-        self.tree.subscribers.notice(&NodeEvent::Escalated { exit, cause });
+        self.tree.bus.tell(EventKind::Escalated { exit, cause });
         // A lost device finishes nothing; what a given-up model does not touch may be finished. Where files have to be
         // changed, whoever is to change them learns of it at once; the journal keeps the slots.
         let within = match exit {

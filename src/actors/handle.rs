@@ -37,7 +37,7 @@ pub struct Cards {
 }
 
 impl Cards {
-    /// All of them serve. They share one journal, one way to treat open slots, and the subscribers.
+    /// All of them serve. They share one journal, one way to treat open slots, and the bus.
     pub fn new(first: DeviceTree, more: Vec<DeviceTree>) -> Self {
         Self { trees: std::iter::once(first).chain(more).collect(), standby: false }
     }

@@ -11,17 +11,15 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::deadline_timer::DeadlineTimer;
-use super::events::{NodeEvent, Subscribers};
 use super::host::{Assignment, Host, HostCommand, HostEvent, Launch, Life, Pulse, RunFailure, RunId, Setup};
 use super::job::{Job, Output, WrongJob};
 use super::orchestrator::OrchestratorMsg;
 use super::registry::{ModelState, Registry};
-use super::restart::Fault;
 use super::supervisor::SupervisorMsg;
 use super::watchdog::WatchdogMsg;
 use crate::clock;
 use crate::contract::{CancelFlag, ErrorClass, Model, ModelError};
-use crate::telemetry::names::event;
+use crate::events::{Bus, EventKind, Fault};
 use crate::types::{Bytes, ModelId};
 use crate::vram::{Lease, Occasion};
 
@@ -48,7 +46,7 @@ pub(super) struct ModelArgs<M: Model> {
     pub(super) limits: ModelLimits,
     pub(super) lease: Option<Lease>,
     pub(super) registry: Registry,
-    pub(super) subscribers: Subscribers,
+    pub(super) bus: Bus,
 }
 
 /// Sets its flag when dropped: an actor that dies leaves no job running for nobody.
@@ -81,7 +79,7 @@ pub(super) struct ModelActorState<J> {
     model: ModelId,
     limits: ModelLimits,
     registry: Registry,
-    subscribers: Subscribers,
+    bus: Bus,
     host: Box<dyn Host<J>>,
     cancel: CancelFlag,
     pulse: Arc<Pulse>,
@@ -115,7 +113,7 @@ where
         myself: ActorRef<ModelMsg>,
         args: ModelArgs<M>,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let ModelArgs { model, launch, limits, lease, registry, subscribers } = args;
+        let ModelArgs { model, launch, limits, lease, registry, bus } = args;
         let (cancel, pulse) = (CancelFlag::new(), Arc::new(Pulse::new(clock::now())));
         let (guard, life) = Life::begin();
         registry.set_life(model, life);
@@ -139,7 +137,7 @@ where
             model,
             limits,
             registry,
-            subscribers,
+            bus,
             host,
             cancel,
             pulse,
@@ -282,14 +280,7 @@ where
     }
 
     fn loaded(&mut self, myself: &ActorRef<ModelMsg>, resident: Bytes) -> Result<(), ActorProcessingErr> {
-        tracing::info!(
-            event = event::MODEL_LOADED,
-            device = %self.registry.device(),
-            model = self.model.name(),
-            resident = resident.get(),
-            "model loaded"
-        );
-        self.subscribers.notice(&NodeEvent::ModelLoaded { model: self.model, resident });
+        self.bus.tell(EventKind::ModelLoaded { model: self.model, resident });
         if let Some(watchdog) = self.registry.watchdog() {
             let _ = watchdog.cast(WatchdogMsg::Snapshot(Occasion::Loaded(self.model)));
         }
@@ -340,14 +331,7 @@ where
     }
 
     fn trimmed(&mut self, myself: &ActorRef<ModelMsg>, freed: Bytes) -> Result<(), ActorProcessingErr> {
-        tracing::info!(
-            event = event::MODEL_TRIMMED,
-            device = %self.registry.device(),
-            model = self.model.name(),
-            freed = freed.get(),
-            "model trimmed"
-        );
-        self.subscribers.notice(&NodeEvent::Trimmed { model: self.model, freed });
+        self.bus.tell(EventKind::ModelTrimmed { model: self.model, freed });
         self.idle(myself)?;
         self.tell_ready();
         Ok(())
@@ -382,14 +366,7 @@ where
                     self.timer.set(myself, now.checked_add(self.limits.stall.saturating_sub(age)));
                     return Ok(());
                 }
-                tracing::warn!(
-                    event = event::MODEL_STALLED,
-                    device = %self.registry.device(),
-                    model = self.model.name(),
-                    age = age.as_secs_f64(),
-                    "no progress, run cancelled"
-                );
-                self.subscribers.notice(&NodeEvent::ModelStalled { model: self.model, age });
+                self.bus.tell(EventKind::ModelStalled { model: self.model, age });
                 self.enter(myself, Phase::Stopping { run: Some(run) });
                 Ok(())
             }

@@ -14,14 +14,13 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, Spawn
 use tokio::sync::watch;
 
 use super::device::{DeviceArgs, DeviceMsg, DeviceSupervisor, OpenSlots};
-use super::events::{NodeEvent, tell_end};
 use super::handle::Placer;
 use super::orchestrator::{OrchestratorMsg, Request};
 use super::tree::DeviceTree;
 use crate::clock;
+use crate::events::{Bus, EventKind, Fault};
 use crate::exit::Exit;
 use crate::journal::{CancelCause, Ending, Journal, OpenSlot, Terminal};
-use crate::telemetry::names::event;
 use crate::types::DeviceId;
 
 /// Longest wait for the journal's last writes: a disk that takes longer keeps no promise anyway, and systemd's default
@@ -104,7 +103,7 @@ impl Actor for NodeSupervisor {
                     .zip(assignments)
                     .for_each(|(slot, card)| placer.assignments.take(slot.accepted.slot, card));
             }
-            Err(error) => unread(&error.to_string()),
+            Err(error) => failed(&placer.cards[0].bus, UNREAD, error.to_string()),
         }
         let mut state =
             NodeState { placer, journal, waiting, running: Vec::new(), lost: None, ending: None, exit };
@@ -189,8 +188,8 @@ impl NodeState {
             match self.spawn(myself, next).await {
                 Ok(()) => return,
                 Err(error) => {
-                    let device = self.placer.cards[next].device();
-                    tracing::error!(event = event::ACTOR_DOWN, %device, actor = "node", error = %error, "actor down");
+                    let (actor, fault, message) = ("node", Fault::Died, error.to_string());
+                    self.placer.cards[next].bus.tell(EventKind::ActorDown { actor, fault, message });
                     (card, exit) = (next, Exit::DeviceLost);
                 }
             }
@@ -209,18 +208,11 @@ impl NodeState {
         let cards = &self.placer.cards;
         let others = self.running.iter().map(|running| running.card).chain(next);
         let others: Vec<DeviceId> = others.map(|card| cards[card].device()).collect();
-        let names: Vec<String> = others.iter().map(ToString::to_string).collect();
-        tracing::error!(
-            event = event::CARD_LOST,
-            device = %cards[card].device(),
-            exit = exit.code(),
-            others = names.join(", "),
-            "card lost"
-        );
-        cards[card].subscribers.notice(&NodeEvent::CardLost { exit, others });
+        let next = others.first().copied();
+        cards[card].bus.tell(EventKind::CardLost { exit, next, others });
     }
 
-    /// Assignments `slot` elsewhere and tells its new card; here, where no card can be lost meanwhile unnoticed.
+    /// Assigns `slot` elsewhere and tells its new card; here, where no card can be lost meanwhile unnoticed.
     fn move_slot(&mut self, slot: OpenSlot, from: usize, proposed: Option<usize>, done: RpcReplyPort<()>) {
         let (id, assignments) = (slot.accepted.slot, &self.placer.assignments);
         let serving = || self.running.iter().map(|running| running.card);
@@ -232,8 +224,7 @@ impl NodeState {
             && let Some(to) = to
         {
             let cards = &self.placer.cards;
-            let (from, device) = (cards[from].device(), cards[to].device());
-            tracing::warn!(event = event::SLOT_MOVED, slot = %id, %from, to = %device, "slot moved");
+            cards[to].bus.tell_of(id, EventKind::SlotMoved { from: cards[from].device() });
             assignments.take(id, to);
             if let Some(orchestrator) = cards[to].registry.orchestrator() {
                 // One that has just died has a successor, which reads the journal.
@@ -279,6 +270,9 @@ fn worse(one: Exit, other: Exit) -> Exit {
     if rank(other) > rank(one) { other } else { one }
 }
 
+/// What could not be done when open slots could not be read.
+const UNREAD: &str = "open slots could not be read";
+
 /// Finds a card for every open slot of `from`, one after the other, so that each sees where the one before went.
 async fn move_all(placer: &Placer, journal: &dyn Journal, root: &ActorRef<NodeMsg>, from: usize) {
     let reading = async {
@@ -289,8 +283,8 @@ async fn move_all(placer: &Placer, journal: &dyn Journal, root: &ActorRef<NodeMs
     let open = match tokio::time::timeout(JOURNAL_TIMEOUT, reading).await {
         Ok(Ok(open)) => open,
         // They stay open in the journal; the next process takes them up.
-        Ok(Err(error)) => return unread(&error.to_string()),
-        Err(_) => return unread("it took too long"),
+        Ok(Err(error)) => return failed(&placer.cards[from].bus, UNREAD, error.to_string()),
+        Err(_) => return failed(&placer.cards[from].bus, UNREAD, "it took too long".to_owned()),
     };
     for slot in open {
         let accepted = &slot.accepted;
@@ -313,8 +307,8 @@ async fn move_all(placer: &Placer, journal: &dyn Journal, root: &ActorRef<NodeMs
     let _ = root.cast(NodeMsg::Moved(from));
 }
 
-fn unread(error: &str) {
-    tracing::error!(event = event::JOURNAL_FAILED, error, "open slots could not be read");
+fn failed(bus: &Bus, what: &'static str, message: String) {
+    bus.tell(EventKind::JournalFailed { what, message });
 }
 
 /// Closes what nobody takes up again, and makes the journal safe. Also for a root that has died. `of` is any card's tree.
@@ -330,7 +324,7 @@ pub(super) async fn close(of: &DeviceTree, journal: &dyn Journal) {
                     breakdown: Default::default(),
                 };
                 if journal.terminal(&terminal).await.is_ok() {
-                    tell_end(&of.subscribers, &tracing::Span::none(), &terminal);
+                    of.bus.tell_of(terminal.slot, EventKind::from(&terminal));
                 }
             }
         }
@@ -338,12 +332,8 @@ pub(super) async fn close(of: &DeviceTree, journal: &dyn Journal) {
     };
     match tokio::time::timeout(JOURNAL_TIMEOUT, closing).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::error!(event = event::JOURNAL_FAILED, %error, "journal not closed");
-        }
-        Err(_) => {
-            tracing::error!(event = event::JOURNAL_FAILED, error = "it took too long", "journal not closed")
-        }
+        Ok(Err(error)) => failed(&of.bus, "journal not closed", error.to_string()),
+        Err(_) => failed(&of.bus, "journal not closed", "it took too long".to_owned()),
     }
 }
 

@@ -14,7 +14,6 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 use super::admission::Refusal;
 use super::deadline_timer::DeadlineTimer;
 use super::device::DeviceMsg;
-use super::events::Subscribers;
 use super::host::{RunFailure, RunId};
 use super::job::Output;
 use super::memory::PerModel;
@@ -24,6 +23,7 @@ use super::placement::Offer;
 use super::plan::{Estimates, PlanPolicy, Task};
 use super::registry::Registry;
 use crate::clock;
+use crate::events::Bus;
 use crate::journal::{Journal, JournalError, OpenSlot, Parcel};
 use crate::types::{AttemptId, Bytes, Deadline, ModelId, SlotId, TraceParent};
 use crate::vram::{LearnedPeaks, Ledger, PeakSettings, Pressure, PressureGauge, Shape};
@@ -118,7 +118,7 @@ pub(super) struct OrchestratorArgs {
     pub(super) gauge: PressureGauge,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) pipeline: Arc<dyn Pipeline>,
-    pub(super) subscribers: Subscribers,
+    pub(super) bus: Bus,
     pub(super) node: ActorRef<DeviceMsg>,
 }
 

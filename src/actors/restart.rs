@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
+use crate::events::Fault;
 use crate::exit::Exit;
 use crate::types::ModelId;
 
@@ -93,43 +94,6 @@ impl History {
     /// Restarts that still counted when last asked.
     pub fn counted(&self) -> usize {
         self.restarts.len()
-    }
-}
-
-/// What befell a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fault {
-    /// Its actor or thread died: a panic, a kill, an error out of a handler.
-    Died,
-    /// It could not be loaded or its canary failed.
-    NotReady,
-    /// It outgrew its budget under hard pressure and was picked to make room.
-    Victim,
-    /// Its floor creeps up: a restart at a slot boundary, asked for before anything failed.
-    Leak,
-    /// Its memory did not come back after it was dropped.
-    MemoryKept,
-    /// Its thread ignored cancellation past its grace.
-    Hung,
-    /// A device error left the context unusable.
-    Poisoned,
-    /// Its files or settings cannot be used: every further load would fail in the same way.
-    Unusable,
-}
-
-impl Fault {
-    /// The name in logs, metrics and reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Died => "died",
-            Self::NotReady => "not_ready",
-            Self::Victim => "victim",
-            Self::Leak => "leak",
-            Self::MemoryKept => "memory_kept",
-            Self::Hung => "hung",
-            Self::Poisoned => "poisoned",
-            Self::Unusable => "unusable",
-        }
     }
 }
 

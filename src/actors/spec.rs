@@ -8,18 +8,18 @@ use std::sync::Arc;
 
 use ractor::{Actor, ActorRef, SpawnErr};
 
-use super::events::Subscribers;
 use super::host::Launch;
 use super::job::{Job, Output, WrongJob};
 use super::model_actor::{ModelActor, ModelArgs, ModelLimits, ModelMsg};
 use super::registry::Registry;
 use super::supervisor::SupervisorMsg;
 use crate::contract::Model;
+use crate::events::Bus;
 use crate::types::{Bytes, ModelId};
 use crate::vram::Lease;
 
 type Spawned = Pin<Box<dyn Future<Output = Result<ActorRef<ModelMsg>, SpawnErr>> + Send>>;
-type Spawn = dyn Fn(Option<Lease>, Registry, Subscribers, ActorRef<SupervisorMsg>) -> Spawned + Send + Sync;
+type Spawn = dyn Fn(Option<Lease>, Registry, Bus, ActorRef<SupervisorMsg>) -> Spawned + Send + Sync;
 
 /// One model of a tree.
 #[derive(Clone)]
@@ -49,9 +49,8 @@ impl ModelSpec {
         M::Job: TryFrom<Job, Error = WrongJob>,
         M::Output: Into<Output>,
     {
-        let spawn = move |lease, registry, subscribers, supervisor: ActorRef<SupervisorMsg>| -> Spawned {
-            let args =
-                ModelArgs::<M> { model, launch: Arc::clone(&launch), limits, lease, registry, subscribers };
+        let spawn = move |lease, registry, bus, supervisor: ActorRef<SupervisorMsg>| -> Spawned {
+            let args = ModelArgs::<M> { model, launch: Arc::clone(&launch), limits, lease, registry, bus };
             Box::pin(async move {
                 // Unnamed: ractor's names are process-wide, and a process may hold several trees.
                 let actor = ModelActor::<M>::new();
@@ -65,9 +64,9 @@ impl ModelSpec {
         &self,
         lease: Option<Lease>,
         registry: &Registry,
-        subscribers: &Subscribers,
+        bus: &Bus,
         supervisor: &ActorRef<SupervisorMsg>,
     ) -> Result<ActorRef<ModelMsg>, SpawnErr> {
-        (self.spawn)(lease, registry.clone(), subscribers.clone(), supervisor.clone()).await
+        (self.spawn)(lease, registry.clone(), bus.clone(), supervisor.clone()).await
     }
 }

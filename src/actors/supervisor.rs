@@ -12,17 +12,16 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::device::DeviceMsg;
-use super::events::{NodeEvent, Subscribers};
 use super::host::Life;
 use super::memory::MemoryView;
 use super::model_actor::Broken;
 use super::orchestrator::OrchestratorMsg;
 use super::registry::{ModelState, Registry};
-use super::restart::{Fault, Ladder, LadderPolicy, Remedy};
+use super::restart::{Ladder, LadderPolicy, Remedy};
 use super::spec::ModelSpec;
 use super::watchdog::WatchdogMsg;
 use crate::clock;
-use crate::telemetry::names::event;
+use crate::events::{Bus, EventKind, Fault};
 use crate::types::{Bytes, ModelId};
 use crate::vram::{Claim, Lease, Ledger};
 
@@ -47,7 +46,7 @@ pub(super) struct SupervisorArgs {
     pub(super) memory: watch::Receiver<Option<MemoryView>>,
     pub(super) registry: Registry,
     pub(super) node: ActorRef<DeviceMsg>,
-    pub(super) subscribers: Subscribers,
+    pub(super) bus: Bus,
     /// Whether memory may be taken for free without a look: at the process's start only.
     pub(super) first: bool,
 }
@@ -155,10 +154,7 @@ impl SupervisorState {
     fn up(&mut self, model: ModelId) {
         let Some(place) = self.place(model) else { return };
         let after = self.children[place].down_since.take().map(|since| clock::now() - since);
-        let waited = after.map(|after| after.as_secs_f64());
-        let device = self.args.ledger.device();
-        tracing::info!(event = event::MODEL_READY, %device, model = model.name(), after = waited, "model ready");
-        self.args.subscribers.notice(&NodeEvent::ModelReady { model, after });
+        self.args.bus.tell(EventKind::ModelReady { model, after });
     }
 
     fn went_down(&mut self, myself: &ActorRef<SupervisorMsg>, who: &ActorCell, fault: Fault, message: &str) {
@@ -177,18 +173,10 @@ impl SupervisorState {
     fn down(&mut self, myself: &ActorRef<SupervisorMsg>, place: usize, fault: Fault, message: &str) {
         let (model, now) = (self.args.models[place].model, clock::now());
         self.children[place].down_since.get_or_insert(now);
-        tracing::warn!(
-            event = event::MODEL_DOWN,
-            device = %self.args.ledger.device(),
-            model = model.name(),
-            fault = fault.name(),
-            error = message,
-            "model down"
-        );
         self.args.registry.set_model(model, None);
         self.args.registry.set_state(model, ModelState::Restarting);
-        let event = NodeEvent::ActorDown { actor: model.name(), fault, message: message.to_owned() };
-        self.args.subscribers.notice(&event);
+        let message = message.to_owned();
+        self.args.bus.tell(EventKind::ActorDown { actor: model.name(), fault, message: message.clone() });
         if let Some(orchestrator) = self.args.registry.orchestrator() {
             let _ = orchestrator.cast(OrchestratorMsg::ModelDown(model));
         }
@@ -198,16 +186,8 @@ impl SupervisorState {
         match self.ladder.remedy(model, fault, now) {
             Remedy::Restart(wait) => self.await_return(myself, place, wait),
             Remedy::Cordon(rest) => {
-                let rest_seconds = rest.as_secs_f64();
-                tracing::error!(
-                    event = event::MODEL_CORDONED,
-                    device = %self.args.ledger.device(),
-                    model = model.name(),
-                    rest = rest_seconds,
-                    "restart budget spent"
-                );
                 self.args.registry.set_state(model, ModelState::Cordoned);
-                self.args.subscribers.notice(&NodeEvent::Cordoned(model));
+                self.args.bus.tell(EventKind::ModelCordoned { model, rest });
                 self.await_return(myself, place, rest);
             }
             Remedy::Exit(exit) => {
@@ -270,12 +250,12 @@ impl SupervisorState {
         };
         let again = generation > 1 || !self.args.first;
         let args = &self.args;
-        match args.models[place].spawn(Some(lease), &args.registry, &args.subscribers, myself).await {
+        match args.models[place].spawn(Some(lease), &args.registry, &args.bus, myself).await {
             Ok(actor) => {
                 self.children[place].cell = Some(actor.get_cell());
                 self.args.registry.set_model(model, Some(actor));
                 if again {
-                    self.args.subscribers.notice(&NodeEvent::ActorRestarted { actor: model.name() });
+                    self.args.bus.tell(EventKind::ActorRestarted { actor: model.name() });
                 }
             }
             Err(error) => self.down(myself, place, Fault::NotReady, &error.to_string()),

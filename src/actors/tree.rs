@@ -1,5 +1,5 @@
 //! What one card's tree is made of. Everything the tree does not decide itself comes in here: models, pipeline, journal,
-//! looks at memory, subscribers. [`cards`](super::handle) starts it.
+//! samples of memory, the bus. [`handle`](super::handle) starts it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,6 @@ use ractor::rpc::CallResult;
 use tokio::sync::watch;
 
 use super::device::OpenSlots;
-use super::events::Subscribers;
 use super::memory::{MemoryView, PerModel};
 use super::orchestrator::SlotLimits;
 use super::pipeline::Pipeline;
@@ -17,6 +16,7 @@ use super::registry::Registry;
 use super::restart::{LadderPolicy, RestartPolicy};
 use super::spec::ModelSpec;
 use super::watchdog::{Sampler, WatchSettings, WatchdogMsg};
+use crate::events::Bus;
 use crate::journal::Journal;
 use crate::types::{Bytes, DeviceId};
 use crate::vram::{Ledger, PressureGauge, Snapshot};
@@ -72,7 +72,7 @@ pub struct DeviceTree {
     /// The device's pressure.
     pub gauge: PressureGauge,
     /// Who hears what happens.
-    pub subscribers: Subscribers,
+    pub bus: Bus,
     /// Who is who.
     pub(super) registry: Registry,
     pub(super) memory: Arc<watch::Sender<Option<MemoryView>>>,
@@ -93,13 +93,13 @@ pub struct TreeParts {
     /// The device's account.
     pub ledger: Ledger,
     /// Who hears what happens.
-    pub subscribers: Subscribers,
+    pub bus: Bus,
 }
 
 impl DeviceTree {
     /// A tree ready to start; its own registry, gauge and memory view are new.
     pub fn new(parts: TreeParts) -> Self {
-        let TreeParts { settings, models, pipeline, journal, sampler, ledger, subscribers } = parts;
+        let TreeParts { settings, models, pipeline, journal, sampler, ledger, bus } = parts;
         let device = ledger.device();
         Self {
             settings,
@@ -109,7 +109,7 @@ impl DeviceTree {
             sampler,
             ledger,
             gauge: PressureGauge::new(crate::clock::now()),
-            subscribers: subscribers.on(device),
+            bus: bus.on(device),
             registry: Registry::new(device),
             memory: Arc::new(watch::Sender::new(None)),
         }

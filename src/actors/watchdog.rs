@@ -12,15 +12,13 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 use tokio::sync::watch;
 
 use super::deadline_timer::DeadlineTimer;
-use super::events::{NodeEvent, Subscribers};
 use super::memory::{Growth, MemoryView, PerModel};
 use super::model_actor::ModelMsg;
 use super::orchestrator::OrchestratorMsg;
 use super::registry::{ModelState, Registry};
-use super::restart::Fault;
 use super::supervisor::SupervisorMsg;
 use crate::clock;
-use crate::telemetry::names::event;
+use crate::events::{Bus, EventKind, Fault};
 use crate::types::{Bytes, ModelId};
 use crate::vram::policy::{Assessment, LeakVerdict, ModelUse, choose_victim};
 use crate::vram::{
@@ -129,7 +127,7 @@ pub(super) struct WatchdogArgs {
     pub(super) gauge: PressureGauge,
     pub(super) memory: Arc<watch::Sender<Option<MemoryView>>>,
     pub(super) registry: Registry,
-    pub(super) subscribers: Subscribers,
+    pub(super) bus: Bus,
 }
 
 /// The actor's state.
@@ -245,15 +243,7 @@ impl WatchdogState {
     fn looked(&mut self, reading: &Reading, mark: Mark) {
         if let Some(switch) = &reading.switch {
             let because = switch.because.as_ref().map(ToString::to_string);
-            tracing::warn!(
-                event = event::PROBE_SWITCHED,
-                device = %self.args.registry.device(),
-                from = switch.from,
-                to = switch.to,
-                because,
-                "probe switched"
-            );
-            self.args.subscribers.notice(&NodeEvent::ProbeSwitched(switch.clone()));
+            self.args.bus.tell(EventKind::ProbeSwitched { from: switch.from, to: switch.to, because });
         }
         self.assess(reading, mark);
     }
@@ -292,31 +282,16 @@ impl WatchdogState {
         let growth = self.growth.of_models();
         let view = MemoryView { own, taken_at: sample.taken_at, base: self.base, growth };
         self.args.memory.send_replace(Some(view));
-        self.args.subscribers.notice(&NodeEvent::Sampled(sample));
+        self.args.bus.tell(EventKind::Memory { sample });
     }
 
     fn tell(&mut self, assessment: &Assessment) {
         if let Some(crossing) = assessment.crossing {
-            tracing::warn!(
-                event = event::PRESSURE_CHANGED,
-                device = %self.args.registry.device(),
-                from = crossing.from.name(),
-                to = crossing.to.name(),
-                used = crossing.used.get(),
-                limit = crossing.limit.get(),
-                "memory pressure changed"
-            );
-            self.args.subscribers.notice(&NodeEvent::PressureCrossed(crossing));
+            self.args.bus.tell(EventKind::MemoryPressure(crossing));
         }
         let was_blind = std::mem::replace(&mut self.blind, assessment.blind.is_some());
         if let Some(waited) = assessment.blind.filter(|_| !was_blind) {
-            tracing::warn!(
-                event = event::PRESSURE_BLIND,
-                device = %self.args.registry.device(),
-                waited = waited.as_secs_f64(),
-                "nothing to decide by"
-            );
-            self.args.subscribers.notice(&NodeEvent::Blind(waited));
+            self.args.bus.tell(EventKind::Blind { waited });
         }
         let pressure = self.args.gauge.last();
         if self.told.replace(pressure) != Some(pressure)
@@ -348,39 +323,19 @@ impl WatchdogState {
     fn restart_victim(&mut self) {
         self.growth.settle();
         let Some(victim) = choose_victim(&self.uses()) else {
-            let device = self.args.registry.device();
-            tracing::warn!(event = event::VICTIM_NONE, %device, "no model grew beyond its budget, none is restarted");
-            self.args.subscribers.notice(&NodeEvent::VictimNone);
+            self.args.bus.tell(EventKind::VictimNone);
             return;
         };
-        tracing::warn!(
-            event = event::VICTIM_CHOSEN,
-            device = %self.args.registry.device(),
-            model = victim.model.name(),
-            used = victim.used.get(),
-            budget = victim.budget.get(),
-            "victim chosen"
-        );
-        self.args.subscribers.notice(&NodeEvent::VictimChosen(victim));
+        self.args.bus.tell(EventKind::VictimChosen(victim));
         if let Some(supervisor) = self.args.registry.supervisor() {
             let _ = supervisor.cast(SupervisorMsg::Restart(victim.model, Fault::Victim));
         }
     }
 
     fn leak_checked(&mut self, verdict: LeakVerdict) {
-        self.args.subscribers.notice(&NodeEvent::LeakChecked(verdict));
-        tracing::info!(
-            event = event::LEAK_CHECKED,
-            device = %self.args.registry.device(),
-            slope = verdict.slope,
-            growth = verdict.growth,
-            standard_error = verdict.standard_error,
-            leaking = verdict.leaking,
-            grown = ?self.growth.of_models(),
-            "leak checked"
-        );
-        // The fit says that the process leaks; whose it is, what grew while who was at work says.
         let growth = self.growth.of_models();
+        self.args.bus.tell(EventKind::LeakChecked { verdict, grown: growth });
+        // The fit says that the process leaks; whose it is, what grew while who was at work says.
         let most = ModelId::ALL.into_iter().max_by_key(|model| growth[model.index()]);
         if verdict.leaking
             && let (Some(model), Some(orchestrator)) = (most, self.args.registry.orchestrator())
@@ -401,10 +356,6 @@ impl WatchdogState {
 
     fn snapshot(&mut self, occasion: Occasion) {
         let snapshot = self.monitor.snapshot(occasion, clock::now(), clock::unix_time());
-        if tracing::enabled!(tracing::Level::INFO) {
-            let text = serde_json::to_string(&snapshot).unwrap_or_default();
-            let device = self.args.registry.device();
-            tracing::info!(event = event::MEMORY_SNAPSHOT, %device, snapshot = text, "memory snapshot");
-        }
+        self.args.bus.tell(EventKind::MemorySnapshot(Box::new(snapshot)));
     }
 }

@@ -10,11 +10,11 @@ use super::bundle::{Chosen, budgets, fit, voices_of};
 use super::models::model_specs;
 use super::settings::{Opened, hard_limit, model_limits, open_all, tree_settings};
 use crate::actors::device::OpenSlots;
-use crate::actors::events::{Subscriber, Subscribers};
 use crate::actors::handle::{self, Cards};
 use crate::actors::tree::{DeviceTree, TreeParts};
 use crate::actors::watchdog::ThreadSampler;
 use crate::config::{Loaded, Settings};
+use crate::events::{Bus, Subscriber};
 use crate::intake::Door;
 use crate::journal::SlotFolders;
 use crate::models::bundle::Bundle;
@@ -25,6 +25,7 @@ use crate::pipeline::result::Signer;
 use crate::pipeline::timings::Timings;
 use crate::pipeline::{FULL_FRAMES, RecipePipeline, Shared, World};
 use crate::sink::{self, BundleRef, NodeReport, PublicKey};
+use crate::telemetry::EventLog;
 use crate::types::{Bytes, Stage};
 use crate::verify::Thresholds;
 use crate::vram::Ledger;
@@ -100,7 +101,7 @@ impl Node {
             hard: memory.hard_limit.resolve(first.free),
         };
         let timings = Arc::new(Timings::default());
-        let mut told: Vec<Arc<dyn Subscriber>> = vec![timings.clone()];
+        let mut told: Vec<Arc<dyn Subscriber>> = vec![Arc::new(EventLog), timings.clone()];
         told.extend(subscribers);
         let key = sink::node_key(&settings.key_file())?;
         let node = NodeReport {
@@ -120,7 +121,7 @@ impl Node {
             size,
             pipeline: Arc::new(RecipePipeline(Arc::new(shared))),
             folders,
-            subscribers: Subscribers::new(told, first.id),
+            bus: Bus::new(told),
         };
         let first = trees.tree(first)?;
         let others = opened.into_iter().map(|other| trees.tree(other)).collect::<Result<_, _>>()?;
@@ -183,7 +184,7 @@ struct Trees<'a> {
     size: SlotSize,
     pipeline: Arc<RecipePipeline>,
     folders: Arc<SlotFolders>,
-    subscribers: Subscribers,
+    bus: Bus,
 }
 
 impl Trees<'_> {
@@ -201,7 +202,7 @@ impl Trees<'_> {
             journal: self.folders.clone(),
             sampler: Arc::new(sampler),
             ledger: Ledger::new(id, hard_limit(settings, free), settings.memory.overhead),
-            subscribers: self.subscribers.clone(),
+            bus: self.bus.clone(),
         }))
     }
 }

@@ -1,7 +1,6 @@
 //! `vortex-node render`: one recipe through the whole node, into a folder.
 
 mod display;
-mod heard;
 mod outcome;
 mod run;
 mod slot;

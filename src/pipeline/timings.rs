@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::actors::events::{NodeEvent, SlotEvent, Subscriber};
 use crate::clock;
+use crate::events::{Event, EventKind, Subscriber};
 use crate::sink::{Memory, ModelReport, StageReport};
 use crate::types::{Bytes, DeviceId, ModelId, SlotId, Stage};
 
@@ -161,47 +161,52 @@ impl SlotTimings {
 }
 
 impl Subscriber for Timings {
-    fn hear(&self, event: &SlotEvent) {
+    fn hear(&self, event: &Event) {
         let mut book = self.book();
-        if let SlotEvent::Accepted { slot, device, .. } = event {
-            let used = book.used.get(device).copied();
-            let slot = book.open.entry(*slot).or_insert_with(|| SlotTimings::new(clock::now()));
-            (slot.device, slot.used) = (Some(*device), used);
+        match (event.slot, event.device) {
+            (Some(slot), _) if event.kind.ends_slot() => {
+                // Its result has been written.
+                book.open.remove(&slot);
+            }
+            (Some(slot), device) => book.of_slot(slot, device, &event.kind),
+            (None, Some(device)) => book.of_device(device, &event.kind),
+            (None, None) => {}
+        }
+    }
+
+    fn wants_steps(&self) -> bool {
+        false
+    }
+}
+
+impl Book {
+    fn of_slot(&mut self, slot: SlotId, device: Option<DeviceId>, kind: &EventKind) {
+        if let EventKind::Accepted { .. } = kind {
+            let used = device.and_then(|device| self.used.get(&device).copied());
+            let slot = self.open.entry(slot).or_insert_with(|| SlotTimings::new(clock::now()));
+            (slot.device, slot.used) = (device, used);
             return;
         }
-        let ended = matches!(
-            event,
-            SlotEvent::GenerationComplete { .. }
-                | SlotEvent::SlotFailed { .. }
-                | SlotEvent::SlotCancelled { .. }
-                | SlotEvent::EndNotKept { .. }
-        );
-        if ended {
-            // Its result has been written.
-            book.open.remove(&event.slot());
-            return;
-        }
-        let Some(slot) = book.open.get_mut(&event.slot()) else { return };
-        match event {
-            SlotEvent::StageBegan { stage, model, .. } => slot.began(*stage, *model),
-            SlotEvent::AudioComplete { .. } => slot.ended(Stage::Audio),
-            SlotEvent::ImageComplete { .. } => slot.ended(Stage::Image),
-            SlotEvent::VideoComplete { .. } => slot.ended(Stage::Video),
-            SlotEvent::ClipComplete { .. } => slot.ended(Stage::Verify),
+        let Some(slot) = self.open.get_mut(&slot) else { return };
+        match kind {
+            EventKind::StageBegan { stage, model, .. } => slot.began(*stage, *model),
+            EventKind::AudioComplete { .. } => slot.ended(Stage::Audio),
+            EventKind::ImageComplete { .. } => slot.ended(Stage::Image),
+            EventKind::VideoComplete { .. } => slot.ended(Stage::Video),
+            EventKind::ClipComplete { .. } => slot.ended(Stage::Verify),
             _ => {}
         }
     }
 
-    fn notice(&self, device: DeviceId, event: &NodeEvent) {
-        match event {
-            NodeEvent::Sampled(sample) => {
-                let mut book = self.book();
-                book.used.insert(device, sample.used);
-                book.on(device).for_each(|slot| slot.sampled(sample.used));
+    fn of_device(&mut self, device: DeviceId, kind: &EventKind) {
+        match kind {
+            EventKind::Memory { sample } => {
+                self.used.insert(device, sample.used);
+                self.on(device).for_each(|slot| slot.sampled(sample.used));
             }
-            NodeEvent::ActorRestarted { actor } => {
+            EventKind::ActorRestarted { actor } => {
                 if let Ok(model) = actor.parse::<ModelId>() {
-                    self.book().on(device).for_each(|slot| slot.restarts[model.index()] += 1);
+                    self.on(device).for_each(|slot| slot.restarts[model.index()] += 1);
                 }
             }
             _ => {}
@@ -218,15 +223,21 @@ mod tests {
         SlotId::new(uuid::Uuid::from_u128(number))
     }
 
+    fn tell(timings: &Timings, number: Option<u128>, device: DeviceId, kind: EventKind) {
+        let slot = number.map(slot);
+        timings.hear(&Event { at: std::time::Duration::ZERO, device: Some(device), slot, kind });
+    }
+
     fn accepted(timings: &Timings, number: u128, device: DeviceId) {
         timings.begin(slot(number), clock::now());
         let eta = std::time::Duration::ZERO;
-        timings.hear(&SlotEvent::Accepted { slot: slot(number), device, eta, resumed: false });
+        tell(timings, Some(number), device, EventKind::Accepted { eta, resumed: false });
     }
 
     fn began(timings: &Timings, number: u128, stage: Stage, model: ModelId) {
-        let (slot, attempt) = (slot(number), AttemptId::FIRST);
-        timings.hear(&SlotEvent::StageBegan { slot, stage, model: Some(model), attempt });
+        let attempt = AttemptId::FIRST;
+        let kind = EventKind::StageBegan { stage, model: Some(model), attempt };
+        tell(timings, Some(number), DeviceId::Cpu, kind);
     }
 
     #[test]
@@ -234,7 +245,7 @@ mod tests {
         let timings = Timings::default();
         accepted(&timings, 1, DeviceId::Cpu);
         began(&timings, 1, Stage::Audio, ModelId::Kokoro);
-        timings.notice(DeviceId::Cpu, &NodeEvent::ActorRestarted { actor: "kokoro" });
+        tell(&timings, None, DeviceId::Cpu, EventKind::ActorRestarted { actor: "kokoro" });
         began(&timings, 1, Stage::Audio, ModelId::Kokoro);
         let stages = timings.of(slot(1)).stages(|_| false);
         assert_eq!((stages.len(), stages[0].attempts), (1, 2));
@@ -249,14 +260,14 @@ mod tests {
         accepted(&timings, 2, DeviceId::Cuda(1));
         began(&timings, 1, Stage::Audio, ModelId::Kokoro);
         began(&timings, 2, Stage::Image, ModelId::Flux);
-        timings.notice(DeviceId::Cuda(1), &NodeEvent::ActorRestarted { actor: "flux" });
+        tell(&timings, None, DeviceId::Cuda(1), EventKind::ActorRestarted { actor: "flux" });
         let stages = |number| timings.of(slot(number)).stages(|_| false);
         assert_eq!((stages(1).len(), stages(1)[0].stage), (1, Stage::Audio));
         assert_eq!((stages(2).len(), stages(2)[0].stage), (1, Stage::Image));
         let restarts = |number| timings.of(slot(number)).models()[ModelId::Flux.index()].restarts;
         assert_eq!((restarts(1), restarts(2)), (0, 1), "another card's restart is none of its own");
         let cause = crate::journal::CancelCause::Requested;
-        timings.hear(&SlotEvent::SlotCancelled { slot: slot(1), cause });
+        tell(&timings, Some(1), DeviceId::Cuda(0), EventKind::SlotCancelled { cause });
         assert!(stages(1).is_empty() && stages(2).len() == 1, "what has ended is forgotten, nothing else");
     }
 

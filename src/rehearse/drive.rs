@@ -15,7 +15,6 @@ use super::scenario::{Fault, Scenario};
 use super::scripted_models::{Hosting, Memory, Theatre, company};
 use super::scripted_pipeline::ScriptedPipeline;
 use crate::actors::device::OpenSlots;
-use crate::actors::events::{Subscriber, Subscribers};
 use crate::actors::handle::{Cards, NodeHandle};
 use crate::actors::model_actor::ModelLimits;
 use crate::actors::orchestrator::SlotLimits;
@@ -25,8 +24,10 @@ use crate::actors::restart::{LadderPolicy, RestartPolicy};
 use crate::actors::tree::{DeviceTree, TreeParts, TreeSettings};
 use crate::actors::watchdog::{InlineSampler, WatchSettings};
 use crate::clock;
+use crate::events::{Bus, Subscriber};
 use crate::exit::Exit;
 use crate::journal::MemoryJournal;
+use crate::telemetry::EventLog;
 use crate::types::{Bytes, DeviceId};
 use crate::vram::policy::{LeakSettings, Thresholds};
 use crate::vram::{
@@ -94,7 +95,8 @@ async fn play(
     let several = scenario.device.count.get() > 1;
     let recorder = Arc::new(Recorder::new(start, scenario.device.hard_limit, several));
     let journal = Arc::new(MemoryJournal::new());
-    let subscribers = std::iter::once(Arc::clone(&recorder) as Arc<dyn Subscriber>).chain(more).collect();
+    let first: [Arc<dyn Subscriber>; 2] = [Arc::new(EventLog), recorder.clone()];
+    let bus = Bus::new(first.into_iter().chain(more).collect());
     let run = Rehearsal {
         scenario,
         eyes,
@@ -102,7 +104,7 @@ async fn play(
         hosting: if pace == Pace::Accelerated { Hosting::Tasks } else { Hosting::Threads },
         journal,
         recorder,
-        subscribers: Subscribers::new(subscribers, DeviceId::Scripted(0)),
+        bus,
         played: Memory::default(),
         handle: Arc::new(Mutex::new(None)),
     };
@@ -116,7 +118,7 @@ struct Rehearsal<'a> {
     hosting: Hosting,
     journal: Arc<MemoryJournal>,
     recorder: Arc<Recorder>,
-    subscribers: Subscribers,
+    bus: Bus,
     played: Memory,
     /// The running process, if one is.
     handle: Arc<Mutex<Option<NodeHandle>>>,
@@ -268,7 +270,7 @@ impl Rehearsal<'_> {
             journal: self.journal.clone(),
             sampler: Arc::new(sampler),
             ledger: self.ledger(id, device),
-            subscribers: self.subscribers.clone(),
+            bus: self.bus.clone(),
         }))
     }
 

@@ -11,8 +11,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::scenario::Expectations;
-use crate::actors::events::{NodeEvent, SlotEvent, Subscriber};
 use crate::clock;
+use crate::events::{Event, EventKind, Subscriber};
 use crate::exit::Exit;
 use crate::journal::{Ending, Failure, Terminal};
 use crate::types::{Bytes, DeviceId, SlotId};
@@ -174,70 +174,50 @@ fn period(completions: &[Instant]) -> Option<Duration> {
 }
 
 impl Subscriber for Recorder {
-    fn hear(&self, event: &SlotEvent) {
-        match event {
-            SlotEvent::Accepted { resumed, device, .. } => {
-                let report = &mut self.heard().report;
+    fn hear(&self, event: &Event) {
+        if matches!(event.kind, EventKind::GenerationComplete { .. }) {
+            self.heard().completions.push(clock::now());
+        }
+        if event.kind.ends_slot() {
+            return self.one_more();
+        }
+        let Some(device) = event.device else { return };
+        let mut heard = self.heard();
+        let report = &mut heard.report;
+        match &event.kind {
+            EventKind::Accepted { resumed, .. } => {
                 report.resumed += u64::from(*resumed);
                 if self.several {
                     *report.placed.entry(device.to_string()).or_default() += 1;
                 }
             }
-            SlotEvent::GenerationComplete { .. } => {
-                self.heard().completions.push(clock::now());
-                self.one_more();
-            }
-            SlotEvent::SlotFailed { .. } | SlotEvent::SlotCancelled { .. } | SlotEvent::EndNotKept { .. } => {
-                self.one_more()
-            }
-            SlotEvent::AudioComplete { .. }
-            | SlotEvent::ImageComplete { .. }
-            | SlotEvent::StageBegan { .. }
-            | SlotEvent::StageProgress { .. }
-            | SlotEvent::VideoProgress { .. }
-            | SlotEvent::VideoComplete { .. }
-            | SlotEvent::ClipComplete { .. } => {}
-        }
-    }
-
-    fn notice(&self, device: DeviceId, event: &NodeEvent) {
-        let mut heard = self.heard();
-        let report = &mut heard.report;
-        match event {
-            NodeEvent::ActorRestarted { actor } => {
+            EventKind::ActorRestarted { actor } => {
                 *report.restarts.entry(self.named(device, actor)).or_default() += 1;
             }
-            NodeEvent::ModelReady { model, after: Some(after) } => {
+            EventKind::ModelReady { model, after: Some(after) } => {
                 let longest = report.recovery.entry(self.named(device, model.name())).or_default();
                 *longest = (*longest).max(*after);
             }
-            NodeEvent::Sampled(sample) => {
+            EventKind::Memory { sample } => {
                 report.highest_use = report.highest_use.max(sample.used);
                 let own = sample.own.unwrap_or(sample.used);
                 report.limit_violations += u64::from(own > self.hard_limit);
             }
-            NodeEvent::PressureCrossed(crossing) => {
+            EventKind::MemoryPressure(crossing) => {
                 let at = (clock::now() - self.start).as_secs_f64();
                 report.pressure.push(format!("{:.1} s: {}", at, self.named(device, crossing.to.name())));
             }
-            NodeEvent::LeaseRefused(_) => report.leases_refused += 1,
-            NodeEvent::Escalated { cause, .. } => report.escalations.push(cause.clone()),
-            NodeEvent::CardLost { exit, .. } if self.several => {
+            EventKind::LeaseRefused(_) => report.leases_refused += 1,
+            EventKind::Escalated { cause, .. } => report.escalations.push(cause.clone()),
+            EventKind::CardLost { exit, .. } if self.several => {
                 report.cards_lost.insert(device.to_string(), u64::from(exit.code()));
             }
-            NodeEvent::ModelReady { after: None, .. }
-            | NodeEvent::ActorDown { .. }
-            | NodeEvent::Blind(_)
-            | NodeEvent::Trimmed { .. }
-            | NodeEvent::ProbeSwitched(_)
-            | NodeEvent::VictimChosen(_)
-            | NodeEvent::VictimNone
-            | NodeEvent::ModelLoaded { .. }
-            | NodeEvent::ModelStalled { .. }
-            | NodeEvent::LeakChecked(_)
-            | NodeEvent::CardLost { .. }
-            | NodeEvent::Cordoned(_) => {}
+            _ => {}
         }
+    }
+
+    fn wants_steps(&self) -> bool {
+        false
     }
 }
 

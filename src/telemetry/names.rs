@@ -10,6 +10,8 @@ pub mod event {
 
     /// A slot came in or was taken up again. Fields: `slot`, `device`, `resumed`, `eta`.
     pub const SLOT_ACCEPTED: &str = "slot.accepted";
+    /// A stage is set back and begun again. Fields: `slot`, `stage`, `counted`, `error`.
+    pub const STAGE_AGAIN: &str = "slot.stage_again";
     /// Its speech is there. Fields: `slot`, `took`; so for the next three.
     pub const AUDIO_COMPLETE: &str = "slot.audio_complete";
     /// Its picture is there.
@@ -52,11 +54,11 @@ pub mod event {
     pub const MODEL_TRIMMED: &str = "model.trimmed";
     /// A run made no step for too long. Fields: `device`, `model`, `age`.
     pub const MODEL_STALLED: &str = "model.stalled";
-    /// A model's actor went down. Fields: `device`, `model`, `fault`, `error`.
-    pub const MODEL_DOWN: &str = "model.down";
     /// A model's restart budget is spent. Fields: `device`, `model`, `rest`.
     pub const MODEL_CORDONED: &str = "model.cordoned";
-    /// An actor of a card's tree went down. Fields: `device`, `actor`, `error`.
+    /// A model's actor went down. Fields: `device`, `model`, `fault`, `error`.
+    pub const MODEL_DOWN: &str = "model.down";
+    /// Another actor of a card's tree went down. Fields: `device`, `actor`, `fault`, `error`.
     pub const ACTOR_DOWN: &str = "actor.down";
     /// A card is given up; the last one takes the process along. Fields: `device`, `exit`, `cause`.
     pub const CARD_ESCALATED: &str = "card.escalated";

@@ -69,7 +69,7 @@ pub struct Holding {
 }
 
 /// A claim that would have crossed the limit. Nothing was allocated.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 pub struct Refusal {
     /// On which device.
     pub device: DeviceId,

@@ -7,8 +7,8 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use vortex_node::actors::events::{SlotEvent, Subscriber};
 use vortex_node::clock;
+use vortex_node::events::{Event, EventKind, Subscriber};
 use vortex_node::rehearse::scenario::Arrivals;
 use vortex_node::rehearse::{Pace, Report, Scenario, rehearse};
 use vortex_node::types::Bytes;
@@ -18,8 +18,8 @@ use vortex_node::types::Bytes;
 struct Latencies(Mutex<Vec<Duration>>);
 
 impl Subscriber for Latencies {
-    fn hear(&self, event: &SlotEvent) {
-        if let SlotEvent::GenerationComplete { elapsed, .. } = event {
+    fn hear(&self, event: &Event) {
+        if let EventKind::GenerationComplete { elapsed, .. } = &event.kind {
             self.0.lock().unwrap().push(*elapsed);
         }
     }

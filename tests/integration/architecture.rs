@@ -37,6 +37,7 @@ const TABLE: &[(&str, Rule)] = &[
         Rule::Not(&["cli", "app", "actors", "models", "candle_core", "candle_nn", "candle_transformers"]),
     ),
     ("verify", Rule::Not(&["cli", "app", "actors", "models"])),
+    ("events", Rule::Only(&["clock", "contract", "exit", "journal", "types", "vram"])),
     ("journal", Rule::Not(&["cli", "app", "actors", "models"])),
     ("vram", Rule::Not(&["cli", "app", "actors", "models"])),
     ("models", Rule::Not(&["cli", "app", "ractor", "tokio", "config", "telemetry", "actors"])),

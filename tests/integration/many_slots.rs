@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use vortex_node::actors::events::{NodeEvent, SlotEvent, Subscriber};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use vortex_node::actors::handle::NodeHandle;
 use vortex_node::app::bundle::{Chosen, choose};
 use vortex_node::app::{Node, NodeParts, Serving, door};
 use vortex_node::config::{FlagSetting, Inputs, Loaded, load};
+use vortex_node::events::{Event, EventKind, Forward};
 use vortex_node::exit::Exit;
 use vortex_node::intake::{self, Entry, Kind, Origin, Submission};
 use vortex_node::journal::SlotFolders;
@@ -20,27 +20,7 @@ use vortex_node::models::synth::{self, Profile};
 use vortex_node::models::workspace::SlotSize;
 use vortex_node::recipe::{document, example};
 use vortex_node::sink::{self, Manifest, Outcome};
-use vortex_node::types::{DeviceId, ModelId, SlotId};
-
-enum Told {
-    Slot(SlotEvent),
-    Ready,
-}
-
-/// Passes on what a test waits for.
-struct Ear(UnboundedSender<Told>);
-
-impl Subscriber for Ear {
-    fn hear(&self, event: &SlotEvent) {
-        let _ = self.0.send(Told::Slot(event.clone()));
-    }
-
-    fn notice(&self, _: DeviceId, event: &NodeEvent) {
-        if matches!(event, NodeEvent::ModelReady { .. }) {
-            let _ = self.0.send(Told::Ready);
-        }
-    }
-}
+use vortex_node::types::{ModelId, SlotId};
 
 /// A node's settings, weights and folders.
 struct Place {
@@ -104,7 +84,7 @@ impl Place {
     async fn node<F: Future<Output = ()>>(
         &self,
         folders: &Arc<SlotFolders>,
-        asks: impl FnOnce(NodeHandle, UnboundedReceiver<Told>) -> F,
+        asks: impl FnOnce(NodeHandle, UnboundedReceiver<Event>) -> F,
     ) {
         let (told_by, mut told) = unbounded_channel();
         let longest = self.entry(99, &[]).recipe;
@@ -113,13 +93,13 @@ impl Place {
             chosen: &self.chosen,
             folders: Arc::clone(folders),
             size: SlotSize { resolution: longest.resolution, duration: longest.duration },
-            subscribers: vec![Arc::new(Ear(told_by))],
+            subscribers: vec![Arc::new(Forward(told_by))],
             serving: Serving::All,
         });
         let node = node.unwrap().start().await.unwrap();
         let handle = node.handle();
         for _ in ModelId::ALL {
-            while !matches!(told.recv().await.unwrap(), Told::Ready) {}
+            while !matches!(told.recv().await.unwrap().kind, EventKind::ModelReady { .. }) {}
         }
         asks(handle.clone(), told).await;
         handle.shut_down(Exit::Success, Duration::ZERO);
@@ -128,16 +108,11 @@ impl Place {
 }
 
 /// Waits until so many slots have ended; in which order.
-async fn ends(told: &mut UnboundedReceiver<Told>, count: usize) -> Vec<SlotId> {
+async fn ends(told: &mut UnboundedReceiver<Event>, count: usize) -> Vec<SlotId> {
     let mut ended = Vec::new();
     while ended.len() < count {
-        let Told::Slot(event) = told.recv().await.unwrap() else { continue };
-        if let SlotEvent::GenerationComplete { slot, .. }
-        | SlotEvent::SlotFailed { slot, .. }
-        | SlotEvent::SlotCancelled { slot, .. } = event
-        {
-            ended.push(slot);
-        }
+        let event = told.recv().await.unwrap();
+        ended.extend(event.slot.filter(|_| event.kind.ends_slot()));
     }
     ended
 }

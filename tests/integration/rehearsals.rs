@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use vortex_node::actors::events::{NodeEvent, SlotEvent};
 use vortex_node::actors::handle::ActorName;
+use vortex_node::events::{Event, EventKind};
 use vortex_node::rehearse::scenario::{Arrivals, Fault, RunFault};
 use vortex_node::rehearse::{Pace, Report, Scenario, rehearse};
 use vortex_node::types::{Bytes, ModelId, Stage};
@@ -202,11 +202,11 @@ fn the_soft_limit_closes_admission_within_a_look_and_the_running_slot_finishes()
     assert!(reopened <= from + lasts + dwell + period * 2, "reopened only at {reopened:?}");
     let node = diary.cards.lock().unwrap();
     let soft =
-        node.iter().any(|(_, event)| matches!(event, NodeEvent::PressureCrossed(it) if it.to == Level::Soft));
+        node.iter().any(|(_, event)| matches!(event, EventKind::MemoryPressure(it) if it.to == Level::Soft));
     assert!(soft && report.restarts.is_empty(), "{report}");
     let slots = diary.slots.lock().unwrap();
-    let first = slots.iter().find(|(_, event)| matches!(event, SlotEvent::GenerationComplete { .. }));
-    let SlotEvent::GenerationComplete { elapsed, .. } = &first.unwrap().1 else { unreachable!() };
+    let first = slots.iter().find(|(_, event)| matches!(event.kind, EventKind::GenerationComplete { .. }));
+    let EventKind::GenerationComplete { elapsed, .. } = &first.unwrap().1.kind else { unreachable!() };
     assert_eq!(*elapsed, Duration::from_secs(21), "the running slot was not held up");
 }
 
@@ -223,7 +223,7 @@ fn at_the_hard_limit_the_lease_is_refused_with_numbers_and_one_slot_pays() {
     let refusals: Vec<_> = node
         .iter()
         .filter_map(
-            |(_, event)| if let NodeEvent::LeaseRefused(refusal) = event { Some(refusal) } else { None },
+            |(_, event)| if let EventKind::LeaseRefused(refusal) = event { Some(refusal) } else { None },
         )
         .collect();
     assert_eq!(refusals.len(), 1, "one slot pays, the others wait:\n{report}");
@@ -241,7 +241,7 @@ fn the_model_that_grew_restarts_and_the_others_never_stop() {
     let down: Vec<&str> = node
         .iter()
         .filter_map(
-            |(_, event)| if let NodeEvent::ActorDown { actor, .. } = event { Some(*actor) } else { None },
+            |(_, event)| if let EventKind::ActorDown { actor, .. } = event { Some(*actor) } else { None },
         )
         .collect();
     assert!(!down.is_empty() && down.iter().all(|actor| *actor == "liveportrait"), "{down:?}\n{report}");
@@ -272,20 +272,20 @@ fn a_slot_tells_its_walk_in_order() {
     assert_eq!(without_repeats, wanted);
     assert_eq!(names.iter().filter(|name| *name == "video_progress").count(), 4);
     let place =
-        |wanted: &dyn Fn(&SlotEvent) -> bool| told.iter().position(|(_, event)| wanted(event)).unwrap();
+        |wanted: &dyn Fn(&EventKind) -> bool| told.iter().position(|(_, event)| wanted(&event.kind)).unwrap();
     for stage in Stage::ALL {
-        let began = place(&|event| matches!(event, SlotEvent::StageBegan { stage: of, .. } if *of == stage));
+        let began = place(&|event| matches!(event, EventKind::StageBegan { stage: of, .. } if *of == stage));
         let done = place(&|event| match event {
-            SlotEvent::AudioComplete { .. } => stage == Stage::Audio,
-            SlotEvent::ImageComplete { .. } => stage == Stage::Image,
-            SlotEvent::VideoComplete { .. } => stage == Stage::Video,
-            SlotEvent::ClipComplete { .. } => stage == Stage::Verify,
-            SlotEvent::GenerationComplete { .. } => stage == Stage::Package,
+            EventKind::AudioComplete { .. } => stage == Stage::Audio,
+            EventKind::ImageComplete { .. } => stage == Stage::Image,
+            EventKind::VideoComplete { .. } => stage == Stage::Video,
+            EventKind::ClipComplete { .. } => stage == Stage::Verify,
+            EventKind::GenerationComplete { .. } => stage == Stage::Package,
             _ => false,
         });
-        let step = |event: &SlotEvent| match event {
-            SlotEvent::StageProgress { stage: of, .. } => *of == stage,
-            SlotEvent::VideoProgress { .. } => stage == Stage::Video,
+        let step = |event: &Event| match &event.kind {
+            EventKind::StageProgress { stage: of, .. } => *of == stage,
+            EventKind::VideoProgress { .. } => stage == Stage::Video,
             _ => false,
         };
         let steps: Vec<usize> = (0..told.len()).filter(|place| step(&told[*place].1)).collect();
@@ -340,7 +340,7 @@ fn a_thread_that_hangs_in_real_time_ends_in_an_exit_and_not_in_a_wait() {
 }
 
 /// How often each fact was told, of those that `name` gives a name.
-fn counted(scenario: &Scenario, name: impl Fn(&NodeEvent) -> Option<String>) -> BTreeMap<String, usize> {
+fn counted(scenario: &Scenario, name: impl Fn(&EventKind) -> Option<String>) -> BTreeMap<String, usize> {
     let (_, diary) = play_with_diary(scenario);
     let mut counts = BTreeMap::new();
     for (_, event) in diary.cards.lock().unwrap().iter() {
@@ -354,7 +354,7 @@ fn counted(scenario: &Scenario, name: impl Fn(&NodeEvent) -> Option<String>) -> 
 #[test]
 fn every_load_is_told_once() {
     let loads = counted(&some_slots(1, 0), |event| match event {
-        NodeEvent::ModelLoaded { model, resident } if *resident > Bytes::ZERO => Some(model.to_string()),
+        EventKind::ModelLoaded { model, resident } if *resident > Bytes::ZERO => Some(model.to_string()),
         _ => None,
     });
     assert_eq!(loads, ModelId::ALL.map(|model| (model.to_string(), 1)).into());
@@ -368,8 +368,8 @@ fn soft_pressure_has_every_model_give_back_memory_and_tells_it() {
     // Everything at work takes 9.6 GB: below the floor of 9.9 GB.
     (scenario.device.soft_limit, scenario.device.hysteresis) = (Bytes::gb(10), Bytes::mb(100));
     let told = counted(&scenario, |event| match event {
-        NodeEvent::PressureCrossed(crossing) => Some(format!("to {}", crossing.to.name())),
-        NodeEvent::Trimmed { model, .. } => Some(model.to_string()),
+        EventKind::MemoryPressure(crossing) => Some(format!("to {}", crossing.to.name())),
+        EventKind::ModelTrimmed { model, .. } => Some(model.to_string()),
         _ => None,
     });
     assert_eq!((told.get("to soft"), told.get("to normal")), (Some(&1), Some(&1)), "{told:?}");
@@ -384,15 +384,15 @@ fn a_run_that_stalls_and_a_model_that_grew_are_told() {
     let stall = Duration::from_secs(4);
     let scenario = Scenario { faults: vec![hang], stall, ..some_slots(1, 0) };
     let stalled = counted(&scenario, |event| match event {
-        NodeEvent::ModelStalled { model, age } if !age.is_zero() => Some(model.to_string()),
+        EventKind::ModelStalled { model, age } if !age.is_zero() => Some(model.to_string()),
         _ => None,
     });
     assert_eq!(stalled, [("flux".to_owned(), 1)].into());
 
     let text = std::fs::read_to_string(folder().join("drift.toml")).unwrap();
     let victims = counted(&text.parse().unwrap(), |event| match event {
-        NodeEvent::VictimChosen(victim) => Some(format!("chosen {}", victim.model)),
-        NodeEvent::ActorDown { fault, actor, .. } if fault.name() == "victim" => {
+        EventKind::VictimChosen(victim) => Some(format!("chosen {}", victim.model)),
+        EventKind::ActorDown { fault, actor, .. } if fault.name() == "victim" => {
             Some(format!("down {actor}"))
         }
         _ => None,

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use vortex_node::actors::events::NodeEvent;
 use vortex_node::actors::handle::ActorName;
+use vortex_node::events::EventKind;
 use vortex_node::rehearse::scenario::{Arrivals, Fault, RunFault};
 use vortex_node::rehearse::{Pace, Scenario, rehearse};
 use vortex_node::types::{Bytes, DeviceId, ModelId, Stage};
@@ -220,7 +220,7 @@ fn a_card_on_standby_holds_nothing_until_it_takes_over() {
     assert_eq!((report.completed, report.exits.as_slice()), (2, [0].as_slice()), "{report}");
     let cards = diary.cards.lock().unwrap();
     let first_of = |card| cards.iter().position(|(device, _)| *device == card).unwrap();
-    let lost = cards.iter().position(|(_, event)| matches!(event, NodeEvent::CardLost { .. })).unwrap();
+    let lost = cards.iter().position(|(_, event)| matches!(event, EventKind::CardLost { .. })).unwrap();
     assert!(
         first_of(FIRST) < lost && lost < first_of(SECOND),
         "the second was looked at before it was needed"

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use vortex_node::actors::events::{NodeEvent, Subscriber};
 use vortex_node::clock;
+use vortex_node::events::{Event, EventKind, Subscriber};
 use vortex_node::rehearse::scenario::{Arrivals, Fault};
 use vortex_node::rehearse::{Pace, Report, Scenario, rehearse_seen_by};
-use vortex_node::types::{Bytes, DeviceId, ModelId};
+use vortex_node::types::{Bytes, ModelId};
 use vortex_node::vram::policy::Level;
 use vortex_node::vram::{
     NvmlProbe, NvmlSelector, Probe, ProbeError, Sample, ScriptedDevice, ScriptedFault, ScriptedFigures,
@@ -77,21 +77,21 @@ impl Probe for ThroughNvml {
 
 /// Hears what the node says of itself, with the time of it.
 #[derive(Default)]
-struct Diary(Mutex<Vec<(Instant, NodeEvent)>>);
+struct Diary(Mutex<Vec<(Instant, EventKind)>>);
 
 impl Subscriber for Diary {
-    fn hear(&self, _: &vortex_node::actors::events::SlotEvent) {}
-
-    fn notice(&self, _: DeviceId, event: &NodeEvent) {
-        self.0.lock().unwrap().push((clock::now(), event.clone()));
+    fn hear(&self, event: &Event) {
+        if event.slot.is_none() {
+            self.0.lock().unwrap().push((clock::now(), event.kind.clone()));
+        }
     }
 }
 
 impl Diary {
     fn levels(&self) -> Vec<Level> {
         let told = self.0.lock().unwrap();
-        let crossing = |event: &NodeEvent| match event {
-            NodeEvent::PressureCrossed(crossing) => Some(crossing.to),
+        let crossing = |event: &EventKind| match event {
+            EventKind::MemoryPressure(crossing) => Some(crossing.to),
             _ => None,
         };
         told.iter().filter_map(|(_, event)| crossing(event)).collect()
@@ -99,8 +99,8 @@ impl Diary {
 
     fn sources(&self) -> Vec<&'static str> {
         let told = self.0.lock().unwrap();
-        let source = |event: &NodeEvent| match event {
-            NodeEvent::Sampled(sample) => Some(sample.source),
+        let source = |event: &EventKind| match event {
+            EventKind::Memory { sample } => Some(sample.source),
             _ => None,
         };
         let mut all: Vec<_> = told.iter().filter_map(|(_, event)| source(event)).collect();
@@ -195,7 +195,7 @@ fn a_library_that_disappears_in_the_middle_of_a_slot_closes_admission_and_costs_
     let mut scenario = slots(3, faults);
     scenario.arrivals[0].patient = false;
     let Some((report, diary)) = play(&scenario) else { return };
-    let blind = diary.0.lock().unwrap().iter().any(|(_, event)| matches!(event, NodeEvent::Blind(_)));
+    let blind = diary.0.lock().unwrap().iter().any(|(_, event)| matches!(event, EventKind::Blind { .. }));
     assert!(blind, "a watch without eyes says so:\n{report}");
     assert!(report.refused.contains_key("pressure"), "{report}");
     assert!(report.failed.is_empty() && report.completed >= 1 && report.restarts.is_empty(), "{report}");
@@ -234,8 +234,8 @@ fn a_lost_neighbour_takes_nothing_from_a_nodes_own_board() {
 fn the_model_that_grew_is_the_victim_when_only_the_process_is_seen() {
     let Some((report, diary)) = play(&shipped("drift")) else { return };
     let told = diary.0.lock().unwrap();
-    let down = |event: &NodeEvent| match event {
-        NodeEvent::ActorDown { actor, .. } => Some(*actor),
+    let down = |event: &EventKind| match event {
+        EventKind::ActorDown { actor, .. } => Some(*actor),
         _ => None,
     };
     let down: Vec<&str> = told.iter().filter_map(|(_, event)| down(event)).collect();

@@ -8,18 +8,17 @@ use ractor::ActorRef;
 use super::slot::{Slot, guarded};
 use super::{Current, Hand, OrchestratorMsg, OrchestratorState};
 use crate::actors::device::DeviceMsg;
-use crate::actors::events::{NodeEvent, SlotEvent, Subscribers};
 use crate::actors::host::RunId;
 use crate::actors::job::Job;
 use crate::actors::model_actor::{ModelMsg, Work};
 use crate::actors::pipeline::PipelineError;
 use crate::actors::plan::Task;
-use crate::actors::restart::Fault;
 use crate::actors::supervisor::SupervisorMsg;
 use crate::clock;
 use crate::contract::{Observe, Progress};
+use crate::events::{Bus, EventKind, Fault};
 use crate::journal::{Ending, Failure, StageOutput};
-use crate::telemetry::names::{event, span};
+use crate::telemetry::names::span;
 use crate::types::{AttemptId, Bytes, ModelId, SlotId};
 use crate::vram::policy::Level;
 use crate::vram::{Claim, Lease, Purpose, Refusal, Shape};
@@ -33,29 +32,22 @@ enum Began {
     No(Ending),
 }
 
-/// Forwards a run's steps to whoever listens.
+/// Tells a run's steps.
 struct StepObserver {
     slot: SlotId,
     task: Task,
     model: ModelId,
-    subscribers: Subscribers,
+    bus: Bus,
 }
 
 impl Observe for StepObserver {
     fn step(&self, progress: Progress) {
-        let (slot, stage, model) = (self.slot, self.task.stage(), self.model);
-        if self.task != Task::Animate {
-            self.subscribers.tell(&SlotEvent::StageProgress { slot, stage, model, progress });
-            return;
-        }
-        tracing::debug!(
-            event = event::VIDEO_PROGRESS,
-            %slot,
-            done = progress.done,
-            total = progress.total,
-            "video progress"
-        );
-        self.subscribers.tell(&SlotEvent::VideoProgress { slot, progress });
+        let (stage, model) = (self.task.stage(), self.model);
+        let kind = match self.task {
+            Task::Animate => EventKind::VideoProgress { progress },
+            _ => EventKind::StageProgress { stage, model, progress },
+        };
+        self.bus.tell_of(self.slot, kind);
     }
 }
 
@@ -184,17 +176,15 @@ impl OrchestratorState {
             attempt = attempt.get()
         );
         let run_span = tracing::info_span!(parent: &stage_span, span::RUN, model = model.name(), run = run.0);
-        let subscribers = &self.args.subscribers;
-        let watched = task == Task::Animate || !subscribers.is_empty();
-        let observer: Option<Arc<dyn Observe>> = watched.then(|| {
-            let subscribers = subscribers.clone();
-            Arc::new(StepObserver { slot: id, task, model, subscribers }) as Arc<dyn Observe>
-        });
+        let bus = &self.args.bus;
+        let watched = task == Task::Animate || bus.wants_steps();
+        let observer: Option<Arc<dyn Observe>> = watched
+            .then(|| Arc::new(StepObserver { slot: id, task, model, bus: bus.clone() }) as Arc<dyn Observe>);
         let measured = self.peaks.knows(model, shape);
         let leased = lease.as_ref().map(Lease::bytes).unwrap_or_default();
         let work = Box::new(Work { run, job, lease, measured, observer, span: run_span });
         // Before the model hears of it: its first step must not be told before its beginning.
-        tell_began(&self.args.subscribers, id, task, attempt);
+        tell_began(&self.args.bus, id, task, attempt);
         if actor.cast(ModelMsg::Run(work)).is_err() {
             // Died this moment; its supervisor will say so.
             slot.plan.withdraw(task, now);
@@ -269,15 +259,7 @@ impl OrchestratorState {
     }
 
     pub(super) fn refused(&self, task: Task, refusal: &Refusal) -> Ending {
-        let numbers = serde_json::json!({
-            "used": refusal.used,
-            "needed": refusal.needed,
-            "limit": refusal.limit,
-            "unaccounted": refusal.unaccounted,
-            "holders": refusal.holders,
-        });
-        tracing::warn!(event = event::LEASE_REFUSED, device = %refusal.device, refusal = %numbers, "lease refused");
-        self.args.subscribers.notice(&NodeEvent::LeaseRefused(refusal.clone()));
+        self.args.bus.tell(EventKind::LeaseRefused(Box::new(refusal.clone())));
         Ending::Failed {
             cause: Failure::MemoryRefused,
             stage: Some(task.stage()),
@@ -310,7 +292,7 @@ impl OrchestratorState {
             let _ = mailbox.cast(OrchestratorMsg::Packaged(id, attempt, result));
         };
         slot.packaging = Some(tokio::spawn(tracing::Instrument::instrument(handing_over, stage_span)));
-        tell_began(&self.args.subscribers, id, Task::Package, attempt);
+        tell_began(&self.args.bus, id, Task::Package, attempt);
         Began::Yes
     }
 
@@ -338,9 +320,9 @@ impl OrchestratorState {
     }
 }
 
-fn tell_began(subscribers: &Subscribers, slot: SlotId, task: Task, attempt: AttemptId) {
+fn tell_began(bus: &Bus, slot: SlotId, task: Task, attempt: AttemptId) {
     let (stage, model) = (task.stage(), task.model());
-    subscribers.tell(&SlotEvent::StageBegan { slot, stage, model, attempt });
+    bus.tell_of(slot, EventKind::StageBegan { stage, model, attempt });
 }
 
 /// The job of a task whose needs are met.

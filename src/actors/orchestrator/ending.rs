@@ -7,12 +7,11 @@ use futures_util::FutureExt;
 
 use super::OrchestratorState;
 use super::slot::{Slot, guarded};
-use crate::actors::events::{SlotEvent, Subscribers, tell_end};
 use crate::actors::pipeline::{PipelineError, SlotPipeline};
 use crate::actors::watchdog::WatchdogMsg;
 use crate::clock;
+use crate::events::{Bus, EventKind};
 use crate::journal::{Accepted, Ending, Failure, Journal, JournalError, Outputs, Terminal};
-use crate::telemetry::names::event;
 use crate::types::{SlotId, Stage};
 use crate::vram::Occasion;
 
@@ -64,7 +63,7 @@ impl OrchestratorState {
 
     /// Hands over the result of a slot that did not complete, records the end, and tells it.
     pub(super) fn write_end(&self, ended: Ended) {
-        let (subscribers, journal) = (self.args.subscribers.clone(), Arc::clone(&self.args.journal));
+        let (bus, journal) = (self.args.bus.clone(), Arc::clone(&self.args.journal));
         let Ended { accepted, ending, breakdown, span, work } = ended;
         let elapsed = clock::now().saturating_duration_since(accepted.at);
         let terminal = Terminal { slot: accepted.slot, ending, elapsed, breakdown };
@@ -75,12 +74,12 @@ impl OrchestratorState {
             });
         let mut delivering = match delivering.transpose() {
             Ok(delivering) => delivering,
-            Err(error) => return not_delivered(&subscribers, &span, &terminal, error),
+            Err(error) => return not_delivered(&bus, &span, &terminal, error),
         };
         // What is at hand at once is recorded at once, in order with everything else that this actor does.
         match delivering.as_mut().map(FutureExt::now_or_never) {
-            None | Some(Some(Ok(_))) => record(&subscribers, &*journal, &span, terminal),
-            Some(Some(Err(error))) => not_delivered(&subscribers, &span, &terminal, error),
+            None | Some(Some(Ok(_))) => record(&bus, &*journal, &span, terminal),
+            Some(Some(Err(error))) => not_delivered(&bus, &span, &terminal, error),
             Some(None) => {
                 tokio::spawn(async move {
                     let delivered = match delivering {
@@ -90,12 +89,12 @@ impl OrchestratorState {
                     };
                     match delivered {
                         // The record of the end comes last: where it stands, the result stands too.
-                        Ok(Ok(_)) => record(&subscribers, &*journal, &span, terminal),
-                        Ok(Err(error)) => not_delivered(&subscribers, &span, &terminal, error),
+                        Ok(Ok(_)) => record(&bus, &*journal, &span, terminal),
+                        Ok(Err(error)) => not_delivered(&bus, &span, &terminal, error),
                         Err(error) => {
                             let message = format!("writing the result panicked: {error}");
                             let error = PipelineError::new(Failure::Package, message);
-                            not_delivered(&subscribers, &span, &terminal, error);
+                            not_delivered(&bus, &span, &terminal, error);
                         }
                     }
                 });
@@ -105,31 +104,26 @@ impl OrchestratorState {
 }
 
 /// Told when it is written: whoever hears of an end may count on its record.
-fn record(subscribers: &Subscribers, journal: &dyn Journal, span: &tracing::Span, terminal: Terminal) {
-    let (subscribers, span, writing) = (subscribers.clone(), span.clone(), journal.terminal(&terminal));
-    writing.then(move |result| ended(&subscribers, &span, &terminal, result));
+fn record(bus: &Bus, journal: &dyn Journal, span: &tracing::Span, terminal: Terminal) {
+    let (bus, span, writing) = (bus.clone(), span.clone(), journal.terminal(&terminal));
+    writing.then(move |result| ended(&bus, &span, &terminal, result));
 }
 
 /// Without its result the end is not recorded: the next start takes the slot up and ends it again.
-fn not_delivered(subscribers: &Subscribers, span: &tracing::Span, terminal: &Terminal, error: PipelineError) {
-    ended(subscribers, span, terminal, Err(JournalError::Result { source: error.into() }));
+fn not_delivered(bus: &Bus, span: &tracing::Span, terminal: &Terminal, error: PipelineError) {
+    ended(bus, span, terminal, Err(JournalError::Result { source: error.into() }));
 }
 
-fn ended(
-    subscribers: &Subscribers,
-    span: &tracing::Span,
-    terminal: &Terminal,
-    result: Result<(), JournalError>,
-) {
-    if let Err(error) = result {
+fn ended(bus: &Bus, span: &tracing::Span, terminal: &Terminal, result: Result<(), JournalError>) {
+    let kind = match result {
+        Ok(()) => EventKind::from(terminal),
         // The slot stays open in the journal; the next start takes it up and ends it again.
-        tracing::error!(parent: span, event = event::JOURNAL_FAILED, slot = %terminal.slot, %error, "end not kept");
-        let message = match &terminal.ending {
-            Ending::Failed { message, .. } => format!("{error}; it had failed: {message}"),
-            Ending::Completed { .. } | Ending::Cancelled { .. } => error.to_string(),
-        };
-        subscribers.tell(&SlotEvent::EndNotKept { slot: terminal.slot, message });
-        return;
-    }
-    tell_end(subscribers, span, terminal);
+        Err(error) => EventKind::EndNotKept {
+            message: match &terminal.ending {
+                Ending::Failed { message, .. } => format!("{error}; it had failed: {message}"),
+                Ending::Completed { .. } | Ending::Cancelled { .. } => error.to_string(),
+            },
+        },
+    };
+    span.in_scope(|| bus.tell_of(terminal.slot, kind));
 }

@@ -6,13 +6,12 @@ use super::ending::Ended;
 use super::slot::Slot;
 use super::{Answer, OrchestratorMsg, OrchestratorState, Request};
 use crate::actors::admission::{self, Closed, Refusal, Standing};
-use crate::actors::events::SlotEvent;
 use crate::actors::placement::Offer;
 use crate::actors::plan::Task;
 use crate::actors::registry::ModelState;
 use crate::clock;
+use crate::events::EventKind;
 use crate::journal::{Accepted, CancelCause, Ending, JournalError, OpenSlot, Outputs};
-use crate::telemetry::names::event;
 use crate::types::{Bytes, ModelId, SlotId};
 
 /// Runs of one slot that go on side by side: what a slot needs at once is the most that any of these leases.
@@ -122,22 +121,7 @@ impl OrchestratorState {
     fn take_in(&mut self, slot: Box<Slot>, eta: std::time::Duration, resumed: bool) {
         let id = slot.id();
         slot.work.begin();
-        let eta_seconds = eta.as_secs_f64();
-        tracing::info!(
-            parent: &slot.span,
-            event = event::SLOT_ACCEPTED,
-            slot = %id,
-            device = %self.args.ledger.device(),
-            resumed,
-            eta = eta_seconds,
-            "slot accepted"
-        );
-        self.args.subscribers.tell(&SlotEvent::Accepted {
-            slot: id,
-            device: self.args.ledger.device(),
-            eta,
-            resumed,
-        });
+        slot.span.in_scope(|| self.args.bus.tell_of(id, EventKind::Accepted { eta, resumed }));
         self.queue.push_back(slot);
     }
 
@@ -148,11 +132,8 @@ impl OrchestratorState {
             Ok(open) => open,
             Err(error) => {
                 // They stay open in the journal; a later start may read them.
-                tracing::error!(
-                    event = event::JOURNAL_FAILED,
-                    %error,
-                    "open slots could not be read"
-                );
+                let what = "open slots could not be read";
+                self.args.bus.tell(EventKind::JournalFailed { what, message: error.to_string() });
                 return;
             }
         };

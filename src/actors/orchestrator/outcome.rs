@@ -7,7 +7,6 @@ use ractor::ActorRef;
 
 use super::slot::guarded;
 use super::{Current, Hand, OrchestratorMsg, OrchestratorState};
-use crate::actors::events::SlotEvent;
 use crate::actors::host::{RunFailure, RunId};
 use crate::actors::job::Output;
 use crate::actors::model_actor::ModelMsg;
@@ -15,8 +14,8 @@ use crate::actors::pipeline::PipelineError;
 use crate::actors::plan::{Next, Setback, Task};
 use crate::clock;
 use crate::contract::ErrorClass;
+use crate::events::EventKind;
 use crate::journal::{Ending, Failure, JournalError, Parcel, StageOutput};
-use crate::telemetry::names::event;
 use crate::types::{AttemptId, Bytes, ModelId, SlotId, Stage};
 use crate::vram::Pressure;
 use crate::vram::policy::Level;
@@ -124,20 +123,18 @@ impl OrchestratorState {
 
     fn announce(&self, place: usize, output: &StageOutput) {
         let slot = &self.active[place];
-        let (id, took) = (slot.id(), slot.plan.spent()[output.stage().index()]);
-        let (name, event) = match output {
-            StageOutput::Speech(_) => (event::AUDIO_COMPLETE, SlotEvent::AudioComplete { slot: id, took }),
-            StageOutput::Painting(_) => (event::IMAGE_COMPLETE, SlotEvent::ImageComplete { slot: id, took }),
-            StageOutput::Animation(_) => (event::VIDEO_COMPLETE, SlotEvent::VideoComplete { slot: id, took }),
+        let took = slot.plan.spent()[output.stage().index()];
+        let kind = match output {
+            StageOutput::Speech(_) => EventKind::AudioComplete { took },
+            StageOutput::Painting(_) => EventKind::ImageComplete { took },
+            StageOutput::Animation(_) => EventKind::VideoComplete { took },
             StageOutput::Judgement(judgement) => {
-                let summary = judgement.summary.clone();
-                (event::CLIP_COMPLETE, SlotEvent::ClipComplete { slot: id, took, summary })
+                EventKind::ClipComplete { took, summary: judgement.summary.clone() }
             }
             // Told with the slot's end.
             StageOutput::Parcel(_) => return,
         };
-        tracing::info!(parent: &slot.span, event = name, slot = %id, took = took.as_secs_f64(), "stage complete");
-        self.args.subscribers.tell(&event);
+        slot.span.in_scope(|| self.args.bus.tell_of(slot.id(), kind));
     }
 
     pub(super) fn packaged(
@@ -174,8 +171,9 @@ impl OrchestratorState {
         match result {
             Ok(()) => self.finish_if_done(slot),
             Err(error) => {
-                tracing::error!(event = event::JOURNAL_FAILED, %slot, %error, "output not kept");
                 let message = error.to_string();
+                let what = "output not kept";
+                self.args.bus.tell_of(slot, EventKind::JournalFailed { what, message: message.clone() });
                 self.end(slot, Ending::Failed { cause: Failure::Journal, stage: None, message });
             }
         }
@@ -194,7 +192,9 @@ impl OrchestratorState {
         let slot = &mut self.active[place];
         match slot.plan.setback(task, setback, &self.args.policy, clock::now()) {
             Next::Again { counted } => {
-                tracing::warn!(parent: &slot.span, stage = task.stage().name(), counted, error = message, "stage again");
+                let (id, stage) = (slot.id(), task.stage());
+                let again = EventKind::StageAgain { stage, counted, message };
+                slot.span.in_scope(|| self.args.bus.tell_of(id, again));
             }
             Next::GiveUp => {
                 let id = slot.id();

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::display::{Display, Facts};
-use super::heard::Ear;
 use super::slot::{Outcome, RenderedSlot};
 use super::{RenderCommand, outcome};
 use crate::app::bundle::{Chosen, choose};
 use crate::app::{Node, NodeParts, Serving, door};
 use crate::cli::{Context, Failed};
 use crate::config::Loaded;
+use crate::events::Forward;
 use crate::exit::Exit;
 use crate::intake::resume::{Course, course};
 use crate::intake::{Entry, Kind, Origin, Rejection, Submission};
@@ -126,7 +126,7 @@ impl Rendering {
             chosen: &self.chosen,
             folders: self.folders.clone(),
             size: SlotSize { resolution: recipe.resolution, duration: recipe.duration },
-            subscribers: vec![Arc::new(Ear(heard_by))],
+            subscribers: vec![Arc::new(Forward(heard_by))],
             serving: Serving::One,
         })?;
         let facts = Facts { limits: node.limits(), deadline: self.entry.deadline };

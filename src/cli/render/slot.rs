@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::display::Display;
-use super::heard::{Heard, Told};
 use crate::actors::admission::Refusal;
-use crate::actors::events::SlotEvent;
 use crate::actors::handle::{Node, NodeHandle};
 use crate::cli::{Console, Failed};
 use crate::clock;
+use crate::events::{Event, EventKind};
 use crate::exit::Exit;
 use crate::intake::{self, Entry, Kind, Rejection};
 use crate::journal::SlotFolders;
@@ -63,7 +62,7 @@ impl RenderedSlot {
     pub(super) async fn wait(
         mut self,
         node: Node,
-        heard: &mut UnboundedReceiver<Told>,
+        heard: &mut UnboundedReceiver<Event>,
         display: &mut Display,
         console: &mut Console,
     ) -> Result<(Outcome, Exit), Failed> {
@@ -74,9 +73,9 @@ impl RenderedSlot {
             tokio::select! {
                 // What was told before the end is shown before it.
                 biased;
-                Some(told) = heard.recv() => {
-                    display.hear(&told, console)?;
-                    if let Some(outcome) = self.hear(told.heard) {
+                Some(event) = heard.recv() => {
+                    display.hear(&event, console)?;
+                    if let Some(outcome) = self.hear(event) {
                         break outcome;
                     }
                 }
@@ -101,23 +100,19 @@ impl RenderedSlot {
     }
 
     /// How the slot has come to its end, if it has.
-    fn hear(&mut self, told: Heard) -> Option<Outcome> {
-        match told {
-            Heard::Ready(model) => {
+    fn hear(&mut self, event: Event) -> Option<Outcome> {
+        match event.kind {
+            EventKind::ModelReady { model, .. } => {
                 self.ready[model.index()] = true;
                 if self.asking.is_some() && self.ready.iter().all(|ready| *ready) {
                     self.next_try.get_or_insert_with(clock::now);
                 }
             }
             // The next card begins from nothing.
-            Heard::Lost(_) => self.ready = [false; ModelId::ALL.len()],
-            Heard::Down { actor, message } => self.last_words = format!("{actor}: {message}"),
-            Heard::Slot(
-                SlotEvent::GenerationComplete { .. }
-                | SlotEvent::SlotFailed { .. }
-                | SlotEvent::SlotCancelled { .. },
-            ) => return Some(Outcome::Ended),
-            Heard::Slot(SlotEvent::EndNotKept { message, .. }) => return Some(Outcome::NotKept(message)),
+            EventKind::CardLost { .. } => self.ready = [false; ModelId::ALL.len()],
+            EventKind::ActorDown { actor, message, .. } => self.last_words = format!("{actor}: {message}"),
+            EventKind::EndNotKept { message } => return Some(Outcome::NotKept(message)),
+            kind if kind.ends_slot() => return Some(Outcome::Ended),
             _ => {}
         }
         None

@@ -118,11 +118,12 @@ impl Thresholds {
 }
 
 /// The level changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Crossing {
     /// What it was.
     pub from: Level,
     /// What it is.
+    #[serde(rename = "level")]
     pub to: Level,
     /// Memory used at the sample that decided it.
     pub used: Bytes,

@@ -1,9 +1,11 @@
 //! Which model to restart when memory is short. Pure; carrying it out is the supervisor's.
 
+use serde::Serialize;
+
 use crate::types::{Bytes, ModelId};
 
 /// What a model was given and what it takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ModelUse {
     /// Which.
     pub model: ModelId,

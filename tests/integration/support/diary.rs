@@ -3,25 +3,25 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use vortex_node::actors::events::{NodeEvent, SlotEvent, Subscriber};
 use vortex_node::clock;
+use vortex_node::events::{Event, EventKind, Subscriber};
 use vortex_node::rehearse::{Pace, Report, Scenario, rehearse};
 use vortex_node::types::{DeviceId, SlotId, Stage};
 
 /// What slots and cards told, in order.
 #[derive(Default)]
 pub struct Diary {
-    pub slots: Mutex<Vec<(Instant, SlotEvent)>>,
-    pub cards: Mutex<Vec<(DeviceId, NodeEvent)>>,
+    pub slots: Mutex<Vec<(Instant, Event)>>,
+    pub cards: Mutex<Vec<(DeviceId, EventKind)>>,
 }
 
 impl Subscriber for Diary {
-    fn hear(&self, event: &SlotEvent) {
-        self.slots.lock().unwrap().push((clock::now(), event.clone()));
-    }
-
-    fn notice(&self, device: DeviceId, event: &NodeEvent) {
-        self.cards.lock().unwrap().push((device, event.clone()));
+    fn hear(&self, event: &Event) {
+        match (event.slot, event.device) {
+            (Some(_), _) => self.slots.lock().unwrap().push((clock::now(), event.clone())),
+            (None, Some(device)) => self.cards.lock().unwrap().push((device, event.kind.clone())),
+            (None, None) => {}
+        }
     }
 }
 
@@ -30,10 +30,14 @@ impl Diary {
     pub fn ways(&self) -> Vec<(SlotId, Vec<DeviceId>)> {
         let mut ways: Vec<(SlotId, Vec<DeviceId>)> = Vec::new();
         for (_, event) in self.slots.lock().unwrap().iter() {
-            let SlotEvent::Accepted { slot, device, .. } = event else { continue };
-            match ways.iter_mut().find(|(known, _)| known == slot) {
-                Some((_, way)) => way.push(*device),
-                None => ways.push((*slot, vec![*device])),
+            let (EventKind::Accepted { .. }, Some(slot), Some(device)) =
+                (&event.kind, event.slot, event.device)
+            else {
+                continue;
+            };
+            match ways.iter_mut().find(|(known, _)| *known == slot) {
+                Some((_, way)) => way.push(device),
+                None => ways.push((slot, vec![device])),
             }
         }
         ways
@@ -44,8 +48,10 @@ impl Diary {
         let ways = self.ways();
         let stayed =
             |slot: SlotId| ways.iter().any(|(of, way)| *of == slot && way.iter().all(|it| *it == card));
-        let ended = |(_, event): &(Instant, SlotEvent)| match event {
-            SlotEvent::GenerationComplete { slot, elapsed, .. } if stayed(*slot) => Some((*slot, *elapsed)),
+        let ended = |(_, event): &(Instant, Event)| match (&event.kind, event.slot) {
+            (EventKind::GenerationComplete { elapsed, .. }, Some(slot)) if stayed(slot) => {
+                Some((slot, *elapsed))
+            }
             _ => None,
         };
         let mut all: Vec<_> = self.slots.lock().unwrap().iter().filter_map(ended).collect();
@@ -55,19 +61,22 @@ impl Diary {
 
     /// How often each stage of `slot` began.
     pub fn began(&self, slot: SlotId, stage: Stage) -> usize {
-        let is_it = |(_, event): &&(Instant, SlotEvent)| matches!(event, SlotEvent::StageBegan { slot: of, stage: which, .. } if (*of, *which) == (slot, stage));
+        let is_it = |(_, event): &&(Instant, Event)| {
+            let is_stage = matches!(event.kind, EventKind::StageBegan { stage: which, .. } if which == stage);
+            is_stage && event.slot == Some(slot)
+        };
         self.slots.lock().unwrap().iter().filter(is_it).count()
     }
 
     /// The cards on which an actor went down, or pressure changed, or nothing could be seen.
     pub fn troubled(&self) -> Vec<DeviceId> {
-        let is_trouble = |event: &NodeEvent| {
+        let is_trouble = |event: &EventKind| {
             matches!(
                 event,
-                NodeEvent::ActorDown { .. }
-                    | NodeEvent::PressureCrossed(_)
-                    | NodeEvent::Blind(_)
-                    | NodeEvent::CardLost { .. }
+                EventKind::ActorDown { .. }
+                    | EventKind::MemoryPressure(_)
+                    | EventKind::Blind { .. }
+                    | EventKind::CardLost { .. }
             )
         };
         let cards = self.cards.lock().unwrap();

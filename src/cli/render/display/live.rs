@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{Facts, given_up};
-use crate::actors::events::SlotEvent;
+use super::{Facts, notice};
 use crate::app::Limits;
-use crate::cli::render::heard::{Heard, Told};
 use crate::clock;
 use crate::contract::{Progress, Unit};
+use crate::events::{Event, EventKind};
 use crate::types::{Bytes, ModelId, Stage};
 
 /// Bars on standard error.
@@ -51,54 +50,37 @@ impl Live {
     }
 
     /// Shows what happened.
-    pub(super) fn hear(&mut self, told: &Told) -> io::Result<()> {
-        match &told.heard {
-            Heard::Slot(event) => self.slot(event),
-            Heard::Ready(model) => {
-                self.models.inc(1);
-                let all = self.models.position() >= ModelId::ALL.len() as u64;
-                self.models.set_message(if all { "ready".to_owned() } else { format!("{model} is ready") });
-            }
-            Heard::Down { actor, message } => self.note(&format!("{actor} went down: {message}"))?,
-            Heard::Restarted(actor) => {
-                if actor.parse::<ModelId>().is_ok() {
-                    self.models.set_position(self.models.position().saturating_sub(1));
-                }
-                self.note(&format!("{actor} is started again"))?;
-            }
-            Heard::Memory(used) => self.memory(*used),
-            Heard::Pressure(level) => self.note(&format!("memory pressure is {}", level.name()))?,
-            Heard::Cordoned(model) => self.note(&format!("{model} is given up for now"))?,
-            heard @ (Heard::Escalated(_) | Heard::Lost(_)) => {
-                if matches!(heard, Heard::Lost(_)) {
-                    self.models.set_position(0);
-                }
-                self.note(&given_up(told).unwrap_or_default())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn slot(&mut self, event: &SlotEvent) {
-        match event {
-            SlotEvent::StageBegan { stage, attempt, .. } => {
+    pub(super) fn hear(&mut self, event: &Event) -> io::Result<()> {
+        match &event.kind {
+            EventKind::StageBegan { stage, attempt, .. } => {
                 let again = if attempt.get() > 1 { format!(" (attempt {attempt})") } else { String::new() };
                 self.began[stage.index()] = Some(clock::now());
                 self.stages[stage.index()].set_message(format!("at work{again}"));
             }
-            SlotEvent::StageProgress { stage, progress, .. } => self.step(*stage, *progress),
-            SlotEvent::VideoProgress { progress, .. } => self.step(Stage::Video, *progress),
-            SlotEvent::AudioComplete { took, .. } => self.done(Stage::Audio, *took, ""),
-            SlotEvent::ImageComplete { took, .. } => self.done(Stage::Image, *took, ""),
-            SlotEvent::VideoComplete { took, .. } => self.done(Stage::Video, *took, ""),
-            SlotEvent::ClipComplete { took, summary, .. } => self.done(Stage::Verify, *took, summary),
-            SlotEvent::GenerationComplete { breakdown, .. } => {
+            EventKind::StageProgress { stage, progress, .. } => self.step(*stage, *progress),
+            EventKind::VideoProgress { progress } => self.step(Stage::Video, *progress),
+            EventKind::AudioComplete { took } => self.done(Stage::Audio, *took, ""),
+            EventKind::ImageComplete { took } => self.done(Stage::Image, *took, ""),
+            EventKind::VideoComplete { took } => self.done(Stage::Video, *took, ""),
+            EventKind::ClipComplete { took, summary } => self.done(Stage::Verify, *took, summary),
+            EventKind::GenerationComplete { breakdown, .. } => {
                 self.done(Stage::Package, breakdown.package, "");
             }
-            SlotEvent::Accepted { .. }
-            | SlotEvent::SlotFailed { .. }
-            | SlotEvent::SlotCancelled { .. }
-            | SlotEvent::EndNotKept { .. } => {}
+            EventKind::ModelReady { model, .. } => {
+                self.models.inc(1);
+                let all = self.models.position() >= ModelId::ALL.len() as u64;
+                self.models.set_message(if all { "ready".to_owned() } else { format!("{model} is ready") });
+            }
+            EventKind::ActorRestarted { actor } if actor.parse::<ModelId>().is_ok() => {
+                self.models.set_position(self.models.position().saturating_sub(1));
+            }
+            EventKind::CardLost { .. } => self.models.set_position(0),
+            EventKind::Memory { sample } => self.memory(sample.used),
+            _ => {}
+        }
+        match notice(event) {
+            Some(text) => self.note(&text),
+            None => Ok(()),
         }
     }
 

@@ -1,0 +1,330 @@
+//! Every kind of event. In JSON its name is the variant's in snake case, in the field `event`.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::serial::{code, seconds, some_seconds, used};
+use crate::contract::Progress;
+use crate::exit::Exit;
+use crate::journal::{CancelCause, Ending, Failure, Terminal};
+use crate::types::{AttemptId, Bytes, DeviceId, ModelId, Stage};
+use crate::vram::policy::{Crossing, LeakVerdict, ModelUse};
+use crate::vram::{Refusal, Sample, Snapshot};
+
+/// Time spent per stage, all attempts together; seconds in JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Breakdown {
+    /// Speech.
+    #[serde(serialize_with = "seconds")]
+    pub audio: Duration,
+    /// Actor image.
+    #[serde(serialize_with = "seconds")]
+    pub image: Duration,
+    /// Animation.
+    #[serde(serialize_with = "seconds")]
+    pub video: Duration,
+    /// Semantic check.
+    #[serde(serialize_with = "seconds")]
+    pub verify: Duration,
+    /// Handing over.
+    #[serde(serialize_with = "seconds")]
+    pub package: Duration,
+}
+
+impl From<[Duration; Stage::ALL.len()]> for Breakdown {
+    fn from([audio, image, video, verify, package]: [Duration; Stage::ALL.len()]) -> Self {
+        Self { audio, image, video, verify, package }
+    }
+}
+
+/// What befell an actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// Its actor or thread died: a panic, a kill, an error out of a handler.
+    Died,
+    /// It could not be loaded or its canary failed.
+    NotReady,
+    /// It outgrew its budget under hard pressure and was picked to make room.
+    Victim,
+    /// Its floor creeps up: a restart at a slot boundary, asked for before anything failed.
+    Leak,
+    /// Its memory did not come back after it was dropped.
+    MemoryKept,
+    /// Its thread ignored cancellation past its grace.
+    Hung,
+    /// A device error left the context unusable.
+    Poisoned,
+    /// Its files or settings cannot be used: every further load would fail in the same way.
+    Unusable,
+}
+
+impl Fault {
+    /// The name in logs, metrics and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Died => "died",
+            Self::NotReady => "not_ready",
+            Self::Victim => "victim",
+            Self::Leak => "leak",
+            Self::MemoryKept => "memory_kept",
+            Self::Hung => "hung",
+            Self::Poisoned => "poisoned",
+            Self::Unusable => "unusable",
+        }
+    }
+}
+
+/// What happened. The first part happens to slots, the second to a device's part of the node.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventKind {
+    /// A slot came in, or was taken up again: after a restart, or by another card.
+    Accepted {
+        /// Expected time to the end.
+        #[serde(serialize_with = "seconds")]
+        eta: Duration,
+        /// Whether it was open before and is taken up again.
+        resumed: bool,
+    },
+    /// A stage's work goes out, for the first time or again.
+    StageBegan {
+        /// Which stage.
+        stage: Stage,
+        /// The model that does it; none where the node does.
+        model: Option<ModelId>,
+        /// Counted from 1.
+        attempt: AttemptId,
+    },
+    /// A model made a step; steps of the video come as [`VideoProgress`](Self::VideoProgress).
+    StageProgress {
+        /// Of which stage.
+        stage: Stage,
+        /// By which model.
+        model: ModelId,
+        /// How far.
+        progress: Progress,
+    },
+    /// A stage is set back and begun again.
+    StageAgain {
+        /// Which.
+        stage: Stage,
+        /// Whether it counts as a retry.
+        counted: bool,
+        /// Why, with the values.
+        message: String,
+    },
+    /// The speech is there.
+    AudioComplete {
+        /// The stage's time, all attempts together.
+        #[serde(serialize_with = "seconds")]
+        took: Duration,
+    },
+    /// The actor's picture is there.
+    ImageComplete {
+        /// The stage's time, all attempts together.
+        #[serde(serialize_with = "seconds")]
+        took: Duration,
+    },
+    /// Frames were rendered.
+    VideoProgress {
+        /// How far.
+        progress: Progress,
+    },
+    /// The video is there.
+    VideoComplete {
+        /// The stage's time, all attempts together.
+        #[serde(serialize_with = "seconds")]
+        took: Duration,
+    },
+    /// The semantic check was passed.
+    ClipComplete {
+        /// The stage's time, all attempts together.
+        #[serde(serialize_with = "seconds")]
+        took: Duration,
+        /// The verdict in one line.
+        summary: String,
+    },
+    /// The slot was handed over.
+    GenerationComplete {
+        /// From acceptance to the end.
+        #[serde(serialize_with = "seconds")]
+        elapsed: Duration,
+        /// Where the time went.
+        breakdown: Breakdown,
+        /// Whether it was in time.
+        deadline_met: bool,
+    },
+    /// The slot failed.
+    SlotFailed {
+        /// What kind of failure.
+        cause: Failure,
+        /// In which stage, if in one.
+        stage: Option<Stage>,
+        /// What happened, with the values.
+        message: String,
+    },
+    /// The slot was stopped.
+    SlotCancelled {
+        /// By what.
+        cause: CancelCause,
+    },
+    /// It came to its end, which could not be written down: it stays open, and the next start ends it again.
+    EndNotKept {
+        /// Why not, and how it had ended where it had failed.
+        message: String,
+    },
+    /// A slot of a lost device goes on on this one.
+    SlotMoved {
+        /// The lost one.
+        from: DeviceId,
+    },
+
+    /// The journal could not write or read; of a slot where one is named.
+    JournalFailed {
+        /// What could not be done, as in "output not kept".
+        what: &'static str,
+        /// Why, with the values.
+        message: String,
+    },
+    /// An actor went down.
+    ActorDown {
+        /// Its name: a model's, `watchdog`, `models`, `orchestrator`, `node`.
+        actor: &'static str,
+        /// What befell it.
+        fault: Fault,
+        /// What happened, with the values.
+        message: String,
+    },
+    /// An actor is started again.
+    ActorRestarted {
+        /// Its name.
+        actor: &'static str,
+    },
+    /// A model's weights are loaded; its canary comes next.
+    ModelLoaded {
+        /// Which.
+        model: ModelId,
+        /// Bytes that its weights and permanent buffers hold.
+        resident: Bytes,
+    },
+    /// A model passed its canary.
+    ModelReady {
+        /// Which.
+        model: ModelId,
+        /// Since its fault, where there was one.
+        #[serde(serialize_with = "some_seconds")]
+        after: Option<Duration>,
+    },
+    /// A run made no step for too long and is cancelled.
+    ModelStalled {
+        /// Whose.
+        model: ModelId,
+        /// Since its last step.
+        #[serde(serialize_with = "seconds")]
+        age: Duration,
+    },
+    /// A model gave back memory.
+    ModelTrimmed {
+        /// Which.
+        model: ModelId,
+        /// Bytes.
+        freed: Bytes,
+    },
+    /// A model's restart budget is spent: its card is not ready.
+    ModelCordoned {
+        /// Which.
+        model: ModelId,
+        /// Until its last chance.
+        #[serde(serialize_with = "seconds")]
+        rest: Duration,
+    },
+    /// Memory was sampled, and the sample can be decided by.
+    Memory {
+        /// In JSON its bytes in use.
+        #[serde(rename = "used_bytes", serialize_with = "used")]
+        sample: Sample,
+    },
+    /// Memory at one moment, model by model.
+    MemorySnapshot(Box<Snapshot>),
+    /// Pressure changed.
+    MemoryPressure(Crossing),
+    /// There has been nothing to decide by for this long.
+    Blind {
+        /// Since the last usable sample.
+        #[serde(serialize_with = "seconds")]
+        waited: Duration,
+    },
+    /// Another probe answers than before.
+    ProbeSwitched {
+        /// The one before; none at first.
+        from: Option<&'static str>,
+        /// None where none answers.
+        to: Option<&'static str>,
+        /// What became of the one before.
+        because: Option<String>,
+    },
+    /// A lease was refused before anything was allocated.
+    LeaseRefused(Box<Refusal>),
+    /// A model is restarted to make room.
+    VictimChosen(ModelUse),
+    /// Memory is short, and no model grew beyond its budget: none is restarted.
+    VictimNone,
+    /// A checkpoint of the leak fit.
+    LeakChecked {
+        /// What it says of the process.
+        #[serde(flatten)]
+        verdict: LeakVerdict,
+        /// Bytes that grew while each model was at work, by [`ModelId::index`].
+        grown: [Bytes; ModelId::ALL.len()],
+    },
+    /// The device is given up; where it is the last, the process is to end.
+    Escalated {
+        /// With what code.
+        #[serde(serialize_with = "code")]
+        exit: Exit,
+        /// What led to it.
+        cause: String,
+    },
+    /// The device serves no more: its slots go on elsewhere, or the process ends.
+    CardLost {
+        /// With what code its part ended.
+        #[serde(serialize_with = "code")]
+        exit: Exit,
+        /// Where its slots go on first; none where no device is left.
+        next: Option<DeviceId>,
+        /// All that are left.
+        others: Vec<DeviceId>,
+    },
+}
+
+/// How a slot ended, by its last record.
+impl From<&Terminal> for EventKind {
+    fn from(terminal: &Terminal) -> Self {
+        match &terminal.ending {
+            Ending::Completed { deadline_met } => Self::GenerationComplete {
+                elapsed: terminal.elapsed,
+                breakdown: terminal.breakdown.into(),
+                deadline_met: *deadline_met,
+            },
+            Ending::Failed { cause, stage, message } => {
+                Self::SlotFailed { cause: *cause, stage: *stage, message: message.clone() }
+            }
+            Ending::Cancelled { cause } => Self::SlotCancelled { cause: *cause },
+        }
+    }
+}
+
+impl EventKind {
+    /// Whether a slot has come to its end with this.
+    pub fn ends_slot(&self) -> bool {
+        matches!(
+            self,
+            Self::GenerationComplete { .. }
+                | Self::SlotFailed { .. }
+                | Self::SlotCancelled { .. }
+                | Self::EndNotKept { .. }
+        )
+    }
+}
