@@ -2,7 +2,7 @@
 //!
 //! A scenario (TOML, see `config/rehearsals/`) declares memory, durations, arrivals, faults and what is expected of the
 //! node. Everything that decides is the node's own: same actors, same policies. Owns the played parts only: models
-//! ([`cast`]), the recipes' reading (`studio`), the driver ([`drive`]) and the report ([`report`]).
+//! ([`scripted_models`]), the recipes' reading (`scripted_pipeline`), the driver ([`drive`]) and the report ([`report`]).
 
 mod client;
 pub mod drive;

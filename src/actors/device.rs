@@ -2,7 +2,7 @@
 //! restarts them, and turns an escalation or a shutdown into the exit code that the card's loss stands for.
 //!
 //! Owns what outlives its children: registry, ledger, gauge. Ends in one way only: drain, stop the orchestrator, tell
-//! the code. What that means for the card's slots and for the process is the [root](super::root)'s to say.
+//! the code. What that means for the card's slots and for the process is the [node](super::node)'s to say.
 
 use std::time::Duration;
 

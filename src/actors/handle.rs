@@ -1,7 +1,7 @@
 //! The node from outside: the trees of its cards, and the handle that submits, cancels, drains and waits for the end.
 //!
 //! Which card a slot goes to is decided in [placement](super::placement), by what the cards' orchestrators offer; the
-//! card is asked only then. What becomes of a lost card's slots is the [root](super::root)'s business.
+//! card is asked only then. What becomes of a lost card's slots is the [node](super::node)'s business.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

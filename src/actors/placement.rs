@@ -1,7 +1,7 @@
 //! Which card a slot goes to: what every card that would take it offers, to one of them.
 //!
 //! Pure. The orchestrators make the offers (a card under pressure, draining or not ready makes none); the
-//! [root](super::root) and its [handle](super::handle) act on the answer.
+//! [node](super::node) and its [handle](super::handle) act on the answer.
 
 use std::time::Duration;
 
