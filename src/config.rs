@@ -7,6 +7,7 @@
 
 mod contradictions;
 mod environment;
+mod filter;
 mod layers;
 mod load;
 mod origin;
@@ -21,6 +22,7 @@ mod values;
 mod voices;
 
 pub use environment::ENV_PREFIX;
+pub use filter::check_filter;
 pub use layers::{FlagSetting, Inputs};
 pub use load::{Effective, Loaded, check_node, check_profile, load};
 pub use origin::Origin;

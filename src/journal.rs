@@ -259,6 +259,15 @@ pub struct OpenSlot {
     pub outputs: Outputs,
 }
 
+/// What a journal has open.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// In order of acceptance.
+    pub slots: Vec<OpenSlot>,
+    /// What cannot be read now. It stays open.
+    pub unread: Vec<(SlotId, JournalError)>,
+}
+
 /// Keeps what may not be lost. Calls come from actors and return at once; slow media go on with the write elsewhere and
 /// tell its outcome by the future. Of one slot, writes come in the order of the calls.
 pub trait Journal: Send + Sync + 'static {
@@ -271,8 +280,8 @@ pub trait Journal: Send + Sync + 'static {
     /// A slot ends. Its outputs may go. Writing the same slot's end twice keeps the first.
     fn terminal(&self, terminal: &Terminal) -> JournalFuture;
 
-    /// Every open slot in order of acceptance: what a new orchestrator, or a new process, takes up again.
-    fn open(&self) -> JournalFuture<Vec<OpenSlot>>;
+    /// Every open slot: what a new orchestrator, or a new process, takes up again.
+    fn open(&self) -> JournalFuture<Opened>;
 
     /// The process is about to end; everything written must be safe when this is done.
     fn before_exit(&self) -> JournalFuture;

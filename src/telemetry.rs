@@ -51,11 +51,6 @@ impl Lines {
     }
 }
 
-/// Refuses what is no filter, with the reason.
-pub fn check_filter(text: &str) -> Result<(), String> {
-    EnvFilter::try_new(text).map(drop).map_err(|error| error.to_string())
-}
-
 /// A subscriber that writes `lines` to `writer`.
 ///
 /// A JSON line has `timestamp` (RFC 3339, UTC), `level`, `target`, `message`, the event's fields beside them, `span`

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::journal::{Accepted, Journal, JournalFuture, OpenSlot, StageOutput, Terminal};
+use crate::journal::{Accepted, Journal, JournalFuture, Opened, StageOutput, Terminal};
 use crate::types::SlotId;
 
 /// The book; clones are handles to the same one. Cards are named by their place in the node.
@@ -72,11 +72,12 @@ impl Journal for AssignedJournal {
         self.journal.terminal(terminal).map_ok(move |()| assignments.leave(slot))
     }
 
-    fn open(&self) -> JournalFuture<Vec<OpenSlot>> {
+    fn open(&self) -> JournalFuture<Opened> {
         let (assignments, card) = (self.assignments.clone(), self.card);
-        let own = move |mut open: Vec<OpenSlot>| {
-            open.retain(|slot| assignments.of(slot.accepted.slot) == Some(card));
-            open
+        let own = move |mut opened: Opened| {
+            opened.slots.retain(|slot| assignments.of(slot.accepted.slot) == Some(card));
+            opened.unread.retain(|(slot, _)| assignments.of(*slot) == Some(card));
+            opened
         };
         self.journal.open().map_ok(own)
     }
@@ -123,7 +124,7 @@ mod tests {
             now(first.accept(&accepted));
         }
         let open =
-            |of: &AssignedJournal| now(of.open()).iter().map(|it| it.accepted.slot).collect::<Vec<_>>();
+            |of: &AssignedJournal| now(of.open()).slots.iter().map(|it| it.accepted.slot).collect::<Vec<_>>();
         assert_eq!((open(&first), open(&second)), (vec![slot(1)], vec![slot(2), slot(3), slot(4)]));
         let ending = Ending::Cancelled { cause: CancelCause::Requested };
         let breakdown = [Duration::ZERO; 5];

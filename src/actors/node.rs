@@ -20,7 +20,7 @@ use super::tree::DeviceTree;
 use crate::clock;
 use crate::events::{Bus, EventKind, Fault};
 use crate::exit::Exit;
-use crate::journal::{CancelCause, Ending, Journal, OpenSlot, Terminal};
+use crate::journal::{CancelCause, Ending, Journal, OpenSlot, Opened, Terminal};
 use crate::types::DeviceId;
 
 /// Longest wait for the journal's last writes: a disk that takes longer keeps no promise anyway, and systemd's default
@@ -97,9 +97,15 @@ impl Actor for NodeSupervisor {
         let NodeArgs { placer, journal, serving, waiting, exit } = args;
         // What an earlier process left goes round the cards: nothing is loaded yet by which they could be told apart.
         match journal.open().await {
-            Ok(open) => {
+            Ok(Opened { slots, unread }) => {
                 let assignments = serving.clone().cycle();
-                open.iter()
+                for (slot, error) in unread {
+                    let kind =
+                        EventKind::JournalFailed { what: "open slot not read", message: error.to_string() };
+                    placer.cards[0].bus.tell_of(slot, kind);
+                }
+                slots
+                    .iter()
                     .zip(assignments)
                     .for_each(|(slot, card)| placer.assignments.take(slot.accepted.slot, card));
             }
@@ -281,7 +287,7 @@ async fn move_all(placer: &Placer, journal: &dyn Journal, root: &ActorRef<NodeMs
         journal.open().await
     };
     let open = match tokio::time::timeout(JOURNAL_TIMEOUT, reading).await {
-        Ok(Ok(open)) => open,
+        Ok(Ok(opened)) => opened.slots,
         // They stay open in the journal; the next process takes them up.
         Ok(Err(error)) => return failed(&placer.cards[from].bus, UNREAD, error.to_string()),
         Err(_) => return failed(&placer.cards[from].bus, UNREAD, "it took too long".to_owned()),
@@ -316,7 +322,7 @@ pub(super) async fn close(of: &DeviceTree, journal: &dyn Journal) {
     let closing = async {
         if of.settings.open_slots == OpenSlots::Close {
             let open = journal.open().await.unwrap_or_default();
-            for slot in open {
+            for slot in open.slots {
                 let terminal = Terminal {
                     slot: slot.accepted.slot,
                     ending: Ending::Cancelled { cause: CancelCause::Shutdown },

@@ -24,7 +24,7 @@ use super::plan::{Estimates, PlanPolicy, Task};
 use super::registry::Registry;
 use crate::clock;
 use crate::events::Bus;
-use crate::journal::{Journal, JournalError, OpenSlot, Parcel};
+use crate::journal::{Journal, JournalError, OpenSlot, Opened, Parcel};
 use crate::types::{AttemptId, Bytes, Deadline, ModelId, SlotId, TraceParent};
 use crate::vram::{LearnedPeaks, Ledger, PeakSettings, Pressure, PressureGauge, Shape};
 
@@ -65,7 +65,7 @@ pub enum OrchestratorMsg {
     /// The journal has written an acceptance down, or could not.
     AcceptanceWritten(Box<Slot>, Duration, RpcReplyPort<Answer>, Result<(), JournalError>),
     /// The journal has read what is open.
-    Opened(Result<Vec<OpenSlot>, JournalError>),
+    Opened(Result<Opened, JournalError>),
     /// The journal has written a stage's output down, or could not.
     StageWritten(SlotId, Result<(), JournalError>),
     /// A run has ended; its model is free.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Context, Failed};
-use crate::config::{Telemetry, TelemetryFormat};
+use crate::config::{self, Telemetry, TelemetryFormat};
 use crate::exit::Exit;
 use crate::rehearse::{Pace, Scenario, rehearse};
 use crate::telemetry;
@@ -31,7 +31,7 @@ impl RehearseCommand {
     /// Plays the scenario. Exit code 0 where everything was as it expects, 1 where not, 2 where it makes no sense.
     pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
         if let Some(filter) = self.log {
-            telemetry::check_filter(&filter)
+            config::check_filter(&filter)
                 .map_err(|why| Failed::bad_input(format!("--log {filter}: {why}")))?;
             let settings = Telemetry { format: TelemetryFormat::Auto, filter };
             telemetry::install(&settings).map_err(|error| Failed::failure(error.to_string()))?;

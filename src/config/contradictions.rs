@@ -32,7 +32,7 @@ pub(super) fn contradictions(
     if settings.node.key_file.file_name().is_none() {
         report.single("node.key_file", "names no file", "a path");
     }
-    if let Err(error) = crate::telemetry::check_filter(&settings.telemetry.filter) {
+    if let Err(error) = super::check_filter(&settings.telemetry.filter) {
         report.single(
             "telemetry.filter",
             &error,

@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Accepted, FolderState, Journal, JournalError, JournalFuture, Key, Misuse, OpenSlot, SlotFolder,
+    Accepted, FolderState, Journal, JournalError, JournalFuture, Key, Misuse, Opened, SlotFolder,
     StageOutput, Terminal,
 };
-use crate::telemetry::names::event;
 use crate::types::{Sha256, SlotId};
 
 #[cfg(test)]
@@ -256,27 +255,20 @@ impl Journal for SlotFolders {
         }
     }
 
-    /// Of the prepared slots. One that cannot be read stays open on the disk and is left out, with an error in the log;
-    /// where none can, that is the answer.
-    fn open(&self) -> JournalFuture<Vec<OpenSlot>> {
+    /// Of the prepared slots.
+    fn open(&self) -> JournalFuture<Opened> {
         let reading: Vec<_> =
             self.all().into_iter().map(|folder| (folder.slot(), folder.read_dated())).collect();
         JournalFuture::going(async move {
-            let (mut open, mut failed) = (Vec::new(), Vec::new());
+            let (mut open, mut unread) = (Vec::new(), Vec::new());
             for (slot, reading) in reading {
                 match reading.await {
                     Ok(found) => open.extend(found),
-                    Err(error) => failed.push((slot, error)),
+                    Err(error) => unread.push((slot, error)),
                 }
             }
-            if open.is_empty() && !failed.is_empty() {
-                return Err(failed.swap_remove(0).1);
-            }
-            for (slot, error) in failed {
-                tracing::error!(event = event::JOURNAL_FAILED, %slot, %error, "open slot not read");
-            }
             open.sort_by_key(|(at, slot)| (*at, slot.accepted.slot));
-            Ok(open.into_iter().map(|(_, slot)| slot).collect())
+            Ok(Opened { slots: open.into_iter().map(|(_, slot)| slot).collect(), unread })
         })
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Accepted, Journal, JournalError, JournalFuture, Misuse, OpenSlot, Outputs, StageOutput, Terminal,
+    Accepted, Journal, JournalError, JournalFuture, Misuse, OpenSlot, Opened, Outputs, StageOutput, Terminal,
 };
 use crate::types::SlotId;
 
@@ -89,8 +89,9 @@ impl Journal for MemoryJournal {
         JournalFuture::ready(Ok(()))
     }
 
-    fn open(&self) -> JournalFuture<Vec<OpenSlot>> {
-        JournalFuture::ready(Ok(self.records().open.values().cloned().collect()))
+    fn open(&self) -> JournalFuture<Opened> {
+        let slots = self.records().open.values().cloned().collect();
+        JournalFuture::ready(Ok(Opened { slots, unread: Vec::new() }))
     }
 
     fn before_exit(&self) -> JournalFuture {
@@ -148,7 +149,7 @@ mod tests {
         let judgement = Judgement { summary: "passed".into(), report: serde_json::Value::Null };
         now(journal.stage_done(slot(1), &StageOutput::Judgement(Arc::new(judgement)))).unwrap();
         now(journal.terminal(&end(3))).unwrap();
-        let open = now(journal.open()).unwrap();
+        let open = now(journal.open()).unwrap().slots;
         assert_eq!(open.iter().map(|it| it.accepted.slot).collect::<Vec<_>>(), [slot(1), slot(2)]);
         assert!(open[0].outputs.judgement.is_some() && open[1].outputs.judgement.is_none());
     }

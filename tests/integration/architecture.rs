@@ -10,54 +10,128 @@ mod paths;
 
 use paths::{Found, paths_of};
 
-/// What one part may know.
-enum Rule {
-    /// These parts of ours and nothing else of ours.
-    Only(&'static [&'static str]),
-    /// Everything but these, which may be parts of ours or crates.
-    Not(&'static [&'static str]),
+/// One part: what it may know of ours, by name, and which crates it may not use.
+struct Row {
+    part: &'static str,
+    knows: &'static [&'static str],
+    not: &'static [&'static str],
 }
 
-const CANDLE: [&str; 3] = ["candle_core", "candle_nn", "candle_transformers"];
+const fn row(part: &'static str, knows: &'static [&'static str], not: &'static [&'static str]) -> Row {
+    Row { part, knows, not }
+}
 
-/// The design's "may not know" table. `clock`, `exit`, `files` and `simd` are leaves without imports.
-const TABLE: &[(&str, Rule)] = &[
-    ("clock", Rule::Only(&[])),
-    ("exit", Rule::Only(&[])),
-    ("files", Rule::Only(&[])),
-    ("simd", Rule::Only(&[])),
-    ("signing", Rule::Only(&["files"])),
-    ("types", Rule::Only(&["clock"])),
-    ("contract", Rule::Only(&["types"])),
-    ("cuda", Rule::Only(&["types"])),
-    ("config", Rule::Not(&["cli", "app", "actors", "models"])),
-    ("recipe", Rule::Not(&["cli", "app", "actors", "models"])),
-    (
-        "direction",
-        Rule::Not(&["cli", "app", "actors", "models", "candle_core", "candle_nn", "candle_transformers"]),
+/// Tensors and the GPU's driver: for models and what wires them.
+const TENSORS: &[&str] = &["candle_core", "candle_nn", "candle_transformers", "cudarc"];
+/// Models are pure computation.
+const RUNTIME: &[&str] = &["ractor", "tokio"];
+
+/// The design's table, from the ground up: a part knows only what it names, and names only what stands above it here.
+const TABLE: &[Row] = &[
+    row("clock", &[], &[]),
+    row("exit", &[], &[]),
+    row("files", &[], &[]),
+    row("simd", &[], &[]),
+    row("signing", &["files"], &[]),
+    row("types", &["clock"], &[]),
+    row("contract", &["types"], &[]),
+    row("cuda", &["types"], &[]),
+    row("direction", &["contract", "types"], TENSORS),
+    row("verify", &["contract", "types"], TENSORS),
+    row("vram", &["clock", "cuda", "types"], TENSORS),
+    row("media", &["clock", "contract", "files", "simd", "types"], TENSORS),
+    row("recipe", &["direction", "signing", "types"], TENSORS),
+    row("journal", &["clock", "contract", "files", "media", "recipe", "types"], TENSORS),
+    row("sink", &["clock", "contract", "files", "journal", "recipe", "signing", "types", "verify"], TENSORS),
+    row("models", &["clock", "contract", "cuda", "simd", "types"], RUNTIME),
+    row("config", &["signing", "types", "vram"], TENSORS),
+    row("events", &["clock", "contract", "exit", "journal", "types", "vram"], TENSORS),
+    row("telemetry", &["clock", "config", "events", "types"], TENSORS),
+    row("actors", &["clock", "contract", "events", "exit", "journal", "telemetry", "types", "vram"], TENSORS),
+    row(
+        "pipeline",
+        &[
+            "actors",
+            "clock",
+            "config",
+            "contract",
+            "direction",
+            "events",
+            "journal",
+            "media",
+            "models",
+            "recipe",
+            "sink",
+            "telemetry",
+            "types",
+            "verify",
+            "vram",
+        ],
+        TENSORS,
     ),
-    ("verify", Rule::Not(&["cli", "app", "actors", "models"])),
-    ("events", Rule::Only(&["clock", "contract", "exit", "journal", "types", "vram"])),
-    ("journal", Rule::Not(&["cli", "app", "actors", "models"])),
-    ("vram", Rule::Not(&["cli", "app", "actors", "models"])),
-    ("models", Rule::Not(&["cli", "app", "ractor", "tokio", "config", "telemetry", "actors"])),
-    (
-        "actors",
-        Rule::Not(&["cli", "app", "candle_core", "candle_nn", "candle_transformers", "cudarc", "models"]),
+    row(
+        "intake",
+        &["actors", "clock", "config", "contract", "journal", "recipe", "signing", "types"],
+        TENSORS,
     ),
-    (
+    row(
         "rehearse",
-        Rule::Not(&["cli", "app", "candle_core", "candle_nn", "candle_transformers", "cudarc", "models"]),
+        &["actors", "clock", "config", "contract", "events", "exit", "journal", "telemetry", "types", "vram"],
+        TENSORS,
     ),
-    ("intake", Rule::Not(&["cli", "app", "models"])),
-    ("media", Rule::Not(&["cli", "app", "actors"])),
-    ("sink", Rule::Not(&["cli", "app", "actors", "models"])),
-    ("telemetry", Rule::Not(&["cli", "app", "models"])),
-    ("pipeline", Rule::Not(&["cli", "app", "candle_core", "candle_nn", "candle_transformers", "cudarc"])),
-    ("gpu_check", Rule::Not(&["cli", "app", "config", "telemetry"])),
-    ("cli", Rule::Not(&[])),
-    ("app", Rule::Not(&["cli"])),
-    ("main", Rule::Not(&[])),
+    row("gpu_check", &["actors", "clock", "contract", "cuda", "models", "types", "vram"], &[]),
+    row(
+        "app",
+        &[
+            "actors",
+            "clock",
+            "config",
+            "contract",
+            "cuda",
+            "events",
+            "intake",
+            "journal",
+            "models",
+            "pipeline",
+            "signing",
+            "sink",
+            "telemetry",
+            "types",
+            "verify",
+            "vram",
+        ],
+        &[],
+    ),
+    row(
+        "cli",
+        &[
+            "actors",
+            "app",
+            "clock",
+            "config",
+            "contract",
+            "direction",
+            "events",
+            "exit",
+            "files",
+            "gpu_check",
+            "intake",
+            "journal",
+            "media",
+            "models",
+            "recipe",
+            "rehearse",
+            "signing",
+            "simd",
+            "sink",
+            "telemetry",
+            "types",
+            "verify",
+            "vram",
+        ],
+        &[],
+    ),
+    row("main", &["cli", "config", "exit", "telemetry"], TENSORS),
 ];
 
 /// One source file: its part, where it stands in the module tree, its text.
@@ -68,8 +142,31 @@ struct Source {
     text: String,
 }
 
-fn rule_of(part: &str) -> Option<&'static Rule> {
-    TABLE.iter().find(|(name, _)| *name == part).map(|(_, rule)| rule)
+fn rule_of(part: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.part == part)
+}
+
+/// A way round from a part to itself along `known` (who knows whom), if there is one.
+fn circle(known: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
+    fn walk(
+        part: &str,
+        known: &BTreeMap<String, BTreeSet<String>>,
+        way: &mut Vec<String>,
+        done: &mut BTreeSet<String>,
+    ) -> Option<Vec<String>> {
+        if let Some(place) = way.iter().position(|it| it == part) {
+            return Some(way[place..].to_vec());
+        }
+        if !done.insert(part.to_owned()) {
+            return None;
+        }
+        way.push(part.to_owned());
+        let found = known.get(part).into_iter().flatten().find_map(|next| walk(next, known, way, done));
+        way.pop();
+        found
+    }
+    let mut done = BTreeSet::new();
+    known.keys().find_map(|part| walk(part, known, &mut Vec::new(), &mut done))
 }
 
 /// Everything that is wrong in `sources`, one line each.
@@ -79,6 +176,7 @@ fn violations(sources: &[Source]) -> Vec<String> {
         sources.iter().map(|source| (source, paths_of(&source.text, &source.module))).collect();
 
     let mut wrong = Vec::new();
+    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut behind: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new(); // part → (exported name, what stands behind it)
     for (source, paths) in &found {
         for path in paths.iter().filter(|path| path.exported.is_some()) {
@@ -112,10 +210,11 @@ fn violations(sources: &[Source]) -> Vec<String> {
                 .filter(|(name, _)| path.names(name))
                 .map(|(_, t)| *t);
             for known in std::iter::once(target).chain(hidden).filter(|known| *known != source.part) {
-                let allowed = match rule {
-                    Rule::Only(list) => !parts.contains(known) || list.contains(&known),
-                    Rule::Not(list) => !list.contains(&known),
-                };
+                let is_part = parts.contains(known);
+                if is_part {
+                    edges.entry(source.part.clone()).or_default().insert(known.to_owned());
+                }
+                let allowed = if is_part { rule.knows.contains(&known) } else { !rule.not.contains(&known) };
                 if !allowed {
                     let (part, text) = (&source.part, path.text());
                     wrong.push(format!(
@@ -126,6 +225,8 @@ fn violations(sources: &[Source]) -> Vec<String> {
             }
         }
     }
+    wrong
+        .extend(circle(&edges).map(|way| format!("parts know each other in a circle: {}", way.join(" -> "))));
     wrong
 }
 
@@ -220,7 +321,7 @@ fn every_way_of_naming_a_part_is_seen() {
     let others = [source("actors.rs", ""), source("config.rs", ""), source("models.rs", "")];
     for text in [
         "use crate::actors::Watchdog;",
-        "use crate::{types, actors as a};",
+        "use crate::{contract, actors as a};",
         "use super::super::actors;",
         "pub use ::tokio as t;",
         "extern crate ractor;",
@@ -242,17 +343,15 @@ fn every_way_of_naming_a_part_is_seen() {
 #[test]
 fn a_reexport_hides_nothing() {
     let sources = [
-        source("actors.rs", "pub struct Watchdog;"),
-        source("pipeline.rs", "pub use crate::actors::Watchdog as Dog; pub fn run() {}"),
-        source("journal.rs", "use crate::pipeline::Dog;"),
-        source("vram.rs", "use crate::pipeline::run;"),
-        source("verify.rs", "use crate::pipeline::*;"),
+        source("config.rs", "pub struct Settings;"),
+        source("telemetry.rs", "pub use crate::config::Settings as All; pub fn run() {}"),
+        source("actors/device.rs", "use crate::telemetry::All;"),
+        source("actors/node.rs", "use crate::telemetry::run;"),
+        source("actors/tree.rs", "use crate::telemetry::*;"),
     ];
     let wrong = violations(&sources);
     assert_eq!(wrong.len(), 2, "{wrong:?}");
-    assert!(
-        wrong[0].contains("journal may not know actors") && wrong[1].contains("verify may not know actors")
-    );
+    assert!(wrong.iter().all(|wrong| wrong.contains("actors may not know config")), "{wrong:?}");
     let at_the_root =
         [source("actors.rs", ""), source("lib.rs", "pub mod actors; pub use actors::Watchdog;")];
     assert_eq!(violations(&at_the_root).len(), 1);
@@ -276,9 +375,29 @@ fn what_a_part_may_know_is_not_held_against_it() {
         [source("config.rs", ""), source("models/clip.rs", "mod config; pub use config::ClipConfig;")];
     assert_eq!(violations(&same_name), Vec::<String>::new(), "a module of a part's name is not that part");
     assert_eq!(violations(&[source("novelty.rs", "")]).len(), 1, "a part without a row must be noticed");
-    assert!(
-        CANDLE
-            .iter()
-            .all(|tensors| matches!(rule_of("direction"), Some(Rule::Not(list)) if list.contains(tensors)))
-    );
+    assert!(TENSORS.iter().all(|tensors| rule_of("direction").unwrap().not.contains(tensors)));
+}
+
+#[test]
+fn a_circle_is_found_and_told_whole() {
+    let sources = [
+        source("contract.rs", "use crate::types::Bytes;"),
+        source("types.rs", "use crate::clock::now;"),
+        source("clock.rs", "use crate::contract::Model;"),
+    ];
+    let wrong = violations(&sources);
+    let told = wrong.iter().find(|wrong| wrong.contains("in a circle")).unwrap();
+    assert!(told.contains("clock -> contract -> types"), "{told}");
+    let straight = [source("contract.rs", "use crate::types::Bytes;"), source("types.rs", "")];
+    assert_eq!(violations(&straight), Vec::<String>::new());
+}
+
+#[test]
+fn the_table_itself_allows_no_circle_and_names_only_parts_above() {
+    for (place, row) in TABLE.iter().enumerate() {
+        let above: Vec<&str> = TABLE[..place].iter().map(|row| row.part).collect();
+        for known in row.knows {
+            assert!(above.contains(known), "{} names {known}, which does not stand above it", row.part);
+        }
+    }
 }

@@ -11,7 +11,7 @@ use crate::actors::plan::Task;
 use crate::actors::registry::ModelState;
 use crate::clock;
 use crate::events::EventKind;
-use crate::journal::{Accepted, CancelCause, Ending, JournalError, OpenSlot, Outputs};
+use crate::journal::{Accepted, CancelCause, Ending, JournalError, OpenSlot, Opened, Outputs};
 use crate::types::{Bytes, ModelId, SlotId};
 
 /// Runs of one slot that go on side by side: what a slot needs at once is the most that any of these leases.
@@ -126,10 +126,10 @@ impl OrchestratorState {
     }
 
     /// What a predecessor, or an earlier process, accepted and did not end.
-    pub(super) fn take_up(&mut self, result: Result<Vec<OpenSlot>, JournalError>) {
+    pub(super) fn take_up(&mut self, result: Result<Opened, JournalError>) {
         self.opened = true;
-        let open = match result {
-            Ok(open) => open,
+        let Opened { slots, unread } = match result {
+            Ok(opened) => opened,
             Err(error) => {
                 // They stay open in the journal; a later start may read them.
                 let what = "open slots could not be read";
@@ -137,7 +137,11 @@ impl OrchestratorState {
                 return;
             }
         };
-        self.take_over(open);
+        for (slot, error) in unread {
+            let kind = EventKind::JournalFailed { what: "open slot not read", message: error.to_string() };
+            self.args.bus.tell_of(slot, kind);
+        }
+        self.take_over(slots);
     }
 
     /// Slots that were accepted by others and are this orchestrator's from now on.

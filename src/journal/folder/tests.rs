@@ -14,7 +14,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::clock;
 use crate::contract::{Animation, Keyframe, Painting, Speech, Warning};
-use crate::journal::{CancelCause, Ending, Failure, Journal, Judgement, Outputs, Parcel, SlotFolders};
+use crate::journal::{
+    CancelCause, Ending, Failure, Journal, Judgement, Opened, Outputs, Parcel, SlotFolders,
+};
 use crate::media::wav;
 use crate::types::{Deadline, Pcm, Phoneme, Resolution, RgbImage, SAMPLE_RATE, Sha256, Stage, Timeline};
 
@@ -187,7 +189,10 @@ pub(in crate::journal) async fn walk_of(
     dir: &Path,
     last: Stage,
 ) -> Result<(), JournalError> {
-    let open = store.open().await?;
+    let Opened { slots: open, mut unread } = store.open().await?;
+    if let Some((_, error)) = unread.pop() {
+        return Err(error);
+    }
     let outputs = match open.into_iter().find(|open| open.accepted.slot == slot) {
         Some(open) => open.outputs,
         None => {
@@ -269,7 +274,7 @@ async fn what_was_kept_comes_back_in_another_process_to_the_last_bit() {
     {
         let (journal, standing) = open(&new, "a").unwrap();
         assert_eq!((standing, journal.folder.artifacts()), (FolderState::New, vec![]));
-        assert!(journal.open().await.unwrap().is_empty());
+        assert!(journal.open().await.unwrap().slots.is_empty());
         journal.accept(&before).await.unwrap();
         walk(&new, &journal, Stage::Verify).await.unwrap();
         journal.before_exit().await.unwrap();
@@ -278,7 +283,7 @@ async fn what_was_kept_comes_back_in_another_process_to_the_last_bit() {
     let done = vec![Stage::Audio, Stage::Image, Stage::Video, Stage::Verify];
     assert_eq!(standing, FolderState::Resumable { done: done.clone(), damaged: vec![] });
     assert_eq!((journal.folder.slot(), journal.folder.dir()), (slot(), &*new));
-    let open = journal.open().await.unwrap();
+    let open = journal.open().await.unwrap().slots;
     let [OpenSlot { accepted, outputs }] = open.as_slice() else { panic!("{open:?}") };
     assert_eq!((accepted.slot, &*accepted.recipe), (slot(), RECIPE_TEXT));
     for (found, expected) in
@@ -311,7 +316,7 @@ async fn an_ended_slot_stays_ended_and_is_not_offered() {
     let before = files(dir.path());
     let (journal, standing) = open(dir.path(), "a").unwrap();
     assert_eq!(standing, FolderState::Ended(completed()));
-    assert!(journal.open().await.unwrap().is_empty());
+    assert!(journal.open().await.unwrap().slots.is_empty());
     let refused = journal.accept(&accepted()).await.unwrap_err();
     assert!(refused.to_string().contains("has ended"), "{refused}");
     journal.terminal(&failed(Failure::Timeout)).await.unwrap();
@@ -343,7 +348,7 @@ async fn failed_and_cancelled_slots_are_tried_again_completed_and_rejected_ones_
                 let done = vec![Stage::Audio, Stage::Image];
                 assert_eq!(standing, FolderState::Resumable { done, damaged: vec![] });
                 assert!(!dir.path().join("result.json").exists());
-                let left = journal.open().await.unwrap()[0].accepted.deadline.remaining(clock::now());
+                let left = journal.open().await.unwrap().slots[0].accepted.deadline.remaining(clock::now());
                 assert!(left > Duration::from_secs(7000), "{left:?}");
                 finish(dir.path(), &journal).await.unwrap();
             }
@@ -361,7 +366,7 @@ async fn another_recipe_or_bundle_takes_the_folder_over_once_it_is_accepted() {
         let (journal, standing) = open(dir.path(), "b").unwrap();
         let FolderState::Replaced { why } = standing else { panic!("{standing:?}") };
         assert!(why.contains("the recipe is another") && !why.contains("bundle"), "{why}");
-        assert!(journal.open().await.unwrap().is_empty());
+        assert!(journal.open().await.unwrap().slots.is_empty());
         assert_eq!(files(dir.path()), before, "nothing goes before the other is accepted");
         walk(dir.path(), &journal, Stage::Image).await.unwrap();
         let names: Vec<String> = files(dir.path()).into_iter().map(|(name, _)| name).collect();
@@ -414,7 +419,7 @@ async fn reading_what_is_open_takes_nothing_from_a_slot_that_is_being_worked_on(
     let (journal, _) = open(dir.path(), "a").unwrap();
     walk(dir.path(), &journal, Stage::Package).await.unwrap();
     let before = files(dir.path());
-    let open_slots = journal.open().await.unwrap();
+    let open_slots = journal.open().await.unwrap().slots;
     assert!(open_slots[0].outputs.has(Stage::Verify) && !open_slots[0].outputs.has(Stage::Package));
     assert_eq!(files(dir.path()), before);
     journal.terminal(&completed()).await.unwrap();
@@ -431,6 +436,6 @@ async fn an_acceptance_that_is_damaged_under_its_process_is_put_back() {
     let path = dir.path().join("journal/accepted.json");
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..40]).unwrap();
-    assert_eq!(journal.open().await.unwrap().len(), 1);
+    assert_eq!(journal.open().await.unwrap().slots.len(), 1);
     assert_eq!(fs::read(&path).unwrap(), whole);
 }

@@ -220,7 +220,7 @@ async fn a_new_process_goes_on_with_every_open_slot_and_with_no_other() {
     assert_eq!(*dir, broken);
     assert!(matches!(error, JournalError::Corrupt { path, .. } if path.ends_with("journal/accepted.json")));
     // In the order in which they were accepted.
-    let open = second.open().await.unwrap();
+    let open = second.open().await.unwrap().slots;
     assert_eq!(open.iter().map(|it| it.accepted.slot).collect::<Vec<_>>(), [slot(5), slot(3)]);
     assert!(open[1].outputs.has(Stage::Verify));
     assert_eq!(files(&second.dir_of(slot(1)).unwrap()), ended);
@@ -228,7 +228,7 @@ async fn a_new_process_goes_on_with_every_open_slot_and_with_no_other() {
         rendered(&second, slot(number)).await.unwrap();
     }
     second.before_exit().await.unwrap();
-    assert!(second.open().await.unwrap().is_empty());
+    assert!(second.open().await.unwrap().slots.is_empty());
 }
 
 fn resume(store: &SlotFolders) -> Resumed {
@@ -258,7 +258,7 @@ async fn an_accepted_slot_stays_accepted_when_the_bundle_changes() {
     assert_eq!(damaged.iter().map(|it| it.0).collect::<Vec<_>>(), [Stage::Audio, Stage::Image, Stage::Video]);
     assert!(damaged[0].1.contains("the bundle is another"), "{damaged:?}");
     assert!(!folder.dir().join("audio.wav").exists() && !folder.dir().join("video.mp4").exists());
-    assert_eq!(second.open().await.unwrap().len(), 1);
+    assert_eq!(second.open().await.unwrap().slots.len(), 1);
     walk_of(&second, slot(1), folder.dir(), Stage::Package).await.unwrap();
     second.terminal(&completed(slot(1))).await.unwrap();
     drop((folder, second));

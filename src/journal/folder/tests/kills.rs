@@ -64,7 +64,7 @@ async fn survives(start: &Path, recipe: &str) -> usize {
                     damaged.len() <= usize::from(start.join("journal/end.json").exists()),
                     "step {step}: {damaged:?}"
                 );
-                let open = journal.open().await.unwrap();
+                let open = journal.open().await.unwrap().slots;
                 for stage in Stage::ALL {
                     let kept = of(&open[0].outputs, stage);
                     assert_eq!(kept.is_some(), done.contains(&stage), "step {step}");
