@@ -258,14 +258,27 @@ impl VideoSink {
     }
 }
 
+impl VideoSink {
+    /// It failed: no frame is taken any more, and the thread, which may be waiting for one, ends now.
+    fn fail(&mut self, error: VideoError) -> VideoError {
+        let error = self.fate.fail(error);
+        if let State::Waiting(answer) = mem::replace(&mut self.state, State::Ended) {
+            let _ = answer.send(Err(error.clone())); // nobody need be waiting
+        }
+        error
+    }
+
+    /// Whether frames are missing still.
+    fn incomplete(&self) -> bool {
+        self.received < self.spec.frames || self.spec.frames == 0
+    }
+}
+
 impl FrameSink for VideoSink {
     fn push(&mut self, frame: RgbFrame<'_>) -> Result<(), SinkClosed> {
         self.take(&frame).map_err(|error| {
-            let error = if self.received < self.spec.frames || self.spec.frames == 0 {
-                self.fate.fail(error)
-            } else {
-                error // one too many: the video has all of its own
-            };
+            // One frame too many spoils nothing: the video has all of its own.
+            let error = if self.incomplete() { self.fail(error) } else { error };
             SinkClosed { reason: error.to_string() }
         })
     }
@@ -273,13 +286,10 @@ impl FrameSink for VideoSink {
 
 impl Drop for VideoSink {
     fn drop(&mut self) {
-        if self.received < self.spec.frames || self.spec.frames == 0 {
+        if self.incomplete() {
             let error = self.spec.check().err();
             let (received, expected) = (self.received, self.spec.frames);
-            let error = self.fate.fail(error.unwrap_or(VideoError::Incomplete { received, expected }));
-            if let State::Waiting(answer) = mem::replace(&mut self.state, State::Ended) {
-                let _ = answer.send(Err(error)); // nobody need be waiting
-            }
+            self.fail(error.unwrap_or(VideoError::Incomplete { received, expected }));
         }
     }
 }
