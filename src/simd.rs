@@ -188,7 +188,7 @@ pub(crate) mod tests {
         }
         for width in Width::ALL.into_iter().filter(|width| *width < detected()) {
             let run = Command::new(std::env::current_exe().unwrap())
-                .args(["simd::tests", "models::kokoro::ops::", "models::layers::", "media::colour::"])
+                .args(["simd::tests", "models::kokoro::ops::", "models::kernels::", "media::colour::"])
                 .env(LIMIT, width.name())
                 .output()
                 .unwrap();

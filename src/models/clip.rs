@@ -20,7 +20,7 @@ pub use network::{Clip, Tap, Tower};
 use candle_core::DType;
 
 use super::error::Context;
-use super::layers::Precision;
+use super::kernels::Precision;
 use super::weights::spec::{TensorSpec, record};
 use crate::contract::ModelError;
 

@@ -19,8 +19,8 @@ use candle_nn::{Init, VarBuilder};
 use vortex_node::clock::now;
 use vortex_node::models::clip::config::TowerConfig;
 use vortex_node::models::clip::{Clip, ClipConfig};
-use vortex_node::models::layers::Precision;
-use vortex_node::models::layers::panels::{Finish, Kept, Panels};
+use vortex_node::models::kernels::Precision;
+use vortex_node::models::kernels::panels::{Finish, Kept, Panels};
 
 const MODELS: [(&str, &str); 2] = [
     ("b32", r#"{"projection_dim": 512, "text_config": {"eos_token_id": 49407}, "vision_config": {}}"#),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use vortex_node::models::layers::kernels::Kernels;
+use vortex_node::models::kernels::Kernels;
 use vortex_node::models::liveportrait::config::Config;
 use vortex_node::models::liveportrait::keypoints::KeyPoints;
 use vortex_node::models::liveportrait::networks::tensors;

@@ -12,8 +12,8 @@ use crate::models::error::of_load;
 use crate::models::flux::files::FluxFiles;
 use crate::models::flux::model::FluxModel;
 use crate::models::flux::plan::{Options as FluxOptions, T5Place};
+use crate::models::kernels;
 use crate::models::kokoro::{KokoroFiles, KokoroModel};
-use crate::models::layers;
 use crate::models::liveportrait::files::LivePortraitFiles;
 use crate::models::liveportrait::{LivePortraitModel, Options as LivePortraitOptions};
 use crate::types::ModelId;
@@ -77,9 +77,9 @@ pub(in crate::models) fn kokoro_files(bundle: &Bundle) -> Result<KokoroFiles, Mo
 /// Loads one of the two CLIPs.
 pub fn clip(bundle: &Bundle, model: ModelId, device: &Device, run: &Run) -> Result<ClipModel, ModelError> {
     let precision = match bundle.model(model)?.precision {
-        Precision::Q8_0 => layers::Precision::Q8_0,
-        Precision::F16 => layers::Precision::F16,
-        _ => layers::Precision::F32,
+        Precision::Q8_0 => kernels::Precision::Q8_0,
+        Precision::F16 => kernels::Precision::F16,
+        _ => kernels::Precision::F32,
     };
     ClipModel::load(&clip_files(bundle, model)?, precision, device, run).map_err(of_load)
 }

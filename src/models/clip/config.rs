@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use crate::contract::ModelError;
-use crate::models::layers::Activation;
+use crate::models::kernels::Activation;
 
 /// Both towers and the space they share.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -4,7 +4,7 @@ use candle_core::{Module, Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::config::TowerConfig;
-use crate::models::layers::{Activation, LayerNorm, Linear, Mask, Precision, attention};
+use crate::models::kernels::{Activation, LayerNorm, Linear, Mask, Precision, attention};
 
 /// Layers in order.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ use crate::contract::{Model, ModelError, Progress, Run, Score, Scores, Unit, Uni
 use crate::models::catalog;
 use crate::models::device;
 use crate::models::error::Context;
-use crate::models::layers::Precision;
+use crate::models::kernels::Precision;
 use crate::models::tokenizer::TextTokenizer;
 use crate::models::weights::{Options, Weights, load};
 use crate::types::{Bytes, RgbImage};

@@ -8,7 +8,7 @@ use candle_nn::{Init, VarBuilder};
 
 use super::config::{ClipConfig, TextConfig};
 use super::encoder::Encoder;
-use crate::models::layers::{Embedding, LayerNorm, Linear, Patches, Precision, parameter};
+use crate::models::kernels::{Embedding, LayerNorm, Linear, Patches, Precision, parameter};
 
 /// What of a tower a tensor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

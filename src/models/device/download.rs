@@ -23,7 +23,7 @@ impl Download {
         if tensor.device().is_cuda() {
             return self.off_a_card(&tensor, see);
         }
-        crate::models::layers::kernels::with_values(&tensor, |values| Ok(see(values)))
+        crate::models::kernels::with_values(&tensor, |values| Ok(see(values)))
     }
 
     #[cfg(feature = "cuda")]

@@ -5,10 +5,10 @@ use candle_nn::VarBuilder;
 
 use super::config::Appearance;
 use super::parts::{Probe, batch_norm, conv_weights, kernel, normed_conv3};
-use crate::models::layers::batch_norm::BatchNorm;
-use crate::models::layers::conv::Conv;
-use crate::models::layers::conv3::{Conv3, Finish, Input};
-use crate::models::layers::kernels::{Activation, Kernels};
+use crate::models::kernels::batch_norm::BatchNorm;
+use crate::models::kernels::conv::Conv;
+use crate::models::kernels::conv3::{Conv3, Finish, Input};
+use crate::models::kernels::{Activation, Kernels};
 
 /// The network.
 pub struct AppearanceExtractor {
@@ -73,7 +73,7 @@ impl AppearanceExtractor {
         for down in &self.down {
             x = down.forward(Input::new(&x), Finish { pool: true, ..relu })?;
         }
-        let x = self.second.forward(&x, Activation::None)?;
+        let x = self.second.forward(&x, Activation::Identity)?;
         probe.see("F.second", &x);
         let (batch, _, height, width) = x.dims4()?;
         let mut volume = x.reshape((batch, self.shape.0, self.shape.1, height, width))?;

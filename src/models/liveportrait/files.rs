@@ -9,7 +9,7 @@ use super::networks::{FILES, Networks};
 use crate::contract::{ModelError, Run};
 use crate::models::bundle::Bundle;
 use crate::models::catalog;
-use crate::models::layers::kernels::Kernels;
+use crate::models::kernels::Kernels;
 use crate::models::weights::{Loading, Options as LoadOptions, Weights};
 use crate::types::ModelId;
 

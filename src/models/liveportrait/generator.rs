@@ -11,9 +11,9 @@ mod spade;
 use self::spade::{Shared, SpadeBlock};
 use super::config::Generator as Config;
 use super::parts::{Probe, conv_weights, kernel};
-use crate::models::layers::conv3::{Conv3, Finish, Input};
-use crate::models::layers::kernels::{Activation, Kernels};
-use crate::models::layers::pixel_shuffle::{pixel_shuffle, sigmoid};
+use crate::models::kernels::conv3::{Conv3, Finish, Input};
+use crate::models::kernels::pixel_shuffle::{pixel_shuffle, sigmoid};
+use crate::models::kernels::{Activation, Kernels};
 
 /// The blocks before the first enlargement; the published generator always has six.
 const MIDDLE: usize = 6;
@@ -77,7 +77,7 @@ impl SpadeGenerator {
                 let normed = block.first_norm(&x, &shared, place, self.kernels)?;
                 probe.see(&format!("G.middle{place}.norm_0"), &normed);
             }
-            x = block.forward(&x, 1, &shared, place, Activation::None, self.kernels)?;
+            x = block.forward(&x, 1, &shared, place, Activation::Identity, self.kernels)?;
             probe.see(&format!("G.middle{place}"), &x);
         }
         drop(shared);
@@ -87,7 +87,7 @@ impl SpadeGenerator {
             let shared = shared.forward(features, factor)?;
             // The last block's result goes through a leaky ReLU before the picture; nothing else reads it.
             let is_last = place + 1 == self.up.len();
-            let activation = if is_last { Activation::Leaky(SLOPE) } else { Activation::None };
+            let activation = if is_last { Activation::Leaky(SLOPE) } else { Activation::Identity };
             x = block.forward(&x, 2, &shared, 0, activation, self.kernels)?;
             probe.see(&format!("G.up_{place}{}", if is_last { ".activated" } else { "" }), &x);
         }

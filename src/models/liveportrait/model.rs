@@ -20,8 +20,8 @@ use super::workspace;
 use crate::contract::{Animate, Animation, FrameSink, Model, ModelError, RgbFrame, Run, SinkClosed, Warning};
 use crate::models::device::{self, Download};
 use crate::models::error::Context;
-use crate::models::layers::conv3::release_scratch;
-use crate::models::layers::kernels::Kernels;
+use crate::models::kernels::Kernels;
+use crate::models::kernels::conv3::release_scratch;
 use crate::types::{
     Bytes, CameraView, FaceControls, FramePlan, FrameSource, HeadPose, PlannedFrame, Resolution, RgbImage,
 };

@@ -8,8 +8,8 @@ use candle_nn::{Init, VarBuilder};
 use super::config::Motion as Config;
 use super::keypoints::Motion;
 use super::parts::{LayerNorm, Probe};
-use crate::models::layers::depthwise::Depthwise;
-use crate::models::layers::kernels::Kernels;
+use crate::models::kernels::Kernels;
+use crate::models::kernels::depthwise::Depthwise;
 
 /// The network.
 pub struct MotionExtractor {

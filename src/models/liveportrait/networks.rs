@@ -11,7 +11,7 @@ use super::retargeting::Retargeting;
 use super::warping::WarpingModule;
 use crate::contract::ModelError;
 use crate::models::error::Context;
-use crate::models::layers::kernels::Kernels;
+use crate::models::kernels::Kernels;
 use crate::models::weights::spec::{TensorSpec, record};
 use crate::types::Bytes;
 

@@ -6,9 +6,9 @@ use candle_core::{D, DType, Device, Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 
 use super::config::Mlp;
-use crate::models::layers::batch_norm::BatchNorm;
-use crate::models::layers::conv3::{Conv3, no_bias};
-use crate::models::layers::kernels::Kernels;
+use crate::models::kernels::Kernels;
+use crate::models::kernels::batch_norm::BatchNorm;
+use crate::models::kernels::conv3::{Conv3, no_bias};
 
 /// What a probe hands an intermediate result and its name to.
 type Seen<'a> = &'a mut dyn FnMut(&str, &Tensor);

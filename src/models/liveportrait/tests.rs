@@ -9,7 +9,7 @@ use super::config::Config;
 use super::networks::{Networks, tensors};
 use super::*;
 use crate::contract::{Animate, Animation, FrameSink, Model, ModelError, RgbFrame, Run, SinkClosed};
-use crate::models::layers::kernels::Kernels;
+use crate::models::kernels::Kernels;
 use crate::types::{
     CameraView, FaceControls, FramePlan, FrameSource, HeadPose, PlannedFrame, Resolution, RgbImage,
 };

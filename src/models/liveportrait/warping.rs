@@ -13,10 +13,10 @@ use self::dense_motion::DenseMotion;
 use super::config::Warping;
 use super::keypoints::KeyPoints;
 use super::parts::{Probe, conv_weights, kernel, normed_conv3};
-use crate::models::layers::conv::Conv;
-use crate::models::layers::conv3::{Conv3, Finish, Input};
-use crate::models::layers::grid_sample::grid_sample;
-use crate::models::layers::kernels::{Activation, Kernels};
+use crate::models::kernels::conv::Conv;
+use crate::models::kernels::conv3::{Conv3, Finish, Input};
+use crate::models::kernels::grid_sample::grid_sample;
+use crate::models::kernels::{Activation, Kernels};
 
 /// The network.
 pub struct WarpingModule {
@@ -83,7 +83,7 @@ impl WarpingModule {
         // PyTorch's LeakyReLU has a slope of 0.01 by default.
         let third = self.third.forward(Input::new(&flat), Finish::activated(Activation::Leaky(0.01)))?;
         probe.see("W.third", &third);
-        let mut out = self.fourth.forward(&third, Activation::None)?;
+        let mut out = self.fourth.forward(&third, Activation::Identity)?;
         if let Some(occlusion) = fields.occlusion.filter(|_| self.uses_occlusion) {
             out = out.broadcast_mul(&occlusion)?;
         }

@@ -6,7 +6,7 @@ use super::config::Config;
 use super::files::LivePortraitFiles;
 use super::model::Options;
 use crate::contract::ModelError;
-use crate::models::layers::kernels::Kernels;
+use crate::models::kernels::Kernels;
 use crate::types::{Bytes, Resolution};
 
 /// Transformed inputs and products of the fused convolutions, whatever the batch; their aim is 32 MB, wide layers take a

@@ -10,7 +10,7 @@ use crate::contract::{ModelError, Run};
 use crate::models::catalog;
 use crate::models::clip::{Clip, ClipConfig, Tap, Tower};
 use crate::models::error::Context;
-use crate::models::layers::Precision;
+use crate::models::kernels::Precision;
 use crate::models::weights::{Options, Weights, load};
 
 /// What a cosine loses to matrices that are rounded to 2^-11, through a few layers; on a card activations are too.

@@ -8,7 +8,7 @@ use super::judge::Rule;
 use super::{Form, Sheet};
 use crate::contract::{ModelError, Run};
 use crate::models::error::Context;
-use crate::models::layers::kernels::Kernels;
+use crate::models::kernels::Kernels;
 use crate::models::liveportrait::files::LivePortraitFiles;
 use crate::models::liveportrait::keypoints::{KeyPoints, Motion, rotation};
 use crate::models::liveportrait::networks::Networks;

@@ -5,11 +5,11 @@ use candle_nn::VarBuilder;
 
 use super::super::parts::{beside, conv_weights, kernel, spectral_weights};
 use super::SLOPE;
-use crate::models::layers::conv::Conv;
-use crate::models::layers::conv3::{Conv3, Finish, Input};
-use crate::models::layers::instance_norm::Statistics;
-use crate::models::layers::kernels::{Activation, Kernels};
-use crate::models::layers::resample::enlarge;
+use crate::models::kernels::conv::Conv;
+use crate::models::kernels::conv3::{Conv3, Finish, Input};
+use crate::models::kernels::instance_norm::Statistics;
+use crate::models::kernels::resample::enlarge;
+use crate::models::kernels::{Activation, Kernels};
 
 /// The first layers of some blocks' SPADEs, all of the same features, as one.
 pub(super) struct Shared {
@@ -133,9 +133,9 @@ impl SpadeBlock {
                     x,
                     factor,
                     &statistics,
-                    Activation::None,
+                    Activation::Identity,
                 )?;
-                conv.forward(&normed, Activation::None)?
+                conv.forward(&normed, Activation::Identity)?
             }
             None => enlarge(x, factor)?,
         };
@@ -153,7 +153,7 @@ impl SpadeBlock {
     ) -> Result<Tensor> {
         let first = place * self.modulations.len();
         let statistics = Statistics::of(x, kernels)?;
-        self.modulations[0].modulate(shared.of(first), x, 1, &statistics, Activation::None)
+        self.modulations[0].modulate(shared.of(first), x, 1, &statistics, Activation::Identity)
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -10,10 +10,10 @@ use super::super::keypoints::KeyPoints;
 use super::super::parts::{Probe, batch_norm, conv_weights, kernel};
 use super::fields::{deformation, hourglass_input};
 use super::hourglass::Hourglass;
-use crate::models::layers::batch_norm::BatchNorm;
-use crate::models::layers::conv::Conv;
-use crate::models::layers::kernels::{Activation, Kernels};
-use crate::models::layers::pixel_shuffle::sigmoid;
+use crate::models::kernels::batch_norm::BatchNorm;
+use crate::models::kernels::conv::Conv;
+use crate::models::kernels::pixel_shuffle::sigmoid;
+use crate::models::kernels::{Activation, Kernels};
 
 /// The network.
 pub(super) struct DenseMotion {
@@ -60,7 +60,7 @@ impl DenseMotion {
 
     /// The few channels of the feature volume that are shifted for every key point; of the source alone.
     pub(super) fn compress(&self, feature: &Tensor, probe: &mut Probe<'_>) -> Result<Tensor> {
-        let compressed = self.compress.forward(feature, Activation::None)?;
+        let compressed = self.compress.forward(feature, Activation::Identity)?;
         probe.see("W.compress", &compressed);
         self.norm.forward(&compressed)?.relu()
     }
@@ -89,7 +89,7 @@ impl DenseMotion {
         }
         let prediction = self.hourglass.forward(input)?;
         probe.see("W.hourglass", &prediction);
-        let logits = self.mask.forward(&prediction, Activation::None)?;
+        let logits = self.mask.forward(&prediction, Activation::Identity)?;
         probe.see("W.mask_logits", &logits);
         let deformation = deformation(&logits, source, driving, self.kernels)?;
         probe.see("W.deformation", &deformation);
@@ -97,7 +97,7 @@ impl DenseMotion {
             Some(occlusion) => {
                 let (batch, channels, depth, height, width) = prediction.dims5()?;
                 let flat = prediction.reshape((batch, channels * depth, height, width))?;
-                let map = sigmoid(&occlusion.forward(&flat, Activation::None)?, self.kernels)?;
+                let map = sigmoid(&occlusion.forward(&flat, Activation::Identity)?, self.kernels)?;
                 probe.see("W.occlusion_map", &map);
                 Some(map)
             }

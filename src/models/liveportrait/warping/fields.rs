@@ -9,9 +9,11 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::super::keypoints::KeyPoints;
-use crate::models::layers::grid_sample::{Shifts, grid_sample, identity_axis, identity_grid, sample_shifted};
-use crate::models::layers::kernels::{Kernels, with_values};
-use crate::models::layers::simd::exp;
+use crate::models::kernels::grid_sample::{
+    Shifts, grid_sample, identity_axis, identity_grid, sample_shifted,
+};
+use crate::models::kernels::simd::exp;
+use crate::models::kernels::{Kernels, with_values};
 use crate::simd::vectorised;
 
 /// Of a key point's Gaussian, as the networks were trained.

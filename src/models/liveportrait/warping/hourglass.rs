@@ -4,8 +4,8 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::super::parts::{kernel, normed_conv3};
-use crate::models::layers::conv3::{Conv3, Finish, Input};
-use crate::models::layers::kernels::{Activation, Kernels};
+use crate::models::kernels::conv3::{Conv3, Finish, Input};
+use crate::models::kernels::{Activation, Kernels};
 
 /// The network.
 pub(super) struct Hourglass {

@@ -12,8 +12,9 @@ mod winograd;
 
 use self::finish::Finish as Epilogue;
 use self::winograd::{Source, Volume, Winograd};
+use super::activation::Activation;
+use super::form::{Kernels, values, with_values};
 use super::instance_norm::Statistics;
-use super::kernels::{Activation, Kernels, values, with_values};
 use super::resample::{average_pool, enlarge};
 use super::stencil::Stencil;
 
@@ -139,7 +140,7 @@ impl Conv3 {
             if let Some(residual) = finish.residual {
                 sum = (sum + residual)?;
             }
-            let activated = finish.activation.apply(&sum)?;
+            let activated = finish.activation.forward(&sum)?;
             return if finish.pool { average_pool(&activated) } else { Ok(activated) };
         };
         let (volume, mut dims) = self.volume(input)?;
@@ -149,7 +150,7 @@ impl Conv3 {
             dims[side + 1] /= 2;
         }
         let run = |residual: Option<&[f32]>| {
-            let slope = finish.activation.negative_slope();
+            let slope = finish.activation.negative_slope()?;
             let epilogue = Epilogue::Plain { bias, slope, residual, pool: finish.pool };
             self.fused(kernel, input, volume, &epilogue, &dims)
         };
@@ -180,7 +181,7 @@ impl Conv3 {
                 modulation.narrow(1, self.outputs / 2, self.outputs / 2)?,
             );
             let x = enlarge(&statistics.normalise(x)?, factor)?;
-            return activation.apply(&((&x * (gamma + 1.0)?)? + beta)?);
+            return activation.forward(&((&x * (gamma + 1.0)?)? + beta)?);
         };
         let (volume, mut dims) = self.volume(input)?;
         dims[1] = self.outputs / 2;
@@ -190,7 +191,7 @@ impl Conv3 {
         }
         let (mean, scale) = statistics.values()?;
         with_values(x, |x| {
-            let slope = activation.negative_slope();
+            let slope = activation.negative_slope()?;
             let epilogue = Epilogue::Modulate { bias, slope, x, factor, mean: &mean, scale: &scale };
             self.fused(kernel, input, volume, &epilogue, &dims)
         })

@@ -34,7 +34,7 @@ fn volumes_are_those_of_torch() {
     let weight = wave(&[2, 2, 5, 7, 7], |i| (i * 0.11).cos());
     for kernels in BOTH {
         let layer = Conv::new(&weight, &wave(&[2], |i| i * 0.1), kernels).unwrap();
-        let ours = layer.forward(&x, Activation::None).unwrap();
+        let ours = layer.forward(&x, Activation::Identity).unwrap();
         assert_eq!(ours.dims(), [2, 2, 3, 4, 5]);
         for (ours, torch) in flat(&ours).iter().step_by(29).zip(torch) {
             assert!((ours - torch).abs() < 1e-5, "{kernels:?}: {ours} for {torch}");
@@ -73,8 +73,8 @@ fn what_does_not_fit_is_refused() {
     let bias = wave(&[2], |i| i);
     assert!(Conv::new(&wave(&[2, 3, 2, 2], |i| i), &bias, Kernels::Fused).is_err());
     let layer = Conv::new(&wave(&[2, 3, 1, 1], |i| i), &bias, Kernels::Fused).unwrap();
-    assert!(layer.forward(&wave(&[1, 4, 2, 2], |i| i), Activation::None).is_err());
-    assert!(layer.forward(&wave(&[1, 3, 2, 2, 2], |i| i), Activation::None).is_err());
+    assert!(layer.forward(&wave(&[1, 4, 2, 2], |i| i), Activation::Identity).is_err());
+    assert!(layer.forward(&wave(&[1, 3, 2, 2, 2], |i| i), Activation::Identity).is_err());
     let listed = Conv::new(&wave(&[2, 3, 1, 1], |i| i), &bias, Kernels::Listed).unwrap();
-    assert!(listed.forward(&wave(&[1, 3, 2, 2], |i| i), Activation::None).is_err());
+    assert!(listed.forward(&wave(&[1, 3, 2, 2], |i| i), Activation::Identity).is_err());
 }

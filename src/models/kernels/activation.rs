@@ -2,7 +2,7 @@
 //!
 //! Owns their formulas; never decides which network uses which.
 
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -10,11 +10,15 @@ use super::simd::exp;
 use crate::simd::vectorised;
 
 /// What a layer does to each of its outputs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Activation {
     /// Nothing.
     #[default]
     Identity,
+    /// max(x, 0).
+    Relu,
+    /// x where it is positive, else this share of it.
+    Leaky(f32),
     /// x·σ(1.702·x), the approximation of GELU that CLIP was trained with.
     QuickGelu,
     /// x·Φ(x) (Hendrycks and Gimpel 2016).
@@ -36,6 +40,8 @@ impl Activation {
         }
         match self {
             Self::Identity => Ok(x.clone()),
+            Self::Relu => x.relu(),
+            Self::Leaky(slope) => x.maximum(&x.affine(f64::from(slope), 0.0)?),
             Self::QuickGelu => x * candle_nn::ops::sigmoid(&(x * 1.702f64)?)?,
             Self::Gelu => x.gelu_erf(),
             Self::GeluTanh => x.gelu(),
@@ -48,12 +54,33 @@ impl Activation {
     pub(super) fn apply(self, values: &mut [f32]) {
         match self {
             Self::Identity => {}
+            Self::Relu => values.iter_mut().for_each(|x| *x = leaky(*x, 0.0)),
+            Self::Leaky(slope) => values.iter_mut().for_each(|x| *x = leaky(*x, slope)),
             Self::QuickGelu => values.iter_mut().for_each(|x| *x *= sigmoid(1.702 * *x)),
             Self::Gelu => values.iter_mut().for_each(|x| *x = gelu(*x)),
             Self::GeluTanh => values.iter_mut().for_each(|x| *x = gelu_tanh(*x)),
             Self::Silu => values.iter_mut().for_each(|x| *x *= sigmoid(*x)),
         }
     }
+}
+
+impl Activation {
+    /// The factor of negative values, of those that are straight on both sides of 0: one formula for all three, which
+    /// keeps a convolution's loops free of branches. An error for the others.
+    pub(super) fn negative_slope(self) -> Result<f32> {
+        match self {
+            Self::Identity => Ok(1.0),
+            Self::Relu => Ok(0.0),
+            Self::Leaky(slope) => Ok(slope),
+            curved => bail!("a convolution ends with none, a ReLU or a leaky ReLU, not {curved:?}"),
+        }
+    }
+}
+
+/// `x` where it is positive, else `slope · x`. NaN stays NaN.
+#[inline(always)]
+pub(super) fn leaky(x: f32, slope: f32) -> f32 {
+    if x > 0.0 { x } else { x * slope }
 }
 
 #[inline(always)]
@@ -122,6 +149,13 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn convolutions_are_given_no_curves() {
+        let slopes = [Activation::Identity, Activation::Relu, Activation::Leaky(0.2)];
+        assert_eq!(slopes.map(|activation| activation.negative_slope().unwrap()), [1.0, 0.0, 0.2]);
+        assert!(Activation::Gelu.negative_slope().unwrap_err().to_string().contains("Gelu"));
+    }
+
     /// Against the definitions in f64, over the range in which they are not constant.
     #[test]
     fn every_activation_follows_its_definition() {
@@ -129,8 +163,10 @@ mod tests {
         let x = Tensor::new(xs.as_slice(), &Device::Cpu).unwrap();
         let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
         type Exact<'a> = &'a dyn Fn(f64) -> f64;
-        let cases: [(Activation, Exact<'_>); 5] = [
+        let cases: [(Activation, Exact<'_>); 7] = [
             (Activation::Identity, &|x| x),
+            (Activation::Relu, &|x| x.max(0.0)),
+            (Activation::Leaky(0.25), &|x| if x > 0.0 { x } else { x / 4.0 }),
             (Activation::QuickGelu, &|x| x * sigmoid(1.702 * x)),
             (Activation::Gelu, &|x| 0.5 * x * libm::erfc(-x / 2f64.sqrt())),
             (Activation::GeluTanh, &|x| {

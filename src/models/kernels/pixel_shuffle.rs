@@ -6,7 +6,7 @@ use candle_core::{Device, Result, Tensor, bail};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::kernels::{Kernels, with_values};
+use super::form::{Kernels, with_values};
 use super::simd::exp;
 use crate::simd::vectorised;
 

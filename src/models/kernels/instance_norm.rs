@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::kernels::{Kernels, values, with_values};
+use super::form::{Kernels, values, with_values};
 use super::simd::sum;
 use crate::simd::vectorised;
 

@@ -7,7 +7,7 @@
 use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::kernels::{Kernels, with_values};
+use super::form::{Kernels, with_values};
 
 mod shift;
 

@@ -6,7 +6,7 @@ use candle_core::{Device, Result, Tensor, bail};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::kernels::{Kernels, values, with_values};
+use super::form::{Kernels, values, with_values};
 use crate::simd::vectorised;
 
 /// A layer: weights `[channels, 1, side, side]` with an odd side, and a bias.

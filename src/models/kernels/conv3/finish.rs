@@ -2,7 +2,7 @@
 //!
 //! Owns bias, residual, activation, 2×2 pooling and SPADE's modulation (Park et al. 2019); never a convolution.
 
-use super::super::kernels::leaky;
+use super::super::activation::leaky;
 use super::transform::STEP;
 use super::winograd::Volume;
 

@@ -8,8 +8,9 @@ use candle_core::{Device, Result, Tensor, bail};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::activation::{Activation, leaky};
+use super::form::{Kernels, values, with_values};
 use super::gemm::{Into, Matrix, multiply, multiply_on_all_threads};
-use super::kernels::{Activation, Kernels, leaky, values, with_values};
 use super::stencil::Stencil;
 use crate::simd::vectorised;
 
@@ -103,22 +104,23 @@ impl Conv {
                 let [.., height, width] = dims[..] else { bail!("{dims:?} is no picture") };
                 let size = Size { batch: dims[0], depth, height, width };
                 dims[1] = self.outputs;
-                let out = with_values(x, |x| Ok(self.fused(fused, x, size, activation)))?;
+                let out = with_values(x, |x| self.fused(fused, x, size, activation))?;
                 Tensor::from_vec(out, dims, &Device::Cpu)
             }
             Form::Picture { weight, bias } => {
-                activation.apply(&x.conv2d(weight, self.kernel[1] / 2, 1, 1, 1)?.broadcast_add(bias)?)
+                activation.forward(&x.conv2d(weight, self.kernel[1] / 2, 1, 1, 1)?.broadcast_add(bias)?)
             }
-            Form::Volume(stencil) => activation.apply(&stencil.forward(x)?),
+            Form::Volume(stencil) => activation.forward(&stencil.forward(x)?),
             Form::Listed => bail!("weights that were only listed cannot be used"),
         }
     }
 
-    fn fused(&self, fused: &Fused, x: &[f32], size: Size, activation: Activation) -> Vec<f32> {
+    fn fused(&self, fused: &Fused, x: &[f32], size: Size, activation: Activation) -> Result<Vec<f32>> {
+        let slope = activation.negative_slope()?;
         let plane = size.depth * size.height * size.width;
         let mut out = vec![0.0; size.batch * self.outputs * plane];
         if plane == 0 {
-            return out;
+            return Ok(out);
         }
         if self.kernel == [1, 1, 1] {
             let weights = Matrix::new(&fused.products[0].1, self.outputs, self.inputs, self.inputs);
@@ -129,11 +131,10 @@ impl Conv {
         } else {
             self.shifted(fused, x, size, &mut out);
         }
-        let slope = activation.negative_slope();
         out.par_chunks_mut(plane).enumerate().for_each(|(channel, out)| {
             vectorised(AddBias { out, bias: fused.bias[channel % self.outputs], slope });
         });
-        out
+        Ok(out)
     }
 
     /// The sums of a kernel wider than one, without bias.

@@ -1,6 +1,6 @@
-//! Which of an operator's two forms runs, and the little that both share.
+//! Which of an operator's two forms runs, and the way from a tensor to its numbers.
 //!
-//! Owns the choice, the activations and the way from a tensor to its numbers; never an operator itself.
+//! Never an operator itself.
 
 use candle_core::{CpuStorage, DType, Result, Storage, Tensor, bail};
 
@@ -23,44 +23,6 @@ impl Kernels {
             Self::Fused | Self::Listed => DType::F32,
         }
     }
-}
-
-/// What is done to a sum when it is finished.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Activation {
-    /// Nothing.
-    #[default]
-    None,
-    /// max(x, 0).
-    Relu,
-    /// x where it is positive, else this share of it.
-    Leaky(f32),
-}
-
-impl Activation {
-    /// The factor of negative values: all three are one formula, which keeps loops free of branches.
-    pub(super) fn negative_slope(self) -> f32 {
-        match self {
-            Self::None => 1.0,
-            Self::Relu => 0.0,
-            Self::Leaky(slope) => slope,
-        }
-    }
-
-    /// Of every element, by stock operations.
-    pub fn apply(self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::None => Ok(x.clone()),
-            Self::Relu => x.relu(),
-            Self::Leaky(slope) => x.maximum(&x.affine(f64::from(slope), 0.0)?),
-        }
-    }
-}
-
-/// `x` where it is positive, else `slope · x`. NaN stays NaN.
-#[inline(always)]
-pub(super) fn leaky(x: f32, slope: f32) -> f32 {
-    if x > 0.0 { x } else { x * slope }
 }
 
 /// Hands the numbers of a contiguous f32 tensor on the processor to `f`.
