@@ -13,6 +13,10 @@
 //! through seams: models by [`host::Launch`], recipes by [`pipeline::Pipeline`], records by
 //! [`Journal`](crate::journal::Journal), samples of memory by [`watchdog::Sampler`]. [`tree`] is one
 //! card's, [`handle`] all of them and their outside.
+//!
+//! [benches]: crate::benchmarks#supervision
+//!
+#![doc = include_str!("actors/README.md")]
 
 pub mod admission;
 mod assignments;

@@ -11,6 +11,15 @@
 //!
 //! A command answers on `context.console.out()`, as JSON where it has `--json`; progress and logs go to standard error.
 //! Wrong input is `Failed::bad_input(…)`, anything else that goes wrong `Failed::failure(…)`.
+//!
+//! [sink]: crate::sink
+//! [journal]: crate::journal
+//! [config]: crate::config
+//! [gpu_check]: crate::gpu_check
+//! [bundle]: crate::models::bundle
+//! [weights]: crate::models::weights
+//!
+#![doc = include_str!("cli/README.md")]
 
 pub mod check;
 pub mod config;

@@ -4,6 +4,10 @@
 //! `config/profiles/<name>.toml` < `VORTEX_…__…` environment < flags. Every problem is reported at once, each with key,
 //! value, source and what would be accepted. Owns no global: whoever consumes settings is handed its own small struct.
 //! Never reads the process's environment or arguments itself; [`Inputs`] brings them.
+//!
+//! [benches]: crate::benchmarks#rendering
+//!
+#![doc = include_str!("config/README.md")]
 
 mod contradictions;
 mod environment;

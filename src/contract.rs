@@ -2,13 +2,7 @@
 //!
 //! Plain data only, never tensors: what crosses a thread is owned and small. Knows std and `types`, nothing else.
 //!
-//! Where this goes beyond the design's sketch, and why:
-//! - `Model` is not `Send`: it is loaded, used and dropped on one OS thread, so CUDA handles and `Rc`s are allowed.
-//! - `Model::resident` is part of the trait: the ledger needs what a load measured, and only the model knows its tensors.
-//! - `Run` stamps no time. It calls an observer, and the host's observer stamps: models need no clock, and the same
-//!   model code runs under a paused one.
-//! - Jobs that carry large inputs take them behind `Arc`: both CLIP models score the same keyframes, and a stage that
-//!   is rerun after a restart takes them again, without a copy.
+#![doc = include_str!("contract/README.md")]
 
 mod error;
 mod jobs;

@@ -11,6 +11,8 @@
 //! | `face` | all of it as LivePortrait's editing controls |
 //! | `planner` | which frames are rendered, reused or blended when time is short |
 //! | `storyboard` | a drawing of the controls, to look at without a model |
+//!
+#![doc = include_str!("direction/README.md")]
 
 pub mod camera;
 pub mod expression;

@@ -2,6 +2,10 @@
 //!
 //! Compares with recordings of the reference implementations, with our own processor path and with its own budgets.
 //! Owns its models and its memory account; knows no command line: the caller prints the report.
+//!
+//! [actors]: crate::actors
+//!
+#![doc = include_str!("gpu_check/README.md")]
 
 pub(crate) mod card;
 mod endurance;

@@ -3,6 +3,10 @@
 //! Owns what may come in before the node is asked: syntax, signature, signers, voices, deadline. Whether there is room,
 //! memory and time is admission's to say; both answers are a [`Rejection`], which each way in maps by its
 //! [`kind`](Rejection::kind).
+//!
+//! [actors]: crate::actors
+//!
+#![doc = include_str!("intake/README.md")]
 
 mod rejection;
 pub mod resume;

@@ -2,6 +2,10 @@
 //!
 //! Owns the trait and its records, a journal in memory for rehearsals, and one of slot folders. "Lost" means accepted and
 //! without a terminal record; everything here exists so that no slot is. Never decides anything about a slot.
+//!
+//! [actors]: crate::actors
+//!
+#![doc = include_str!("journal/README.md")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

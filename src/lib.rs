@@ -31,3 +31,8 @@ pub mod telemetry;
 pub mod types;
 pub mod verify;
 pub mod vram;
+
+/// What was measured, for the parts' pages to link to; empty otherwise.
+#[cfg(doc)]
+#[doc = include_str!("../tests/benches/README.md")]
+pub mod benchmarks {}

@@ -1,5 +1,7 @@
 //! Sound, pictures and videos as files; owns the encoder's thread and the unfinished file, knows no actor and no model.
 //!
+//! [benches]: crate::benchmarks#rendering
+//!
 #![doc = include_str!("media/README.md")]
 
 mod colour;

@@ -1,6 +1,17 @@
 //! Pure compute: the five models, the layers under them, and the weights they load.
 //!
 //! Knows candle, `types` and `contract`; never an actor, a runtime, configuration or telemetry.
+//!
+//! [flux]: crate::models::flux
+//! [kokoro]: crate::models::kokoro
+//! [liveportrait]: crate::models::liveportrait
+//! [clip]: crate::models::clip
+//! [bundle]: crate::models::bundle
+//! [weights]: crate::models::weights
+//! [contract]: crate::contract
+//! [gpu_check]: crate::gpu_check
+//!
+#![doc = include_str!("models/README.md")]
 
 pub mod bundle;
 pub mod catalog;

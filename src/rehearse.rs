@@ -3,6 +3,10 @@
 //! A scenario (TOML, see `config/rehearsals/`) declares memory, durations, arrivals, faults and what is expected of the
 //! node. Everything that decides is the node's own: same actors, same policies. Owns the played parts only: models
 //! ([`scripted_models`]), the recipes' reading (`scripted_pipeline`), the driver ([`drive`]) and the report ([`report`]).
+//!
+//! [benches]: crate::benchmarks#supervision
+//!
+#![doc = include_str!("rehearse/README.md")]
 
 mod client;
 pub mod drive;

@@ -2,6 +2,10 @@
 //!
 //! Owns the manifest and the node's signing key; the artifacts themselves are the journal's folder. Decides nothing about
 //! a slot.
+//!
+//! [journal]: crate::journal
+//!
+#![doc = include_str!("sink/README.md")]
 
 mod manifest;
 mod node_key;

@@ -5,6 +5,11 @@
 //!
 //! Score: CLIPScore, 2.5·max(cos, 0) (Hessel et al. 2021), the mean over keyframes. Concepts: zero-shot, as Radford et
 //! al. 2021 classify, against a text that fits every picture.
+//!
+//! [clip]: crate::models::clip
+//! [bundle]: crate::models::bundle
+//!
+#![doc = include_str!("verify/README.md")]
 
 mod ensemble;
 mod questions;

@@ -6,6 +6,10 @@
 //!
 //! One check, as its caller makes it: [`Ledger::mark`], [`ProbeChain::sample`], [`Monitor::assess`]. No decision rests
 //! on a sample that the chain has not examined, or that is older than the settings allow.
+//!
+//! [benches]: crate::benchmarks#memory
+//!
+#![doc = include_str!("vram/README.md")]
 
 mod chain;
 mod gauge;

@@ -2,6 +2,11 @@
 //!
 //! Owns the validated description and where its files lie; reads no weights. What a file's role is called, and which
 //! precisions a model can run in, is in [`roles`] and [`precision`]; [`verify`] compares a folder with its description.
+//!
+//! [cli]: crate::cli
+//! [weights]: crate::models::weights
+//!
+#![doc = include_str!("bundle/README.md")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,12 @@
 //! [`ClipModel`] answers `Score` jobs; under it [`network`] is the two towers, [`preprocess`] the published preparation
 //! of pictures, [`tokenizer`](super::tokenizer) that of texts. Every size comes from the published `config.json`. What
 //! the scores mean is `verify`'s; this part never judges.
+//!
+//! [verify]: crate::verify
+//! [models]: crate::models
+//! [benches]: crate::benchmarks#clip
+//!
+#![doc = include_str!("clip/README.md")]
 
 mod cache;
 mod canary;

@@ -3,6 +3,10 @@
 //! A prompt is read by two text encoders, T5 ([`t5`]) token by token and CLIP ([`clip_text`]) as a whole; the
 //! [`transformer`] then moves noise towards a picture in a few steps ([`schedule`]), and the [`vae`] turns the latent
 //! picture into pixels. Weights come in every published shape and precision ([`source`], [`linear`], [`nf4`], [`gguf`]).
+//!
+//! [benches]: crate::benchmarks#flux
+//!
+#![doc = include_str!("flux/README.md")]
 
 pub mod clip_text;
 pub mod config;

@@ -3,6 +3,10 @@
 //!
 //! Owns the resident model and how a job is spoken: sentence by sentence, in pieces whose memory is bounded, until the
 //! slot is full. What is said how is [`text`]'s, the networks are [`net`]'s, the finished sound is [`track`]'s.
+//!
+//! [benches]: crate::benchmarks#kokoro
+//!
+#![doc = include_str!("kokoro/README.md")]
 
 pub mod config;
 pub mod decoder;

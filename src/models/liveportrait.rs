@@ -2,6 +2,11 @@
 //!
 //! F and M look at the source once; per frame W warps F's features to the driving key points and G makes the picture.
 //! Owns the networks and how a job is carried out; never decides what a frame shows.
+//!
+//! [models]: crate::models
+//! [benches]: crate::benchmarks#liveportrait
+//!
+#![doc = include_str!("liveportrait/README.md")]
 
 pub mod appearance;
 mod canvas;

@@ -3,6 +3,10 @@
 //! [`Weights`] maps one or several safetensors files and knows every tensor by name, shape and dtype before a byte of
 //! it is read; [`load()`] builds a network from them, and its errors name file, tensor, expected and found. [`check`]
 //! compares files with what a network asks for without loading anything. GGUF files are read by their own model.
+//!
+//! [catalog]: crate::models#one-table
+//!
+#![doc = include_str!("weights/README.md")]
 
 pub mod check;
 mod error;
