@@ -1,19 +1,12 @@
 //! The supervision tree: node, devices, watchdog, models' supervisor, one actor per model, orchestrator; and the hosts.
 //!
-//! ```text
-//! NodeSupervisor              node.rs          ends the process; moves the slots of a lost card to another
-//! └── DeviceSupervisor        device.rs        one per card: restarts the three below, or gives the card up
-//!     ├── VramWatchdog        watchdog.rs      samples memory, has done what is due
-//!     ├── ModelSupervisor     supervisor.rs    restarts models once their memory is back
-//!     │   └── ModelActor<M>   model_actor.rs   a model's mailbox; the model lives in a host (host/)
-//!     └── Orchestrator        orchestrator/    walks slots through their stages
-//! ```
+//! Decisions are pure siblings: [`restart`], [`plan`], [`admission`], [`placement`], [`memory`]. What the tree does not know
+//! comes in through seams: models by [`host::Launch`], recipes by [`pipeline::Pipeline`], records by
+//! [`Journal`](crate::journal::Journal), samples of memory by [`watchdog::Sampler`]. [`tree`] is one card's, [`handle`] all
+//! of them and their outside.
 //!
-//! Decisions are pure siblings: [`restart`], [`plan`], [`admission`], [`placement`], [`memory`]. What the tree does not know comes in
-//! through seams: models by [`host::Launch`], recipes by [`pipeline::Pipeline`], records by
-//! [`Journal`](crate::journal::Journal), samples of memory by [`watchdog::Sampler`]. [`tree`] is one
-//! card's, [`handle`] all of them and their outside.
-//!
+//! [journal]: crate::journal
+//! [rehearse]: crate::rehearse
 //! [benches]: crate::benchmarks#supervision
 //!
 #![doc = include_str!("actors/README.md")]
