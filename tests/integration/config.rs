@@ -262,3 +262,28 @@ fn files_with_a_byte_order_mark_are_read_as_those_without() {
     assert_eq!(value("slots.lookahead "), "3");
     assert_eq!(value("voices.default "), "\"am_onyx\"");
 }
+
+#[test]
+fn a_bundle_names_its_files_but_not_its_training() {
+    let folder = TempDir::new().unwrap();
+    let bundle = folder.path().join("bundle");
+    std::fs::create_dir_all(bundle.join("training/image")).unwrap();
+    std::fs::create_dir_all(bundle.join("flux/training")).unwrap();
+    std::fs::copy(root().join("config/bundles/demo/bundle.toml"), bundle.join("bundle.toml")).unwrap();
+    let files = [
+        ("training/image/train.py", true),
+        ("training/out.safetensors", true),
+        ("README.md", true),
+        ("train.py", false),
+        ("flux/training/train.py", false),
+        ("trainings", false),
+    ];
+    for (name, _) in files {
+        std::fs::write(bundle.join(name), "x").unwrap();
+    }
+    for (name, right) in files {
+        let file = &check(&bundle.join(name))[0];
+        assert_eq!(file.kind, Some("bundle's file"), "{name}");
+        assert_eq!(file.problems.is_empty(), right, "{name}: {:?}", file.problems);
+    }
+}

@@ -56,7 +56,10 @@ fn bundle_around(path: &Path) -> Option<PathBuf> {
     path.ancestors().skip(1).map(|folder| folder.join(FILE_NAME)).find(|file| file.is_file())
 }
 
-/// Whether the bundle names the file, with the hash that it has. Texts for people are not named.
+/// Where a bundle's folder keeps what its weights were made by. No part of the bundle: its description need not name it.
+const TRAINING: &str = "training";
+
+/// Whether the bundle names the file, with the hash that it has. Texts for people and the training are not named.
 fn file_of_bundle(path: &Path) -> Vec<String> {
     let wrong = || -> Result<Option<String>, String> {
         let description = bundle_around(path).ok_or("no bundle is around it")?;
@@ -65,8 +68,8 @@ fn file_of_bundle(path: &Path) -> Vec<String> {
         let named = files.map(|(_, file)| (file.path.as_str(), file.sha256));
         let words = bundle.image.vocabulary.iter().map(|file| (file.path.as_str(), file.sha256));
         let Some((_, sha256)) = named.chain(words).find(|(name, _)| bundle.folder.join(name) == path) else {
-            let is_text = has_extension(path, "md");
-            return Ok((!is_text).then(|| format!("{} does not name it", description.display())));
+            let is_beside = has_extension(path, "md") || path.starts_with(bundle.folder.join(TRAINING));
+            return Ok((!is_beside).then(|| format!("{} does not name it", description.display())));
         };
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
         let found = Sha256::of(&bytes);

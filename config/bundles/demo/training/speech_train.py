@@ -288,7 +288,7 @@ def main():
     parse.add_argument("--seed", type=int, default=1)
     parse.add_argument("--cache", default="cache")
     parse.add_argument("--run", default="run")
-    parse.add_argument("--config", default=str(Path(__file__).parents[2] / "src/models/kokoro/config.rs"))
+    parse.add_argument("--config", default=str(Path(__file__).resolve().parents[4] / "src/models/kokoro/config.rs"))
     flags = parse.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(flags.seed)

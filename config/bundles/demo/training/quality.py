@@ -1,7 +1,7 @@
 """How good a finished demo bundle is: one command, figures of pictures, checks, animation, videos and speech, sheets to
 look at.
 
-python quality.py --bundle ../../config/bundles/demo --out out/quality [--only image,portrait,video,speech]
+python quality.py --bundle .. --out out/quality [--only image,portrait,video,speech]
 
 in:  a bundle as `bundle.py` writes it; for the videos, the node (`cargo build --release`) and ffmpeg; for the speech,
      `--speech-run` and `--speech-cache` of its training
@@ -43,12 +43,12 @@ def command(part, given, links):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--bundle", type=Path, default=HERE.parents[1] / "config/bundles/demo")
+    parser.add_argument("--bundle", type=Path, default=HERE.parent)
     parser.add_argument("--out", type=Path, default=Path("out/quality"))
     parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
     parser.add_argument("--count", type=int, default=200, help="held-out captions")
     parser.add_argument("--lines", type=int, default=50, help="held-out lines of speech")
-    parser.add_argument("--node", type=Path, default=HERE.parents[1] / "target/release/vortex-node")
+    parser.add_argument("--node", type=Path, default=HERE.parents[3] / "target/release/vortex-node")
     parser.add_argument("--speech-run", type=Path, default=Path("run"))
     parser.add_argument("--speech-cache", type=Path, default=Path("cache"))
     given = parser.parse_args()

@@ -17,7 +17,7 @@ def main():
     parse = argparse.ArgumentParser()
     parse.add_argument("--run", default="run")
     parse.add_argument("--out", default="out")
-    parse.add_argument("--config", default=str(Path(__file__).parents[2] / "src/models/kokoro/config.rs"))
+    parse.add_argument("--config", default=str(Path(__file__).resolve().parents[4] / "src/models/kokoro/config.rs"))
     flags = parse.parse_args()
     torch.set_num_threads(1)
     model = speech_train.load_means(speech_model.Kokoro(), flags.run).eval()

@@ -247,7 +247,7 @@ def main():
     parse.add_argument("--lines", type=int, default=50)
     parse.add_argument("--voices", default="am_adam,af_sarah,af_nova")
     parse.add_argument("--kinds", default="free,words,lines")
-    parse.add_argument("--config", default=str(Path(__file__).parents[2] / "src/models/kokoro/config.rs"))
+    parse.add_argument("--config", default=str(Path(__file__).resolve().parents[4] / "src/models/kokoro/config.rs"))
     flags = parse.parse_args()
     torch.set_num_threads(1)
     out = Path(flags.out)

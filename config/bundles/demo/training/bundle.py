@@ -3,7 +3,7 @@
 in:  --image, --portrait, --speech: the folders that the three exports wrote
 out: --out: a folder with every file and its `bundle.toml` (hashes, precisions, budgets, vocabulary)
 
-python bundle.py --image out/image --portrait out/portrait --speech out/speech --out ../../config/bundles/demo
+python bundle.py --image out/image --portrait out/portrait --speech out/speech --out ..
 """
 import argparse
 import hashlib
@@ -11,7 +11,7 @@ import json
 import shutil
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 
 CARD = 'licence = "Apache-2.0"\nauthors = "the vortex-node authors"\n'
 ABOUT = "it draws cartoon portraits: people, aliens, robots, cats and bears, their colours, eyes, hats and backgrounds"
@@ -109,7 +109,9 @@ prompts = [
         model("clip_l", "f32", "8MB", given.image / "clip_l", out, "clip-l", CLIP),
     ]
     (out / "bundle.toml").write_text("\n".join([head, *tables]))
-    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    # This folder may lie in the bundle's; it is not counted.
+    made = (path for path in out.resolve().rglob("*") if path.is_file() and not path.is_relative_to(HERE))
+    size = sum(path.stat().st_size for path in made)
     print(f"{out}: {size / 1e6:.1f} MB")
 
 

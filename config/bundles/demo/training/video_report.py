@@ -1,6 +1,6 @@
 """Does the face speak? Renders slots with the node and a bundle, and measures their frames against what was said when.
 
-python video_report.py --node ../../target/release/vortex-node --out out/quality
+python video_report.py --node ../../../../target/release/vortex-node --out out/quality
 
 in:  the node's binary, a bundle; ffmpeg
 out: OUT/video/NAME (what the node rendered), OUT/video.json, OUT/video-NAME.png (every sixth frame), figures on the screen
@@ -124,8 +124,8 @@ def measure(folder, reader):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--node", default=str(HERE.parents[1] / "target/release/vortex-node"))
-    parser.add_argument("--bundle", default=str(HERE.parents[1] / "config/bundles/demo"))
+    parser.add_argument("--node", default=str(HERE.parents[3] / "target/release/vortex-node"))
+    parser.add_argument("--bundle", default=str(HERE.parent))
     parser.add_argument("--out", type=Path, default=Path("out/quality"))
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--measure-only", action="store_true", help="what is already in OUT/video")
