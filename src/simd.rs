@@ -72,10 +72,37 @@ fn limit_named(named: &str) -> Option<Width> {
     Width::ALL.into_iter().find(|width| width.name().eq_ignore_ascii_case(named.trim()))
 }
 
+/// A function of slices, which one lifetime has, compiled for each kind of vectors; a call takes the widest that may be
+/// used. The body is plain Rust, its loops such as the compiler makes vector code of.
+macro_rules! kernel {
+    (
+        $(#[$meta:meta])*
+        $vis:vis fn $name:ident<$life:lifetime>($($arg:ident: $ty:ty),* $(,)?) $body:block
+    ) => {
+        $(#[$meta])*
+        $vis fn $name<$life>($($arg: $ty),*) {
+            struct Op<$life> {
+                $($arg: $ty),*
+            }
+            impl pulp::WithSimd for Op<'_> {
+                type Output = ();
+
+                #[inline(always)]
+                fn with_simd<S: pulp::Simd>(self, _: S) {
+                    let Self { $($arg),* } = self;
+                    $body
+                }
+            }
+            $crate::simd::vectorised(Op { $($arg),* });
+        }
+    };
+}
+pub(crate) use kernel;
+
 /// Runs `op` compiled for the widest vectors that may be used.
 pub(crate) fn vectorised<Op: WithSimd>(op: Op) -> Op::Output {
     #[cfg(test)]
-    tests::note(lanes());
+    tests::note::<Op>(lanes());
     dispatched(op)
 }
 
@@ -112,91 +139,4 @@ pub(crate) fn lanes() -> usize {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::cell::RefCell;
-    use std::process::Command;
-
-    use super::*;
-
-    thread_local! {
-        /// How wide the vectors of each dispatch on this thread were, while somebody asks.
-        static NOTED: RefCell<Option<Vec<usize>>> = const { RefCell::new(None) };
-    }
-
-    pub(super) fn note(lanes: usize) {
-        NOTED.with_borrow_mut(|noted| {
-            if let Some(noted) = noted {
-                noted.push(lanes);
-            }
-        });
-    }
-
-    /// How many `f32` the vectors of each dispatch held that `kernel` made on this thread.
-    pub(crate) fn lanes_of(kernel: impl FnOnce()) -> Vec<usize> {
-        NOTED.set(Some(Vec::new()));
-        kernel();
-        NOTED.take().unwrap_or_default()
-    }
-
-    /// How many `f32` a vector must hold on this machine, by the standard library's detection.
-    pub(crate) fn expected_lanes() -> usize {
-        let limit = std::env::var(LIMIT).unwrap_or_else(|_| "avx512".to_owned());
-        #[cfg(target_arch = "x86_64")]
-        {
-            if limit == "avx512" && std::arch::is_x86_feature_detected!("avx512f") {
-                return 16;
-            }
-            if limit != "baseline" && std::arch::is_x86_feature_detected!("avx2") {
-                return 8;
-            }
-        }
-        if cfg!(target_arch = "aarch64") { 4 } else { 1 }
-    }
-
-    #[test]
-    fn the_widest_vectors_of_the_machine_are_used() {
-        assert_eq!(lanes(), expected_lanes());
-        assert_eq!(lanes_of(|| assert_eq!(vectorised(Sum(&[1.0; 37])), 37.0)), [expected_lanes()]);
-    }
-
-    struct Sum<'a>(&'a [f32]);
-
-    impl WithSimd for Sum<'_> {
-        type Output = f32;
-
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) -> f32 {
-            let (vectors, rest) = S::as_simd_f32s(self.0);
-            let sum = vectors.iter().fold(simd.splat_f32s(0.0), |sum, vector| simd.add_f32s(sum, *vector));
-            simd.reduce_sum_f32s(sum) + rest.iter().sum::<f32>()
-        }
-    }
-
-    #[test]
-    fn limits_are_named_and_nothing_else_is() {
-        let found = ["avx2", "AVX512", " baseline ", "sse", "", "avx"].map(limit_named);
-        let [avx2, avx512, baseline] = [Width::Avx2, Width::Avx512, Width::Baseline].map(Some);
-        assert_eq!(found, [avx2, avx512, baseline, None, None, None]);
-    }
-
-    /// The kernels' own tests once more with narrower vectors, in processes that have no wider ones: a machine with
-    /// AVX-512 answers for those without.
-    #[test]
-    fn the_kernels_pass_their_tests_on_narrower_vectors() {
-        if std::env::var_os(LIMIT).is_some() {
-            return;
-        }
-        for width in Width::ALL.into_iter().filter(|width| *width < detected()) {
-            let run = Command::new(std::env::current_exe().unwrap())
-                .args(["simd::tests", "models::kokoro::ops::", "models::kernels::", "media::colour::"])
-                .env(LIMIT, width.name())
-                .output()
-                .unwrap();
-            let said = String::from_utf8_lossy(&run.stdout);
-            assert!(run.status.success(), "{}: {said}", width.name());
-            assert!(
-                said.contains("models::kokoro::ops::tests::every_kernel_runs_on_the_widest_vectors ... ok")
-            );
-        }
-    }
-}
+pub(crate) mod tests;

@@ -137,6 +137,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::simd::tests::runs_wide;
 
     fn converted(width: u32, height: u32, rgb: &[u8]) -> Yuv {
         let mut yuv = Yuv::new(Resolution::new(width, height).unwrap());
@@ -197,5 +198,10 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn pictures_run_on_the_widest_vectors() {
+        runs_wide(&["Convert"], || assert_eq!(converted(2, 2, &[0; 12]).y[0], 16));
     }
 }

@@ -10,7 +10,6 @@
 
 pub mod clip_text;
 pub mod config;
-mod cpu;
 pub mod files;
 pub mod gguf;
 pub mod latents;
@@ -19,7 +18,6 @@ pub mod load;
 pub mod model;
 pub(in crate::models) mod naming;
 pub mod nf4;
-pub mod ops;
 pub mod plan;
 pub mod precision;
 pub mod schedule;

@@ -18,34 +18,39 @@ pub mod batch_norm;
 pub mod conv;
 pub mod conv3;
 pub mod depthwise;
+mod direct;
 mod disjoint;
+mod elementary;
+mod elementwise;
 mod form;
-mod gemm;
 pub mod grid_sample;
+mod group_norm;
+mod host;
 pub mod instance_norm;
+mod joint_attention;
 mod linear;
 mod lookup;
+mod matrix;
 mod norm;
 pub mod panels;
 pub mod pixel_shuffle;
 pub mod resample;
-pub(super) mod simd;
 pub mod stencil;
 
 pub use activation::Activation;
-pub use attention::{Mask, attention};
+pub use attention::{Mask, attention, attention_of_rows};
+pub use direct::DirectConv;
+pub(in crate::models) use elementary::exp;
+pub use elementwise::{beside_gelu, gate_add, gated_gelu};
 pub use form::Kernels;
-pub(in crate::models) use form::with_values;
+pub use group_norm::GroupNorm;
+pub(in crate::models) use host::{on_host, with_values};
+pub use joint_attention::{Qkv, Rotation, joint_attention};
 pub use linear::{Linear, Precision};
 pub use lookup::{Embedding, Patches, parameter};
-pub use norm::LayerNorm;
+pub use matrix::ShapeError;
+pub(in crate::models) use matrix::{Matrix, Target, Threads, product};
+pub use norm::{LayerNorm, modulated, rms_norm};
 
-use candle_core::{CpuStorage, Layout, Result};
-
-/// The elements of a contiguous f32 tensor in host memory.
-fn contiguous_f32<'a>(storage: &'a CpuStorage, layout: &Layout, doing: &str) -> Result<&'a [f32]> {
-    let Some((start, end)) = layout.contiguous_offsets() else {
-        candle_core::bail!("{doing} needs a contiguous tensor, not {layout:?}")
-    };
-    Ok(&storage.as_slice::<f32>()?[start..end])
-}
+#[cfg(test)]
+mod tests;

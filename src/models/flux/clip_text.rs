@@ -2,39 +2,26 @@
 //!
 //! The pooled vector is the last layer's, at the text's end, after the final norm and without CLIP's projection.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Module, Result, Tensor};
 
 use super::config::ClipConfig;
-use super::cpu::rows::Activation;
 use super::linear::Linear;
-use super::ops::{self, Mask};
 use super::source::Source;
+use crate::models::kernels::{Activation, LayerNorm, Mask, attention_of_rows};
 
-#[derive(Debug)]
-struct Norm {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Norm {
-    fn new(source: &Source<'_>, name: &str, width: usize) -> Result<Self> {
-        let get = |part: &str| source.tensor(&format!("{name}.{part}"), &[width]);
-        Ok(Self { weight: get("weight")?, bias: get("bias")? })
-    }
-
-    fn forward(&self, x: &Tensor, eps: f64) -> Result<Tensor> {
-        ops::layer_norm(x, &self.weight, &self.bias, eps)
-    }
+fn norm(config: &ClipConfig, source: &Source<'_>, name: &str) -> Result<LayerNorm> {
+    let get = |part: &str| source.tensor(&format!("{name}.{part}"), &[config.hidden_size]);
+    LayerNorm::new(get("weight")?, get("bias")?, config.layer_norm_eps)
 }
 
 #[derive(Debug)]
 struct Layer {
-    first_norm: Norm,
+    first_norm: LayerNorm,
     query: Linear,
     key: Linear,
     value: Linear,
     output: Linear,
-    second_norm: Norm,
+    second_norm: LayerNorm,
     up: Linear,
     down: Linear,
 }
@@ -46,7 +33,7 @@ pub struct ClipText {
     tokens: Tensor,
     positions: Tensor,
     layers: Vec<Layer>,
-    last_norm: Norm,
+    last_norm: LayerNorm,
 }
 
 impl ClipText {
@@ -57,12 +44,12 @@ impl ClipText {
             let at = |name: &str| format!("text_model.encoder.layers.{index}.{name}");
             let square = |name: &str| source.linear(&at(name), width, &[width], true);
             Ok(Layer {
-                first_norm: Norm::new(source, &at("layer_norm1"), width)?,
+                first_norm: norm(config, source, &at("layer_norm1"))?,
                 query: square("self_attn.q_proj")?,
                 key: square("self_attn.k_proj")?,
                 value: square("self_attn.v_proj")?,
                 output: square("self_attn.out_proj")?,
-                second_norm: Norm::new(source, &at("layer_norm2"), width)?,
+                second_norm: norm(config, source, &at("layer_norm2"))?,
                 up: source.linear(&at("mlp.fc1"), width, &[mlp], true)?,
                 down: source.linear(&at("mlp.fc2"), mlp, &[width], true)?,
             })
@@ -74,7 +61,7 @@ impl ClipText {
             tokens: embedding("token", config.vocab_size)?,
             positions: embedding("position", config.max_position_embeddings)?,
             layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?,
-            last_norm: Norm::new(source, "text_model.final_layer_norm", width)?,
+            last_norm: norm(config, source, "text_model.final_layer_norm")?,
             config: config.clone(),
         })
     }
@@ -82,15 +69,14 @@ impl ClipText {
     /// Bytes it holds.
     pub fn size(&self) -> usize {
         let of = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
-        let norm = |norm: &Norm| of(&norm.weight) + of(&norm.bias);
         let layer = |layer: &Layer| {
             let linears = [&layer.query, &layer.key, &layer.value, &layer.output, &layer.up, &layer.down]
                 .map(Linear::size);
-            norm(&layer.first_norm) + norm(&layer.second_norm) + linears.iter().sum::<usize>()
+            layer.first_norm.size() + layer.second_norm.size() + linears.iter().sum::<usize>()
         };
         of(&self.tokens)
             + of(&self.positions)
-            + norm(&self.last_norm)
+            + self.last_norm.size()
             + self.layers.iter().map(layer).sum::<usize>()
     }
 
@@ -103,23 +89,23 @@ impl ClipText {
         if let Some(id) = ids.iter().find(|id| **id as usize >= config.vocab_size) {
             candle_core::bail!("token {id} is not among CLIP's {}", config.vocab_size)
         }
-        let compute = self.last_norm.weight.dtype();
+        let compute = self.last_norm.dtype();
         let words =
             self.tokens.index_select(&Tensor::new(ids, self.tokens.device())?, 0)?.to_dtype(compute)?;
         let mut x = (words + self.positions.narrow(0, 0, ids.len())?.to_dtype(compute)?)?;
         let heads = config.num_attention_heads;
         let scale = 1.0 / ((config.hidden_size / heads) as f64).sqrt();
         for layer in &self.layers {
-            let normal = layer.first_norm.forward(&x, config.layer_norm_eps)?;
+            let normal = layer.first_norm.forward(&x)?;
             let (q, k, v) =
                 (layer.query.forward(&normal)?, layer.key.forward(&normal)?, layer.value.forward(&normal)?);
-            let attended = ops::attention(heads, scale, [&q, &k, &v], &Mask::Causal)?;
+            let attended = attention_of_rows(heads, scale, [&q, &k, &v], Mask::Causal)?;
             x = (x + layer.output.forward(&attended)?)?;
-            let normal = layer.second_norm.forward(&x, config.layer_norm_eps)?;
-            let up = ops::activate(&layer.up.forward(&normal)?, Activation::QuickGelu)?;
+            let normal = layer.second_norm.forward(&x)?;
+            let up = Activation::QuickGelu.forward(&layer.up.forward(&normal)?)?;
             x = (x + layer.down.forward(&up)?)?;
         }
-        let x = self.last_norm.forward(&x, config.layer_norm_eps)?;
+        let x = self.last_norm.forward(&x)?;
         let pooled = x.narrow(0, end_of_text(ids, config.eos_token_id), 1)?;
         Ok((x, pooled))
     }

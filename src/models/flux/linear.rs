@@ -10,9 +10,8 @@ use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
-use super::cpu::gemm::{Before, Matrix, Target, product};
 use super::nf4::Nf4;
-use super::ops::on_host;
+use crate::models::kernels::{Matrix, Target, Threads, on_host, product};
 
 /// Values unpacked at once: 8 MB, enough columns for the matrix product to run at full speed.
 const UNPACKED: usize = 1 << 21;
@@ -232,29 +231,22 @@ impl Linear {
         }
         let outputs = self.outputs;
         let mut out = vec![0f32; tokens * outputs];
-        let before = if let Some(bias) = &self.bias {
+        if let Some(bias) = &self.bias {
             let bias = bias.to_dtype(DType::F32)?.to_vec1::<f32>()?;
             out.par_chunks_mut(outputs.max(1)).for_each(|row| row.copy_from_slice(&bias));
-            Before::Kept
-        } else {
-            Before::Ignored
-        };
-        let threads = rayon::current_num_threads();
+        }
         on_host(&[x], |x| {
             let mut column = 0;
             for part in &self.parts {
                 part.for_rows(|first, values| {
-                    let count = values.len() / inputs;
-                    let (Some(a), Some(b)) =
-                        (Matrix::rows(x[0], tokens, inputs), Matrix::rows(values, count, inputs))
-                    else {
-                        candle_core::bail!("a matrix smaller than its shape says")
+                    let a = Matrix::dense(x[0], tokens, inputs)?;
+                    let b = Matrix::dense(values, values.len() / inputs, inputs)?;
+                    let place = &mut out[(column + first).min(tokens * outputs)..];
+                    let target = match &self.bias {
+                        Some(_) => Target::onto(place, outputs),
+                        None => Target::over(place, outputs),
                     };
-                    let mut target = Target::new(&mut out[(column + first).min(tokens * outputs)..], outputs);
-                    if !product(&mut target, before, 1.0, a, b.t(), threads) {
-                        candle_core::bail!("a product of {tokens}x{inputs} and {count}x{inputs} does not fit")
-                    }
-                    Ok(())
+                    Ok(product(target, 1.0, a, b.t(), Threads::All)?)
                 })?;
                 column += part.dims()?.0;
             }

@@ -18,7 +18,6 @@ use self::steps::Steps;
 use super::files::FluxFiles;
 use super::latents;
 use super::load::{Networks, networks};
-use super::ops::Rotation;
 use super::plan::{self, Options, Part, Place, workspace};
 use super::text::PromptTokenizer;
 use super::transformer::{Modulations, image_ids, rotation};
@@ -26,6 +25,7 @@ use super::vae::to_rgb;
 use crate::contract::{Model, ModelError, Paint, Painting, Progress, Run, Unit, Warning};
 use crate::models::device;
 use crate::models::error::Context;
+use crate::models::kernels::Rotation;
 use crate::types::{Bytes, RgbImage};
 
 /// Flux-Schnell on a device.

@@ -10,8 +10,8 @@ use candle_core::{Result, Tensor};
 
 use super::config::T5Config;
 use super::linear::Linear;
-use super::ops::{self, Mask};
 use super::source::Source;
+use crate::models::kernels::{Mask, attention_of_rows, gated_gelu, rms_norm};
 
 #[derive(Debug)]
 struct Block {
@@ -46,14 +46,14 @@ impl Block {
     }
 
     fn forward(&self, x: &Tensor, bias: &Tensor, config: &T5Config) -> Result<Tensor> {
-        let normal = ops::rms_norm(x, &self.attention_norm, config.layer_norm_epsilon)?;
+        let normal = rms_norm(x, &self.attention_norm, config.layer_norm_epsilon)?;
         let (q, k, v) =
             (self.query.forward(&normal)?, self.key.forward(&normal)?, self.value.forward(&normal)?);
         // T5 does not scale scores: its initialisation does.
-        let attended = ops::attention(config.num_heads, 1.0, [&q, &k, &v], &Mask::Bias(bias))?;
+        let attended = attention_of_rows(config.num_heads, 1.0, [&q, &k, &v], Mask::Bias(bias))?;
         let x = (x + self.output.forward(&attended)?)?;
-        let normal = ops::rms_norm(&x, &self.mlp_norm, config.layer_norm_epsilon)?;
-        let gated = ops::gated_gelu(&self.gate.forward(&normal)?, &self.up.forward(&normal)?)?;
+        let normal = rms_norm(&x, &self.mlp_norm, config.layer_norm_epsilon)?;
+        let gated = gated_gelu(&self.gate.forward(&normal)?, &self.up.forward(&normal)?)?;
         x + self.down.forward(&gated)?
     }
 
@@ -136,7 +136,7 @@ impl T5Encoder {
             };
             each(index, &x)?;
         }
-        ops::rms_norm(&x, &self.last_norm, config.layer_norm_epsilon)
+        rms_norm(&x, &self.last_norm, config.layer_norm_epsilon)
     }
 
     /// [heads, tokens, tokens]: a learned number per head and bucket of key − query distance.

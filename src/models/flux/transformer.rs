@@ -18,8 +18,11 @@ use candle_core::{Device, Result, Tensor};
 
 use super::config::TransformerConfig;
 use super::linear::Linear;
-use super::ops::{self, Rotation};
 use super::source::Source;
+use crate::models::kernels::{Rotation, modulated};
+
+/// Under the root of every layer norm.
+const EPS: f64 = 1e-6;
 
 /// How a file orders the last modulation and names its layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +139,6 @@ impl Transformer {
     /// The flow from the last block's picture tokens.
     pub fn finish(&self, image: &Tensor, modulations: &Modulations, step: usize) -> Result<Tensor> {
         let (shift, scale) = modulations.last(step)?;
-        self.last.forward(&ops::modulated(image, &shift, &scale)?)
+        self.last.forward(&modulated(image, &shift, &scale, EPS)?)
     }
 }

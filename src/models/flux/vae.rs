@@ -7,30 +7,31 @@ pub mod layers;
 
 use candle_core::{Device, Result, Tensor};
 
-use self::layers::{Attention, Conv, Norm, Residual};
+use self::layers::{Attention, Residual, conv, norm};
 use super::config::VaeConfig;
 use super::naming::diffusers_decoder;
 use super::source::Source;
 use super::transformer::Layout;
+use crate::models::kernels::{DirectConv, GroupNorm};
 
 #[derive(Debug)]
 struct Level {
     residuals: Vec<Residual>,
-    upsample: Option<Conv>,
+    upsample: Option<DirectConv>,
 }
 
 /// The decoder.
 #[derive(Debug)]
 pub struct Decoder {
     config: VaeConfig,
-    conv_in: Conv,
+    conv_in: DirectConv,
     first: Residual,
     attention: Attention,
     second: Residual,
     /// From the smallest picture to the largest.
     levels: Vec<Level>,
-    norm_out: Norm,
-    conv_out: Conv,
+    norm_out: GroupNorm,
+    conv_out: DirectConv,
 }
 
 impl Decoder {
@@ -56,20 +57,20 @@ impl Decoder {
                 channels = next;
             }
             let upsample = (level > 0)
-                .then(|| Conv::new(source, &format!("{name}.upsample.conv"), (channels, channels), 3))
+                .then(|| conv(source, &format!("{name}.upsample.conv"), (channels, channels), 3))
                 .transpose()?;
             up.push(Level { residuals, upsample });
         }
         let residual =
             |name: &str| Residual::new(source, &format!("decoder.mid.{name}"), (smallest, smallest), groups);
         Ok(Self {
-            conv_in: Conv::new(source, "decoder.conv_in", (config.latent, smallest), 3)?,
+            conv_in: conv(source, "decoder.conv_in", (config.latent, smallest), 3)?,
             first: residual("block_1")?,
             attention: Attention::new(source, "decoder.mid.attn_1", smallest, groups, layout)?,
             second: residual("block_2")?,
             levels: up,
-            norm_out: Norm::new(source, "decoder.norm_out", largest, groups)?,
-            conv_out: Conv::new(source, "decoder.conv_out", (largest, config.outputs), 3)?,
+            norm_out: norm(source, "decoder.norm_out", largest, groups)?,
+            conv_out: conv(source, "decoder.conv_out", (largest, config.outputs), 3)?,
             config: config.clone(),
         })
     }
@@ -78,7 +79,7 @@ impl Decoder {
     pub fn size(&self) -> usize {
         let level = |level: &Level| {
             level.residuals.iter().map(Residual::size).sum::<usize>()
-                + level.upsample.as_ref().map_or(0, Conv::size)
+                + level.upsample.as_ref().map_or(0, DirectConv::size)
         };
         let middle = self.first.size() + self.attention.size() + self.second.size();
         let ends = self.conv_in.size() + self.norm_out.size() + self.conv_out.size();

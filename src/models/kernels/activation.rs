@@ -2,11 +2,12 @@
 //!
 //! Owns their formulas; never decides which network uses which.
 
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::simd::exp;
+use super::elementary::{exp, sigmoid};
+use super::host::{contiguous_f32, on_processor};
 use crate::simd::vectorised;
 
 /// What a layer does to each of its outputs.
@@ -35,7 +36,7 @@ impl Activation {
         if self == Self::Identity {
             return Ok(x.clone());
         }
-        if x.device().is_cpu() && x.dtype() == DType::F32 {
+        if on_processor(x) {
             return x.contiguous()?.apply_op1_no_bwd(&self);
         }
         match self {
@@ -83,15 +84,11 @@ pub(super) fn leaky(x: f32, slope: f32) -> f32 {
     if x > 0.0 { x } else { x * slope }
 }
 
+/// GELU's tanh form, ½·x·(1 + tanh z) = x·σ(2z) with z = √(2/π)·(x + 0.044715·x³).
 #[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
-}
-
-/// ½·(1 + tanh z) = σ(2z), with z = √(2/π)·(x + 0.044715·x³).
-#[inline(always)]
-fn gelu_tanh(x: f32) -> f32 {
-    x * sigmoid(1.595_769_2 * (0.044_715 * x * x).mul_add(x, x))
+pub(super) fn gelu_tanh(x: f32) -> f32 {
+    const TWO_ROOT_TWO_OVER_PI: f32 = 1.595_769;
+    x * sigmoid(TWO_ROOT_TWO_OVER_PI * (x + 0.044_715 * x * x * x))
 }
 
 /// x·Φ(x) with Φ(x) = ½·erfc(−x/√2) and erfc by the Chebyshev fit of Press et al., Numerical Recipes §6.2, whose
@@ -112,9 +109,9 @@ fn gelu(x: f32) -> f32 {
         -1.265_512_23,
     ];
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    let t = 1.0 / 0.5f32.mul_add(z, 1.0);
-    let power = FIT[1..].iter().fold(FIT[0], |sum, term| sum.mul_add(t, *term));
-    let beyond = 0.5 * t * exp((-z).mul_add(z, power));
+    let t = 1.0 / (0.5 * z + 1.0);
+    let power = FIT[1..].iter().fold(FIT[0], |sum, term| sum * t + term);
+    let beyond = 0.5 * t * exp(power - z * z);
     x * if x < 0.0 { beyond } else { 1.0 - beyond }
 }
 
@@ -126,7 +123,7 @@ impl CustomOp1 for Activation {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         /// One thread's piece: fits the first-level cache together with its source.
         const PIECE: usize = 4096;
-        let mut values = super::contiguous_f32(storage, layout, "activation")?.to_vec();
+        let mut values = contiguous_f32(storage, layout, "activation")?.to_vec();
         values.par_chunks_mut(PIECE).for_each(|piece| vectorised(Piece(*self, piece)));
         Ok((CpuStorage::F32(values), layout.shape().clone()))
     }
@@ -148,6 +145,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
+    use crate::simd::tests::runs_wide;
 
     #[test]
     fn convolutions_are_given_no_curves() {
@@ -184,5 +182,11 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn activations_run_on_the_widest_vectors() {
+        let x = Tensor::ones(100, candle_core::DType::F32, &Device::Cpu).unwrap();
+        runs_wide(&["Piece"], || assert!(Activation::Silu.forward(&x).is_ok()));
     }
 }

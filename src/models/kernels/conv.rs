@@ -9,8 +9,9 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::activation::{Activation, leaky};
-use super::form::{Kernels, values, with_values};
-use super::gemm::{Into, Matrix, multiply, multiply_on_all_threads};
+use super::form::Kernels;
+use super::host::{values, with_values};
+use super::matrix::{Matrix, ShapeError, Target, Threads, product};
 use super::stencil::Stencil;
 use crate::simd::vectorised;
 
@@ -123,13 +124,13 @@ impl Conv {
             return Ok(out);
         }
         if self.kernel == [1, 1, 1] {
-            let weights = Matrix::new(&fused.products[0].1, self.outputs, self.inputs, self.inputs);
+            let weights = Matrix::dense(&fused.products[0].1, self.outputs, self.inputs)?;
             for (x, out) in x.chunks(self.inputs * plane).zip(out.chunks_mut(self.outputs * plane)) {
-                let x = Matrix::new(x, self.inputs, plane, plane);
-                multiply_on_all_threads(weights, x, out, plane, Into::Set);
+                let x = Matrix::dense(x, self.inputs, plane)?;
+                product(Target::over(out, plane), 1.0, weights, x, Threads::All)?;
             }
         } else {
-            self.shifted(fused, x, size, &mut out);
+            self.shifted(fused, x, size, &mut out)?;
         }
         out.par_chunks_mut(plane).enumerate().for_each(|(channel, out)| {
             vectorised(AddBias { out, bias: fused.bias[channel % self.outputs], slope });
@@ -138,7 +139,13 @@ impl Conv {
     }
 
     /// The sums of a kernel wider than one, without bias.
-    fn shifted(&self, fused: &Fused, x: &[f32], size: Size, out: &mut [f32]) {
+    fn shifted(
+        &self,
+        fused: &Fused,
+        x: &[f32],
+        size: Size,
+        out: &mut [f32],
+    ) -> std::result::Result<(), ShapeError> {
         let Size { batch, depth, height, width } = size;
         // Folded rows need each other's sums: then a task takes a whole plane.
         let alone = fused.folded.iter().all(|[y, _]| *y == 0);
@@ -146,10 +153,10 @@ impl Conv {
         let tasks: Vec<[usize; 3]> = (0..batch)
             .flat_map(|b| (0..depth).flat_map(move |z| (0..height).step_by(rows).map(move |y| [b, z, y])))
             .collect();
-        let slabs: Vec<Vec<f32>> = tasks
+        let slabs = tasks
             .par_iter()
             .map(|[b, z, y]| self.slab(fused, x, size, [*b, *z], *y..(*y + rows).min(height)))
-            .collect();
+            .collect::<std::result::Result<Vec<Vec<f32>>, ShapeError>>()?;
         for ([b, z, y], slab) in tasks.into_iter().zip(slabs) {
             let count = slab.len() / self.outputs;
             for (channel, slab) in slab.chunks(count).enumerate() {
@@ -157,6 +164,7 @@ impl Conv {
                 out[start..start + count].copy_from_slice(slab);
             }
         }
+        Ok(())
     }
 
     /// `[outputs, rows · width]` of some rows of one slice.
@@ -167,7 +175,7 @@ impl Conv {
         size: Size,
         [b, z]: [usize; 2],
         rows: std::ops::Range<usize>,
-    ) -> Vec<f32> {
+    ) -> std::result::Result<Vec<f32>, ShapeError> {
         let Size { depth, height, width, .. } = size;
         let (plane, columns) = (height * width, rows.len() * width);
         let stacked = fused.folded.len() * self.outputs;
@@ -176,9 +184,10 @@ impl Conv {
             let Some(slice) = z.checked_add_signed(*dz).filter(|slice| *slice < depth) else { continue };
             let Some((from, to, count)) = overlap(rows.start, rows.len(), *dy, height) else { continue };
             let start = (b * self.inputs * depth + slice) * plane + from * width;
-            let view = Matrix::new(&x[start..], self.inputs, count * width, depth * plane);
-            let weights = Matrix::new(weights, stacked, self.inputs, self.inputs);
-            multiply(weights, view, &mut sums[to * width..], columns, Into::Add);
+            let view = Matrix::new(&x[start..], (self.inputs, count * width), depth * plane)?;
+            let weights = Matrix::dense(weights, stacked, self.inputs)?;
+            let target = Target::onto(&mut sums[to * width..], columns);
+            product(target, 1.0, weights, view, Threads::One)?;
         }
         let mut out = vec![0.0; self.outputs * columns];
         vectorised(SumShifted {
@@ -189,7 +198,7 @@ impl Conv {
             sums: &sums,
             out: &mut out,
         });
-        out
+        Ok(out)
     }
 }
 

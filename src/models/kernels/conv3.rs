@@ -13,7 +13,8 @@ mod winograd;
 use self::finish::Finish as Epilogue;
 use self::winograd::{Source, Volume, Winograd};
 use super::activation::Activation;
-use super::form::{Kernels, values, with_values};
+use super::form::Kernels;
+use super::host::{values, with_values};
 use super::instance_norm::Statistics;
 use super::resample::{average_pool, enlarge};
 use super::stencil::Stencil;
@@ -214,7 +215,7 @@ impl Conv3 {
                     volume,
                     epilogue,
                     &mut out,
-                );
+                )?;
                 Ok(())
             })?;
         }

@@ -6,7 +6,8 @@ use candle_core::{Device, Result, Tensor, bail};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::form::{Kernels, values, with_values};
+use super::form::Kernels;
+use super::host::{values, with_values};
 use crate::simd::vectorised;
 
 /// A layer: weights `[channels, 1, side, side]` with an odd side, and a bias.
@@ -125,6 +126,7 @@ mod tests {
     use candle_core::DType;
 
     use super::*;
+    use crate::simd::tests::runs_wide;
 
     #[test]
     fn both_forms_are_candles_grouped_convolution() {
@@ -148,5 +150,13 @@ mod tests {
                 assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{kernels:?} {side}");
             }
         }
+    }
+
+    #[test]
+    fn planes_run_on_the_widest_vectors() {
+        let ones = |dims: &[usize]| Tensor::ones(dims, DType::F32, &Device::Cpu).unwrap();
+        let layer = Depthwise::new(&ones(&[2, 1, 3, 3]), &ones(&[2]), Kernels::Fused).unwrap();
+        let x = ones(&[1, 2, 5, 5]);
+        runs_wide(&["Plane"], || assert!(layer.forward(&x).is_ok()));
     }
 }

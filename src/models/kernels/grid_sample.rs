@@ -7,7 +7,8 @@
 use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::form::{Kernels, with_values};
+use super::form::Kernels;
+use super::host::with_values;
 
 mod shift;
 

@@ -6,8 +6,9 @@ use candle_core::{DType, Device, Result, Tensor};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::form::{Kernels, values, with_values};
-use super::simd::sum;
+use super::elementary::sum;
+use super::form::Kernels;
+use super::host::{values, with_values};
 use crate::simd::vectorised;
 
 /// Added to the variance, as PyTorch's `InstanceNorm2d` does by default.
@@ -71,6 +72,7 @@ impl WithSimd for Plane<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::tests::runs_wide;
 
     #[test]
     fn both_forms_are_the_definition() {
@@ -88,5 +90,11 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn planes_run_on_the_widest_vectors() {
+        let x = Tensor::ones((1, 2, 9, 9), DType::F32, &Device::Cpu).unwrap();
+        runs_wide(&["Plane"], || assert!(Statistics::of(&x, Kernels::Fused).is_ok()));
     }
 }

@@ -246,7 +246,7 @@ impl Packed<'_> {
 
     fn run(&self, x: &CpuStorage, layout: &Layout, residual: Option<&[f32]>) -> Result<(CpuStorage, Shape)> {
         let finish = Finish { bias: self.bias, activation: self.activation, residual };
-        let out = self.panels.multiply(super::contiguous_f32(x, layout, "a linear layer")?, finish);
+        let out = self.panels.multiply(super::host::contiguous_f32(x, layout, "a linear layer")?, finish);
         Ok((CpuStorage::F32(out), self.shape(layout)))
     }
 }
@@ -280,7 +280,7 @@ impl CustomOp2 for Packed<'_> {
                 l2.dims()
             );
         }
-        self.run(x, l1, Some(super::contiguous_f32(onto, l2, "a residual")?))
+        self.run(x, l1, Some(super::host::contiguous_f32(onto, l2, "a residual")?))
     }
 }
 

@@ -6,8 +6,9 @@ use candle_core::{Device, Result, Tensor, bail};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::form::{Kernels, with_values};
-use super::simd::exp;
+use super::elementary::sigmoid as logistic;
+use super::form::Kernels;
+use super::host::with_values;
 use crate::simd::vectorised;
 
 /// `[batch, channels · factor², height, width]` to `[batch, channels, height · factor, width · factor]`.
@@ -65,7 +66,7 @@ impl WithSimd for Sigmoid<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        self.0.iter_mut().for_each(|value| *value = 1.0 / (1.0 + exp(-*value)));
+        self.0.iter_mut().for_each(|value| *value = logistic(*value));
     }
 }
 
@@ -74,6 +75,7 @@ mod tests {
     use candle_core::DType;
 
     use super::*;
+    use crate::simd::tests::runs_wide;
 
     #[test]
     fn channels_become_the_pixels_of_squares() {
@@ -97,5 +99,11 @@ mod tests {
             let y: Vec<f32> = sigmoid(&x, kernels).unwrap().to_vec1().unwrap();
             assert!(y.iter().zip(exact).all(|(y, exact)| (y - exact).abs() < 1e-6), "{y:?}");
         }
+    }
+
+    #[test]
+    fn sigmoids_run_on_the_widest_vectors() {
+        let x = Tensor::ones(40, DType::F32, &Device::Cpu).unwrap();
+        runs_wide(&["Sigmoid"], || assert!(sigmoid(&x, Kernels::Fused).is_ok()));
     }
 }

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
 use super::{Absmax, BLOCK, LEVELS, NESTED_BLOCK, Nf4};
-use crate::models::flux::cpu::lanes::widest;
+use crate::simd::kernel;
 
 /// Blocks handed to a thread at once.
 const BLOCKS: usize = 1 << 10;
@@ -36,8 +36,9 @@ pub static DYNAMIC_MAP: LazyLock<[f32; 256]> = LazyLock::new(|| {
     map
 });
 
-widest! {
-    fn encode_block(values: &[f32], absmax: &mut f32, out: &mut [u8]) {
+kernel! {
+    /// One block: its magnitude, and the indices of its values.
+    pub(super) fn encode_block<'a>(values: &'a [f32], absmax: &'a mut f32, out: &'a mut [u8]) {
         let mut most = 0f32;
         for value in values {
             most = if value.abs() > most { value.abs() } else { most };

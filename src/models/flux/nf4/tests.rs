@@ -1,3 +1,4 @@
+use crate::simd::tests::runs_wide;
 use candle_core::{DType, Device, Tensor};
 
 use super::encode::DYNAMIC_MAP;
@@ -78,4 +79,10 @@ fn the_last_entry_of_a_table_is_an_entry_like_any_other() {
     let map = Tensor::new(DYNAMIC_MAP.as_slice(), &Device::Cpu).unwrap();
     let nested = Absmax::Nested { codes, map, scales: absmax.narrow(0, 0, 2).unwrap(), offset: 0.5 };
     assert_eq!(nested.values().unwrap().to_vec1::<f32>().unwrap(), [1.5; 300]);
+}
+
+#[test]
+fn blocks_run_on_the_widest_vectors() {
+    let matrix = Tensor::ones((3, 70), DType::F32, &Device::Cpu).unwrap();
+    runs_wide(&["encode_block"], || assert!(Nf4::quantise(&matrix, true, &Device::Cpu).is_ok()));
 }

@@ -3,10 +3,10 @@
 use candle_core::{Result, Tensor};
 
 use super::super::config::TransformerConfig;
-use super::super::cpu::rows::Activation;
 use super::super::linear::Linear;
-use super::super::ops::{self, Qkv, Rotation};
 use super::super::source::Source;
+use super::EPS;
+use crate::models::kernels::{Activation, Qkv, Rotation, beside_gelu, gate_add, joint_attention, modulated};
 
 /// The RMS weights of a block's queries and keys.
 #[derive(Debug)]
@@ -62,10 +62,10 @@ impl StreamLayers {
         let [_, _, gate, shift, scale, mlp_gate] = modulation else {
             candle_core::bail!("a double block takes six modulations, not {}", modulation.len())
         };
-        let x = ops::gate_add(x, gate, &self.proj.forward(attended)?)?;
-        let up = self.up.forward(&ops::modulated(&x, shift, scale)?)?;
-        let down = self.down.forward(&ops::activate(&up, Activation::GeluTanh)?)?;
-        ops::gate_add(&x, mlp_gate, &down)
+        let x = gate_add(x, gate, &self.proj.forward(attended)?)?;
+        let up = self.up.forward(&modulated(&x, shift, scale, EPS)?)?;
+        let down = self.down.forward(&Activation::GeluTanh.forward(&up)?)?;
+        gate_add(&x, mlp_gate, &down)
     }
 }
 
@@ -107,10 +107,10 @@ impl DoubleBlock {
     ) -> Result<(Tensor, Tensor)> {
         let for_image = modulation.image.chunk(6, 0)?;
         let for_text = modulation.text.chunk(6, 0)?;
-        let of_image = self.image.qkv.forward(&ops::modulated(image, &for_image[0], &for_image[1])?)?;
-        let of_text = self.text.qkv.forward(&ops::modulated(text, &for_text[0], &for_text[1])?)?;
+        let of_image = self.image.qkv.forward(&modulated(image, &for_image[0], &for_image[1], EPS)?)?;
+        let of_text = self.text.qkv.forward(&modulated(text, &for_text[0], &for_text[1], EPS)?)?;
         let streams = [self.text.norms.of(&of_text), self.image.norms.of(&of_image)];
-        let attended = ops::joint_attention(&streams, self.heads, rotation)?;
+        let attended = joint_attention(&streams, self.heads, rotation)?;
         let (words, pixels) = (text.dim(0)?, image.dim(0)?);
         let image = self.image.finish(image, &attended.narrow(0, words, pixels)?, &for_image)?;
         let text = self.text.finish(text, &attended.narrow(0, 0, words)?, &for_text)?;
@@ -152,9 +152,9 @@ impl SingleBlock {
         let [shift, scale, gate] = parts.as_slice() else {
             candle_core::bail!("a single block takes three modulations, not {}", parts.len())
         };
-        let first = self.first.forward(&ops::modulated(x, shift, scale)?)?;
-        let attended = ops::joint_attention(&[self.norms.of(&first)], self.heads, rotation)?;
-        let second = self.second.forward(&ops::beside_gelu(&attended, &first, 3 * self.width)?)?;
-        ops::gate_add(x, gate, &second)
+        let first = self.first.forward(&modulated(x, shift, scale, EPS)?)?;
+        let attended = joint_attention(&[self.norms.of(&first)], self.heads, rotation)?;
+        let second = self.second.forward(&beside_gelu(&attended, &first, 3 * self.width)?)?;
+        gate_add(x, gate, &second)
     }
 }

@@ -6,12 +6,11 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::super::config::TransformerConfig;
-use super::super::cpu::rows::Activation;
 use super::super::linear::Linear;
-use super::super::ops;
 use super::super::source::Source;
 use super::Layout;
 use super::blocks::DoubleModulation;
+use crate::models::kernels::Activation;
 
 /// Numbers that describe a time or a guidance strength to the network.
 const FREQUENCIES: usize = 256;
@@ -31,7 +30,7 @@ impl Embedder {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.second.forward(&ops::activate(&self.first.forward(x)?, Activation::Silu)?)
+        self.second.forward(&Activation::Silu.forward(&self.first.forward(x)?)?)
     }
 
     fn size(&self) -> usize {
@@ -97,7 +96,7 @@ impl Modulators {
 
     /// Every block's modulations for the vectors [steps, width]; `each` is called per layer and may stop the work.
     pub fn modulations(&self, vectors: &Tensor, each: &mut dyn FnMut() -> Result<()>) -> Result<Modulations> {
-        let active = ops::activate(vectors, Activation::Silu)?;
+        let active = Activation::Silu.forward(vectors)?;
         let mut made = |layer: &Linear| {
             each()?;
             layer.forward(&active)

@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor};
 
 use super::super::config::TransformerConfig;
-use super::super::ops::Rotation;
+use crate::models::kernels::Rotation;
 
 /// The positions of a picture of `rows` × `columns` tokens: (0, row, column) each.
 pub fn image_ids(rows: usize, columns: usize) -> Vec<[f64; 3]> {

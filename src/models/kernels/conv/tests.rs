@@ -1,5 +1,6 @@
 //! Convolutions by any odd kernel against PyTorch's and between both forms.
 
+use crate::simd::tests::runs_wide;
 use candle_core::DType;
 
 use super::*;
@@ -77,4 +78,11 @@ fn what_does_not_fit_is_refused() {
     assert!(layer.forward(&wave(&[1, 3, 2, 2, 2], |i| i), Activation::Identity).is_err());
     let listed = Conv::new(&wave(&[2, 3, 1, 1], |i| i), &bias, Kernels::Listed).unwrap();
     assert!(listed.forward(&wave(&[1, 3, 2, 2], |i| i), Activation::Identity).is_err());
+}
+
+#[test]
+fn sums_and_biases_run_on_the_widest_vectors() {
+    let layer = Conv::new(&wave(&[2, 3, 5, 5], |i| i), &wave(&[2], |i| i), Kernels::Fused).unwrap();
+    let x = wave(&[1, 3, 4, 4], |i| i);
+    runs_wide(&["SumShifted", "AddBias"], || assert!(layer.forward(&x, Activation::Relu).is_ok()));
 }

@@ -1,6 +1,7 @@
 //! 3×3 convolutions against PyTorch's and against the definition, in both forms.
 
 use super::*;
+use crate::simd::tests::runs_wide;
 
 fn tensor(dims: &[usize], f: impl Fn(f64) -> f64) -> Tensor {
     let count = dims.iter().product::<usize>() as u32;
@@ -162,4 +163,14 @@ fn weights_of_other_shapes_are_refused() {
         assert!(Conv3::new(&wave(&dims, 0.3), &bias, Kernels::Fused).is_err(), "{dims:?}");
     }
     assert!(Conv3::new(&wave(&[5, 3, 3, 3], 0.3), &bias, Kernels::Fused).is_err());
+}
+
+#[test]
+fn both_transforms_run_on_the_widest_vectors() {
+    let ones = |dims: &[usize]| Tensor::ones(dims, DType::F32, &Device::Cpu).unwrap();
+    let layer = Conv3::new(&ones(&[2, 3, 3, 3]), &ones(&[2]), Kernels::Fused).unwrap();
+    let x = ones(&[1, 3, 9, 9]);
+    runs_wide(&["InputStage", "OutputStage"], || {
+        assert!(layer.forward(Input::new(&x), Finish::default()).is_ok());
+    });
 }

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::super::gemm::{Into, Matrix, multiply};
+use super::super::matrix::{Matrix, ShapeError, Target, Threads, product};
 use super::finish::{Finish, Plane, Rows};
 use super::transform::{POINTS, SIDE, STEP, input, kernel, output};
 use crate::simd::vectorised;
@@ -91,7 +91,13 @@ impl Winograd {
     }
 
     /// Convolves `source` and has `finish` write each plane of `out`.
-    pub(super) fn run(&self, source: Source<'_>, volume: Volume, finish: &Finish<'_>, out: &mut [f32]) {
+    pub(super) fn run(
+        &self,
+        source: Source<'_>,
+        volume: Volume,
+        finish: &Finish<'_>,
+        out: &mut [f32],
+    ) -> Result<(), ShapeError> {
         let padded = volume.depth + self.taps - 1;
         let per_tile = POINTS * (self.inputs * padded + self.outputs * volume.depth);
         let limit = (SCRATCH / per_tile.max(1)).max(1);
@@ -103,10 +109,11 @@ impl Winograd {
             let inputs = &mut inputs[..self.inputs * POINTS * padded * tiles];
             let products = &mut products[..POINTS * self.outputs * volume.depth * tiles];
             chunk.transform_inputs(inputs);
-            chunk.multiply(inputs, products);
+            chunk.multiply(inputs, products)?;
             chunk.transform_outputs(products, finish, out);
         }
         SCRATCH_KEPT.with(|kept| *kept.borrow_mut() = [inputs, products]);
+        Ok(())
     }
 }
 
@@ -150,19 +157,21 @@ impl Chunk<'_> {
     }
 
     /// [point][output][depth, tile] = Σ over slices and channels.
-    fn multiply(&self, inputs: &[f32], products: &mut [f32]) {
+    fn multiply(&self, inputs: &[f32], products: &mut [f32]) -> Result<(), ShapeError> {
         let Winograd { outputs, inputs: channels, taps, weights } = self.layer;
         let (plane, columns) = (self.padded * self.tiles, self.volume.depth * self.tiles);
-        products.par_chunks_mut(outputs * columns).enumerate().for_each(|(point, out)| {
+        products.par_chunks_mut(outputs * columns).enumerate().try_for_each(|(point, out)| {
             for slice in 0..*taps {
                 let size = outputs * channels;
                 let weights = &weights[(point * taps + slice) * size..][..size];
-                let a = Matrix::new(weights, *outputs, *channels, *channels);
+                let a = Matrix::dense(weights, *outputs, *channels)?;
                 let start = point * plane + slice * self.tiles;
-                let b = Matrix::new(&inputs[start..], *channels, columns, POINTS * plane);
-                multiply(a, b, out, columns, if slice == 0 { Into::Set } else { Into::Add });
+                let b = Matrix::new(&inputs[start..], (*channels, columns), POINTS * plane)?;
+                let target = if slice == 0 { Target::over(out, columns) } else { Target::onto(out, columns) };
+                product(target, 1.0, a, b, Threads::One)?;
             }
-        });
+            Ok(())
+        })
     }
 
     fn transform_outputs(&self, products: &[f32], finish: &Finish<'_>, out: &mut [f32]) {

@@ -1,5 +1,6 @@
 //! Sampling against PyTorch's, and its forms against each other.
 
+use crate::simd::tests::runs_wide;
 use proptest::prelude::*;
 
 use super::*;
@@ -127,4 +128,11 @@ proptest! {
             prop_assert!((stock - sampled).abs() < 2e-6, "{stock} for {sampled}");
         }
     }
+}
+
+#[test]
+fn shifts_run_on_the_widest_vectors() {
+    let shifts = Shifts::new([2, 3, 4], [0.0; 3], [0.25, 0.5, -0.5]);
+    let (volume, mut out) = ([1.0; 24], [0.0; 24]);
+    runs_wide(&["Sample"], || sample_shifted(&volume, &shifts, &mut out));
 }

@@ -1,5 +1,6 @@
 //! The packed product against a plain one in f64.
 
+use crate::simd::tests::runs_wide;
 use proptest::prelude::*;
 
 use super::*;
@@ -68,4 +69,10 @@ fn tiles_cover_every_row_once() {
         assert_eq!(covered, (7..7 + rows).collect::<Vec<_>>());
         assert!(tiles(7, 7 + rows).all(|(_, count)| count <= MAX_ROWS));
     }
+}
+
+#[test]
+fn panels_run_on_the_widest_vectors() {
+    let panels = Panels::pack(&[1.0; 50 * 7], 50, 7, Kept::F16);
+    runs_wide(&["Block"], || assert_eq!(panels.multiply(&[1.0; 3 * 7], Finish::default()), [7.0; 3 * 50]));
 }

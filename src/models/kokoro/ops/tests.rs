@@ -6,7 +6,7 @@ use super::stft::Stft;
 use super::upsample::Upsample;
 use super::*;
 use crate::models::noise::Noise;
-use crate::simd::tests::{expected_lanes, lanes_of};
+use crate::simd::tests::runs_wide;
 use candle_core::DType;
 use candle_nn::{VarBuilder, VarMap};
 
@@ -134,20 +134,10 @@ fn dc_and_nyquist_of_a_negative_signal_have_the_phase_plus_pi() {
     assert!(phases[..frames].iter().all(|phase| *phase == std::f32::consts::PI));
 }
 
-/// Each of them, by itself and on this thread: one number at a time is what they must not run with where the machine has
-/// vectors.
 #[test]
-fn every_kernel_runs_on_the_widest_vectors() {
+fn convolutions_and_figures_run_on_the_widest_vectors() {
     let signal = values(&random(1, &[200]));
-    let prepare = |activation| Prepare {
-        affine: Some(Affine { mean: vec![0.5], gain: vec![2.0], shift: vec![1.0] }),
-        activation,
-    };
-    let prepared = |prepare: Prepare| {
-        let mut into = vec![0.0; signal.len()];
-        lanes_of(|| prepare.row(0, &signal, &mut into))
-    };
-    let convolution = lanes_of(|| {
+    runs_wide(&["ConvPanel", "MatVec", "Deviations", "Row"], || {
         ConvPanel {
             input: &signal,
             stride: signal.len(),
@@ -162,19 +152,12 @@ fn every_kernel_runs_on_the_widest_vectors() {
             add: false,
         }
         .run();
-    });
-    let product = lanes_of(|| {
         MatVec { matrix: &[0.5; 3 * COLUMNS], values: &[1.0; 3], sums: &mut [0.0; COLUMNS] }.run();
+        assert!(moments(&signal, 1e-5).1.is_finite());
+        let affine = Affine { mean: vec![0.5], gain: vec![2.0], shift: vec![1.0] };
+        for activation in [Activation::Linear, Activation::Leaky(0.1), Activation::Snake(vec![3.0])] {
+            let prepare = Prepare { affine: Some(affine.clone()), activation };
+            prepare.row(0, &signal, &mut vec![0.0; signal.len()]);
+        }
     });
-    let figures = lanes_of(|| assert!(moments(&signal, 1e-5).1.is_finite()));
-    for (kernel, lanes, dispatches) in [
-        ("convolution", convolution, 1),
-        ("matrix and vector", product, 1),
-        ("mean and variance", figures, 2),
-        ("affine", prepared(prepare(Activation::Linear)), 1),
-        ("leaky", prepared(prepare(Activation::Leaky(0.1))), 1),
-        ("snake", prepared(prepare(Activation::Snake(vec![3.0]))), 1),
-    ] {
-        assert_eq!(lanes, vec![expected_lanes(); dispatches], "{kernel}");
-    }
 }

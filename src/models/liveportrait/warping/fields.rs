@@ -12,8 +12,7 @@ use super::super::keypoints::KeyPoints;
 use crate::models::kernels::grid_sample::{
     Shifts, grid_sample, identity_axis, identity_grid, sample_shifted,
 };
-use crate::models::kernels::simd::exp;
-use crate::models::kernels::{Kernels, with_values};
+use crate::models::kernels::{Kernels, exp, with_values};
 use crate::simd::vectorised;
 
 /// Of a key point's Gaussian, as the networks were trained.
@@ -226,4 +225,22 @@ fn stock_deformation(logits: &Tensor, source: &[KeyPoints], driving: &[KeyPoints
     let (_, _, depth, height, width) = logits.dims5()?;
     let mask = candle_nn::ops::softmax(&logits.to_dtype(DType::F32)?, 1)?.unsqueeze(5)?;
     grids(source, driving, [depth, height, width], logits.device())?.broadcast_mul(&mask)?.sum(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::tests::runs_wide;
+
+    #[test]
+    fn both_fields_run_on_the_widest_vectors() {
+        let (source, driving) = (vec![[0.1, 0.2, 0.3]], vec![[0.3, 0.1, -0.2]]);
+        let compressed = Tensor::ones((1, 2, 3, 4, 5), DType::F32, &Device::Cpu).unwrap();
+        let logits = Tensor::ones((1, 2, 3, 4, 5), DType::F32, &Device::Cpu).unwrap();
+        runs_wide(&["Heat", "Weigh"], || {
+            let (source, driving) = (std::slice::from_ref(&source), std::slice::from_ref(&driving));
+            assert!(hourglass_input(&compressed, source, driving, Kernels::Fused).is_ok());
+            assert!(deformation(&logits, source, driving, Kernels::Fused).is_ok());
+        });
+    }
 }

@@ -13,7 +13,7 @@ use crate::models::flux::files::{FluxFiles, layout};
 use crate::models::flux::precision::Precision;
 use crate::models::flux::source::Source;
 use crate::models::flux::transformer::Layout;
-use crate::models::flux::vae::layers::{Attention, Conv, Norm, Residual};
+use crate::models::flux::vae::layers::{Attention, Residual, conv, norm};
 use crate::models::weights::{Options, Weights, load};
 
 /// Shows what was recorded of the encoder, where its file has the names that it was recorded under.
@@ -55,7 +55,7 @@ fn downsample(source: &Source<'_>, name: &str, x: &Tensor) -> CandleResult<Tenso
 fn encode(config: &VaeConfig, source: &Source<'_>, image: &Tensor) -> CandleResult<Tensor> {
     let groups = config.groups;
     let mut channels = config.channels[0];
-    let mut x = Conv::new(source, "encoder.conv_in", (image.dim(1)?, channels), 3)?.forward(image)?;
+    let mut x = conv(source, "encoder.conv_in", (image.dim(1)?, channels), 3)?.forward(image)?;
     for (level, &next) in config.channels.iter().enumerate() {
         for block in 0..config.blocks {
             let name = format!("encoder.down.{level}.block.{block}");
@@ -70,6 +70,6 @@ fn encode(config: &VaeConfig, source: &Source<'_>, image: &Tensor) -> CandleResu
     x = Attention::new(source, "encoder.mid.attn_1", channels, groups, Layout::BlackForestLabs)?
         .forward(&x)?;
     x = Residual::new(source, "encoder.mid.block_2", (channels, channels), groups)?.forward(&x)?;
-    x = Norm::new(source, "encoder.norm_out", channels, groups)?.forward_silu(&x)?;
-    Conv::new(source, "encoder.conv_out", (channels, 2 * config.latent), 3)?.forward(&x)
+    x = norm(source, "encoder.norm_out", channels, groups)?.forward_silu(&x)?;
+    conv(source, "encoder.conv_out", (channels, 2 * config.latent), 3)?.forward(&x)
 }

@@ -1,4 +1,7 @@
-use candle_core::{DType, Device, Tensor};
+//! The processor's kernels against candle's operations in f64, which is what a device without those kernels computes.
+
+use crate::simd::tests::runs_wide;
+use candle_core::{DType, Device, Module, Tensor};
 
 use super::*;
 use crate::models::noise::Noise;
@@ -25,17 +28,18 @@ fn agree(ours: &Tensor, stock: &Tensor) {
 fn the_processors_kernels_and_candles_operations_agree() {
     let (x, y, shift, scale) =
         (random(&[37, 24], 1), random(&[37, 24], 2), random(&[24], 3), random(&[24], 4));
-    agree(&modulated(&x, &shift, &scale).unwrap(), &modulated(&stock(&x), &shift, &scale).unwrap());
     agree(
-        &layer_norm(&x, &scale, &shift, 1e-5).unwrap(),
-        &layer_norm(&stock(&x), &scale, &shift, 1e-5).unwrap(),
+        &modulated(&x, &shift, &scale, 1e-6).unwrap(),
+        &modulated(&stock(&x), &shift, &scale, 1e-6).unwrap(),
     );
+    let norm = LayerNorm::new(scale.clone(), shift, 1e-5).unwrap();
+    agree(&norm.forward(&x).unwrap(), &norm.forward(&stock(&x)).unwrap());
     agree(&rms_norm(&x, &scale, 1e-6).unwrap(), &rms_norm(&stock(&x), &scale, 1e-6).unwrap());
     agree(&gate_add(&x, &scale, &y).unwrap(), &gate_add(&stock(&x), &stock(&scale), &stock(&y)).unwrap());
     agree(&gated_gelu(&x, &y).unwrap(), &gated_gelu(&stock(&x), &stock(&y)).unwrap());
     agree(&beside_gelu(&x, &y, 5).unwrap(), &beside_gelu(&stock(&x), &stock(&y), 5).unwrap());
-    for activation in [Activation::GeluTanh, Activation::QuickGelu, Activation::Silu] {
-        agree(&activate(&x, activation).unwrap(), &activate(&stock(&x), activation).unwrap());
+    for activation in [Activation::GeluTanh, Activation::QuickGelu, Activation::Silu, Activation::Gelu] {
+        agree(&activation.forward(&x).unwrap(), &activation.forward(&stock(&x)).unwrap());
     }
 }
 
@@ -57,9 +61,9 @@ fn both_kinds_of_attention_agree_on_both_paths() {
         [random(&[6, heads * width], 6), random(&[6, heads * width], 7), random(&[6, heads * width], 8)];
     let bias = random(&[heads, 6, 6], 9);
     for mask in [Mask::None, Mask::Causal, Mask::Bias(&bias)] {
-        let ours = attention(heads, 0.3, [&qkv[0], &qkv[1], &qkv[2]], &mask).unwrap();
+        let ours = attention_of_rows(heads, 0.3, [&qkv[0], &qkv[1], &qkv[2]], mask).unwrap();
         let wide = [stock(&qkv[0]), stock(&qkv[1]), stock(&qkv[2])];
-        agree(&ours, &attention(heads, 0.3, [&wide[0], &wide[1], &wide[2]], &mask).unwrap());
+        agree(&ours, &attention_of_rows(heads, 0.3, [&wide[0], &wide[1], &wide[2]], mask).unwrap());
     }
 }
 
@@ -71,4 +75,13 @@ fn rotations_for_other_tokens_are_refused() {
     let error =
         joint_attention(&[Qkv { rows: &rows, query: &weight, key: &weight }], 1, &rotation).unwrap_err();
     assert!(error.to_string().contains("4 tokens"), "{error}");
+}
+
+#[test]
+fn rotations_run_on_the_widest_vectors() {
+    let (rows, weight) = (random(&[4, 12], 1), random(&[4], 2));
+    let rotation = Rotation { cos: random(&[4, 2], 3), sin: random(&[4, 2], 4) };
+    runs_wide(&["norm_and_rotate"], || {
+        assert!(joint_attention(&[Qkv { rows: &rows, query: &weight, key: &weight }], 1, &rotation).is_ok());
+    });
 }

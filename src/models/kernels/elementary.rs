@@ -1,0 +1,148 @@
+//! Elementary functions of one number that vectorise wherever they are compiled for vectors, and sums over many.
+//!
+//! Owns the exponential, the order of sums, and softmax. No fused multiply-add is written, and sums are over 32 running
+//! ones whatever the vectors' width: the same bits come out of every kind of vectors. Allocates nothing.
+
+/// Running sums: enough to hide the latency of additions in the widest vectors.
+const LANES: usize = 32;
+
+/// eˣ to about one unit in the last place (the Cephes library's `expf`) between −87.3 and 88.3; 0 below, ∞ above, NaN
+/// stays.
+///
+/// x = n·ln 2 + r with |r| ≤ ½·ln 2, a polynomial of degree six in r, and n put into the exponent bits.
+#[inline(always)]
+pub(in crate::models) fn exp(x: f32) -> f32 {
+    const LOWEST: f32 = -87.336_54; // ln of the smallest normal number
+    const HIGHEST: f32 = 88.376_26; // ln of 2^127.5: n stays at most 127
+    // Adding 1.5·2²³ rounds to an integer and leaves it in the low mantissa bits.
+    const ROUND: f32 = 12_582_912.0;
+    // ln 2 in two parts, the first with few enough bits for n·LN2_HIGH to be exact; digits as Cephes gives them.
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    // Comparisons instead of clamp: one instruction each, and NaN goes through.
+    let bounded = if x < LOWEST { LOWEST } else { x };
+    let bounded = if bounded > HIGHEST { HIGHEST } else { bounded };
+    let shifted = bounded * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = (bounded - n * LN2_HIGH) - n * LN2_LOW;
+    let mut p = 1.987_569_1e-4;
+    p = p * r + 1.398_2e-3;
+    p = p * r + 8.333_452e-3;
+    p = p * r + 4.166_579_6e-2;
+    p = p * r + 1.666_666_5e-1;
+    p = p * r + 0.5;
+    let y = p * r * r + r + 1.0;
+    let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
+    let value = y * scale;
+    let value = if x < LOWEST { 0.0 } else { value };
+    if x > HIGHEST { f32::INFINITY } else { value }
+}
+
+/// 1 / (1 + e⁻ˣ).
+#[inline(always)]
+pub(super) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// Σ f(value), in an order that the number of values alone decides.
+#[inline(always)]
+pub(super) fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut partial = [0.0f32; LANES];
+    for chunk in chunks {
+        for (sum, value) in partial.iter_mut().zip(chunk) {
+            *sum += f(*value);
+        }
+    }
+    for (sum, value) in partial.iter_mut().zip(rest) {
+        *sum += f(*value);
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            partial[i] += partial[i + width];
+        }
+        width /= 2;
+    }
+    partial[0]
+}
+
+/// The largest value; −∞ of nothing. A NaN is passed over.
+#[inline(always)]
+pub(super) fn largest(values: &[f32]) -> f32 {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = if *value > *lane { *value } else { *lane };
+        }
+    }
+    rest.iter().chain(&lanes).fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a })
+}
+
+/// Softmax of one row, in place. A row of −∞ becomes NaN, as it does by the definition; a NaN makes all of them NaN.
+#[inline(always)]
+pub(super) fn softmax(row: &mut [f32]) {
+    let top = largest(row);
+    row.iter_mut().for_each(|value| *value = exp(*value - top));
+    let share = 1.0 / sum(row, |value| value);
+    row.iter_mut().for_each(|value| *value *= share);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn exponentials_are_right_to_the_last_places(x in -87.3f32..88.3) {
+            let exact = f64::from(x).exp();
+            prop_assert!((f64::from(exp(x)) / exact - 1.0).abs() < 2.5e-7, "{x}: {} for {exact}", exp(x));
+        }
+
+        #[test]
+        fn a_softmax_is_a_distribution(mut row in prop::collection::vec(-50f32..50.0, 1..70)) {
+            let top = row.iter().copied().fold(f32::MIN, f32::max);
+            let total: f64 = row.iter().map(|v| f64::from(v - top).exp()).sum();
+            let exact: Vec<f64> = row.iter().map(|v| f64::from(v - top).exp() / total).collect();
+            softmax(&mut row);
+            for (ours, exact) in row.iter().zip(exact) {
+                prop_assert!((f64::from(*ours) - exact).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn exponentials_end_where_f32_ends() {
+        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp(-200.0), 0.0);
+        assert_eq!(exp(200.0), f32::INFINITY);
+        assert_eq!(exp(f32::INFINITY), f32::INFINITY);
+        assert!(exp(f32::NAN).is_nan());
+        assert_eq!(exp(0.0), 1.0);
+        for edge in [-87.336_54f32, 88.376_26] {
+            assert!((f64::from(exp(edge)) / f64::from(edge).exp() - 1.0).abs() < 2.5e-7);
+        }
+    }
+
+    #[test]
+    fn a_nan_among_the_scores_is_not_hidden() {
+        let mut row = vec![0.0; 40];
+        row[7] = f32::NAN;
+        softmax(&mut row);
+        assert!(row.iter().all(|value| value.is_nan()));
+        let mut hidden = vec![f32::NEG_INFINITY; 5];
+        softmax(&mut hidden);
+        assert!(hidden.iter().all(|value| value.is_nan()));
+    }
+
+    #[test]
+    fn sums_and_maxima_take_every_element() {
+        let values: Vec<f32> = (0..77).map(|i| i as f32 - 20.0).collect();
+        assert_eq!(sum(&values, |x| x), values.iter().sum::<f32>());
+        assert_eq!(largest(&values), 56.0);
+        assert_eq!(largest(&[-3.0, -7.0]), -3.0);
+    }
+}
