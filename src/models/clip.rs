@@ -14,10 +14,12 @@ mod cache;
 mod canary;
 pub mod config;
 mod encoder;
+pub mod layers;
 mod model;
 pub mod network;
 pub mod preprocess;
 mod resize;
+pub mod text;
 
 pub use config::ClipConfig;
 pub use model::{ClipFiles, ClipModel, workspace};

@@ -1,19 +1,18 @@
 //! Flux-Schnell: from a prompt to a picture.
 //!
-//! A prompt is read by two text encoders, T5 ([`t5`]) token by token and CLIP ([`clip_text`]) as a whole; the
-//! [`transformer`] then moves noise towards a picture in a few steps ([`schedule`]), and the [`vae`] turns the latent
-//! picture into pixels. Weights come in every published shape and precision ([`source`], [`linear`], [`nf4`], [`gguf`]).
+//! A prompt is read by two text encoders, T5 ([`t5`]) token by token and CLIP
+//! ([`TextTower`](super::clip::text::TextTower)) as a whole; the [`transformer`] then moves noise towards a picture in a
+//! few steps ([`schedule`]), and the [`vae`] turns the latent picture into pixels. Weights come in every published shape
+//! and precision ([`source`], [`nf4`], [`gguf`]).
 //!
 //! [benches]: crate::benchmarks#flux
 //!
 #![doc = include_str!("flux/README.md")]
 
-pub mod clip_text;
 pub mod config;
 pub mod files;
 pub mod gguf;
 pub mod latents;
-pub mod linear;
 pub mod load;
 pub mod model;
 pub(in crate::models) mod naming;

@@ -31,6 +31,7 @@ mod joint_attention;
 mod linear;
 mod lookup;
 mod matrix;
+pub mod nf4;
 mod norm;
 pub mod panels;
 pub mod pixel_shuffle;
@@ -44,12 +45,11 @@ pub(in crate::models) use elementary::exp;
 pub use elementwise::{beside_gelu, gate_add, gated_gelu};
 pub use form::Kernels;
 pub use group_norm::GroupNorm;
-pub(in crate::models) use host::{on_host, with_values};
+pub(in crate::models) use host::with_values;
 pub use joint_attention::{Qkv, Rotation, joint_attention};
-pub use linear::{Linear, Precision};
+pub use linear::{Gguf, Linear, Precision, Weight};
 pub use lookup::{Embedding, Patches, parameter};
 pub use matrix::ShapeError;
-pub(in crate::models) use matrix::{Matrix, Target, Threads, product};
 pub use norm::{LayerNorm, modulated, rms_norm};
 
 #[cfg(test)]

@@ -13,13 +13,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use candle_core::{DType, Device, Shape, Tensor};
+use candle_core::{DType, Device, Module, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use vortex_node::clock::now;
 use vortex_node::models::flux::config::{T5Config, TransformerConfig, VaeConfig};
 use vortex_node::models::flux::files::Configs;
-use vortex_node::models::flux::linear::{Linear, Weight};
 use vortex_node::models::flux::plan::{Options, Stored, plan};
 use vortex_node::models::flux::precision::Precision;
 use vortex_node::models::flux::source::Source;
@@ -28,6 +27,7 @@ use vortex_node::models::flux::transformer::{
     DoubleBlock, DoubleModulation, Layout, SingleBlock, Transformer, image_ids, rotation,
 };
 use vortex_node::models::flux::vae::Decoder;
+use vortex_node::models::kernels::{Linear, Weight};
 use vortex_node::types::Bytes;
 
 const TEXT: usize = 256;
@@ -257,7 +257,7 @@ fn main() {
     if twin.is_none() {
         println!("PYTHON is not set: ours alone, without a comparison");
     }
-    let square = Linear::new(vec![Weight::Plain(random(&[PRODUCT, PRODUCT]))], None).unwrap();
+    let square = Linear::of_parts(vec![Weight::Plain(random(&[PRODUCT, PRODUCT]))], None).unwrap();
     let input = random(&[PRODUCT, PRODUCT]);
     println!(
         "| layer | precision | ours | PyTorch f32 | ours / PyTorch | of bf16 | GFLOP/s | PyTorch GFLOP/s | of peak |"

@@ -1,10 +1,10 @@
 //! The transformer that both towers are: pre-norm layers of attention and a feed-forward network.
 
 use candle_core::{Module, Result, Tensor};
-use candle_nn::VarBuilder;
 
 use super::config::TowerConfig;
-use crate::models::kernels::{Activation, LayerNorm, Linear, Mask, Precision, attention};
+use super::layers::Layers;
+use crate::models::kernels::{Activation, LayerNorm, Linear, Mask, attention};
 
 /// Layers in order.
 #[derive(Clone, Debug)]
@@ -26,10 +26,10 @@ struct Layer {
 }
 
 impl Encoder {
-    pub(super) fn new(config: &TowerConfig, precision: Precision, vb: &VarBuilder<'_>) -> Result<Self> {
-        let layers = vb.pp("layers");
-        let layers = (0..config.layers).map(|index| Layer::new(config, precision, &layers.pp(index)));
-        Ok(Self { layers: layers.collect::<Result<_>>()? })
+    /// From `{name}.layers.0.…` on.
+    pub(super) fn new(config: &TowerConfig, name: &str, from: &dyn Layers) -> Result<Self> {
+        let layer = |index| Layer::new(config, &format!("{name}.layers.{index}"), from);
+        Ok(Self { layers: (0..config.layers).map(layer).collect::<Result<_>>()? })
     }
 
     /// Of `x` [batch, tokens, hidden], the same shape; `tap` sees the output of every layer with its number.
@@ -42,23 +42,25 @@ impl Encoder {
         Ok(x)
     }
 
+    /// Bytes of its weights.
     pub(super) fn size(&self) -> usize {
         self.layers.iter().map(Layer::size).sum()
     }
 }
 
 impl Layer {
-    fn new(config: &TowerConfig, precision: Precision, vb: &VarBuilder<'_>) -> Result<Self> {
+    fn new(config: &TowerConfig, name: &str, from: &dyn Layers) -> Result<Self> {
         let TowerConfig { hidden, intermediate, heads, activation, eps, causal, .. } = *config;
-        let attention = vb.pp("self_attn");
-        let parts = ["q_proj", "k_proj", "v_proj"].map(|part| attention.pp(part));
+        let at = |part: &str| format!("{name}.{part}");
+        let linear = |part, inputs, outputs| from.linear(&[at(part)], inputs, outputs, true);
+        let projections = ["q_proj", "k_proj", "v_proj"].map(|part| at(&format!("self_attn.{part}")));
         Ok(Self {
-            norm1: LayerNorm::load(hidden, eps, &vb.pp("layer_norm1"))?,
-            joined: Linear::join(hidden, &[hidden; 3], true, precision, &parts)?,
-            out: Linear::load(hidden, hidden, true, precision, &attention.pp("out_proj"))?,
-            norm2: LayerNorm::load(hidden, eps, &vb.pp("layer_norm2"))?,
-            wide: Linear::load(hidden, intermediate, true, precision, &vb.pp("mlp.fc1"))?,
-            narrow: Linear::load(intermediate, hidden, true, precision, &vb.pp("mlp.fc2"))?,
+            norm1: from.norm(&at("layer_norm1"), hidden, eps)?,
+            joined: from.linear(&projections, hidden, hidden, true)?,
+            out: linear("self_attn.out_proj", hidden, hidden)?,
+            norm2: from.norm(&at("layer_norm2"), hidden, eps)?,
+            wide: linear("mlp.fc1", hidden, intermediate)?,
+            narrow: linear("mlp.fc2", intermediate, hidden)?,
             heads,
             activation,
             causal,

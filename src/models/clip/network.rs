@@ -6,9 +6,11 @@
 use candle_core::{IndexOp, Module, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
-use super::config::{ClipConfig, TextConfig};
+use super::config::ClipConfig;
 use super::encoder::Encoder;
-use crate::models::kernels::{Embedding, LayerNorm, Linear, Patches, Precision, parameter};
+use super::layers::{Layers, Published};
+use super::text::TextTower;
+use crate::models::kernels::{LayerNorm, Linear, Patches, Precision};
 
 /// What of a tower a tensor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,25 +60,18 @@ struct Vision {
 
 #[derive(Clone, Debug)]
 struct Text {
-    tokens: Embedding,
-    positions: Tensor,
-    encoder: Encoder,
-    last_norm: LayerNorm,
+    tower: TextTower,
     projection: Linear,
-    config: TextConfig,
 }
 
 impl Clip {
     /// Takes every weight from `vb`; matrices are kept as `precision` says.
     pub fn new(config: &ClipConfig, precision: Precision, vb: &VarBuilder<'_>) -> Result<Self> {
+        let from = Published { vb, precision };
         // ln(1/0.07), where training began.
         let logit_scale = vb.get_with_hints((), "logit_scale", Init::Const(2.6592))?;
         let logit_scale = logit_scale.to_dtype(candle_core::DType::F32)?.to_scalar::<f32>()?.exp();
-        Ok(Self {
-            vision: Vision::new(config, precision, vb)?,
-            text: Text::new(config, precision, vb)?,
-            logit_scale,
-        })
+        Ok(Self { vision: Vision::new(config, &from)?, text: Text::new(config, &from)?, logit_scale })
     }
 
     /// Of `pixels` [batch, 3, side, side], normalised as published: features [batch, projection].
@@ -103,28 +98,27 @@ impl Clip {
 }
 
 impl Vision {
-    fn new(config: &ClipConfig, precision: Precision, vb: &VarBuilder<'_>) -> Result<Self> {
+    fn new(config: &ClipConfig, from: &Published<'_>) -> Result<Self> {
         let sizes = &config.vision_config;
         let tower = sizes.tower();
-        let model = vb.pp("vision_model");
-        let embeddings = model.pp("embeddings");
-        let place = embeddings.pp("position_embedding");
-        let norm = |name| LayerNorm::load(tower.hidden, tower.eps, &model.pp(name));
+        let at = |name: &str| format!("vision_model.{name}");
+        let norm = |name| from.norm(&at(name), tower.hidden, tower.eps);
         Ok(Self {
-            class: parameter(tower.hidden, "class_embedding", precision, &embeddings)?,
+            class: from.tensor(&at("embeddings.class_embedding"), &[tower.hidden])?,
             patches: Patches::load(
                 sizes.num_channels,
                 tower.hidden,
                 sizes.patch_size,
-                precision,
-                &embeddings.pp("patch_embedding"),
+                from.precision,
+                &from.vb.pp(at("embeddings.patch_embedding")),
             )?,
-            positions: parameter((sizes.tokens(), tower.hidden), "weight", precision, &place)?,
+            positions: from
+                .tensor(&at("embeddings.position_embedding.weight"), &[sizes.tokens(), tower.hidden])?,
             // Misspelt in the published checkpoints, and so for ever.
             pre_norm: norm("pre_layrnorm")?,
-            encoder: Encoder::new(&tower, precision, &model.pp("encoder"))?,
+            encoder: Encoder::new(&tower, &at("encoder"), from)?,
             post_norm: norm("post_layernorm")?,
-            projection: projection(tower.hidden, config, precision, &vb.pp("visual_projection"))?,
+            projection: projection(tower.hidden, config, "visual_projection", from)?,
         })
     }
 
@@ -154,69 +148,25 @@ impl Vision {
 }
 
 impl Text {
-    fn new(config: &ClipConfig, precision: Precision, vb: &VarBuilder<'_>) -> Result<Self> {
-        let sizes = &config.text_config;
-        let tower = sizes.tower();
-        let model = vb.pp("text_model");
-        let embeddings = model.pp("embeddings");
-        let place = embeddings.pp("position_embedding");
+    fn new(config: &ClipConfig, from: &Published<'_>) -> Result<Self> {
         Ok(Self {
-            tokens: Embedding::load(
-                sizes.vocab_size,
-                tower.hidden,
-                precision,
-                &embeddings.pp("token_embedding"),
-            )?,
-            positions: parameter((sizes.max_position_embeddings, tower.hidden), "weight", precision, &place)?,
-            encoder: Encoder::new(&tower, precision, &model.pp("encoder"))?,
-            last_norm: LayerNorm::load(tower.hidden, tower.eps, &model.pp("final_layer_norm"))?,
-            projection: projection(tower.hidden, config, precision, &vb.pp("text_projection"))?,
-            config: sizes.clone(),
+            tower: TextTower::new(&config.text_config, from)?,
+            projection: projection(config.text_config.hidden_size, config, "text_projection", from)?,
         })
     }
 
     fn forward(&self, ids: &[u32], length: usize, look: Look<'_>) -> Result<Tensor> {
-        let most = self.config.max_position_embeddings;
-        if length == 0 || length > most || !ids.len().is_multiple_of(length) {
-            candle_core::bail!(
-                "texts of {length} tokens in {} ids: expected 1 to {most}, all alike",
-                ids.len()
-            );
-        }
-        if let Some(id) = ids.iter().find(|id| **id as usize >= self.config.vocab_size) {
-            candle_core::bail!("token id {id} in a vocabulary of {}", self.config.vocab_size);
-        }
-        let device = self.positions.device();
-        let texts = Tensor::from_slice(ids, (ids.len() / length, length), device)?;
-        let x = self.tokens.forward(&texts)?.broadcast_add(&self.positions.narrow(0, 0, length)?)?;
-        look(Tower::Text, Tap::Embeddings, &x);
-        let x = self.encoder.forward(x, &mut |index, x| look(Tower::Text, Tap::Layer(index), x))?;
-        let x = self.last_norm.forward(&x)?;
-        look(Tower::Text, Tap::LastHidden, &x);
-        let ends = ids.chunks(length).enumerate();
-        let ends = ends.map(|(text, ids)| (text * length + self.config.pooled_position(ids)) as u32);
-        let ends = Tensor::from_iter(ends, device)?;
-        let pooled = x.flatten_to(1)?.index_select(&ends, 0)?;
-        look(Tower::Text, Tap::Pooled, &pooled);
-        self.projection.forward(&pooled)
+        let encoded = self.tower.forward(ids, length, &mut |tap, x| look(Tower::Text, tap, x))?;
+        self.projection.forward(&encoded.pooled)
     }
 
     fn size(&self) -> usize {
-        self.tokens.size()
-            + tensor_size(&self.positions)
-            + self.encoder.size()
-            + self.last_norm.size()
-            + self.projection.size()
+        self.tower.size() + self.projection.size()
     }
 }
 
-fn projection(
-    hidden: usize,
-    config: &ClipConfig,
-    precision: Precision,
-    vb: &VarBuilder<'_>,
-) -> Result<Linear> {
-    Linear::load(hidden, config.projection_dim, false, precision, vb)
+fn projection(hidden: usize, config: &ClipConfig, name: &str, from: &Published<'_>) -> Result<Linear> {
+    from.linear(&[name.to_owned()], hidden, config.projection_dim, false)
 }
 
 fn tensor_size(tensor: &Tensor) -> usize {

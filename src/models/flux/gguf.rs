@@ -11,8 +11,8 @@ use candle_core::quantized::gguf_file::Content;
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use memmap2::Mmap;
 
-use super::linear::{Gguf, Weight};
 use crate::contract::ModelError;
+use crate::models::kernels::{Gguf, Weight};
 use crate::models::weights::WeightsError;
 use crate::models::weights::naming::{Aliases, Stored};
 use crate::models::weights::spec::TensorSpec;

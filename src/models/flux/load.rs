@@ -2,7 +2,6 @@
 
 use candle_core::{DType, Device, Result as CandleResult};
 
-use super::clip_text::ClipText;
 use super::files::{Configs, FluxFiles};
 use super::plan::{self, Options, Part, Place, Stored, T5Place};
 use super::precision::{Precision, compute_type};
@@ -12,6 +11,7 @@ use super::transformer::Transformer;
 use super::vae::Decoder;
 use crate::contract::{ModelError, Run};
 use crate::models::catalog::{FluxNetworks, Opened};
+use crate::models::clip::text::TextTower;
 use crate::models::error::Context;
 use crate::models::weights::{self, Loading};
 use crate::types::Bytes;
@@ -25,7 +25,7 @@ pub struct Networks {
     /// From there to pixels.
     pub decoder: Decoder,
     /// The prompt as a whole.
-    pub clip: ClipText,
+    pub clip: TextTower,
     /// The prompt token by token.
     pub t5: T5Encoder,
     /// What each holds, as measured on the tensors that were made.
@@ -119,8 +119,9 @@ pub fn networks(
     let layout = opened.vae_layout;
     let decoder = way(Precision::Stored)
         .build(&opened.vae, "the autoencoder", |source| Decoder::new(&configs.vae, &source, layout))?;
-    let clip = way(Precision::Stored)
-        .build(&opened.clip, "CLIP's text encoder", |source| ClipText::new(&configs.clip, &source))?;
+    let clip = way(Precision::Stored).build(&opened.clip, "CLIP's text encoder", |source| {
+        TextTower::new(&configs.clip.tower(), &source)
+    })?;
     let t5 = load_t5(&opened.t5, &configs, options, &way(Precision::Stored))?;
 
     let place = if options.modulation_in_host { Place::Host } else { Place::Device };

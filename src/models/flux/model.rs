@@ -136,7 +136,8 @@ impl FluxModel {
             }
         }
         let encoded = (|| {
-            let (_, pooled) = self.networks.clip.encode(&for_clip.ids)?;
+            let ids = &for_clip.ids;
+            let pooled = self.networks.clip.forward(ids, ids.len(), &mut |_, _| ())?.pooled;
             progress.part()?;
             let text = self.networks.t5.encode(&for_t5.ids, &mut |_, _| progress.part())?;
             Ok((pooled, text))

@@ -1,151 +1,152 @@
-//! 4-bit NormalFloat (Dettmers et al. 2023): blocks of 64 values, each a 4-bit index into a fixed table times the
-//! block's largest magnitude, as the bitsandbytes library stores it.
+//! [NF4 matrices](crate::models::kernels::nf4) in bitsandbytes' layout: what `Linear4bit.state_dict()` names.
 //!
-//! Element 2k is the high nibble of byte k, element 2k + 1 the low one, in row-major order across rows; the last block
-//! may be short. The blocks' magnitudes ("absmax") are f32, or nested: bytes into a second table, times an f32 per 256
-//! of them, plus an offset. Owns the packed form; what it never does is keep an unpacked copy.
-
-mod decode;
-mod encode;
-mod published;
+//! `X` u8 \[bytes, 1\]; `X.absmax` f32 or, nested, u8 \[blocks\]; `X.quant_map` f32 \[16\]; `X.nested_absmax`,
+//! `X.nested_quant_map`; `X.quant_state.bitsandbytes__nf4`, a JSON text as bytes with shape, block size, dtype, offset.
 
 use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::VarBuilder;
+use serde::Deserialize;
 
-pub use published::{fits, is_stored, read};
+use crate::models::kernels::nf4::{Absmax, BLOCK, NESTED_BLOCK, Nf4};
+use crate::models::weights::Weights;
 
-/// Values that share one magnitude.
-pub const BLOCK: usize = 64;
-/// Magnitudes that share one second-level magnitude.
-pub const NESTED_BLOCK: usize = 256;
-
-/// The sixteen levels: quantiles of a normal distribution, scaled to [−1, 1] with an exact zero (appendix E of the paper).
-pub const LEVELS: [f32; 16] = [
-    -1.0,
-    -0.696_192_8,
-    -0.525_073_05,
-    -0.394_917_5,
-    -0.284_441_38,
-    -0.184_773_43,
-    -0.091_050_036,
-    0.0,
-    0.079_580_3,
-    0.160_930_2,
-    0.246_112_3,
-    0.337_915_24,
-    0.440_709_83,
-    0.562_617,
-    0.722_956_84,
-    1.0,
-];
-
-/// The magnitudes of the blocks.
-#[derive(Clone, Debug)]
-pub enum Absmax {
-    /// f32 \[blocks\].
-    Plain(Tensor),
-    /// Quantised themselves: map\[code\] · scale\[block / 256\] + offset.
-    Nested {
-        /// u8 \[blocks\].
-        codes: Tensor,
-        /// f32 \[256\].
-        map: Tensor,
-        /// f32 [⌈blocks / 256⌉].
-        scales: Tensor,
-        /// Added to every one.
-        offset: f32,
-    },
+#[derive(Deserialize)]
+struct State {
+    quant_type: String,
+    blocksize: usize,
+    dtype: String,
+    shape: Vec<usize>,
+    nested_blocksize: Option<usize>,
+    nested_offset: Option<f32>,
 }
 
-/// A matrix of 4-bit values.
-#[derive(Clone, Debug)]
-pub struct Nf4 {
+/// The packed matrix `name` where `tensors` hold one in this layout, else `None`.
+pub fn read(tensors: &VarBuilder<'_>, name: &str, device: &Device) -> Result<Option<Nf4>> {
+    let part = |part: &str| format!("{name}.{part}");
+    if tensors.contains_tensor(&part(FP4)) {
+        candle_core::bail!("{name} is stored as fp4; of bitsandbytes' 4-bit types nf4 is understood")
+    }
+    let state_name = part(NF4);
+    if !tensors.contains_tensor(&state_name) {
+        return Ok(None);
+    }
+    let host = tensors.clone().set_device(Device::Cpu);
+    let text = host.get_unchecked_dtype(&state_name, DType::U8)?.flatten_all()?.to_vec1::<u8>()?;
+    let Said { state, rows, cols, rounding } = Said::of(name, &text)?;
+    let count = rows * cols;
+    let blocks = count.div_ceil(BLOCK);
+    let packed = host.get_with_hints_dtype((count.div_ceil(2), 1), name, candle_nn::init::ZERO, DType::U8)?;
+    let floats = |part_name: &str, len: usize| {
+        host.get_with_hints_dtype(len, &part(part_name), candle_nn::init::ZERO, DType::F32)
+    };
+    let levels = floats("quant_map", 16)?.to_vec1::<f32>()?;
+    let mut table = [0f32; 16];
+    table.copy_from_slice(&levels);
+    let absmax = if let Some(offset) = state.nested_offset {
+        Absmax::Nested {
+            codes: host.get_with_hints_dtype(blocks, &part("absmax"), candle_nn::init::ZERO, DType::U8)?,
+            map: floats("nested_quant_map", 256)?,
+            scales: floats("nested_absmax", blocks.div_ceil(NESTED_BLOCK))?,
+            offset,
+        }
+    } else {
+        Absmax::Plain(floats("absmax", blocks)?)
+    };
+    finite(name, &absmax)?;
+    Ok(Some(Nf4::new((rows, cols), &packed, absmax, table, rounding)?.to_device(device)?))
+}
+
+/// How one of bitsandbytes' 4-bit matrices is marked.
+const NF4: &str = "quant_state.bitsandbytes__nf4";
+const FP4: &str = "quant_state.bitsandbytes__fp4";
+
+/// Whether `weights` have the matrix `name` in one of bitsandbytes' 4-bit layouts.
+pub fn is_stored(weights: &Weights, name: &str) -> bool {
+    [NF4, FP4].iter().any(|state| weights.find(&format!("{name}.{state}")).is_some())
+}
+
+/// Fails where [`read`] could not read a matrix of `shape` from the packed one that `weights` have as `name`. Looks at
+/// shapes and descriptions only.
+pub fn fits(weights: &Weights, name: &str, shape: &[usize]) -> Result<()> {
+    let Some(state) = weights.find(&format!("{name}.{NF4}")) else {
+        candle_core::bail!("is stored as fp4; of bitsandbytes' 4-bit types nf4 is understood")
+    };
+    let Said { state, rows, cols, .. } = Said::of(name, state.bytes)?;
+    if [rows, cols] != *shape {
+        candle_core::bail!("stands for a matrix of shape [{rows}, {cols}], expected {shape:?}")
+    }
+    let blocks = (rows * cols).div_ceil(BLOCK);
+    let expect = |part: &str, shape: &[usize], dtype: DType| -> Result<()> {
+        let name = format!("{name}{part}");
+        let found = weights.find(&name).ok_or_else(|| weights.missing(&name, Some(shape.into())));
+        let checked =
+            found.and_then(|found| found.expect_shape(shape).and_then(|()| found.expect_dtype(dtype)));
+        checked.map_err(candle_core::Error::wrap)
+    };
+    expect("", &[(rows * cols).div_ceil(2), 1], DType::U8)?;
+    expect(".quant_map", &[16], DType::F32)?;
+    if state.nested_offset.is_none() {
+        return expect(".absmax", &[blocks], DType::F32);
+    }
+    expect(".absmax", &[blocks], DType::U8)?;
+    expect(".nested_quant_map", &[256], DType::F32)?;
+    expect(".nested_absmax", &[blocks.div_ceil(NESTED_BLOCK)], DType::F32)
+}
+
+/// What a description says, checked.
+struct Said {
+    state: State,
     rows: usize,
     cols: usize,
-    /// u8 [⌈rows · cols / 2⌉].
-    packed: Tensor,
-    absmax: Absmax,
-    /// What the sixteen indices mean.
-    levels: [f32; 16],
-    /// f32 [256, 2]: both values of every byte.
-    pairs: Tensor,
-    /// Values are rounded to this after decoding, as the library that wrote them does; f32 where they are not.
     rounding: DType,
 }
 
-impl Nf4 {
-    /// From its stored parts; sizes are checked.
-    pub fn new(
-        (rows, cols): (usize, usize),
-        packed: &Tensor,
-        absmax: Absmax,
-        levels: [f32; 16],
-        rounding: DType,
-    ) -> Result<Self> {
-        let blocks = (rows * cols).div_ceil(BLOCK);
-        let expect = |what: &str, tensor: &Tensor, count: usize| {
-            if tensor.elem_count() == count {
-                return Ok(());
-            }
-            candle_core::bail!(
-                "an NF4 matrix of {rows}x{cols} has {count} {what}, not {}",
-                tensor.elem_count()
-            )
+impl Said {
+    fn of(name: &str, text: &[u8]) -> Result<Self> {
+        let state: State = match serde_json::from_slice(text) {
+            Ok(state) => state,
+            Err(error) => candle_core::bail!("{name}.{NF4} does not say how {name} is packed: {error}"),
         };
-        expect("packed bytes", packed, (rows * cols).div_ceil(2))?;
-        match &absmax {
-            Absmax::Plain(values) => expect("block magnitudes", values, blocks)?,
-            Absmax::Nested { codes, map, scales, .. } => {
-                expect("block magnitudes", codes, blocks)?;
-                expect("entries in its nested table", map, 256)?;
-                expect("second-level magnitudes", scales, blocks.div_ceil(NESTED_BLOCK))?;
-            }
+        let rounding = check(name, &state)?;
+        let &[rows, cols] = state.shape.as_slice() else {
+            candle_core::bail!("{name} has shape {:?}; an NF4 weight is a matrix", state.shape)
+        };
+        // A corrupted shape must not overflow the sizes computed from it.
+        if rows.checked_mul(cols).is_none_or(|count| count == 0 || count >= isize::MAX as usize / 8) {
+            candle_core::bail!("{name} has shape {:?}, which no matrix has", state.shape)
         }
-        let pairs: Vec<f32> = (0..256usize).flat_map(|byte| [levels[byte >> 4], levels[byte & 15]]).collect();
-        let pairs = Tensor::from_vec(pairs, (256, 2), packed.device())?;
-        Ok(Self { rows, cols, packed: packed.flatten_all()?, absmax, levels, pairs, rounding })
-    }
-
-    /// Rows and columns of the matrix it stands for.
-    pub fn dims(&self) -> (usize, usize) {
-        (self.rows, self.cols)
-    }
-
-    /// Bytes it holds.
-    pub fn size(&self) -> usize {
-        let of = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
-        let absmax = match &self.absmax {
-            Absmax::Plain(values) => of(values),
-            Absmax::Nested { codes, map, scales, .. } => of(codes) + of(map) + of(scales),
-        };
-        of(&self.packed) + of(&self.pairs) + absmax
-    }
-
-    /// Bytes that a matrix of this size takes.
-    pub fn size_of(rows: usize, cols: usize, nested: bool) -> usize {
-        let blocks = (rows * cols).div_ceil(BLOCK);
-        let absmax = if nested { blocks + 4 * 256 + 4 * blocks.div_ceil(NESTED_BLOCK) } else { 4 * blocks };
-        (rows * cols).div_ceil(2) + 4 * 512 + absmax
-    }
-
-    /// The same on another device.
-    pub fn to_device(&self, device: &Device) -> Result<Self> {
-        let absmax = match &self.absmax {
-            Absmax::Plain(values) => Absmax::Plain(values.to_device(device)?),
-            Absmax::Nested { codes, map, scales, offset } => Absmax::Nested {
-                codes: codes.to_device(device)?,
-                map: map.to_device(device)?,
-                scales: scales.to_device(device)?,
-                offset: *offset,
-            },
-        };
-        Ok(Self {
-            packed: self.packed.to_device(device)?,
-            pairs: self.pairs.to_device(device)?,
-            absmax,
-            ..self.clone()
-        })
+        Ok(Self { state, rows, cols, rounding })
     }
 }
 
-#[cfg(test)]
-mod tests;
+fn check(name: &str, state: &State) -> Result<DType> {
+    if state.quant_type != "nf4" {
+        candle_core::bail!("{name} is quantised as {:?}; nf4 is understood", state.quant_type)
+    }
+    if state.blocksize != BLOCK || state.nested_blocksize.is_some_and(|size| size != NESTED_BLOCK) {
+        candle_core::bail!(
+            "{name} has blocks of {} (nested {:?}); blocks of {BLOCK} (nested {NESTED_BLOCK}) are understood",
+            state.blocksize,
+            state.nested_blocksize
+        )
+    }
+    match state.dtype.as_str() {
+        "float32" => Ok(DType::F32),
+        "bfloat16" => Ok(DType::BF16),
+        "float16" => Ok(DType::F16),
+        other => {
+            candle_core::bail!("{name} decodes to {other:?}; float32, bfloat16 and float16 are understood")
+        }
+    }
+}
+
+fn finite(name: &str, absmax: &Absmax) -> Result<()> {
+    let scales: &Tensor = match absmax {
+        Absmax::Plain(values) => values,
+        Absmax::Nested { scales, .. } => scales,
+    };
+    match scales.flatten_all()?.to_vec1::<f32>()?.iter().position(|value| !value.is_finite()) {
+        Some(bad) => candle_core::bail!("magnitude {bad} of {name} is not a finite number"),
+        None => Ok(()),
+    }
+}

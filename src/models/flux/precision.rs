@@ -6,8 +6,8 @@ use std::str::FromStr;
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device};
 
-use super::nf4::Nf4;
 use crate::models::bundle;
+use crate::models::kernels::nf4::Nf4;
 
 /// How a network's matrices are kept. Everything else (biases, norms, convolutions) has the compute type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

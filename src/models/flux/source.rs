@@ -10,9 +10,11 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
 use super::gguf::GgufFile;
-use super::linear::{Gguf, Linear, Weight};
-use super::nf4::{self, Nf4};
+use super::nf4;
 use super::precision::{Precision, blocks_for};
+use crate::models::clip::layers::Layers;
+use crate::models::kernels::nf4::Nf4;
+use crate::models::kernels::{Embedding, Gguf, LayerNorm, Linear, Weight};
 use crate::models::weights::Weights;
 
 /// The file's names for a network's name: one, or one for each part of a fused layer.
@@ -160,23 +162,28 @@ impl<'a> Source<'a> {
             (a, b) if a == b => rows.to_vec(),
             _ => candle_core::bail!("{name} has {} parts, {names:?} are stored", rows.len()),
         };
+        self.parts(&names, cols, &rows, bias)
+    }
+
+    /// The layer whose parts the file calls `names`, with `rows` each.
+    fn parts(&self, names: &[String], cols: usize, rows: &[usize], bias: bool) -> Result<Linear> {
         let mut weights = Vec::with_capacity(names.len());
         let mut biases = Vec::new();
-        for (name, rows) in names.iter().zip(&rows) {
+        for (name, rows) in names.iter().zip(rows) {
             weights.push(self.matrix(&format!("{name}.weight"), *rows, cols)?);
             if bias {
                 biases.push(self.plain(&format!("{name}.bias"), &[*rows], self.compute)?);
             }
         }
         if self.is_listing() {
-            return Linear::new(Vec::new(), None);
+            return Linear::of_parts(Vec::new(), None);
         }
         let bias = match biases.as_slice() {
             [] => None,
             [one] => Some(one.clone()),
             several => Some(Tensor::cat(several, 0)?),
         };
-        Linear::new(weights, bias)
+        Linear::of_parts(weights, bias)
     }
 
     fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Weight> {
@@ -215,6 +222,26 @@ impl<'a> Source<'a> {
             }
             _ => Ok(Weight::Plain(matrix.contiguous()?)),
         }
+    }
+}
+
+impl Layers for Source<'_> {
+    fn linear(&self, names: &[String], inputs: usize, outputs: usize, bias: bool) -> Result<Linear> {
+        let names: Vec<String> = names.iter().flat_map(|name| (self.rename)(name)).collect();
+        self.parts(&names, inputs, &vec![outputs; names.len()], bias)
+    }
+
+    fn norm(&self, name: &str, size: usize, eps: f64) -> Result<LayerNorm> {
+        let get = |part: &str| Source::tensor(self, &format!("{name}.{part}"), &[size]);
+        LayerNorm::new(get("weight")?, get("bias")?, eps)
+    }
+
+    fn embedding(&self, name: &str, rows: usize, size: usize) -> Result<Embedding> {
+        Ok(Embedding::new(self.stored(&format!("{name}.weight"), &[rows, size])?, self.compute))
+    }
+
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.stored(name, shape)
     }
 }
 

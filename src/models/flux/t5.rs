@@ -6,12 +6,11 @@
 //!
 //! candle-transformers' T5 is not used: it keeps every layer resident in one type, and masks.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Module, Result, Tensor};
 
 use super::config::T5Config;
-use super::linear::Linear;
 use super::source::Source;
-use crate::models::kernels::{Mask, attention_of_rows, gated_gelu, rms_norm};
+use crate::models::kernels::{Linear, Mask, attention_of_rows, gated_gelu, rms_norm};
 
 #[derive(Debug)]
 struct Block {

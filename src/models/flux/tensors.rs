@@ -2,13 +2,13 @@
 
 use candle_core::DType;
 
-use super::clip_text::ClipText;
 use super::config::{ClipConfig, T5Config, TransformerConfig, VaeConfig};
 use super::source::Source;
 use super::t5::T5Encoder;
 use super::transformer::{Layout, Transformer};
 use super::vae::Decoder;
 use crate::contract::ModelError;
+use crate::models::clip::text::TextTower;
 use crate::models::error::Context;
 use crate::models::weights::spec::{TensorSpec, record};
 
@@ -32,7 +32,7 @@ pub fn t5(config: &T5Config) -> Result<Vec<TensorSpec>, ModelError> {
 
 /// CLIP's text encoder's.
 pub fn clip(config: &ClipConfig) -> Result<Vec<TensorSpec>, ModelError> {
-    record(DType::F32, |vb| ClipText::new(config, &Source::listing(vb)))
+    record(DType::F32, |vb| TextTower::new(&config.tower(), &Source::listing(vb)))
         .context(|| "listing CLIP's tensors".to_owned())
 }
 

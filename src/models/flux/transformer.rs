@@ -14,12 +14,11 @@ pub use blocks::{DoubleBlock, DoubleModulation, SingleBlock};
 pub use modulation::{Modulations, Modulators};
 pub use position::{image_ids, rotation};
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Module, Result, Tensor};
 
 use super::config::TransformerConfig;
-use super::linear::Linear;
 use super::source::Source;
-use crate::models::kernels::{Rotation, modulated};
+use crate::models::kernels::{Linear, Rotation, modulated};
 
 /// Under the root of every layer norm.
 const EPS: f64 = 1e-6;

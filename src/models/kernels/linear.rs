@@ -1,17 +1,27 @@
-//! Fully connected layers in four precisions, each with the fastest product that the device offers.
+//! Fully connected layers in every precision, each with the fastest product that the device offers.
 //!
-//! Owns the choice of product; the shapes and names are the network's. On the processor weights of f32, f16 and bf16
-//! are packed and multiplied in f32; eight-bit weights, and everything on a CUDA device, go through candle.
+//! Owns the choice of product; the shapes and names are the network's. A layer is kept in one of three ways:
+//! - packed into the processor's order when it is loaded ([`panels`](super::panels)): small networks that stay in memory;
+//! - as eight-bit blocks that candle multiplies as they are;
+//! - as it is stored, in parts of any precision, unpacked only while it is multiplied ([`weight`]): networks of billions
+//!   of parameters, and everything on another device.
+
+mod weight;
 
 use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, D, DType, Device, Layout, Module, Result, Shape, Tensor,
+    CpuStorage, CustomOp1, CustomOp2, D, DType, Device, Layout, Module, Result, Shape, Tensor, bail,
 };
 use candle_nn::{Init, VarBuilder, init};
+use rayon::prelude::*;
+
+pub use weight::{Gguf, Weight};
 
 use super::activation::Activation;
+use super::host::{contiguous_f32, on_processor, with_values};
+use super::matrix::{Matrix, Target, Threads, product};
 use super::panels::{Finish, Kept, Panels};
 
 /// How a network keeps its matrices.
@@ -51,8 +61,13 @@ pub struct Linear {
 #[derive(Clone, Debug)]
 enum Kind {
     Packed(Arc<Panels>),
-    Quantised { matmul: QMatMul, bytes: usize },
-    Plain(Tensor),
+    Quantised {
+        matmul: QMatMul,
+        bytes: usize,
+    },
+    /// One below the other: separate queries, keys and values of one checkpoint are the fused matrix of another, and
+    /// packed blocks of different parts cannot be joined.
+    Parts(Arc<[Weight]>),
 }
 
 #[derive(Clone, Debug)]
@@ -95,9 +110,8 @@ impl Linear {
             .collect::<Result<Vec<_>>>()?;
         if weights.iter().any(is_stand_in) {
             let weight = Tensor::zeros((), weights[0].dtype(), weights[0].device())?;
-            let outputs = outputs.iter().sum();
-            let kind = Kind::Plain(weight.broadcast_as((outputs, inputs))?);
-            return Ok(Self { kind, bias: None, inputs, outputs });
+            let outputs: usize = outputs.iter().sum();
+            return Self::of_parts(vec![Weight::Plain(weight.broadcast_as((outputs, inputs))?)], None);
         }
         let joined = |tensors: &[Tensor]| match tensors {
             [one] => Ok(one.clone()),
@@ -126,7 +140,10 @@ impl Linear {
                 };
                 Kind::Packed(Arc::new(Panels::pack(&values, outputs, inputs, kept)))
             }
-            _ => Kind::Plain(weight.to_dtype(precision.activations(device))?.contiguous()?),
+            _ => {
+                let weight = weight.to_dtype(precision.activations(device))?.contiguous()?;
+                Kind::Parts([Weight::Plain(weight)].into())
+            }
         };
         let bias = match bias {
             None => None,
@@ -136,6 +153,22 @@ impl Linear {
             Some(bias) => Some(Bias::Tensor(bias.to_dtype(precision.activations(device))?)),
         };
         Ok(Self { kind, bias, inputs, outputs })
+    }
+
+    /// Of `parts`, one below the other, as they are stored; `bias` is \[outputs\].
+    pub fn of_parts(parts: Vec<Weight>, bias: Option<Tensor>) -> Result<Self> {
+        let dims = parts.iter().map(Weight::dims).collect::<Result<Vec<_>>>()?;
+        let outputs = dims.iter().map(|(rows, _)| rows).sum();
+        let inputs = dims.first().map_or(0, |(_, columns)| *columns);
+        if dims.iter().any(|(_, columns)| *columns != inputs) {
+            bail!("parts of one layer take {dims:?} inputs")
+        }
+        if let Some(bias) = &bias
+            && bias.dims() != [outputs]
+        {
+            bail!("a layer of {outputs} outputs was given biases {:?}", bias.shape())
+        }
+        Ok(Self { kind: Kind::Parts(parts.into()), bias: bias.map(Bias::Tensor), inputs, outputs })
     }
 
     /// Of `x` [.., inputs]: activation(x·Wᵀ + b) [.., outputs].
@@ -163,7 +196,7 @@ impl Linear {
         let weight = match &self.kind {
             Kind::Packed(panels) => panels.size(),
             Kind::Quantised { bytes, .. } => *bytes,
-            Kind::Plain(weight) => weight.elem_count() * weight.dtype().size_in_bytes(),
+            Kind::Parts(parts) => parts.iter().map(Weight::size).sum(),
         };
         let bias = match &self.bias {
             None => 0,
@@ -175,44 +208,87 @@ impl Linear {
 
     fn product(&self, x: &Tensor, activation: Activation, residual: Option<&Tensor>) -> Result<Tensor> {
         if x.dim(D::Minus1)? != self.inputs {
-            candle_core::bail!("a linear layer of {} inputs was given {:?}", self.inputs, x.shape());
+            bail!("a linear layer of {} inputs was given {:?}", self.inputs, x.shape());
         }
-        if let Kind::Packed(panels) = &self.kind {
-            let bias = match &self.bias {
-                Some(Bias::Host(bias)) => Some(bias.as_ref()),
-                _ => None,
-            };
-            let op = Packed { panels, bias, activation };
-            let x = x.to_dtype(DType::F32)?.contiguous()?;
-            return match residual {
-                None => x.apply_op1_no_bwd(&op),
-                Some(residual) => x.apply_op2_no_bwd(&residual.contiguous()?, &op),
-            };
-        }
-        let mut y = match &self.kind {
-            Kind::Quantised { matmul, .. } => matmul.forward(&x.contiguous()?)?,
-            Kind::Plain(weight) => {
-                let rows = x.elem_count() / self.inputs.max(1);
-                let mut shape = x.dims().to_vec();
-                if let Some(last) = shape.last_mut() {
-                    *last = self.outputs;
-                }
-                x.reshape((rows, self.inputs))?.matmul(&weight.t()?)?.reshape(shape)?
+        let y = match &self.kind {
+            Kind::Packed(panels) => {
+                let bias = match &self.bias {
+                    Some(Bias::Host(bias)) => Some(bias.as_ref()),
+                    _ => None,
+                };
+                let op = Packed { panels, bias, activation };
+                let x = x.to_dtype(DType::F32)?.contiguous()?;
+                return match residual {
+                    None => x.apply_op1_no_bwd(&op),
+                    Some(residual) => x.apply_op2_no_bwd(&residual.contiguous()?, &op),
+                };
             }
-            Kind::Packed(_) => x.clone(),
+            Kind::Quantised { matmul, .. } => self.plus_bias(matmul.forward(&x.contiguous()?)?)?,
+            Kind::Parts(parts) => self.unpacking(parts, x)?,
         };
-        match &self.bias {
-            None => {}
-            Some(Bias::Tensor(bias)) => y = y.broadcast_add(bias)?,
-            Some(Bias::Host(bias)) => {
-                y = y.broadcast_add(&Tensor::from_slice(bias, bias.len(), y.device())?)?;
-            }
-        }
         let y = activation.forward(&y)?;
         match residual {
             None => Ok(y),
             Some(residual) => residual + y,
         }
+    }
+
+    fn plus_bias(&self, y: Tensor) -> Result<Tensor> {
+        match &self.bias {
+            None => Ok(y),
+            Some(Bias::Tensor(bias)) => y.broadcast_add(&bias.to_device(y.device())?.to_dtype(y.dtype())?),
+            Some(Bias::Host(bias)) => y.broadcast_add(&Tensor::from_slice(bias, bias.len(), y.device())?),
+        }
+    }
+
+    /// x·Wᵀ + b on `x`'s device and in its type, wherever the weights are.
+    fn unpacking(&self, parts: &[Weight], x: &Tensor) -> Result<Tensor> {
+        let mut shape = x.dims().to_vec();
+        if let Some(last) = shape.last_mut() {
+            *last = self.outputs;
+        }
+        let rows = x.reshape((x.elem_count() / self.inputs.max(1), self.inputs))?;
+        if on_processor(x) {
+            return self.in_pieces(parts, &rows)?.reshape(shape);
+        }
+        let parts = parts
+            .iter()
+            .map(|part| rows.matmul(&part.unpacked(x.dtype(), x.device())?.t()?))
+            .collect::<Result<Vec<_>>>()?;
+        let y = if let [one] = parts.as_slice() { one.clone() } else { Tensor::cat(&parts, 1)? };
+        self.plus_bias(y)?.reshape(shape)
+    }
+
+    /// The same on the processor, some rows of the matrix at a time, which stay in cache while they are multiplied.
+    fn in_pieces(&self, parts: &[Weight], x: &Tensor) -> Result<Tensor> {
+        let (rows, outputs) = (x.dim(0)?, self.outputs);
+        let mut out = vec![0f32; rows * outputs];
+        let bias = match &self.bias {
+            None => None,
+            Some(Bias::Host(bias)) => Some(bias.to_vec()),
+            Some(Bias::Tensor(bias)) => Some(bias.to_dtype(DType::F32)?.to_vec1::<f32>()?),
+        };
+        if let Some(bias) = &bias {
+            out.par_chunks_mut(outputs.max(1)).for_each(|row| row.copy_from_slice(bias));
+        }
+        with_values(x, |x| {
+            let mut column = 0;
+            for part in parts {
+                part.for_rows(|first, values| {
+                    let a = Matrix::dense(x, rows, self.inputs)?;
+                    let b = Matrix::dense(values, values.len() / self.inputs, self.inputs)?;
+                    let place = &mut out[(column + first).min(rows * outputs)..];
+                    let target = match &bias {
+                        Some(_) => Target::onto(place, outputs),
+                        None => Target::over(place, outputs),
+                    };
+                    Ok(product(target, 1.0, a, b.t(), Threads::All)?)
+                })?;
+                column += part.dims()?.0;
+            }
+            Ok(())
+        })?;
+        Tensor::from_vec(out, (rows, outputs), x.device())
     }
 }
 
@@ -246,7 +322,7 @@ impl Packed<'_> {
 
     fn run(&self, x: &CpuStorage, layout: &Layout, residual: Option<&[f32]>) -> Result<(CpuStorage, Shape)> {
         let finish = Finish { bias: self.bias, activation: self.activation, residual };
-        let out = self.panels.multiply(super::host::contiguous_f32(x, layout, "a linear layer")?, finish);
+        let out = self.panels.multiply(contiguous_f32(x, layout, "a linear layer")?, finish);
         Ok((CpuStorage::F32(out), self.shape(layout)))
     }
 }
@@ -274,13 +350,9 @@ impl CustomOp2 for Packed<'_> {
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         if self.shape(l1).dims() != l2.dims() {
-            candle_core::bail!(
-                "a linear layer gives {:?}, which cannot be added to {:?}",
-                self.shape(l1),
-                l2.dims()
-            );
+            bail!("a linear layer gives {:?}, which cannot be added to {:?}", self.shape(l1), l2.dims());
         }
-        self.run(x, l1, Some(super::host::contiguous_f32(onto, l2, "a residual")?))
+        self.run(x, l1, Some(contiguous_f32(onto, l2, "a residual")?))
     }
 }
 

@@ -42,6 +42,11 @@ impl Embedding {
         Ok(Self { table, output })
     }
 
+    /// From a table [rows, size] of any float type; vectors come out as `output`.
+    pub fn new(table: Tensor, output: DType) -> Self {
+        Self { table: Table::Plain(table), output }
+    }
+
     /// The vectors of `ids` (u32, any shape), appended to the shape.
     pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
         match &self.table {

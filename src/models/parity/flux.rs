@@ -93,9 +93,9 @@ fn everything(
         .t5
         .encode(&inputs.t5, &mut |index, x| sheet.put(&format!("t5.block{index}"), &batched(x)?))?;
     sheet.put("t5.last_hidden_state", &batched(&text)?)?;
-    let (tokens, pooled) = networks.clip.encode(&inputs.clip)?;
-    sheet.put("clip.last_hidden_state", &batched(&tokens)?)?;
-    sheet.put("clip.pooled", &pooled)?;
+    let encoded = networks.clip.forward(&inputs.clip, inputs.clip.len(), &mut |_, _| ())?;
+    sheet.put("clip.last_hidden_state", &encoded.tokens)?;
+    sheet.put("clip.pooled", &encoded.pooled)?;
 
     let (_, _, height, width) = inputs.noise.dims4()?;
     let (rows, columns) = (height / 2, width / 2);
@@ -116,7 +116,7 @@ fn everything(
     let half = transformer.config().head() / 2;
     sheet.put("flux.pe", &matrices.reshape((1, 1, words + rows * columns, half, 2, 2))?)?;
 
-    let vectors = transformer.modulators().vectors(&levels[..inputs.steps], &pooled, 0.0)?;
+    let vectors = transformer.modulators().vectors(&levels[..inputs.steps], &encoded.pooled, 0.0)?;
     sheet.put("flux.vec", &vectors.narrow(0, 0, 1)?)?;
     let modulations = transformer.modulators().modulations(&vectors, &mut || Ok(()))?;
     let text_in = transformer.text(&text)?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Module, Tensor};
 use candle_nn::VarBuilder;
 use serde_json::Value;
 
@@ -14,8 +14,8 @@ use super::{Sheet, Sheets};
 use crate::contract::ModelError;
 use crate::models::error::Context;
 use crate::models::flux::gguf::GgufFile;
-use crate::models::flux::linear::{Linear, Weight};
 use crate::models::flux::nf4;
+use crate::models::kernels::{Linear, Weight};
 
 type Tensors = HashMap<String, Tensor>;
 
@@ -59,7 +59,7 @@ fn show(of: Of<'_>, device: &Device, sheet: &mut Sheet) -> Result<(), ModelError
         let values = values.to_dtype(DType::F32)?;
         sheet.put_beside(&format!("{name} unpacked"), &unpacked, values, (Rule::Unpacked, None))?;
         if let Some((x, y, noise)) = product {
-            let ours = Linear::new(vec![weight], None)?.forward(&x.to_device(device)?)?;
+            let ours = Linear::of_parts(vec![weight], None)?.forward(&x.to_device(device)?)?;
             sheet.put_beside(&format!("{name} product"), &ours, y.clone(), (Rule::Floats, noise))?;
         }
         Ok(())

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 use candle_core::{DType, Device, Tensor};
 use vortex_node::models::flux::files::{Checkpoint, FluxFiles};
-use vortex_node::models::flux::nf4::LEVELS;
 use vortex_node::models::flux::plan::Options;
 use vortex_node::models::flux::precision::Precision;
+use vortex_node::models::kernels::nf4::LEVELS;
 
 use super::{as_stored, assert_whole, everything, sets};
 use crate::support::{fixture_sets, max_difference};

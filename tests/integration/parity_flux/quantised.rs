@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Module, Tensor};
 use candle_nn::VarBuilder;
 use vortex_node::models::flux::gguf::GgufFile;
-use vortex_node::models::flux::linear::{Linear, Weight};
-use vortex_node::models::flux::nf4::{self, Nf4};
+use vortex_node::models::flux::nf4;
 use vortex_node::models::flux::source::Source;
+use vortex_node::models::kernels::nf4::Nf4;
+use vortex_node::models::kernels::{Linear, Weight};
 
 use crate::support::{fixture_sets, max_difference};
 
@@ -59,7 +60,7 @@ fn parity_of_dequantised_nf4_bit_for_bit() {
             let absmax = Tensor::new(packed.host_absmax().unwrap(), &Device::Cpu).unwrap();
             assert!(bits(&absmax) == bits(&io[&format!("{mode}.absmax_f32")]), "{what}: magnitudes differ");
 
-            let y = Linear::new(vec![Weight::Nf4(packed)], None).unwrap().forward(&io["x"]).unwrap();
+            let y = Linear::of_parts(vec![Weight::Nf4(packed)], None).unwrap().forward(&io["x"]).unwrap();
             let bound = bound_of(set, matrix, mode);
             let difference = max_difference(&y, &io[&format!("{mode}.y")]);
             assert!(difference <= bound, "{what}: y differs by {difference:e}, allowed {bound:e}");

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{check_heads, check_sizes, fields};
 use crate::contract::ModelError;
+use crate::models::clip::config::{HiddenAct, TextConfig};
 
 /// T5's encoder, Hugging Face's field names.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -170,6 +171,21 @@ impl ClipConfig {
             layer_norm_eps: clip_eps(),
             eos_token_id: clip_eos(),
             hidden_act: None,
+        }
+    }
+
+    /// As the tower takes it.
+    pub fn tower(&self) -> TextConfig {
+        TextConfig {
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            num_attention_heads: self.num_attention_heads,
+            num_hidden_layers: self.num_hidden_layers,
+            max_position_embeddings: self.max_position_embeddings,
+            vocab_size: self.vocab_size,
+            hidden_act: HiddenAct::QuickGelu,
+            layer_norm_eps: self.layer_norm_eps,
+            eos_token_id: self.eos_token_id,
         }
     }
 

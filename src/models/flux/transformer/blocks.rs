@@ -1,12 +1,13 @@
 //! The two kinds of block. Modulations come in as rows of [shift, scale, gate], once or twice.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Module, Result, Tensor};
 
 use super::super::config::TransformerConfig;
-use super::super::linear::Linear;
 use super::super::source::Source;
 use super::EPS;
-use crate::models::kernels::{Activation, Qkv, Rotation, beside_gelu, gate_add, joint_attention, modulated};
+use crate::models::kernels::{
+    Activation, Linear, Qkv, Rotation, beside_gelu, gate_add, joint_attention, modulated,
+};
 
 /// The RMS weights of a block's queries and keys.
 #[derive(Debug)]

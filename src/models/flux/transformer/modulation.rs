@@ -3,14 +3,13 @@
 //! These layers are a quarter of the parameters and see one row per step. Their weights stay where they were put, which
 //! may be host memory; each is unpacked on the compute device while its few rows are multiplied, and dropped.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Module, Result, Tensor};
 
 use super::super::config::TransformerConfig;
-use super::super::linear::Linear;
 use super::super::source::Source;
 use super::Layout;
 use super::blocks::DoubleModulation;
-use crate::models::kernels::Activation;
+use crate::models::kernels::{Activation, Linear};
 
 /// Numbers that describe a time or a guidance strength to the network.
 const FREQUENCIES: usize = 256;

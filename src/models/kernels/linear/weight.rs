@@ -1,17 +1,13 @@
-//! Fully connected layers over matrices kept in any precision, unpacked only while they are multiplied.
-//!
-//! On a processor a matrix is unpacked some rows at a time into a buffer that stays in cache, and multiplied from there
-//! in f32; elsewhere it is unpacked whole by tensor operations and multiplied in the compute type. A layer's matrix may
-//! be several parts, one below the other: separate queries, keys and values of one checkpoint are the fused matrix of
-//! another, and packed blocks of different parts cannot be joined.
+//! Matrices kept in any precision, unpacked only while they are multiplied: whole by tensor operations on a device, some
+//! rows at a time into a buffer that stays in cache on the processor.
 
 use candle_core::quantized::QTensor;
 use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
-use super::nf4::Nf4;
-use crate::models::kernels::{Matrix, Target, Threads, on_host, product};
+use super::super::host::{on_host, with_values};
+use super::super::nf4::Nf4;
 
 /// Values unpacked at once: 8 MB, enough columns for the matrix product to run at full speed.
 const UNPACKED: usize = 1 << 21;
@@ -114,7 +110,7 @@ impl Weight {
     }
 
     /// Calls `each` with runs of rows in f32 and the number of the first one.
-    fn for_rows(&self, mut each: impl FnMut(usize, &[f32]) -> Result<()>) -> Result<()> {
+    pub(super) fn for_rows(&self, mut each: impl FnMut(usize, &[f32]) -> Result<()>) -> Result<()> {
         let (rows, cols) = self.dims()?;
         if rows == 0 || cols == 0 {
             return Ok(());
@@ -122,7 +118,7 @@ impl Weight {
         if let Self::Plain(tensor) = self
             && tensor.dtype() == DType::F32
         {
-            return on_host(&[tensor], |values| each(0, values[0]))?;
+            return with_values(tensor, |values| each(0, values));
         }
         let at_once = match self {
             Self::Gguf(packed) => (UNPACKED / (packed.piece_rows * cols)).max(1) * packed.piece_rows,
@@ -178,80 +174,4 @@ fn widen(tensor: &Tensor, from: usize, out: &mut [f32]) -> Result<()> {
         _ => candle_core::bail!("a matrix of {:?} in host memory cannot be multiplied", tensor.dtype()),
     }
     Ok(())
-}
-
-/// y = x·Wᵀ + b.
-#[derive(Debug)]
-pub struct Linear {
-    parts: Vec<Weight>,
-    bias: Option<Tensor>,
-    inputs: usize,
-    outputs: usize,
-}
-
-impl Linear {
-    /// Of `parts`, one below the other.
-    pub fn new(parts: Vec<Weight>, bias: Option<Tensor>) -> Result<Self> {
-        let dims = parts.iter().map(Weight::dims).collect::<Result<Vec<_>>>()?;
-        let outputs = dims.iter().map(|(rows, _)| rows).sum();
-        let inputs = dims.first().map_or(0, |(_, cols)| *cols);
-        if dims.iter().any(|(_, cols)| *cols != inputs) {
-            candle_core::bail!("parts of one layer take {dims:?} inputs")
-        }
-        Ok(Self { parts, bias, inputs, outputs })
-    }
-
-    /// Bytes it holds.
-    pub fn size(&self) -> usize {
-        let bias = self.bias.as_ref().map_or(0, |bias| bias.elem_count() * bias.dtype().size_in_bytes());
-        self.parts.iter().map(Weight::size).sum::<usize>() + bias
-    }
-
-    /// Of `x` [tokens, inputs]: [tokens, outputs], on `x`'s device and in its type, wherever the weights are.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if x.device().is_cpu() && x.dtype() == DType::F32 {
-            return self.on_processor(x);
-        }
-        let parts = self
-            .parts
-            .iter()
-            .map(|part| x.matmul(&part.unpacked(x.dtype(), x.device())?.t()?))
-            .collect::<Result<Vec<_>>>()?;
-        let y = if let [one] = parts.as_slice() { one.clone() } else { Tensor::cat(&parts, 1)? };
-        match &self.bias {
-            Some(bias) => y.broadcast_add(&bias.to_device(x.device())?.to_dtype(x.dtype())?),
-            None => Ok(y),
-        }
-    }
-
-    fn on_processor(&self, x: &Tensor) -> Result<Tensor> {
-        let (tokens, inputs) = x.dims2()?;
-        if inputs != self.inputs {
-            candle_core::bail!("a layer of {} inputs was given {:?}", self.inputs, x.shape())
-        }
-        let outputs = self.outputs;
-        let mut out = vec![0f32; tokens * outputs];
-        if let Some(bias) = &self.bias {
-            let bias = bias.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-            out.par_chunks_mut(outputs.max(1)).for_each(|row| row.copy_from_slice(&bias));
-        }
-        on_host(&[x], |x| {
-            let mut column = 0;
-            for part in &self.parts {
-                part.for_rows(|first, values| {
-                    let a = Matrix::dense(x[0], tokens, inputs)?;
-                    let b = Matrix::dense(values, values.len() / inputs, inputs)?;
-                    let place = &mut out[(column + first).min(tokens * outputs)..];
-                    let target = match &self.bias {
-                        Some(_) => Target::onto(place, outputs),
-                        None => Target::over(place, outputs),
-                    };
-                    Ok(product(target, 1.0, a, b.t(), Threads::All)?)
-                })?;
-                column += part.dims()?.0;
-            }
-            Ok::<(), candle_core::Error>(())
-        })??;
-        Tensor::from_vec(out, (tokens, outputs), x.device())
-    }
 }
