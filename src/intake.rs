@@ -19,8 +19,8 @@ use std::time::Duration;
 pub use rejection::{Kind, Rejection};
 
 use crate::actors::admission::Refusal;
+use crate::actors::admission::Request;
 use crate::actors::handle::NodeHandle;
-use crate::actors::orchestrator::Request;
 use crate::clock;
 use crate::config::{Signers, Voices};
 use crate::contract::ModelError;

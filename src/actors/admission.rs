@@ -3,12 +3,29 @@
 //! Pure. Never queues anything itself; refusing at once is kinder than accepting what cannot be kept.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::plan::{Costs, Estimates, PlanPolicy};
-use crate::types::Deadline;
+use crate::types::{Deadline, SlotId, TraceParent};
+
+/// A slot that somebody wants.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its id.
+    pub slot: SlotId,
+    /// The recipe, for the pipeline.
+    pub recipe: Arc<[u8]>,
+    /// By when.
+    pub deadline: Deadline,
+    /// The trace that it belongs to, where it came with one.
+    pub traceparent: Option<TraceParent>,
+}
+
+/// The answer to a request: when the slot is expected to be done, or why it may not come in.
+pub type Answer = Result<Duration, Refusal>;
 
 /// What the node looks like from outside at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

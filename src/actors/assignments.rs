@@ -6,26 +6,27 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::placement::DeviceIndex;
 use crate::journal::{Accepted, Journal, JournalFuture, Opened, StageOutput, Terminal};
 use crate::types::SlotId;
 
 /// The book; clones are handles to the same one. Cards are named by their place in the node.
 #[derive(Clone, Default)]
-pub(super) struct Assignments(Arc<Mutex<HashMap<SlotId, usize>>>);
+pub(super) struct Assignments(Arc<Mutex<HashMap<SlotId, DeviceIndex>>>);
 
 impl Assignments {
-    fn book(&self) -> MutexGuard<'_, HashMap<SlotId, usize>> {
+    fn book(&self) -> MutexGuard<'_, HashMap<SlotId, DeviceIndex>> {
         // Entries are put and taken in one step; a panic elsewhere leaves them whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The card of `slot`.
-    pub(super) fn of(&self, slot: SlotId) -> Option<usize> {
+    pub(super) fn of(&self, slot: SlotId) -> Option<DeviceIndex> {
         self.book().get(&slot).copied()
     }
 
     /// `slot` is `card`'s from now on.
-    pub(super) fn take(&self, slot: SlotId, card: usize) {
+    pub(super) fn take(&self, slot: SlotId, card: DeviceIndex) {
         self.book().insert(slot, card);
     }
 
@@ -35,17 +36,17 @@ impl Assignments {
     }
 
     /// How many slots `card` has.
-    pub(super) fn taken(&self, card: usize) -> usize {
+    pub(super) fn taken(&self, card: DeviceIndex) -> usize {
         self.book().values().filter(|of| **of == card).count()
     }
 
     /// Everything of `from` is `to`'s from now on.
-    pub(super) fn hand_over(&self, from: usize, to: usize) {
+    pub(super) fn hand_over(&self, from: DeviceIndex, to: DeviceIndex) {
         self.book().values_mut().filter(|of| **of == from).for_each(|of| *of = to);
     }
 
     /// `card` has no slots any more.
-    pub(super) fn clear(&self, card: usize) {
+    pub(super) fn clear(&self, card: DeviceIndex) {
         self.book().retain(|_, of| *of != card);
     }
 }
@@ -54,7 +55,7 @@ impl Assignments {
 pub(super) struct AssignedJournal {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) assignments: Assignments,
-    pub(super) card: usize,
+    pub(super) card: DeviceIndex,
 }
 
 impl Journal for AssignedJournal {
@@ -110,10 +111,10 @@ mod tests {
         let (journal, assignments) = (Arc::new(MemoryJournal::new()), Assignments::default());
         let view =
             |card| AssignedJournal { journal: journal.clone(), assignments: assignments.clone(), card };
-        let (first, second) = (view(0), view(1));
+        let (first, second) = (view(DeviceIndex::new(0)), view(DeviceIndex::new(1)));
         let at = crate::clock::now();
         for number in 1..=4 {
-            assignments.take(slot(number), usize::from(number > 1));
+            assignments.take(slot(number), DeviceIndex::new(usize::from(number > 1)));
             let accepted = Accepted {
                 slot: slot(number),
                 recipe: Arc::new([]),
@@ -129,10 +130,13 @@ mod tests {
         let ending = Ending::Cancelled { cause: CancelCause::Requested };
         let breakdown = [Duration::ZERO; 5];
         now(second.terminal(&Terminal { slot: slot(3), ending, elapsed: Duration::ZERO, breakdown }));
-        assert_eq!((assignments.of(slot(3)), assignments.taken(1)), (None, 2));
-        assignments.hand_over(1, 0);
-        assert_eq!((open(&first).len(), open(&second).len(), assignments.taken(0)), (3, 0, 3));
-        assignments.clear(0);
+        assert_eq!((assignments.of(slot(3)), assignments.taken(DeviceIndex::new(1))), (None, 2));
+        assignments.hand_over(DeviceIndex::new(1), DeviceIndex::new(0));
+        assert_eq!(
+            (open(&first).len(), open(&second).len(), assignments.taken(DeviceIndex::new(0))),
+            (3, 0, 3)
+        );
+        assignments.clear(DeviceIndex::new(0));
         assert_eq!(open(&first), vec![]);
     }
 }

@@ -10,7 +10,8 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, Supervisi
 use tokio::sync::watch;
 
 use super::deadline_timer::DeadlineTimer;
-use super::orchestrator::{Orchestrator, OrchestratorArgs, OrchestratorMsg};
+use super::messages::{DeviceMsg, OrchestratorMsg, Part};
+use super::orchestrator::{Orchestrator, OrchestratorArgs};
 use super::restart::{History, Jitter};
 use super::supervisor::{ModelSupervisor, SupervisorArgs};
 use super::tree::DeviceTree;
@@ -19,63 +20,6 @@ use crate::clock;
 use crate::events::{EventKind, Fault};
 use crate::exit::Exit;
 use crate::types::ModelId;
-
-/// What becomes of slots still open when the process ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenSlots {
-    /// They stay open; the next process takes them up.
-    Resume,
-    /// They are cancelled: there is no next process.
-    Close,
-}
-
-/// What a card's root is told.
-pub enum DeviceMsg {
-    /// Give the card up with this code; in this process nothing helps.
-    Escalate {
-        /// The code.
-        exit: Exit,
-        /// What led to it.
-        cause: String,
-    },
-    /// End in order, within this time.
-    Shutdown {
-        /// The code.
-        exit: Exit,
-        /// For the slots in work.
-        within: Duration,
-    },
-    /// The orchestrator has no slot in work any more.
-    Drained,
-    /// The wait before a child's restart is over.
-    Respawn(Part),
-    /// A deadline may have passed.
-    DeadlineDue,
-}
-
-/// The card's root's children.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The watchdog.
-    Watchdog,
-    /// The models' supervisor.
-    Models,
-    /// The orchestrator.
-    Orchestrator,
-}
-
-impl Part {
-    const ALL: [Self; 3] = [Self::Watchdog, Self::Models, Self::Orchestrator];
-
-    /// As in logs and reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Watchdog => "watchdog",
-            Self::Models => "models",
-            Self::Orchestrator => "orchestrator",
-        }
-    }
-}
 
 /// What a card's root is started with.
 pub(super) struct DeviceArgs {
@@ -251,9 +195,7 @@ impl DeviceState {
             // Ractor takes the children along: every model's actor is dead, and its run with it.
             for model in ModelId::ALL {
                 self.tree.registry.set_model(model, None);
-                if let Some(orchestrator) = self.tree.registry.orchestrator() {
-                    let _ = orchestrator.cast(OrchestratorMsg::ModelDown(model));
-                }
+                self.tree.registry.tell_orchestrator(OrchestratorMsg::ModelDown(model));
             }
         }
         let policy = self.tree.settings.actors;

@@ -7,17 +7,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use ractor::concurrency::{JoinHandle, oneshot};
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
-use super::admission::Refusal;
+use super::admission::{Answer, Refusal, Request};
 use super::assignments::{AssignedJournal, Assignments};
-use super::node::{NodeArgs, NodeMsg, NodeSupervisor, close};
-use super::orchestrator::{Answer, OrchestratorMsg, Request};
-use super::placement::{Offer, place, refusal};
+use super::messages::{NodeMsg, OrchestratorMsg};
+use super::node::{NodeArgs, NodeSupervisor, close};
+use super::placement::DeviceIndex;
+use super::placer::Placer;
 use super::tree::DeviceTree;
 use crate::exit::Exit;
 use crate::journal::Journal;
@@ -25,8 +25,6 @@ use crate::types::{ModelId, SlotId};
 
 /// For the journal to write an acceptance down; longer, and whoever asked should ask elsewhere.
 const SUBMIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// For an orchestrator to answer from memory: one that takes longer has other troubles, and its card is passed over.
-const OFFER_TIMEOUT: Duration = Duration::from_secs(1);
 /// For an actor to answer from memory.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -53,7 +51,7 @@ impl Cards {
         let Self { mut trees, standby } = self;
         let journal = Arc::clone(&trees[0].journal);
         let (assignments, several) = (Assignments::default(), trees.len() > 1);
-        for (card, tree) in trees.iter_mut().enumerate() {
+        for (card, tree) in DeviceIndex::all(trees.len()).zip(&mut trees) {
             tree.journal = Arc::new(AssignedJournal {
                 journal: Arc::clone(&journal),
                 assignments: assignments.clone(),
@@ -65,63 +63,13 @@ impl Cards {
             }
         }
         let placer = Placer { cards: trees.into(), assignments, turn: Arc::default() };
-        let all = 0..placer.cards.len();
-        let serving = if standby { 0..1 } else { all.clone() };
-        let waiting: VecDeque<usize> = all.skip(serving.len()).collect();
+        let mut serving: Vec<DeviceIndex> = placer.places().collect();
+        let waiting: VecDeque<DeviceIndex> =
+            if standby { serving.split_off(1).into() } else { VecDeque::new() };
         let (exit, told) = watch::channel(None);
         let args = NodeArgs { placer: placer.clone(), journal: Arc::clone(&journal), serving, waiting, exit };
         let (root, join) = Actor::spawn(None, NodeSupervisor, args).await?;
         Ok(Node { placer, journal, root, join, exit: told })
-    }
-}
-
-/// The cards and who has which slot; clones are handles to the same.
-#[derive(Clone)]
-pub(super) struct Placer {
-    pub(super) cards: Arc<[DeviceTree]>,
-    pub(super) assignments: Assignments,
-    /// Held from the offers until the chosen card has been told, so that each slot sees where the one before went.
-    pub(super) turn: Arc<Mutex<()>>,
-}
-
-impl Placer {
-    /// The cards that serve, by their places.
-    pub(super) fn up(&self) -> Vec<usize> {
-        (0..self.cards.len()).filter(|card| self.cards[*card].is_up()).collect()
-    }
-
-    /// The card that is to have what `request` asks for, by what the cards offer. To be asked in turn.
-    pub(super) async fn choose(&self, request: &Request) -> Result<usize, Refusal> {
-        let up = self.up();
-        if let [only] = up.as_slice() {
-            // There is nothing to choose; it will say itself where it cannot.
-            return Ok(*only);
-        }
-        let answers =
-            join_all(up.into_iter().map(|card| async move { (card, self.ask(card, request).await) }));
-        let (mut offers, mut refusals) = (Vec::new(), Vec::new());
-        for (card, answer) in answers.await {
-            match answer {
-                Some(Ok(offer)) => offers.push((card, offer)),
-                Some(Err(refusal)) => refusals.push(refusal),
-                None => {}
-            }
-        }
-        place(&offers).ok_or_else(|| refusal(refusals).unwrap_or_else(|| self.not_ready()))
-    }
-
-    async fn ask(&self, card: usize, request: &Request) -> Option<Result<Offer, Refusal>> {
-        let orchestrator = self.cards[card].registry.orchestrator()?;
-        let request = Box::new(request.clone());
-        let asked = orchestrator.call(|reply| OrchestratorMsg::Consider(request, reply), Some(OFFER_TIMEOUT));
-        match asked.await {
-            Ok(CallResult::Success(answer)) => Some(answer),
-            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => None,
-        }
-    }
-
-    fn not_ready(&self) -> Refusal {
-        Refusal::NotReady { retry_after: self.cards[0].settings.actors.first_delay }
     }
 }
 
@@ -173,7 +121,7 @@ impl Node {
         match told {
             Some(exit) => exit,
             None => {
-                close(&self.placer.cards[0], &*self.journal).await;
+                close(&self.placer.first(), &*self.journal).await;
                 Exit::DeviceLost
             }
         }
@@ -192,7 +140,7 @@ impl NodeHandle {
             None => placer.choose(&request).await?,
         };
         let Some(orchestrator) =
-            placer.cards[card].registry.orchestrator().filter(|_| placer.cards[card].is_up())
+            placer.card(card).registry.orchestrator().filter(|_| placer.card(card).is_up())
         else {
             return Err(placer.not_ready());
         };
@@ -218,7 +166,7 @@ impl NodeHandle {
     /// Stops a slot; whether it was open.
     pub async fn cancel(&self, slot: SlotId) -> bool {
         let card = self.placer.assignments.of(slot);
-        let orchestrator = card.and_then(|card| self.placer.cards[card].registry.orchestrator());
+        let orchestrator = card.and_then(|card| self.placer.card(card).registry.orchestrator());
         let Some(orchestrator) = orchestrator else { return false };
         let asked = orchestrator.call(|reply| OrchestratorMsg::Cancel(slot, reply), Some(ASK_TIMEOUT)).await;
         matches!(asked, Ok(CallResult::Success(true)))
@@ -236,8 +184,8 @@ impl NodeHandle {
     }
 
     /// Kills an actor of a card where it stands, as a bug would; false where it is down already.
-    pub fn kill(&self, card: usize, actor: ActorName) -> bool {
-        let Some(tree) = self.placer.cards.get(card) else { return false };
+    pub fn kill(&self, card: DeviceIndex, actor: ActorName) -> bool {
+        let Some(tree) = self.placer.get(card) else { return false };
         let registry = &tree.registry;
         let cell: Option<ActorCell> = match actor {
             ActorName::Root => Some(self.root.get_cell()),

@@ -13,19 +13,14 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use super::deadline_timer::DeadlineTimer;
 use super::host::{Assignment, Host, HostCommand, HostEvent, Launch, Life, Pulse, RunFailure, RunId, Setup};
 use super::job::{Job, Output, WrongJob};
-use super::orchestrator::OrchestratorMsg;
+use super::limits::ModelLimits;
+use super::messages::{ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg, Work};
 use super::registry::{ModelState, Registry};
-use super::supervisor::SupervisorMsg;
-use super::watchdog::WatchdogMsg;
 use crate::clock;
 use crate::contract::{CancelFlag, ErrorClass, Model, ModelError};
 use crate::events::{Bus, EventKind, Fault};
 use crate::types::{Bytes, ModelId};
 use crate::vram::{Lease, Occasion};
-
-mod messages;
-
-pub use messages::{ModelLimits, ModelMsg, Work};
 
 /// Why an actor ended: what befell its model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -281,18 +276,14 @@ where
 
     fn loaded(&mut self, myself: &ActorRef<ModelMsg>, resident: Bytes) -> Result<(), ActorProcessingErr> {
         self.bus.tell(EventKind::ModelLoaded { model: self.model, resident });
-        if let Some(watchdog) = self.registry.watchdog() {
-            let _ = watchdog.cast(WatchdogMsg::Snapshot(Occasion::Loaded(self.model)));
-        }
+        self.registry.tell_watchdog(WatchdogMsg::Snapshot(Occasion::Loaded(self.model)));
         // A load told to stop that finishes all the same may go on: its deadline was what it was about.
         self.enter(myself, Phase::Warming);
         Ok(())
     }
 
     fn fit(&mut self, myself: &ActorRef<ModelMsg>) -> Result<(), ActorProcessingErr> {
-        if let Some(supervisor) = self.registry.supervisor() {
-            let _ = supervisor.cast(SupervisorMsg::Up(self.model));
-        }
+        self.registry.tell_supervisor(SupervisorMsg::Up(self.model));
         self.idle(myself)?;
         self.tell_ready();
         Ok(())
@@ -385,8 +376,6 @@ where
 
     fn tell(&self, message: OrchestratorMsg) {
         // A dead orchestrator's successor asks for a report.
-        if let Some(orchestrator) = self.registry.orchestrator() {
-            let _ = orchestrator.cast(message);
-        }
+        self.registry.tell_orchestrator(message);
     }
 }

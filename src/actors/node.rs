@@ -5,7 +5,6 @@
 //! is the journal. The process ends when it is told to, or with its last card, by that one's code.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,10 +12,12 @@ use ractor::rpc::CallResult;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent};
 use tokio::sync::watch;
 
-use super::device::{DeviceArgs, DeviceMsg, DeviceSupervisor, OpenSlots};
-use super::handle::Placer;
-use super::orchestrator::{OrchestratorMsg, Request};
-use super::tree::DeviceTree;
+use super::admission::Request;
+use super::device::{DeviceArgs, DeviceSupervisor};
+use super::messages::{DeviceMsg, NodeMsg, OrchestratorMsg};
+use super::placement::DeviceIndex;
+use super::placer::Placer;
+use super::tree::{DeviceTree, OpenSlots};
 use crate::clock;
 use crate::events::{Bus, EventKind, Fault};
 use crate::exit::Exit;
@@ -27,44 +28,20 @@ use crate::types::DeviceId;
 /// for a whole stop is 90 s.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the root is told.
-pub enum NodeMsg {
-    /// End the process in order, within this time.
-    Shutdown {
-        /// The code.
-        exit: Exit,
-        /// For the slots in work.
-        within: Duration,
-    },
-    /// A slot of a lost card is to go on: on the proposed card if that still serves. Answered when its card was told.
-    Move {
-        /// The slot.
-        slot: Box<OpenSlot>,
-        /// The lost card.
-        from: usize,
-        /// Where it would go best.
-        proposed: Option<usize>,
-        /// Told when it is done.
-        done: RpcReplyPort<()>,
-    },
-    /// Every slot of this lost card has moved.
-    Moved(usize),
-}
-
 /// What the root is started with.
 pub(super) struct NodeArgs {
     pub(super) placer: Placer,
     /// All slots', not one card's.
     pub(super) journal: Arc<dyn Journal>,
     /// Cards that serve from the start, and those that stand by.
-    pub(super) serving: Range<usize>,
-    pub(super) waiting: VecDeque<usize>,
+    pub(super) serving: Vec<DeviceIndex>,
+    pub(super) waiting: VecDeque<DeviceIndex>,
     pub(super) exit: watch::Sender<Option<Exit>>,
 }
 
 /// A card's tree that runs.
 struct Running {
-    card: usize,
+    card: DeviceIndex,
     cell: ActorCell,
     told: watch::Receiver<Option<Exit>>,
 }
@@ -73,7 +50,7 @@ struct Running {
 pub(super) struct NodeState {
     placer: Placer,
     journal: Arc<dyn Journal>,
-    waiting: VecDeque<usize>,
+    waiting: VecDeque<DeviceIndex>,
     running: Vec<Running>,
     /// The worst code of a lost card.
     lost: Option<Exit>,
@@ -98,18 +75,18 @@ impl Actor for NodeSupervisor {
         // What an earlier process left goes round the cards: nothing is loaded yet by which they could be told apart.
         match journal.open().await {
             Ok(Opened { slots, unread }) => {
-                let assignments = serving.clone().cycle();
+                let assignments = serving.iter().copied().cycle();
                 for (slot, error) in unread {
                     let kind =
                         EventKind::JournalFailed { what: "open slot not read", message: error.to_string() };
-                    placer.cards[0].bus.tell_of(slot, kind);
+                    placer.first().bus.tell_of(slot, kind);
                 }
                 slots
                     .iter()
                     .zip(assignments)
                     .for_each(|(slot, card)| placer.assignments.take(slot.accepted.slot, card));
             }
-            Err(error) => failed(&placer.cards[0].bus, UNREAD, error.to_string()),
+            Err(error) => failed(&placer.first().bus, UNREAD, error.to_string()),
         }
         let mut state =
             NodeState { placer, journal, waiting, running: Vec::new(), lost: None, ending: None, exit };
@@ -150,8 +127,8 @@ impl Actor for NodeSupervisor {
 }
 
 impl NodeState {
-    async fn spawn(&mut self, myself: &ActorRef<NodeMsg>, card: usize) -> Result<(), SpawnErr> {
-        let tree = &self.placer.cards[card];
+    async fn spawn(&mut self, myself: &ActorRef<NodeMsg>, card: DeviceIndex) -> Result<(), SpawnErr> {
+        let tree = self.placer.card(card);
         let (exit, told) = watch::channel(None);
         let args = DeviceArgs { tree: tree.clone(), exit };
         let (actor, _) = Actor::spawn_linked(None, DeviceSupervisor, args, myself.get_cell()).await?;
@@ -166,7 +143,7 @@ impl NodeState {
         let Some(place) = self.running.iter().position(is_it) else { return };
         let Running { card, told, .. } = self.running.remove(place);
         let exit = told.borrow().unwrap_or(Exit::DeviceLost);
-        let registry = &self.placer.cards[card].registry;
+        let registry = &self.placer.card(card).registry;
         registry.set_device_supervisor(None);
         if let Some(orchestrator) = registry.orchestrator() {
             // It dies with its root, but later: nobody else may go on with a slot before.
@@ -183,7 +160,7 @@ impl NodeState {
     }
 
     /// Goes on without `card`: the next that stands by takes over from it, else those that serve share its slots.
-    async fn lose(&mut self, myself: &ActorRef<NodeMsg>, card: usize, exit: Exit) {
+    async fn lose(&mut self, myself: &ActorRef<NodeMsg>, card: DeviceIndex, exit: Exit) {
         let (mut card, mut exit) = (card, exit);
         loop {
             self.lost = Some(self.lost.map_or(exit, |lost| worse(lost, exit)));
@@ -195,7 +172,7 @@ impl NodeState {
                 Ok(()) => return,
                 Err(error) => {
                     let (actor, fault, message) = ("node", Fault::Died, error.to_string());
-                    self.placer.cards[next].bus.tell(EventKind::ActorDown { actor, fault, message });
+                    self.placer.card(next).bus.tell(EventKind::ActorDown { actor, fault, message });
                     (card, exit) = (next, Exit::DeviceLost);
                 }
             }
@@ -210,16 +187,22 @@ impl NodeState {
         });
     }
 
-    fn tell_lost(&self, card: usize, exit: Exit, next: Option<usize>) {
-        let cards = &self.placer.cards;
+    fn tell_lost(&self, card: DeviceIndex, exit: Exit, next: Option<DeviceIndex>) {
+        let placer = &self.placer;
         let others = self.running.iter().map(|running| running.card).chain(next);
-        let others: Vec<DeviceId> = others.map(|card| cards[card].device()).collect();
+        let others: Vec<DeviceId> = others.map(|card| placer.card(card).device()).collect();
         let next = others.first().copied();
-        cards[card].bus.tell(EventKind::CardLost { exit, next, others });
+        placer.card(card).bus.tell(EventKind::CardLost { exit, next, others });
     }
 
     /// Assigns `slot` elsewhere and tells its new card; here, where no card can be lost meanwhile unnoticed.
-    fn move_slot(&mut self, slot: OpenSlot, from: usize, proposed: Option<usize>, done: RpcReplyPort<()>) {
+    fn move_slot(
+        &mut self,
+        slot: OpenSlot,
+        from: DeviceIndex,
+        proposed: Option<DeviceIndex>,
+        done: RpcReplyPort<()>,
+    ) {
         let (id, assignments) = (slot.accepted.slot, &self.placer.assignments);
         let serving = || self.running.iter().map(|running| running.card);
         let proposed = proposed.filter(|card| serving().any(|serves| serves == *card));
@@ -229,13 +212,11 @@ impl NodeState {
             && assignments.of(id) == Some(from)
             && let Some(to) = to
         {
-            let cards = &self.placer.cards;
-            cards[to].bus.tell_of(id, EventKind::SlotMoved { from: cards[from].device() });
+            let to_card = self.placer.card(to);
+            to_card.bus.tell_of(id, EventKind::SlotMoved { from: self.placer.card(from).device() });
             assignments.take(id, to);
-            if let Some(orchestrator) = cards[to].registry.orchestrator() {
-                // One that has just died has a successor, which reads the journal.
-                let _ = orchestrator.cast(OrchestratorMsg::TakeOver(vec![slot]));
-            }
+            // One that has just died has a successor, which reads the journal.
+            to_card.registry.tell_orchestrator(OrchestratorMsg::TakeOver(vec![slot]));
         }
         let _ = done.send(());
     }
@@ -243,9 +224,8 @@ impl NodeState {
     async fn shut_down(&mut self, myself: &ActorRef<NodeMsg>, exit: Exit, within: Duration) {
         self.ending.get_or_insert(exit);
         for running in &self.running {
-            if let Some(node) = self.placer.cards[running.card].registry.device_supervisor() {
-                let _ = node.cast(DeviceMsg::Shutdown { exit, within });
-            }
+            let registry = &self.placer.card(running.card).registry;
+            registry.tell_device_supervisor(DeviceMsg::Shutdown { exit, within });
         }
         if self.running.is_empty() {
             self.finish(myself).await;
@@ -258,7 +238,7 @@ impl NodeState {
         if self.exit.borrow().is_some() {
             return;
         }
-        close(&self.placer.cards[0], &*self.journal).await;
+        close(&self.placer.first(), &*self.journal).await;
         self.exit.send_replace(Some(exit));
         myself.stop(None);
     }
@@ -280,7 +260,7 @@ fn worse(one: Exit, other: Exit) -> Exit {
 const UNREAD: &str = "open slots could not be read";
 
 /// Finds a card for every open slot of `from`, one after the other, so that each sees where the one before went.
-async fn move_all(placer: &Placer, journal: &dyn Journal, root: &ActorRef<NodeMsg>, from: usize) {
+async fn move_all(placer: &Placer, journal: &dyn Journal, root: &ActorRef<NodeMsg>, from: DeviceIndex) {
     let reading = async {
         // What the card's orchestrator began to write is there afterwards.
         journal.before_exit().await?;
@@ -289,8 +269,8 @@ async fn move_all(placer: &Placer, journal: &dyn Journal, root: &ActorRef<NodeMs
     let open = match tokio::time::timeout(JOURNAL_TIMEOUT, reading).await {
         Ok(Ok(opened)) => opened.slots,
         // They stay open in the journal; the next process takes them up.
-        Ok(Err(error)) => return failed(&placer.cards[from].bus, UNREAD, error.to_string()),
-        Err(_) => return failed(&placer.cards[from].bus, UNREAD, "it took too long".to_owned()),
+        Ok(Err(error)) => return failed(&placer.card(from).bus, UNREAD, error.to_string()),
+        Err(_) => return failed(&placer.card(from).bus, UNREAD, "it took too long".to_owned()),
     };
     for slot in open {
         let accepted = &slot.accepted;

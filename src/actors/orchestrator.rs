@@ -5,106 +5,30 @@
 //! come back as messages. Dies without loss: its successor reads the open slots from the journal.
 
 use std::collections::{HashSet, VecDeque};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-use super::admission::Refusal;
 use super::deadline_timer::DeadlineTimer;
-use super::device::DeviceMsg;
-use super::host::{RunFailure, RunId};
-use super::job::Output;
+use super::host::RunId;
+use super::limits::SlotLimits;
 use super::memory::PerModel;
-use super::model_actor::ModelMsg;
-use super::pipeline::{Pipeline, PipelineError};
-use super::placement::Offer;
+use super::messages::{DeviceMsg, ModelMsg, OrchestratorMsg};
+use super::pipeline::Pipeline;
 use super::plan::{Estimates, PlanPolicy, Task};
 use super::registry::Registry;
+use super::slot::Slot;
 use crate::clock;
 use crate::events::Bus;
-use crate::journal::{Journal, JournalError, OpenSlot, Opened, Parcel};
-use crate::types::{AttemptId, Bytes, Deadline, ModelId, SlotId, TraceParent};
+use crate::journal::Journal;
+use crate::types::{Bytes, ModelId, SlotId};
 use crate::vram::{LearnedPeaks, Ledger, PeakSettings, Pressure, PressureGauge, Shape};
 
 mod dispatch;
 mod ending;
 mod intake;
 mod outcome;
-mod slot;
-
-use slot::Slot;
-
-/// A slot that somebody wants.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Its id.
-    pub slot: SlotId,
-    /// The recipe, for the pipeline.
-    pub recipe: Arc<[u8]>,
-    /// By when.
-    pub deadline: Deadline,
-    /// The trace that it belongs to, where it came with one.
-    pub traceparent: Option<TraceParent>,
-}
-
-/// The answer to a request: when the slot is expected to be done, or why it may not come in.
-pub type Answer = Result<Duration, Refusal>;
-
-/// What the orchestrator is told.
-pub enum OrchestratorMsg {
-    /// Take this slot in; answered once the journal has it.
-    Submit(Box<Request>, RpcReplyPort<Answer>),
-    /// Say on what terms this slot could come in, and why not where it could not; takes nothing in.
-    Consider(Box<Request>, RpcReplyPort<Result<Offer, Refusal>>),
-    /// Go on with these slots, which the journal has and another card had.
-    TakeOver(Vec<OpenSlot>),
-    /// Stop this slot; answers whether it was open.
-    Cancel(SlotId, RpcReplyPort<bool>),
-    /// The journal has written an acceptance down, or could not.
-    AcceptanceWritten(Box<Slot>, Duration, RpcReplyPort<Answer>, Result<(), JournalError>),
-    /// The journal has read what is open.
-    Opened(Result<Opened, JournalError>),
-    /// The journal has written a stage's output down, or could not.
-    StageWritten(SlotId, Result<(), JournalError>),
-    /// A run has ended; its model is free.
-    RunEnded {
-        /// Which model.
-        model: ModelId,
-        /// Which run.
-        run: RunId,
-        /// What it brought.
-        result: Result<Output, RunFailure>,
-        /// The most device memory it held, where that could be measured.
-        peak: Option<Bytes>,
-    },
-    /// A package was handed over, or could not be.
-    Packaged(SlotId, AttemptId, Result<Parcel, PipelineError>),
-    /// A model is free.
-    ModelReady(ModelId),
-    /// A model is down, with whatever it was at.
-    ModelDown(ModelId),
-    /// Memory pressure changed.
-    PressureChanged(Pressure),
-    /// A lease came or went while one was waited for.
-    LeasesChanged,
-    /// Let this model be restarted at the next slot boundary.
-    PlanRestart(ModelId),
-    /// Take nothing in, begin nothing new; tell the node when the slots in work have ended.
-    Drain,
-    /// A deadline may have passed.
-    DeadlineDue,
-}
-
-/// How much may be open at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlotLimits {
-    /// Accepted slots that may wait.
-    pub queue: NonZeroUsize,
-    /// Slots in work at once.
-    pub lookahead: NonZeroUsize,
-}
 
 /// What it is started with.
 #[derive(Clone)]
@@ -211,9 +135,7 @@ impl Actor for Orchestrator {
         state: &mut OrchestratorState,
     ) -> Result<(), ActorProcessingErr> {
         // Whatever the models were at, they were at it for a predecessor.
-        for actor in ModelId::ALL.into_iter().filter_map(|model| state.args.registry.model(model)) {
-            let _ = actor.cast(ModelMsg::Report);
-        }
+        state.args.registry.tell_models(|| ModelMsg::Report);
         Ok(())
     }
 

@@ -8,6 +8,27 @@ use std::time::Duration;
 use super::admission::Refusal;
 use crate::types::Bytes;
 
+/// The place of a card among the cards of its node, from 0; its device is [`DeviceTree::device`](super::tree::DeviceTree::device).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceIndex(usize);
+
+impl DeviceIndex {
+    /// The card at `place`, from 0.
+    pub const fn new(place: usize) -> Self {
+        Self(place)
+    }
+
+    /// The place, from 0.
+    pub const fn get(self) -> usize {
+        self.0
+    }
+
+    /// The places of a node with `count` cards.
+    pub fn all(count: usize) -> impl DoubleEndedIterator<Item = Self> {
+        (0..count).map(Self)
+    }
+}
+
 /// What one card offers a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
@@ -37,7 +58,7 @@ impl Offer {
 /// Where its leases fit now, the card with most memory left beside them, so that the next large one fits too; on equal
 /// terms the one with fewer open slots, then the first. Where they fit nowhere now, the slot waits where its end is
 /// expected soonest, on a card that will have room for it if there is one.
-pub fn place(offers: &[(usize, Offer)]) -> Option<usize> {
+pub fn place(offers: &[(DeviceIndex, Offer)]) -> Option<DeviceIndex> {
     let now = offers.iter().filter_map(|(card, offer)| Some((*card, offer.open, offer.left()?)));
     let now = now.max_by_key(|(card, open, left)| (*left, std::cmp::Reverse((*open, *card))));
     let later = || {
@@ -119,7 +140,9 @@ mod tests {
             ("where it will fit", vec![(0, hopeless), (1, waiting(5, 99))], Some(1)),
             ("nowhere ever", vec![(0, hopeless), (1, hopeless)], Some(0)),
         ] {
-            assert_eq!(place(&offers), wanted, "{what}");
+            let offers: Vec<_> =
+                offers.iter().map(|(card, offer)| (DeviceIndex::new(*card), *offer)).collect();
+            assert_eq!(place(&offers), wanted.map(DeviceIndex::new), "{what}");
         }
     }
 

@@ -8,12 +8,8 @@ use ractor::ActorRef;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::device::DeviceMsg;
 use super::host::Life;
-use super::model_actor::ModelMsg;
-use super::orchestrator::OrchestratorMsg;
-use super::supervisor::SupervisorMsg;
-use super::watchdog::WatchdogMsg;
+use super::messages::{DeviceMsg, ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg};
 use crate::types::{DeviceId, ModelId};
 
 /// What a model's actor is doing.
@@ -65,6 +61,13 @@ struct Entries {
     node: Option<ActorRef<DeviceMsg>>,
 }
 
+/// A cast that may be lost with the actor it is for.
+fn tell<M: ractor::Message>(actor: Option<ActorRef<M>>, message: M) {
+    if let Some(actor) = actor {
+        let _ = actor.cast(message); // whoever has died says nothing; its supervisor does
+    }
+}
+
 /// The registry of one tree; clones are handles to the same one. An entry may be of an actor that has just died: a
 /// cast to it is lost like any other, and its supervisor tells whoever has to know.
 #[derive(Clone)]
@@ -104,6 +107,18 @@ impl Registry {
         self.entries().models[model.index()] = actor;
     }
 
+    /// Tells `model`'s actor; false where it is down. One that has just died hears nothing, and its supervisor tells.
+    pub(super) fn tell_model(&self, model: ModelId, message: ModelMsg) -> bool {
+        self.model(model).is_some_and(|actor| actor.cast(message).is_ok())
+    }
+
+    /// Tells the actors of all models that are up.
+    pub(super) fn tell_models(&self, message: impl Fn() -> ModelMsg) {
+        for model in ModelId::ALL {
+            self.tell_model(model, message());
+        }
+    }
+
     /// The life of `model`'s latest host, whoever started it.
     pub(super) fn life(&self, model: ModelId) -> Option<Life> {
         self.entries().lives[model.index()].clone()
@@ -118,6 +133,11 @@ impl Registry {
         self.entries().orchestrator.clone()
     }
 
+    /// Tells the orchestrator, if it is up; its successor reads from the journal what it has to know.
+    pub(super) fn tell_orchestrator(&self, message: OrchestratorMsg) {
+        tell(self.orchestrator(), message);
+    }
+
     pub(super) fn set_orchestrator(&self, actor: ActorRef<OrchestratorMsg>) {
         self.entries().orchestrator = Some(actor);
     }
@@ -125,6 +145,11 @@ impl Registry {
     /// The watchdog.
     pub fn watchdog(&self) -> Option<ActorRef<WatchdogMsg>> {
         self.entries().watchdog.clone()
+    }
+
+    /// Tells the watchdog, if it is up; its successor looks for itself.
+    pub(super) fn tell_watchdog(&self, message: WatchdogMsg) {
+        tell(self.watchdog(), message);
     }
 
     pub(super) fn set_watchdog(&self, actor: ActorRef<WatchdogMsg>) {
@@ -136,6 +161,11 @@ impl Registry {
         self.entries().supervisor.clone()
     }
 
+    /// Tells the models' supervisor, if it is up; its successor starts every model anew.
+    pub(super) fn tell_supervisor(&self, message: SupervisorMsg) {
+        tell(self.supervisor(), message);
+    }
+
     pub(super) fn set_supervisor(&self, actor: ActorRef<SupervisorMsg>) {
         self.entries().supervisor = Some(actor);
     }
@@ -143,6 +173,11 @@ impl Registry {
     /// The tree's own root; none where it does not run (yet, or any more).
     pub fn device_supervisor(&self) -> Option<ActorRef<DeviceMsg>> {
         self.entries().node.clone()
+    }
+
+    /// Tells the tree's root, if it runs.
+    pub(super) fn tell_device_supervisor(&self, message: DeviceMsg) {
+        tell(self.device_supervisor(), message);
     }
 
     pub(super) fn set_device_supervisor(&self, actor: Option<ActorRef<DeviceMsg>>) {
@@ -157,10 +192,5 @@ impl Registry {
     /// What all models are doing.
     pub fn states(&self) -> ModelStates {
         *self.states.borrow()
-    }
-
-    /// Follows what the models are doing.
-    pub fn watch_states(&self) -> watch::Receiver<ModelStates> {
-        self.states.subscribe()
     }
 }

@@ -10,9 +10,10 @@ use ractor::{Actor, ActorRef, SpawnErr};
 
 use super::host::Launch;
 use super::job::{Job, Output, WrongJob};
-use super::model_actor::{ModelActor, ModelArgs, ModelLimits, ModelMsg};
+use super::limits::ModelLimits;
+use super::messages::{ModelMsg, SupervisorMsg};
+use super::model_actor::{ModelActor, ModelArgs};
 use super::registry::Registry;
-use super::supervisor::SupervisorMsg;
 use crate::contract::Model;
 use crate::events::Bus;
 use crate::types::{Bytes, ModelId};

@@ -11,29 +11,17 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::device::DeviceMsg;
 use super::host::Life;
 use super::memory::MemoryView;
+use super::messages::{DeviceMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg};
 use super::model_actor::Broken;
-use super::orchestrator::OrchestratorMsg;
 use super::registry::{ModelState, Registry};
 use super::restart::{Ladder, LadderPolicy, Remedy};
 use super::spec::ModelSpec;
-use super::watchdog::WatchdogMsg;
 use crate::clock;
 use crate::events::{Bus, EventKind, Fault};
 use crate::types::{Bytes, ModelId};
 use crate::vram::{Claim, Lease, Ledger};
-
-/// What the supervisor is told.
-pub enum SupervisorMsg {
-    /// Restart this model for that reason.
-    Restart(ModelId, Fault),
-    /// The model has passed its canary.
-    Up(ModelId),
-    /// The wait for a model is over: its lease is there, or what kept it from coming.
-    Waited(ModelId, u64, Result<Lease, Fault>),
-}
 
 /// What it is started with.
 pub(super) struct SupervisorArgs {
@@ -177,12 +165,8 @@ impl SupervisorState {
         self.args.registry.set_state(model, ModelState::Restarting);
         let message = message.to_owned();
         self.args.bus.tell(EventKind::ActorDown { actor: model.name(), fault, message: message.clone() });
-        if let Some(orchestrator) = self.args.registry.orchestrator() {
-            let _ = orchestrator.cast(OrchestratorMsg::ModelDown(model));
-        }
-        if let Some(watchdog) = self.args.registry.watchdog() {
-            let _ = watchdog.cast(WatchdogMsg::ModelDropped(model));
-        }
+        self.args.registry.tell_orchestrator(OrchestratorMsg::ModelDown(model));
+        self.args.registry.tell_watchdog(WatchdogMsg::ModelDropped(model));
         match self.ladder.remedy(model, fault, now) {
             Remedy::Restart(wait) => self.await_return(myself, place, wait),
             Remedy::Cordon(rest) => {

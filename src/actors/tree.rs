@@ -7,15 +7,15 @@ use std::time::Duration;
 use ractor::rpc::CallResult;
 use tokio::sync::watch;
 
-use super::device::OpenSlots;
+use super::limits::SlotLimits;
 use super::memory::{MemoryView, PerModel};
-use super::orchestrator::SlotLimits;
+use super::messages::WatchdogMsg;
 use super::pipeline::Pipeline;
 use super::plan::PlanPolicy;
 use super::registry::Registry;
 use super::restart::{LadderPolicy, RestartPolicy};
 use super::spec::ModelSpec;
-use super::watchdog::{Sampler, WatchSettings, WatchdogMsg};
+use super::watchdog::{Sampler, WatchSettings};
 use crate::events::Bus;
 use crate::journal::Journal;
 use crate::types::{Bytes, DeviceId};
@@ -23,6 +23,15 @@ use crate::vram::{Ledger, PressureGauge, Snapshot};
 
 /// For an actor to answer from memory.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What becomes of slots still open when the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenSlots {
+    /// They stay open; the next process takes them up.
+    Resume,
+    /// They are cancelled: there is no next process.
+    Close,
+}
 
 /// How a tree behaves.
 #[derive(Clone, Copy, Debug)]

@@ -8,21 +8,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, TryLockError, mpsc};
 use std::time::Duration;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 
 use super::deadline_timer::DeadlineTimer;
 use super::memory::{Growth, MemoryView, PerModel};
-use super::model_actor::ModelMsg;
-use super::orchestrator::OrchestratorMsg;
+use super::messages::{ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg};
 use super::registry::{ModelState, Registry};
-use super::supervisor::SupervisorMsg;
 use crate::clock;
 use crate::events::{Bus, EventKind, Fault};
 use crate::types::{Bytes, ModelId};
 use crate::vram::policy::{Assessment, LeakVerdict, ModelUse, choose_victim};
 use crate::vram::{
-    Ledger, Mark, Monitor, MonitorSettings, Occasion, Pressure, PressureGauge, ProbeChain, Reading, Snapshot,
+    Ledger, Mark, Monitor, MonitorSettings, Occasion, Pressure, PressureGauge, ProbeChain, Reading,
 };
 
 /// Where looks are made. One that is still at it refuses the next.
@@ -97,24 +95,6 @@ pub struct WatchSettings {
     pub monitor: MonitorSettings,
     /// What the process takes before any model: the floor of floors until a look says more.
     pub overhead: Bytes,
-}
-
-/// What the watchdog is told.
-pub enum WatchdogMsg {
-    /// A look is due.
-    DeadlineDue,
-    /// A look is done; the mark says where the ledger stood before it.
-    Looked(Box<Reading>, Mark),
-    /// Keep a snapshot now.
-    Snapshot(Occasion),
-    /// The device goes from idle to work.
-    WorkBegan,
-    /// The device is idle after a slot.
-    SlotSettled,
-    /// A model's thread has been told to end: its growth goes with it.
-    ModelDropped(ModelId),
-    /// Hand out the snapshots kept.
-    Snapshots(RpcReplyPort<Vec<Snapshot>>),
 }
 
 /// What it is started with.
@@ -294,17 +274,13 @@ impl WatchdogState {
             self.args.bus.tell(EventKind::Blind { waited });
         }
         let pressure = self.args.gauge.last();
-        if self.told.replace(pressure) != Some(pressure)
-            && let Some(orchestrator) = self.args.registry.orchestrator()
-        {
-            let _ = orchestrator.cast(OrchestratorMsg::PressureChanged(pressure));
+        if self.told.replace(pressure) != Some(pressure) {
+            self.args.registry.tell_orchestrator(OrchestratorMsg::PressureChanged(pressure));
         }
     }
 
     fn trim(&self) {
-        for actor in ModelId::ALL.into_iter().filter_map(|model| self.args.registry.model(model)) {
-            let _ = actor.cast(ModelMsg::Trim);
-        }
+        self.args.registry.tell_models(|| ModelMsg::Trim);
     }
 
     fn uses(&self) -> Vec<ModelUse> {
@@ -327,9 +303,7 @@ impl WatchdogState {
             return;
         };
         self.args.bus.tell(EventKind::VictimChosen(victim));
-        if let Some(supervisor) = self.args.registry.supervisor() {
-            let _ = supervisor.cast(SupervisorMsg::Restart(victim.model, Fault::Victim));
-        }
+        self.args.registry.tell_supervisor(SupervisorMsg::Restart(victim.model, Fault::Victim));
     }
 
     fn leak_checked(&mut self, verdict: LeakVerdict) {
@@ -338,9 +312,9 @@ impl WatchdogState {
         // The fit says that the process leaks; whose it is, what grew while who was at work says.
         let most = ModelId::ALL.into_iter().max_by_key(|model| growth[model.index()]);
         if verdict.leaking
-            && let (Some(model), Some(orchestrator)) = (most, self.args.registry.orchestrator())
+            && let Some(model) = most
         {
-            let _ = orchestrator.cast(OrchestratorMsg::PlanRestart(model));
+            self.args.registry.tell_orchestrator(OrchestratorMsg::PlanRestart(model));
         }
     }
 

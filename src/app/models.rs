@@ -9,7 +9,7 @@ use candle_core::Device;
 use super::settings::{flux_options, pool_kept};
 use crate::actors::host::{Loader, ThreadHost};
 use crate::actors::job::{Job, Output, WrongJob};
-use crate::actors::model_actor::ModelLimits;
+use crate::actors::limits::ModelLimits;
 use crate::actors::spec::ModelSpec;
 use crate::app::BuildError;
 use crate::config::Settings;

@@ -3,11 +3,11 @@
 
 use candle_core::Device;
 
-use crate::actors::device::OpenSlots;
-use crate::actors::model_actor::ModelLimits;
-use crate::actors::orchestrator::SlotLimits;
+use crate::actors::limits::ModelLimits;
+use crate::actors::limits::SlotLimits;
 use crate::actors::plan::{PlanPolicy, StagePolicy, StageTimeout};
 use crate::actors::restart::{LadderPolicy, RestartPolicy};
+use crate::actors::tree::OpenSlots;
 use crate::actors::tree::TreeSettings;
 use crate::actors::watchdog::WatchSettings;
 use crate::app::BuildError;

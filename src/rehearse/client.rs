@@ -9,8 +9,8 @@ use super::report::{Recorder, slot_id};
 use super::scenario::Arrivals;
 use super::scripted_pipeline::recipe;
 use crate::actors::admission::Refusal;
+use crate::actors::admission::Request;
 use crate::actors::handle::NodeHandle;
-use crate::actors::orchestrator::Request;
 use crate::clock;
 use crate::types::Deadline;
 

@@ -14,13 +14,14 @@ use super::report::{Recorder, Report};
 use super::scenario::{Fault, Scenario};
 use super::scripted_models::{Hosting, Memory, Theatre, company};
 use super::scripted_pipeline::ScriptedPipeline;
-use crate::actors::device::OpenSlots;
 use crate::actors::handle::{Cards, NodeHandle};
-use crate::actors::model_actor::ModelLimits;
-use crate::actors::orchestrator::SlotLimits;
+use crate::actors::limits::ModelLimits;
+use crate::actors::limits::SlotLimits;
+use crate::actors::placement::DeviceIndex;
 use crate::actors::plan::PlanPolicy;
 use crate::actors::registry::ModelState;
 use crate::actors::restart::{LadderPolicy, RestartPolicy};
+use crate::actors::tree::OpenSlots;
 use crate::actors::tree::{DeviceTree, TreeParts, TreeSettings};
 use crate::actors::watchdog::{InlineSampler, WatchSettings};
 use crate::clock;
@@ -307,7 +308,7 @@ impl Rehearsal<'_> {
         devices: &[(DeviceId, ScriptedDevice)],
     ) {
         let (start, drain) = (self.start, self.scenario.drain);
-        for (card, (id, device)) in devices.iter().enumerate() {
+        for (card, (id, device)) in DeviceIndex::all(devices.len()).zip(devices) {
             for fault in self.scenario.faults.iter().filter_map(|fault| fault.on(*id)) {
                 let place = Place { handle: handle.clone(), card, device: device.clone() };
                 let fault = fault.clone();
@@ -320,7 +321,7 @@ impl Rehearsal<'_> {
 /// Where a misfortune happens.
 struct Place {
     handle: NodeHandle,
-    card: usize,
+    card: DeviceIndex,
     device: ScriptedDevice,
 }
 
@@ -354,7 +355,7 @@ async fn happen(fault: Fault, place: Place, start: Instant, drain: Duration) {
             while clock::now() < start + end {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 // What creeps up does so at work.
-                if handle.cards()[card].registry().states()[model.index()] != ModelState::Busy {
+                if handle.cards()[card.get()].registry().states()[model.index()] != ModelState::Busy {
                     continue;
                 }
                 device.apply(ScriptedChange::Leak(model, Bytes::new(per_minute.get() / 60)));

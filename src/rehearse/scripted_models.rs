@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::scenario::{Fault, Part, RunFault};
 use crate::actors::host::{Act, Beat, Ending, Launch, Loader, Script, ScriptHost, Scripted, ThreadHost};
 use crate::actors::job::{Job, Output, WrongJob};
-use crate::actors::model_actor::ModelLimits;
+use crate::actors::limits::ModelLimits;
 use crate::actors::spec::ModelSpec;
 use crate::contract::{
     Animate, Animation, ErrorClass, Keyframe, ModelError, Paint, Painting, Progress, Score, Scores, Speak,

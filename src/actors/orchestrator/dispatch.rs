@@ -5,15 +5,13 @@ use std::time::Instant;
 
 use ractor::ActorRef;
 
-use super::slot::{Slot, guarded};
-use super::{Current, Hand, OrchestratorMsg, OrchestratorState};
-use crate::actors::device::DeviceMsg;
+use super::{Current, Hand, OrchestratorState};
 use crate::actors::host::RunId;
 use crate::actors::job::Job;
-use crate::actors::model_actor::{ModelMsg, Work};
+use crate::actors::messages::{DeviceMsg, ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg, Work};
 use crate::actors::pipeline::PipelineError;
 use crate::actors::plan::Task;
-use crate::actors::supervisor::SupervisorMsg;
+use crate::actors::slot::{Slot, guarded};
 use crate::clock;
 use crate::contract::{Observe, Progress};
 use crate::events::{Bus, EventKind, Fault};
@@ -72,11 +70,10 @@ impl OrchestratorState {
     fn restart_at_boundary(&mut self) {
         if self.active.is_empty()
             && let Some(model) = self.restart_due.take()
-            && let Some(supervisor) = self.args.registry.supervisor()
         {
             // Away at once: nothing is to be given to a model about to go.
             self.hands[model.index()] = Hand::Away;
-            let _ = supervisor.cast(SupervisorMsg::Restart(model, Fault::Leak));
+            self.args.registry.tell_supervisor(SupervisorMsg::Restart(model, Fault::Leak));
         }
     }
 
@@ -88,10 +85,8 @@ impl OrchestratorState {
             let Some(slot) = self.queue.pop_front() else { return };
             let (policy, estimates) = (&self.args.policy, &self.estimates);
             let check = slot.plan.check(slot.accepted.deadline, policy, estimates, &slot.costs, now);
-            if self.active.is_empty()
-                && let Some(watchdog) = self.args.registry.watchdog()
-            {
-                let _ = watchdog.cast(crate::actors::watchdog::WatchdogMsg::WorkBegan);
+            if self.active.is_empty() {
+                self.args.registry.tell_watchdog(WatchdogMsg::WorkBegan);
             }
             self.snapshot(crate::vram::Occasion::BeforeSlot(slot.id()));
             let id = slot.id();
@@ -314,9 +309,7 @@ impl OrchestratorState {
     }
 
     pub(super) fn snapshot(&self, occasion: crate::vram::Occasion) {
-        if let Some(watchdog) = self.args.registry.watchdog() {
-            let _ = watchdog.cast(crate::actors::watchdog::WatchdogMsg::Snapshot(occasion));
-        }
+        self.args.registry.tell_watchdog(WatchdogMsg::Snapshot(occasion));
     }
 }
 

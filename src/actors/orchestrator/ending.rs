@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::OrchestratorState;
-use super::slot::{Slot, guarded};
+use crate::actors::messages::WatchdogMsg;
 use crate::actors::pipeline::{PipelineError, SlotPipeline};
-use crate::actors::watchdog::WatchdogMsg;
+use crate::actors::slot::{Slot, guarded};
 use crate::clock;
 use crate::events::{Bus, EventKind};
 use crate::journal::{Accepted, Ending, Failure, Journal, JournalError, Outputs, Terminal};
@@ -52,11 +52,8 @@ impl OrchestratorState {
             work: Some((Arc::clone(&slot.work), slot.outputs.clone())),
         });
         self.snapshot(Occasion::AfterSlot(id));
-        if self.active.is_empty()
-            && self.queue.is_empty()
-            && let Some(watchdog) = self.args.registry.watchdog()
-        {
-            let _ = watchdog.cast(WatchdogMsg::SlotSettled);
+        if self.active.is_empty() && self.queue.is_empty() {
+            self.args.registry.tell_watchdog(WatchdogMsg::SlotSettled);
         }
         true
     }

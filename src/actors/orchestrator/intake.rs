@@ -2,13 +2,14 @@
 
 use ractor::{ActorRef, RpcReplyPort};
 
+use super::OrchestratorState;
 use super::ending::Ended;
-use super::slot::Slot;
-use super::{Answer, OrchestratorMsg, OrchestratorState, Request};
-use crate::actors::admission::{self, Closed, Refusal, Standing};
+use crate::actors::admission::{self, Answer, Closed, Refusal, Request, Standing};
+use crate::actors::messages::OrchestratorMsg;
 use crate::actors::placement::Offer;
 use crate::actors::plan::Task;
 use crate::actors::registry::ModelState;
+use crate::actors::slot::Slot;
 use crate::clock;
 use crate::events::EventKind;
 use crate::journal::{Accepted, CancelCause, Ending, JournalError, OpenSlot, Opened, Outputs};

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use ractor::ActorRef;
 
-use super::slot::guarded;
-use super::{Current, Hand, OrchestratorMsg, OrchestratorState};
+use super::{Current, Hand, OrchestratorState};
 use crate::actors::host::{RunFailure, RunId};
 use crate::actors::job::Output;
-use crate::actors::model_actor::ModelMsg;
+use crate::actors::messages::{ModelMsg, OrchestratorMsg};
 use crate::actors::pipeline::PipelineError;
 use crate::actors::plan::{Next, Setback, Task};
+use crate::actors::slot::guarded;
 use crate::clock;
 use crate::contract::ErrorClass;
 use crate::events::EventKind;
@@ -283,9 +283,7 @@ impl OrchestratorState {
             }
             current.dropped = true;
             let run = current.run;
-            if let Some(actor) = self.args.registry.model(model) {
-                let _ = actor.cast(ModelMsg::Cancel(run));
-            }
+            self.args.registry.tell_model(model, ModelMsg::Cancel(run));
         }
     }
 }

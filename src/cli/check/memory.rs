@@ -6,7 +6,7 @@ use candle_core::Device;
 
 use super::driver::{driver, opened_as};
 use super::finding::Finding;
-use crate::actors::device::OpenSlots;
+use crate::actors::tree::OpenSlots;
 use crate::app::bundle::{budget, budgets, plan, planned};
 use crate::app::settings::{self, hard_limit, probe_chain, tree_settings};
 use crate::config::Settings;

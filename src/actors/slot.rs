@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use crate::actors::host::panic_text;
-use crate::actors::pipeline::{Pipeline, PipelineError, SlotPipeline};
-use crate::actors::plan::{Costs, Plan};
+use super::host::panic_text;
+use super::pipeline::{Pipeline, PipelineError, SlotPipeline};
+use super::plan::{Costs, Plan};
 use crate::contract::Scores;
 use crate::journal::{Accepted, Failure, OpenSlot, Outputs};
 use crate::telemetry::names::span;

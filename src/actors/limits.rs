@@ -1,12 +1,16 @@
-//! What a model's actor is told, and how long its states may last. Data only.
+//! How long a model's states may last, and how many slots may be open. Data only.
 
-use std::sync::Arc;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::actors::host::{HostEvent, RunId};
-use crate::actors::job::{Job, Output};
-use crate::contract::Observe;
-use crate::vram::Lease;
+/// How much may be open at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotLimits {
+    /// Accepted slots that may wait.
+    pub queue: NonZeroUsize,
+    /// Slots in work at once.
+    pub lookahead: NonZeroUsize,
+}
 
 /// How long each state of a model may last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,36 +44,4 @@ impl Default for ModelLimits {
             memory: Duration::from_secs(10),
         }
     }
-}
-
-/// A job for a model's actor, with all that travels with it.
-pub struct Work {
-    /// Its number.
-    pub run: RunId,
-    /// The job.
-    pub job: Job,
-    /// The memory it may use.
-    pub lease: Option<Lease>,
-    /// Whether the lease is what runs of this shape have been measured to take.
-    pub measured: bool,
-    /// Sees its steps.
-    pub observer: Option<Arc<dyn Observe>>,
-    /// Its span.
-    pub span: tracing::Span,
-}
-
-/// What a model's actor is told.
-pub enum ModelMsg {
-    /// Do this job. Sent to a ready model only; one that arrives a moment early waits.
-    Run(Box<Work>),
-    /// Stop that job at its next step.
-    Cancel(RunId),
-    /// A new orchestrator has come: stop what the old one wanted, and tell it when ready.
-    Report,
-    /// Give back memory, when idle.
-    Trim,
-    /// The host said this.
-    Noted(HostEvent<Output>),
-    /// A deadline may have passed.
-    DeadlineDue,
 }
