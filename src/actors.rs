@@ -11,27 +11,27 @@
 //!
 #![doc = include_str!("actors/README.md")]
 
-pub mod admission;
+pub(crate) mod admission;
 mod assignments;
 mod deadline_timer;
-pub mod device;
+pub(crate) mod device;
 pub mod handle;
-pub mod host;
-pub mod job;
-pub mod limits;
-pub mod memory;
-pub mod messages;
-pub mod model_actor;
-pub mod node;
-pub mod orchestrator;
-pub mod pipeline;
-pub mod placement;
+pub(crate) mod host;
+pub(crate) mod job;
+pub(crate) mod limits;
+pub(crate) mod memory;
+pub(crate) mod messages;
+pub(crate) mod model_actor;
+pub(crate) mod node;
+pub(crate) mod orchestrator;
+pub(crate) mod pipeline;
+pub(crate) mod placement;
 mod placer;
-pub mod plan;
-pub mod registry;
-pub mod restart;
+pub(crate) mod plan;
+pub(crate) mod registry;
+pub(crate) mod restart;
 mod slot;
-pub mod spec;
-pub mod supervisor;
-pub mod tree;
-pub mod watchdog;
+pub(crate) mod spec;
+pub(crate) mod supervisor;
+pub(crate) mod tree;
+pub(crate) mod watchdog;

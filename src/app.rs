@@ -4,9 +4,9 @@
 
 pub mod bundle;
 mod error;
-pub mod models;
+pub(crate) mod models;
 mod node;
-pub mod settings;
+pub(crate) mod settings;
 
 pub use error::BuildError;
 pub use node::{Limits, Node, NodeParts, Serving, door};

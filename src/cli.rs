@@ -21,18 +21,18 @@
 //!
 #![doc = include_str!("cli/README.md")]
 
-pub mod check;
+pub(crate) mod check;
 pub mod config;
 mod console;
 mod failed;
 mod flags;
-pub mod gpu_check;
-pub mod recipe;
-pub mod rehearse;
-pub mod render;
-pub mod result;
-pub mod storyboard;
-pub mod weights;
+pub(crate) mod gpu_check;
+pub(crate) mod recipe;
+pub(crate) mod rehearse;
+pub(crate) mod render;
+pub(crate) mod result;
+pub(crate) mod storyboard;
+pub(crate) mod weights;
 
 use clap::{Parser, Subcommand};
 

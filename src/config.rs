@@ -16,7 +16,7 @@ mod layers;
 mod load;
 mod origin;
 mod places;
-pub mod preflight;
+pub(crate) mod preflight;
 mod problem;
 mod settings;
 mod sift;

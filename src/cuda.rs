@@ -13,10 +13,10 @@ mod fault;
 mod pinned;
 
 #[cfg(not(feature = "cuda"))]
-pub use absent::{Card, cards};
+pub(crate) use absent::{Card, cards};
 #[cfg(feature = "cuda")]
 pub use driver::{Card, cards};
-pub use fault::{Fault, capability_fault, driver_fault, init_fault, ordinal_fault};
+pub(crate) use fault::Fault;
 #[cfg(feature = "cuda")]
 pub use pinned::Pinned;
 
@@ -24,9 +24,10 @@ use crate::types::Bytes;
 
 /// The oldest driver that runs this build, as the driver counts: CUDA 13.0 (branch 580). Kernels that travel as PTX
 /// come from the 13.0 toolkit.
-pub const NEEDED_DRIVER: i32 = 13_000;
+pub(crate) const NEEDED_DRIVER: i32 = 13_000;
 /// The least compute capability: 8.0 (Ampere) is the first that computes in bf16.
-pub const NEEDED_CAPABILITY: (i32, i32) = (8, 0);
+#[cfg(any(test, feature = "cuda"))]
+pub(crate) const NEEDED_CAPABILITY: (i32, i32) = (8, 0);
 
 /// A card's memory as its driver counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

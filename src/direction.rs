@@ -14,16 +14,16 @@
 //!
 #![doc = include_str!("direction/README.md")]
 
-pub mod camera;
-pub mod expression;
-pub mod eyes;
-pub mod face;
+pub(crate) mod camera;
+pub(crate) mod expression;
+pub(crate) mod eyes;
+pub(crate) mod face;
 pub mod motion;
-pub mod mouth;
-pub mod planner;
+pub(crate) mod mouth;
+pub(crate) mod planner;
 mod random;
-pub mod storyboard;
-pub mod viseme;
+pub(crate) mod storyboard;
+pub(crate) mod viseme;
 
 use std::time::Duration;
 

@@ -31,7 +31,7 @@ use crate::types::{Bytes, DeviceId, ModelId};
 
 /// What to check, and how thoroughly.
 #[derive(Clone, Debug)]
-pub struct GpuCheck {
+pub(crate) struct GpuCheck {
     /// A card, or the processor for the same checks without one.
     pub device: DeviceId,
     /// Published sizes: 512x512 pictures, 45 s of speech.
@@ -88,7 +88,7 @@ impl GpuCheckError {
 
 impl GpuCheck {
     /// Checks; `said` hears of each step as it begins.
-    pub fn run(&self, mut said: impl FnMut(&str)) -> Result<Report, GpuCheckError> {
+    pub(crate) fn run(&self, mut said: impl FnMut(&str)) -> Result<Report, GpuCheckError> {
         if matches!(self.device, DeviceId::Scripted(_)) {
             return Err(GpuCheckError::ScriptedDevice);
         }

@@ -9,7 +9,7 @@
 #![doc = include_str!("intake/README.md")]
 
 mod rejection;
-pub mod resume;
+pub(crate) mod resume;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -16,7 +16,7 @@ use crate::contract::{Animation, Painting, Speech};
 use crate::types::{Bytes, Deadline, Sha256, SlotId, Stage, TraceParent};
 
 mod error;
-pub mod folder;
+pub(crate) mod folder;
 mod folders;
 mod future;
 mod memory;

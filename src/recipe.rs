@@ -3,11 +3,11 @@
 //! A recipe is a JSON document; `//` comments are allowed in files and take no part in its signature. Reading it lists
 //! *all* that is wrong with it. Owns the schema and the signature; knows no actor and no model.
 
-pub mod check;
+pub(crate) mod check;
 pub mod document;
 pub mod example;
 pub mod schema;
-pub mod signature;
+pub(crate) mod signature;
 
 use std::time::Duration;
 

@@ -9,11 +9,11 @@
 #![doc = include_str!("rehearse/README.md")]
 
 mod client;
-pub mod drive;
+pub(crate) mod drive;
 mod reader;
-pub mod report;
+pub(crate) mod report;
 pub mod scenario;
-pub mod scripted_models;
+pub(crate) mod scripted_models;
 mod scripted_pipeline;
 
 pub use drive::{Pace, rehearse, rehearse_seen_by};

@@ -40,7 +40,7 @@ pub enum KeyError {
 }
 
 /// Reads a secret key: 64 hexadecimal digits in a file that only its owner can read.
-pub fn read_key(path: &Path) -> Result<SigningKey, KeyError> {
+pub(crate) fn read_key(path: &Path) -> Result<SigningKey, KeyError> {
     let file = |source| KeyError::File { path: path.to_owned(), source };
     exposed(path, &fs::metadata(path).map_err(file)?)?;
     let text = fs::read_to_string(path).map_err(file)?;
@@ -49,7 +49,7 @@ pub fn read_key(path: &Path) -> Result<SigningKey, KeyError> {
 }
 
 /// Makes a key and writes it where nothing stands yet, readable by its owner only; a half-written key is never seen.
-pub fn create_key(path: &Path) -> Result<SigningKey, KeyError> {
+pub(crate) fn create_key(path: &Path) -> Result<SigningKey, KeyError> {
     let file = |source| KeyError::File { path: path.to_owned(), source };
     let mut secret = [0u8; 32];
     getrandom::fill(&mut secret).map_err(|error| KeyError::NoRandomness(error.to_string()))?;
@@ -71,7 +71,7 @@ fn exposed(_: &Path, _: &fs::Metadata) -> Result<(), KeyError> {
 }
 
 /// Lower-case hexadecimal digits.
-pub fn to_hex(bytes: &[u8]) -> String {
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing into a String cannot fail.
         let _ = write!(text, "{byte:02x}");
@@ -80,7 +80,7 @@ pub fn to_hex(bytes: &[u8]) -> String {
 }
 
 /// Exactly `N` bytes from `2N` hexadecimal digits.
-pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     if text.len() != 2 * N || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }

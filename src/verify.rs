@@ -18,15 +18,17 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
-pub use ensemble::{Member, Thresholds, clip_score, combine};
-pub use questions::{Criteria, Kind, NEUTRAL, Questions};
-pub use verdict::{Finding, Reason, ScoresMismatch, Seen, Verdict, judge};
+pub(crate) use ensemble::Thresholds;
+pub(crate) use questions::{Criteria, Questions};
+#[cfg(test)]
+pub(crate) use verdict::Reason;
+pub(crate) use verdict::{Verdict, judge};
 
 /// Keyframes of a video that is long enough.
 const KEYFRAMES: u64 = 5;
 
 /// The frames of a video of `frames` that are scored: min(⌊i·n/4⌋, n − 1) for i = 0…4, each once, ascending.
-pub fn keyframes(frames: u32) -> Vec<u32> {
+pub(crate) fn keyframes(frames: u32) -> Vec<u32> {
     let last = frames.saturating_sub(1);
     let place = |i: u64| u32::try_from(i * u64::from(frames) / (KEYFRAMES - 1)).unwrap_or(last).min(last);
     let mut chosen: Vec<u32> = (0..KEYFRAMES).map(place).collect();

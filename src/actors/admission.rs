@@ -25,11 +25,11 @@ pub struct Request {
 }
 
 /// The answer to a request: when the slot is expected to be done, or why it may not come in.
-pub type Answer = Result<Duration, Refusal>;
+pub(crate) type Answer = Result<Duration, Refusal>;
 
 /// What the node looks like from outside at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// Why nothing may come in at all, if so.
     pub closed: Option<Closed>,
     /// Accepted slots that have not ended.
@@ -41,7 +41,7 @@ pub struct Standing {
 /// Why admission is closed altogether.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Closed {
+pub(crate) enum Closed {
     /// Memory stands above the soft or the hard limit.
     Pressure,
     /// A model has never been ready, or is cordoned.
@@ -117,7 +117,7 @@ impl Refusal {
 /// The answer: when the slot is expected to be done, or why it may not come in.
 ///
 /// Slots ahead cost the slowest stage each, since stages of different slots overlap; the slot itself its whole walk.
-pub fn admit(
+pub(crate) fn admit(
     standing: &Standing,
     deadline: Deadline,
     policy: &PlanPolicy,

@@ -121,7 +121,7 @@ impl Node {
         match told {
             Some(exit) => exit,
             None => {
-                close(&self.placer.first(), &*self.journal).await;
+                close(self.placer.first(), &*self.journal).await;
                 Exit::DeviceLost
             }
         }

@@ -19,8 +19,8 @@ mod script;
 mod tests;
 mod thread;
 
-pub use script::{Act, Beat, Ending, Script, ScriptHost, Scripted};
-pub use thread::{Loader, ThreadHost};
+pub(crate) use script::{Act, Beat, Ending, Script, ScriptHost, Scripted};
+pub(crate) use thread::{Loader, ThreadHost};
 
 /// The number of a run, unique within a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,7 +111,7 @@ impl<O> HostEvent<O> {
 }
 
 /// Takes a host's notes; called on the host's thread.
-pub type NoteSink<O> = Arc<dyn Fn(HostEvent<O>) + Send + Sync>;
+pub(crate) type NoteSink<O> = Arc<dyn Fn(HostEvent<O>) + Send + Sync>;
 
 /// What a host is started with.
 pub struct Setup<O> {
@@ -188,22 +188,22 @@ pub struct LifeGuard(#[expect(dead_code, reason = "dropping it is the signal")] 
 
 /// Tells whether a host still holds anything; outlives the actor that started it.
 #[derive(Clone, Debug)]
-pub struct Life(watch::Receiver<()>);
+pub(crate) struct Life(watch::Receiver<()>);
 
 impl Life {
     /// A guard for a host about to start, and the life that it keeps.
-    pub fn begin() -> (LifeGuard, Self) {
+    pub(crate) fn begin() -> (LifeGuard, Self) {
         let (sender, receiver) = watch::channel(());
         (LifeGuard(sender), Self(receiver))
     }
 
     /// Whether the host has ended and returned everything.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.0.has_changed().is_err()
     }
 
     /// Waits until it has.
-    pub async fn over(mut self) {
+    pub(crate) async fn over(mut self) {
         while self.0.changed().await.is_ok() {}
     }
 }

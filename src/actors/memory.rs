@@ -10,7 +10,7 @@ use crate::vram::policy::memory_missing;
 use crate::vram::{Pool, Sample, Usage};
 
 /// One flag or amount per model, by [`ModelId::index`].
-pub type PerModel<T> = [T; ModelId::ALL.len()];
+pub(crate) type PerModel<T> = [T; ModelId::ALL.len()];
 
 /// How far each model's use has drifted from what its leases stand for.
 ///
@@ -19,7 +19,7 @@ pub type PerModel<T> = [T; ModelId::ALL.len()];
 /// estimates, so this alone would blame a model for a generous one; therefore all growth together is held to the drift
 /// between stretches with the *same* leases, which no estimate touches.
 #[derive(Clone, Debug, Default)]
-pub struct Growth {
+pub(crate) struct Growth {
     of_model: PerModel<f64>,
     drift: f64,
     baselines: HashMap<Leases, f64>,
@@ -38,7 +38,7 @@ const REMEMBERED: usize = 64;
 
 impl Growth {
     /// Own use at a look, the leases then, and who is at work.
-    pub fn observe(&mut self, own: Bytes, usage: &Usage, at_work: &PerModel<bool>) {
+    pub(crate) fn observe(&mut self, own: Bytes, usage: &Usage, at_work: &PerModel<bool>) {
         let leases = (usage.resident, usage.workspace);
         if self.last == Some(leases) {
             self.steady = Some(own.as_f64() - usage.reserved.as_f64());
@@ -50,7 +50,7 @@ impl Growth {
     }
 
     /// Takes the present stretch into account before it has ended: for whoever has to choose now.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let beyond = self.steady;
         self.stretch_ended();
         self.steady = beyond;
@@ -78,7 +78,7 @@ impl Growth {
     }
 
     /// A model was dropped: its growth went with it, and nothing seen before says anything about the new one.
-    pub fn forget(&mut self, model: ModelId) {
+    pub(crate) fn forget(&mut self, model: ModelId) {
         self.of_model[model.index()] = 0.0;
         self.drift = self.of_model.iter().sum();
         self.baselines.clear();
@@ -86,14 +86,14 @@ impl Growth {
     }
 
     /// What each model has grown by.
-    pub fn of_models(&self) -> PerModel<Bytes> {
+    pub(crate) fn of_models(&self) -> PerModel<Bytes> {
         self.of_model.map(|growth| Bytes::new(growth as u64))
     }
 }
 
 /// The last look, for restarts.
 #[derive(Clone, Copy, Debug)]
-pub struct MemoryView {
+pub(crate) struct MemoryView {
     /// Used by this process, where the probe can tell, else by all.
     pub own: Bytes,
     /// When that was.
@@ -107,7 +107,7 @@ pub struct MemoryView {
 impl MemoryView {
     /// Own use of a sample, without what the pool holds for the next allocation of ours: a model's memory is back once
     /// the pool has it.
-    pub fn own_use(sample: &Sample) -> Bytes {
+    pub(crate) fn own_use(sample: &Sample) -> Bytes {
         let own = sample
             .own
             .unwrap_or_else(|| sample.used.saturating_sub(sample.used_by_others().unwrap_or_default()));
@@ -119,7 +119,7 @@ impl MemoryView {
     ///
     /// The floor is absolute: what the process took before any model, what the leases out now stand for, and what the
     /// *other* models have grown by.
-    pub fn missing(
+    pub(crate) fn missing(
         &self,
         model: ModelId,
         usage: &Usage,

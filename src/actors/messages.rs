@@ -22,7 +22,7 @@ use crate::types::{AttemptId, Bytes, ModelId, SlotId};
 use crate::vram::{Lease, Mark, Occasion, Pressure, Reading, Snapshot};
 
 /// What the root is told.
-pub enum NodeMsg {
+pub(crate) enum NodeMsg {
     /// End the process in order, within this time.
     Shutdown {
         /// The code.

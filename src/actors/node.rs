@@ -238,7 +238,7 @@ impl NodeState {
         if self.exit.borrow().is_some() {
             return;
         }
-        close(&self.placer.first(), &*self.journal).await;
+        close(self.placer.first(), &*self.journal).await;
         self.exit.send_replace(Some(exit));
         myself.stop(None);
     }

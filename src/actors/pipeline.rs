@@ -44,7 +44,7 @@ pub trait Pipeline: Send + Sync + 'static {
 }
 
 /// A result being written and handed over.
-pub type Delivering = Pin<Box<dyn Future<Output = Result<Parcel, PipelineError>> + Send>>;
+pub(crate) type Delivering = Pin<Box<dyn Future<Output = Result<Parcel, PipelineError>> + Send>>;
 
 /// One slot's work. All but [`deliver`](Self::deliver) is called inside an actor's handler and must be quick: plans
 /// and plain data, a few milliseconds at most; a [`FrameSink`](crate::contract::FrameSink) opens what it needs at its

@@ -58,7 +58,7 @@ impl Offer {
 /// Where its leases fit now, the card with most memory left beside them, so that the next large one fits too; on equal
 /// terms the one with fewer open slots, then the first. Where they fit nowhere now, the slot waits where its end is
 /// expected soonest, on a card that will have room for it if there is one.
-pub fn place(offers: &[(DeviceIndex, Offer)]) -> Option<DeviceIndex> {
+pub(crate) fn place(offers: &[(DeviceIndex, Offer)]) -> Option<DeviceIndex> {
     let now = offers.iter().filter_map(|(card, offer)| Some((*card, offer.open, offer.left()?)));
     let now = now.max_by_key(|(card, open, left)| (*left, std::cmp::Reverse((*open, *card))));
     let later = || {
@@ -69,7 +69,7 @@ pub fn place(offers: &[(DeviceIndex, Offer)]) -> Option<DeviceIndex> {
 
 /// What is answered where every card refuses: what no card will ever take first, then what may be asked again soonest,
 /// then what would be late, and last that all are on their way out. `None` where no card has answered.
-pub fn refusal(refusals: Vec<Refusal>) -> Option<Refusal> {
+pub(crate) fn refusal(refusals: Vec<Refusal>) -> Option<Refusal> {
     let rank = |refusal: &Refusal| match refusal {
         Refusal::Duplicate | Refusal::Recipe(_) => (0, Duration::ZERO),
         Refusal::Pressure { retry_after }

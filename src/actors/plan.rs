@@ -12,11 +12,11 @@ mod estimates;
 #[cfg(test)]
 mod tests;
 
-pub use estimates::{Costs, Estimates};
+pub(crate) use estimates::{Costs, Estimates};
 
 /// What one model (or, for `Package`, the node itself) does for a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Task {
+pub(crate) enum Task {
     /// Kokoro speaks the script.
     Speak,
     /// Flux paints the actor.
@@ -33,11 +33,11 @@ pub enum Task {
 
 impl Task {
     /// Every one, in the order of the walk.
-    pub const ALL: [Self; 6] =
+    pub(crate) const ALL: [Self; 6] =
         [Self::Speak, Self::Paint, Self::Animate, Self::ScoreB, Self::ScoreL, Self::Package];
 
     /// The stage it belongs to.
-    pub const fn stage(self) -> Stage {
+    pub(crate) const fn stage(self) -> Stage {
         match self {
             Self::Speak => Stage::Audio,
             Self::Paint => Stage::Image,
@@ -48,7 +48,7 @@ impl Task {
     }
 
     /// The model that does it; `None` where the node does.
-    pub const fn model(self) -> Option<ModelId> {
+    pub(crate) const fn model(self) -> Option<ModelId> {
         match self {
             Self::Speak => Some(ModelId::Kokoro),
             Self::Paint => Some(ModelId::Flux),
@@ -60,7 +60,7 @@ impl Task {
     }
 
     /// Its place in [`ALL`](Self::ALL).
-    pub const fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         self as usize
     }
 
@@ -134,7 +134,7 @@ impl PlanPolicy {
 
 /// Why a run of a task brought nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Setback {
+pub(crate) enum Setback {
     /// The model said so.
     Error(ErrorClass),
     /// It took longer than its stage may.
@@ -145,7 +145,7 @@ pub enum Setback {
 
 /// What follows from a setback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// The task is due again; `counted` where this used up a try.
     Again {
         /// Whether a try was used up.
@@ -158,7 +158,7 @@ pub enum Next {
 /// The deadline cannot be met any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{remaining:.1?} of work and {buffer:.1?} of buffer do not fit into the {left:.1?} left")]
-pub struct Late {
+pub(crate) struct Late {
     /// Estimated work from here to the end.
     pub remaining: Duration,
     /// The buffer kept free.
@@ -176,7 +176,7 @@ enum State {
 
 /// Where one slot stands.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     tasks: [State; Task::ALL.len()],
     attempts: [u32; Task::ALL.len()],
     failures: [u32; Stage::ALL.len()],
@@ -186,7 +186,7 @@ pub struct Plan {
 
 impl Plan {
     /// A walk on which the stages for which `done` holds need not be gone again.
-    pub fn resume(done: impl Fn(Stage) -> bool) -> Self {
+    pub(crate) fn resume(done: impl Fn(Stage) -> bool) -> Self {
         let mut plan = Self {
             tasks: [State::Due; Task::ALL.len()],
             attempts: [0; Task::ALL.len()],
@@ -201,7 +201,7 @@ impl Plan {
     }
 
     /// Whether a stage's every task is done.
-    pub fn stage_done(&self, stage: Stage) -> bool {
+    pub(crate) fn stage_done(&self, stage: Stage) -> bool {
         Task::ALL
             .into_iter()
             .filter(|task| task.stage() == stage)
@@ -209,27 +209,27 @@ impl Plan {
     }
 
     /// Whether nothing is left to do.
-    pub fn finished(&self) -> bool {
+    pub(crate) fn finished(&self) -> bool {
         self.tasks.iter().all(|state| *state == State::Done)
     }
 
     /// The tasks that could begin now, in the order of the walk.
-    pub fn due(&self) -> impl Iterator<Item = Task> + '_ {
+    pub(crate) fn due(&self) -> impl Iterator<Item = Task> + '_ {
         Task::ALL.into_iter().filter(|task| self.is_due(*task))
     }
 
     /// Whether `task` could begin now.
-    pub fn is_due(&self, task: Task) -> bool {
+    pub(crate) fn is_due(&self, task: Task) -> bool {
         self.tasks[task.index()] == State::Due && task.needs().iter().all(|stage| self.stage_done(*stage))
     }
 
     /// Whether `task` is under way.
-    pub fn is_running(&self, task: Task) -> bool {
+    pub(crate) fn is_running(&self, task: Task) -> bool {
         matches!(self.tasks[task.index()], State::Running(_))
     }
 
     /// `task` begins; says the how-manieth time that is.
-    pub fn begin(&mut self, task: Task, now: Instant) -> AttemptId {
+    pub(crate) fn begin(&mut self, task: Task, now: Instant) -> AttemptId {
         self.tasks[task.index()] = State::Running(now);
         let attempts = &mut self.attempts[task.index()];
         *attempts = attempts.saturating_add(1);
@@ -237,12 +237,12 @@ impl Plan {
     }
 
     /// The how-manieth time `task` was last begun.
-    pub fn attempt(&self, task: Task) -> AttemptId {
+    pub(crate) fn attempt(&self, task: Task) -> AttemptId {
         (1..self.attempts[task.index()]).fold(AttemptId::FIRST, |attempt, _| attempt.next())
     }
 
     /// `task` has brought its output; says how long this run took.
-    pub fn complete(&mut self, task: Task, now: Instant) -> Duration {
+    pub(crate) fn complete(&mut self, task: Task, now: Instant) -> Duration {
         let took = self.end(task, now);
         self.tasks[task.index()] = State::Done;
         took
@@ -252,7 +252,13 @@ impl Plan {
     ///
     /// Own errors and timeouts use up tries. What was no fault of the job (a lost model, memory that ran out, a
     /// transient error, a cancellation that came with a restart) is run again once per task without using one up.
-    pub fn setback(&mut self, task: Task, setback: Setback, policy: &PlanPolicy, now: Instant) -> Next {
+    pub(crate) fn setback(
+        &mut self,
+        task: Task,
+        setback: Setback,
+        policy: &PlanPolicy,
+        now: Instant,
+    ) -> Next {
         self.end(task, now);
         self.tasks[task.index()] = State::Due;
         let stage = task.stage().index();
@@ -270,7 +276,7 @@ impl Plan {
     }
 
     /// `task` never got to its model: it is due again as if it had not begun.
-    pub fn withdraw(&mut self, task: Task, now: Instant) {
+    pub(crate) fn withdraw(&mut self, task: Task, now: Instant) {
         self.end(task, now);
         self.tasks[task.index()] = State::Due;
         self.attempts[task.index()] = self.attempts[task.index()].saturating_sub(1);
@@ -286,12 +292,12 @@ impl Plan {
     }
 
     /// Time spent per stage so far, all attempts together.
-    pub fn spent(&self) -> [Duration; Stage::ALL.len()] {
+    pub(crate) fn spent(&self) -> [Duration; Stage::ALL.len()] {
         self.spent
     }
 
     /// The running task whose stage's time is up at `now`.
-    pub fn overdue(
+    pub(crate) fn overdue(
         &self,
         policy: &PlanPolicy,
         estimates: &Estimates,
@@ -302,7 +308,12 @@ impl Plan {
     }
 
     /// When the next running task's time is up.
-    pub fn next_timeout(&self, policy: &PlanPolicy, estimates: &Estimates, costs: &Costs) -> Option<Instant> {
+    pub(crate) fn next_timeout(
+        &self,
+        policy: &PlanPolicy,
+        estimates: &Estimates,
+        costs: &Costs,
+    ) -> Option<Instant> {
         self.timeouts(policy, estimates, costs).map(|(_, at)| at).min()
     }
 
@@ -321,7 +332,7 @@ impl Plan {
     }
 
     /// Estimated work from `now` to the end, along the longer of the parallel ways.
-    pub fn remaining(&self, estimates: &Estimates, costs: &Costs, now: Instant) -> Duration {
+    pub(crate) fn remaining(&self, estimates: &Estimates, costs: &Costs, now: Instant) -> Duration {
         let left = |stage: Stage| {
             let of_task = |task: Task| match self.tasks[task.index()] {
                 State::Done => Duration::ZERO,
@@ -340,7 +351,7 @@ impl Plan {
     }
 
     /// Fails where `now + remaining + buffer` lies past the deadline: asked before each stage.
-    pub fn check(
+    pub(crate) fn check(
         &self,
         deadline: Deadline,
         policy: &PlanPolicy,

@@ -49,7 +49,7 @@ impl ModelState {
 }
 
 /// The states of all models, by [`ModelId::index`].
-pub type ModelStates = [ModelState; ModelId::ALL.len()];
+pub(crate) type ModelStates = [ModelState; ModelId::ALL.len()];
 
 #[derive(Default)]
 struct Entries {

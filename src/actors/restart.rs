@@ -44,16 +44,16 @@ impl Default for RestartPolicy {
 
 /// Uniform numbers for jitter: SplitMix64 (Steele, Lea and Flood 2014), so that a rehearsal repeats exactly.
 #[derive(Clone, Debug)]
-pub struct Jitter(u64);
+pub(crate) struct Jitter(u64);
 
 impl Jitter {
     /// The sequence that belongs to `seed`.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// Uniform in [0, 1).
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -64,19 +64,19 @@ impl Jitter {
 
 /// The restarts of one child that still count.
 #[derive(Clone, Debug)]
-pub struct History {
+pub(crate) struct History {
     restarts: VecDeque<Instant>,
     jitter: Jitter,
 }
 
 impl History {
     /// Nothing has happened yet; waits are drawn from `jitter`.
-    pub fn new(jitter: Jitter) -> Self {
+    pub(crate) fn new(jitter: Jitter) -> Self {
         Self { restarts: VecDeque::new(), jitter }
     }
 
     /// The wait before a restart at `now`, which is entered into the history; `None` where the budget is spent.
-    pub fn admit(&mut self, policy: &RestartPolicy, now: Instant) -> Option<Duration> {
+    pub(crate) fn admit(&mut self, policy: &RestartPolicy, now: Instant) -> Option<Duration> {
         while self.restarts.front().is_some_and(|at| now.saturating_duration_since(*at) >= policy.window) {
             self.restarts.pop_front();
         }
@@ -90,16 +90,11 @@ impl History {
         let share = 1.0 - policy.jitter.clamp(0.0, 1.0) * self.jitter.uniform();
         Some(full.mul_f64(share))
     }
-
-    /// Restarts that still counted when last asked.
-    pub fn counted(&self) -> usize {
-        self.restarts.len()
-    }
 }
 
 /// What is to be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Remedy {
+pub(crate) enum Remedy {
     /// Restart the model after this long.
     Restart(Duration),
     /// Its budget is spent: the node is not ready, the model rests for this long and then gets a last chance.
@@ -135,7 +130,7 @@ impl Default for LadderPolicy {
 
 /// One device's ladder: a history per model, and one of its cordons.
 #[derive(Clone, Debug)]
-pub struct Ladder {
+pub(crate) struct Ladder {
     policy: LadderPolicy,
     models: [History; ModelId::ALL.len()],
     device: History,
@@ -143,13 +138,13 @@ pub struct Ladder {
 
 impl Ladder {
     /// A ladder on which nothing has happened; the same `seed` draws the same waits.
-    pub fn new(policy: LadderPolicy, seed: u64) -> Self {
+    pub(crate) fn new(policy: LadderPolicy, seed: u64) -> Self {
         let history = |stream: usize| History::new(Jitter::new(seed ^ (stream as u64).rotate_left(32)));
         Self { policy, models: ModelId::ALL.map(|model| history(model.index() + 1)), device: history(0) }
     }
 
     /// What to do about `fault` of `model` at `now`. Enters what it decides into the histories.
-    pub fn remedy(&mut self, model: ModelId, fault: Fault, now: Instant) -> Remedy {
+    pub(crate) fn remedy(&mut self, model: ModelId, fault: Fault, now: Instant) -> Remedy {
         match fault {
             // The process's own memory and context are beyond repair from inside it.
             Fault::Hung | Fault::Poisoned | Fault::MemoryKept => Remedy::Exit(Exit::DeviceLost),

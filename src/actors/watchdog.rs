@@ -30,11 +30,11 @@ pub trait Sampler: Send + Sync + 'static {
 }
 
 /// Looks where it is asked: for scripted probes, which do not block.
-pub struct InlineSampler(Mutex<ProbeChain>);
+pub(crate) struct InlineSampler(Mutex<ProbeChain>);
 
 impl InlineSampler {
     /// Through `chain`.
-    pub fn new(chain: ProbeChain) -> Self {
+    pub(crate) fn new(chain: ProbeChain) -> Self {
         Self(Mutex::new(chain))
     }
 }
@@ -54,7 +54,7 @@ impl Sampler for InlineSampler {
 type Done = Box<dyn FnOnce(Reading) + Send>;
 
 /// Looks on an OS thread of its own: for drivers, which may block, or hang for good.
-pub struct ThreadSampler {
+pub(crate) struct ThreadSampler {
     asked: mpsc::Sender<Done>,
     /// No queue: a look asked for while another is under way is refused, not owed.
     busy: Arc<AtomicBool>,
@@ -62,7 +62,7 @@ pub struct ThreadSampler {
 
 impl ThreadSampler {
     /// Through `chain`, on a thread that ends when this is dropped.
-    pub fn start(mut chain: ProbeChain) -> std::io::Result<Self> {
+    pub(crate) fn start(mut chain: ProbeChain) -> std::io::Result<Self> {
         let (asked, inbox) = mpsc::channel::<Done>();
         let busy = Arc::new(AtomicBool::new(false));
         let done_with = Arc::clone(&busy);

@@ -23,7 +23,7 @@ use crate::vram::Meter;
 
 /// Every model of `bundle`, each to be loaded on a thread of its own, and on a card on a stream of its own; the
 /// settings' precisions are in the bundle already.
-pub fn model_specs(
+pub(crate) fn model_specs(
     bundle: &Bundle,
     settings: &Settings,
     budgets: &Budgets,

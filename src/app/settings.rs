@@ -32,7 +32,7 @@ mod tests;
 const FIRST_ACTOR_DELAY: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// How a tree behaves on `device`, of which `free` was free at start: limits that are shares are resolved by it.
-pub fn tree_settings(
+pub(crate) fn tree_settings(
     settings: &Settings,
     device: DeviceId,
     free: Bytes,
@@ -58,12 +58,12 @@ pub fn tree_settings(
 }
 
 /// Where the hard limit lies, on a device of which `free` was free at start; what the ledger never promises beyond.
-pub fn hard_limit(settings: &Settings, free: Bytes) -> Bytes {
+pub(crate) fn hard_limit(settings: &Settings, free: Bytes) -> Bytes {
     settings.memory.hard_limit.resolve(free)
 }
 
 /// How long each state of a model may last.
-pub fn model_limits(settings: &Settings) -> ModelLimits {
+pub(crate) fn model_limits(settings: &Settings) -> ModelLimits {
     let deadlines = &settings.deadlines;
     ModelLimits {
         load: deadlines.loading,
@@ -131,7 +131,7 @@ fn watch(settings: &Settings, device: DeviceId, free: Bytes) -> Result<WatchSett
 }
 
 /// The devices that models live on, in order: one, or several cards.
-pub fn devices(settings: &Settings) -> Result<Vec<DeviceId>, BuildError> {
+pub(crate) fn devices(settings: &Settings) -> Result<Vec<DeviceId>, BuildError> {
     chosen(settings).map(|(devices, _)| devices)
 }
 
@@ -172,7 +172,7 @@ fn best_devices(
 }
 
 /// A device that models can be loaded onto: opened, and its memory looked at.
-pub struct Opened {
+pub(crate) struct Opened {
     /// Which.
     pub id: DeviceId,
     /// For what has to know its kind.
@@ -185,7 +185,7 @@ pub struct Opened {
 
 /// Every device of the settings that `fits`, the one with most free memory first, and why `"auto"` leaves one out. A
 /// device that is named and cannot be used, or of which `fits` complains, is refused by name.
-pub fn open_all(
+pub(crate) fn open_all(
     settings: &Settings,
     fits: impl Fn(&Opened) -> Result<(), BuildError>,
 ) -> Result<(Vec<Opened>, Vec<String>), BuildError> {
@@ -216,13 +216,13 @@ pub fn open_all(
 }
 
 /// `device`, opened for models.
-pub fn open(device: DeviceId, settings: &Settings) -> Result<Device, BuildError> {
+pub(crate) fn open(device: DeviceId, settings: &Settings) -> Result<Device, BuildError> {
     // What a model says of a device that cannot be used is what the operator needs to know.
     device::open(device, pool_kept(settings)).map_err(BuildError::Device)
 }
 
 /// What a card's pool may keep unused between jobs; every model's device is opened with it.
-pub fn pool_kept(settings: &Settings) -> Bytes {
+pub(crate) fn pool_kept(settings: &Settings) -> Bytes {
     settings.memory.pool_release_threshold
 }
 
@@ -232,7 +232,7 @@ fn chain_settings(settings: &Settings) -> ChainSettings {
 }
 
 /// How the memory of `device` is looked at, and how much of it is free now.
-pub fn probe_chain(settings: &Settings, device: DeviceId) -> Result<(ProbeChain, Bytes), BuildError> {
+pub(crate) fn probe_chain(settings: &Settings, device: DeviceId) -> Result<(ProbeChain, Bytes), BuildError> {
     let unread = |source| BuildError::Memory { device, source };
     let probes: Vec<Box<dyn Probe>> = match device {
         DeviceId::Cuda(_) => probes_of(device, None),
@@ -257,7 +257,7 @@ fn host_probe() -> Result<HostProbe, ProbeError> {
 }
 
 /// `bundle` as the settings would have it: precisions that they name go over the bundle's.
-pub fn with_precisions(mut bundle: Bundle, settings: &Settings) -> Bundle {
+pub(crate) fn with_precisions(mut bundle: Bundle, settings: &Settings) -> Bundle {
     for (model, entry) in &mut bundle.models {
         if let Some(precision) = precision(settings.models.budget(*model).precision) {
             entry.precision = precision;
@@ -285,7 +285,7 @@ fn precision(setting: config::Precision) -> Option<Precision> {
 }
 
 /// How Flux of `bundle` is loaded; the settings' precisions are in the bundle already ([`with_precisions`]).
-pub fn flux_options(bundle: &Bundle, settings: &Settings) -> Result<FluxOptions, BuildError> {
+pub(crate) fn flux_options(bundle: &Bundle, settings: &Settings) -> Result<FluxOptions, BuildError> {
     let entry = bundle.model(ModelId::Flux)?;
     let own = entry.parts.get("text_encoder_2").copied().unwrap_or(entry.precision);
     let t5 = match settings.models.flux.t5 {

@@ -123,7 +123,7 @@ impl Budgets {
 /// is `free`.
 ///
 /// `None` where the limit is a share of what is free and that is not known.
-pub fn preflight(
+pub(crate) fn preflight(
     settings: &Settings,
     budgets: &Budgets,
     free: Option<Bytes>,
@@ -137,7 +137,7 @@ pub fn preflight(
 }
 
 /// What all of it adds up to, whatever the limit; the spare is none.
-pub fn needed(settings: &Settings, budgets: &Budgets) -> Fit {
+pub(crate) fn needed(settings: &Settings, budgets: &Budgets) -> Fit {
     let fit = judged(settings, budgets, Bytes::MAX, None);
     let (residents, workspaces, needed) = match fit {
         Ok(Fit { residents, workspaces, needed, .. }) => (residents, workspaces, needed),

@@ -75,20 +75,6 @@ pub enum Timeout {
     },
 }
 
-impl Timeout {
-    /// How long that is, where the stage is estimated to take `estimate`.
-    pub fn resolve(self, estimate: Duration) -> Duration {
-        match self {
-            Self::Fixed(duration) => duration,
-            // `mul_f64` panics on overflow.
-            Self::TimesEstimate { factor, at_least } => {
-                let times = Duration::try_from_secs_f64(estimate.as_secs_f64() * factor);
-                times.unwrap_or(Duration::MAX).max(at_least)
-            }
-        }
-    }
-}
-
 const TIMEOUT: &str = "a duration above zero such as \"15s\", or a multiple of the stage's estimate such as \"3x\" or \"3x, at least 5s\" (from \"1x\" to \"1000x\")";
 
 impl FromStr for Timeout {

@@ -12,7 +12,7 @@ enum Never {}
 pub struct Card(Never);
 
 /// How many cards there are.
-pub fn cards() -> Result<u32, Fault> {
+pub(crate) fn cards() -> Result<u32, Fault> {
     Err(Fault::NotBuilt)
 }
 

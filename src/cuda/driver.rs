@@ -10,9 +10,8 @@ use std::sync::Arc;
 use cudarc::driver::sys::CUmemPool_attribute_enum as PoolAttribute;
 use cudarc::driver::{CudaContext, DriverError, result, sys};
 
-use super::{
-    CardMemory, Fault, NEEDED_DRIVER, PoolUse, capability_fault, driver_fault, init_fault, ordinal_fault,
-};
+use super::fault::{capability_fault, driver_fault, init_fault, ordinal_fault};
+use super::{CardMemory, Fault, NEEDED_DRIVER, PoolUse};
 use crate::types::Bytes;
 
 /// An opened card. Clones share its primary context, which is the one that tensors live in.

@@ -1,6 +1,8 @@
 //! Why a card cannot be used: one variant per reason, each with what would help. Pure.
 
-use super::{NEEDED_CAPABILITY, NEEDED_DRIVER};
+#[cfg(any(test, feature = "cuda"))]
+use super::NEEDED_CAPABILITY;
+use super::NEEDED_DRIVER;
 
 /// Why a card cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,7 +100,8 @@ fn counted(count: u32) -> String {
 }
 
 /// What a refused initialisation means; `code` is the driver's name, `CUDA_ERROR_…`.
-pub fn init_fault(code: &str) -> Fault {
+#[cfg(any(test, feature = "cuda"))]
+pub(crate) fn init_fault(code: &str) -> Fault {
     match code {
         "CUDA_ERROR_NO_DEVICE" => Fault::NoSuchCard { ordinal: 0, count: 0 },
         "CUDA_ERROR_STUB_LIBRARY" => Fault::NoDriver,
@@ -107,7 +110,8 @@ pub fn init_fault(code: &str) -> Fault {
 }
 
 /// What a refused card means.
-pub fn driver_fault(ordinal: u32, doing: &str, code: &str) -> Fault {
+#[cfg(any(test, feature = "cuda"))]
+pub(crate) fn driver_fault(ordinal: u32, doing: &str, code: &str) -> Fault {
     let code = code.to_owned();
     match code.as_str() {
         "CUDA_ERROR_DEVICE_UNAVAILABLE" | "CUDA_ERROR_DEVICE_NOT_LICENSED" => Fault::Busy { ordinal, code },
@@ -117,12 +121,14 @@ pub fn driver_fault(ordinal: u32, doing: &str, code: &str) -> Fault {
 }
 
 /// Whether there is a card `ordinal` among `count`.
-pub fn ordinal_fault(ordinal: u32, count: u32) -> Option<Fault> {
+#[cfg(any(test, feature = "cuda"))]
+pub(crate) fn ordinal_fault(ordinal: u32, count: u32) -> Option<Fault> {
     (ordinal >= count).then_some(Fault::NoSuchCard { ordinal, count })
 }
 
 /// Whether the card can do the models' arithmetic.
-pub fn capability_fault(ordinal: u32, name: &str, has: (i32, i32)) -> Option<Fault> {
+#[cfg(any(test, feature = "cuda"))]
+pub(crate) fn capability_fault(ordinal: u32, name: &str, has: (i32, i32)) -> Option<Fault> {
     let needs = NEEDED_CAPABILITY;
     (has < needs).then(|| Fault::TooOld { ordinal, name: name.to_owned(), has, needs })
 }

@@ -26,7 +26,7 @@ const ZOOM: f32 = 1.125;
 const PAN: f32 = (1.0 - 1.0 / ZOOM) / 2.0;
 
 /// The view at `at` (0 … 1 of the video).
-pub fn view(camera: Camera, at: f32) -> CameraView {
+pub(crate) fn view(camera: Camera, at: f32) -> CameraView {
     let t = smoothstep(at);
     let (zoom, pan_x) = match camera {
         Camera::None => return CameraView::WHOLE,

@@ -65,7 +65,7 @@ const TRANSITION: f32 = 0.25;
 
 /// The mood at `at` (0 … 1 of the video): the sequence divides the time evenly, and each preset after the first is
 /// reached by smoothstep within the first quarter of its share. An empty sequence is neutral.
-pub fn mood(sequence: &[Expression], at: f32) -> Mood {
+pub(crate) fn mood(sequence: &[Expression], at: f32) -> Mood {
     let place = at.clamp(0.0, 1.0) * sequence.len() as f32;
     let current = (place as usize).min(sequence.len().saturating_sub(1));
     let Some(expression) = sequence.get(current) else { return Expression::Neutral.mood() };
@@ -78,7 +78,7 @@ pub fn mood(sequence: &[Expression], at: f32) -> Mood {
 }
 
 /// 3t² − 2t³ on [0, 1], constant outside.
-pub fn smoothstep(t: f32) -> f32 {
+pub(crate) fn smoothstep(t: f32) -> f32 {
     let t = t.clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)
 }

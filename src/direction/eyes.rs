@@ -12,7 +12,7 @@ const OPENING: f32 = 0.16;
 /// How far the lids are open in each frame, as a factor: 1 between blinks, 0 within one.
 ///
 /// A blink whose closed moment would fall between two frames is moved to the nearest frame, so that every blink is seen.
-pub fn lids(seed: u64, fps: u32, frames: usize) -> Vec<f32> {
+pub(crate) fn lids(seed: u64, fps: u32, frames: usize) -> Vec<f32> {
     let mut random = Random::new(seed, Stream::Blinks);
     let mut lids = vec![1.0f32; frames];
     let fps = fps as f32;
@@ -35,7 +35,7 @@ pub fn lids(seed: u64, fps: u32, frames: usize) -> Vec<f32> {
 }
 
 /// Where the eyes look in each frame, as shares (−1 … 1) of a small range: held, then quickly moved on.
-pub fn gaze(seed: u64, fps: u32, frames: usize) -> Vec<(f32, f32)> {
+pub(crate) fn gaze(seed: u64, fps: u32, frames: usize) -> Vec<(f32, f32)> {
     let mut random = Random::new(seed, Stream::Gaze);
     let mut looks = Vec::with_capacity(frames);
     let (mut from, mut to) = ((0.0, 0.0), (0.0, 0.0));

@@ -7,7 +7,7 @@ use super::viseme::MouthShape;
 
 /// Lip control when the lips are pressed together. The range goes to −90, which is for sources with an open mouth; a
 /// source at rest is nearly closed, and half the range presses without folding the lips in.
-pub const LIPS_PRESSED: f32 = -45.0;
+pub(crate) const LIPS_PRESSED: f32 = -45.0;
 /// Lip control at the widest jaw of the viseme table (0.8) in a neutral mood; manic (×1.3) reaches the range's 120.
 const LIPS_OPEN: f32 = 92.0;
 
@@ -15,7 +15,7 @@ const LIPS_OPEN: f32 = 92.0;
 ///
 /// Jaw opening drives `lips` between pressed, rest and open; width above rest drives `grin`, below it `purse`; rounding
 /// drives `purse` and `pout`. The mood scales the mouth's movement about rest, never a closure.
-pub fn face(mouth: MouthShape, closed: bool, mood: &Mood, lid: f32, gaze: (f32, f32)) -> FaceControls {
+pub(crate) fn face(mouth: MouthShape, closed: bool, mood: &Mood, lid: f32, gaze: (f32, f32)) -> FaceControls {
     let scale = mood.mouth_scale;
     let rest = MouthShape::REST;
     let opened = (mouth.jaw - rest.jaw) / (0.8 - rest.jaw);

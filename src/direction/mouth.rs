@@ -11,7 +11,7 @@ const LOOK_AHEAD: usize = 2;
 
 /// The mouth through a whole video.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mouth {
+pub(crate) struct Mouth {
     /// One shape a frame.
     pub shapes: Vec<MouthShape>,
     /// Whether the lips are pressed together in that frame.
@@ -32,7 +32,7 @@ struct Sound {
 ///
 /// Frame i shows the moment (i + ½)/fps. Every closure presses the lips together in at least the frame nearest to its
 /// middle, however short it is.
-pub fn mouth(timeline: &Timeline, fps: u32, frames: usize) -> Mouth {
+pub(crate) fn mouth(timeline: &Timeline, fps: u32, frames: usize) -> Mouth {
     let (sounds, unknown) = sounds(timeline);
     let rate = f64::from(timeline.sample_rate());
     let sample_of = |frame: f64| (frame * rate / f64::from(fps)) as u64;

@@ -16,11 +16,11 @@ use crate::contract::Warning;
 use crate::types::{FramePlan, FrameSource, PlannedFrame};
 
 /// Half a pixel of a 512-pixel frame, whose sides span two units of key-point coordinates: what moves less is not seen.
-pub const VISIBLE: f32 = 0.5 * 2.0 / 512.0;
+pub(crate) const VISIBLE: f32 = 0.5 * 2.0 / 512.0;
 
 /// What rendering costs and what there is to spend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// Measured cost of a rendered frame.
     pub per_frame: Duration,
     /// Time left for the whole video; `None` where no deadline is set.
@@ -29,7 +29,7 @@ pub struct Budget {
 
 /// How a plan came about, for the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlanSummary {
+pub(crate) struct PlanSummary {
     /// Frames the networks render.
     pub rendered: usize,
     /// Frames shown again.
@@ -44,7 +44,7 @@ pub struct PlanSummary {
 
 /// A plan, its summary and what the requester should know.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Planned {
+pub(crate) struct Planned {
     /// Every frame, with its source.
     pub plan: FramePlan,
     /// How it came about.
@@ -54,7 +54,7 @@ pub struct Planned {
 }
 
 /// Plans the video within its budget.
-pub fn plan(directed: Directed, budget: Budget) -> Planned {
+pub(crate) fn plan(directed: Directed, budget: Budget) -> Planned {
     let Directed { fps, mut frames, closed, mut warnings } = directed;
     let affordable = match budget.left {
         Some(left) if !budget.per_frame.is_zero() => (left.as_nanos() / budget.per_frame.as_nanos()) as usize,
@@ -104,7 +104,7 @@ fn said_of(summary: &PlanSummary, affordable: usize) -> Option<Warning> {
 ///
 /// Turning the head moves points at most half a unit away from its axis; the controls' figures are the largest
 /// coefficients of the editing table; the eye retargeting moves lids by about a twentieth of a unit in all.
-pub fn distance(a: &PlannedFrame, b: &PlannedFrame) -> f32 {
+pub(crate) fn distance(a: &PlannedFrame, b: &PlannedFrame) -> f32 {
     const ARM: f32 = 0.5;
     let turn = |a: f32, b: f32| (a - b).to_radians().abs() * ARM;
     let (p, q, f, g) = (&a.pose, &b.pose, &a.face, &b.face);

@@ -17,7 +17,7 @@ const SHIRT: Colour = [90.0, 120.0, 170.0];
 /// A face that shows `frame`'s pose, controls and camera view, `side` pixels wide and high.
 ///
 /// Exaggerated where the controls are small, so that a wrong sign is seen: it is a diagram, not a portrait.
-pub fn draw(frame: &PlannedFrame, side: Resolution) -> RgbImage {
+pub(crate) fn draw(frame: &PlannedFrame, side: Resolution) -> RgbImage {
     let (width, height) = (side.width.get(), side.height.get());
     let mut data = Vec::with_capacity(side.rgb_bytes().get() as usize);
     // Two by two samples a pixel soften the edges.
@@ -99,7 +99,7 @@ fn ellipse(x: f32, y: f32, a: f32, b: f32) -> bool {
 
 /// Rows of equally large pictures on one sheet, `gap` pixels apart; short rows end in the gap's colour. `None` where
 /// there is no picture or their sizes differ.
-pub fn sheet(rows: &[Vec<RgbImage>], gap: u32) -> Option<RgbImage> {
+pub(crate) fn sheet(rows: &[Vec<RgbImage>], gap: u32) -> Option<RgbImage> {
     let size = rows.iter().flatten().next()?.resolution();
     if rows.iter().flatten().any(|image| image.resolution() != size) {
         return None;

@@ -5,7 +5,7 @@
 
 /// A mouth: each from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MouthShape {
+pub(crate) struct MouthShape {
     /// How far the jaw is open.
     pub jaw: f32,
     /// How wide the lips are drawn.
@@ -16,14 +16,14 @@ pub struct MouthShape {
 
 impl MouthShape {
     /// Silence.
-    pub const REST: Self = Self::new(0.2, 0.5, 0.3);
+    pub(crate) const REST: Self = Self::new(0.2, 0.5, 0.3);
 
     const fn new(jaw: f32, width: f32, rounding: f32) -> Self {
         Self { jaw, width, rounding }
     }
 
     /// Between `self` (`t` = 0) and `other` (`t` = 1).
-    pub fn towards(self, other: Self, t: f32) -> Self {
+    pub(crate) fn towards(self, other: Self, t: f32) -> Self {
         let mix = |a: f32, b: f32| a + (b - a) * t;
         Self::new(mix(self.jaw, other.jaw), mix(self.width, other.width), mix(self.rounding, other.rounding))
     }
@@ -31,7 +31,7 @@ impl MouthShape {
 
 /// What a symbol does to the mouth.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Viseme {
+pub(crate) enum Viseme {
     /// This shape.
     Shape(MouthShape),
     /// The lips meet: b, p, m.
@@ -47,7 +47,7 @@ pub enum Viseme {
 }
 
 /// What `symbol` does to the mouth.
-pub fn viseme(symbol: &str) -> Viseme {
+pub(crate) fn viseme(symbol: &str) -> Viseme {
     let shape = |jaw, width, rounding| Viseme::Shape(MouthShape::new(jaw, width, rounding));
     match symbol {
         "ɑ" | "ɑ̃" => shape(0.8, 0.6, 0.3),                   // AA

@@ -7,7 +7,7 @@ use crate::types::{Bytes, DeviceId};
 
 /// A card's own figures.
 #[derive(Clone, Debug, Serialize)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// What it is called.
     pub name: String,
     /// Its identifier.
@@ -23,7 +23,7 @@ pub struct Facts {
 }
 
 /// Looks at the card; nothing to look at on the processor. The error says why it cannot be used.
-pub fn facts(device: DeviceId) -> Result<Option<Facts>, String> {
+pub(crate) fn facts(device: DeviceId) -> Result<Option<Facts>, String> {
     let DeviceId::Cuda(ordinal) = device else { return Ok(None) };
     let ask = || -> Result<Facts, Fault> {
         let card = Card::open(ordinal)?;

@@ -20,7 +20,7 @@ const WARM_UP: u32 = 5;
 type Times = Vec<Duration>;
 
 /// Renders `slots` slots and enters what was seen.
-pub fn run(
+pub(super) fn run(
     models: &HostedModels,
     bench: &mut Bench,
     size: &Size,

@@ -17,7 +17,7 @@ const LOOKS: u32 = 500;
 const CHUNKS: [Bytes; 3] = [Bytes::gb(1), Bytes::mb(64), Bytes::mb(2)];
 
 /// Brings the faults about and enters how each ended.
-pub fn run(
+pub(super) fn run(
     models: HostedModels,
     bench: &mut Bench,
     size: &Size,

@@ -9,7 +9,7 @@ use crate::vram::policy::{ModelNeed, Plan, Variant, preflight};
 
 /// Compares the weights of `bundle`, planned from its files, with the limit and with what is free. Workspaces come
 /// later: each job leases its own.
-pub fn fit(bundle: &Bundle, limit: Bytes, free: Option<Bytes>) -> Result<Outcome, ModelError> {
+pub(super) fn fit(bundle: &Bundle, limit: Bytes, free: Option<Bytes>) -> Result<Outcome, ModelError> {
     let models = bundle.models.keys().map(|model| need(bundle, *model)).collect::<Result<Vec<_>, _>>()?;
     let plan = Plan { limit, free, overhead: Bytes::ZERO, models: &models, concurrent: &[] };
     Ok(match preflight(&plan) {

@@ -14,7 +14,7 @@ const IN_A_CLONE: &str = "tests/fixtures";
 
 /// What came of the fixtures.
 #[derive(Clone, Debug, Serialize)]
-pub struct Fixtures {
+pub(crate) struct Fixtures {
     /// Where they were looked for.
     #[serde(flatten, serialize_with = "as_folder")]
     pub folder: Option<PathBuf>,
@@ -32,7 +32,7 @@ fn as_folder<S: Serializer>(folder: &Option<PathBuf>, serializer: S) -> Result<S
 /// Compares every set at or under `folder`, or of a clone that this is run in; `said` hears of each set.
 ///
 /// The error is of a folder that is not there or holds no set.
-pub fn compare(
+pub(crate) fn compare(
     folder: Option<&Path>,
     device: DeviceId,
     mut said: impl FnMut(&str),

@@ -23,7 +23,7 @@ use crate::vram::{Claim, Ledger, Meter};
 use super::report::Footprint;
 
 /// A model on its thread.
-pub struct HostedModel<J, O> {
+pub(super) struct HostedModel<J, O> {
     model: ModelId,
     host: Box<dyn Host<J>>,
     notes: mpsc::Receiver<(Instant, HostEvent<O>)>,
@@ -36,7 +36,7 @@ pub struct HostedModel<J, O> {
 }
 
 /// A finished run.
-pub struct Done<O> {
+pub(super) struct Done<O> {
     /// What it brought.
     pub output: O,
     /// When it ended.
@@ -46,7 +46,7 @@ pub struct Done<O> {
 }
 
 /// The five of them.
-pub struct HostedModels {
+pub(super) struct HostedModels {
     /// Paints.
     pub flux: HostedModel<Paint, Painting>,
     /// Speaks.
@@ -60,7 +60,7 @@ pub struct HostedModels {
 }
 
 /// Where they live.
-pub struct Bench {
+pub(super) struct Bench {
     /// What they are loaded from.
     pub bundle: Arc<Bundle>,
     /// On what.
@@ -74,13 +74,19 @@ pub struct Bench {
 
 impl Bench {
     /// Nothing loaded.
-    pub fn new(bundle: Bundle, device: DeviceId, limit: Bytes, batch: NonZeroU32, pool: Bytes) -> Self {
+    pub(super) fn new(
+        bundle: Bundle,
+        device: DeviceId,
+        limit: Bytes,
+        batch: NonZeroU32,
+        pool: Bytes,
+    ) -> Self {
         let (ledger, meter) = (Ledger::new(device, limit, Bytes::ZERO), Meter::of_device(device));
         Self { bundle: Arc::new(bundle), device, ledger, batch, pool, meter }
     }
 
     /// Starts all five, one after the other, and says what each holds.
-    pub fn load(&mut self, footprint: &mut Vec<Footprint>) -> Result<HostedModels, ModelError> {
+    pub(super) fn load(&mut self, footprint: &mut Vec<Footprint>) -> Result<HostedModels, ModelError> {
         Ok(HostedModels {
             flux: {
                 let options = load::flux_options(self.bundle.model(ModelId::Flux)?);
@@ -100,7 +106,10 @@ impl Bench {
     }
 
     /// Starts Kokoro, also again.
-    pub fn kokoro(&self, footprint: &mut Vec<Footprint>) -> Result<HostedModel<Speak, Speech>, ModelError> {
+    pub(super) fn kokoro(
+        &self,
+        footprint: &mut Vec<Footprint>,
+    ) -> Result<HostedModel<Speak, Speech>, ModelError> {
         self.hosted(ModelId::Kokoro, footprint, load::kokoro)
     }
 
@@ -194,7 +203,7 @@ impl<J: Send + 'static, O: Send + 'static> HostedModel<J, O> {
     }
 
     /// Hands over a job; its lease is grown to the model's own estimate on its thread.
-    pub fn begin(&self, job: J) -> Result<(), ModelError> {
+    pub(super) fn begin(&self, job: J) -> Result<(), ModelError> {
         let lease = self
             .ledger
             .reserve(Claim::workspace(self.model, None, Bytes::ZERO))
@@ -212,7 +221,7 @@ impl<J: Send + 'static, O: Send + 'static> HostedModel<J, O> {
     }
 
     /// Waits for the job that was begun.
-    pub fn wait(&self) -> Result<Done<O>, ModelError> {
+    pub(super) fn wait(&self) -> Result<Done<O>, ModelError> {
         loop {
             match self.note()? {
                 (at, HostEvent::Ended { result, peak, .. }) => {
@@ -233,13 +242,13 @@ impl<J: Send + 'static, O: Send + 'static> HostedModel<J, O> {
     }
 
     /// A job from beginning to end.
-    pub fn run(&self, job: J) -> Result<Done<O>, ModelError> {
+    pub(super) fn run(&self, job: J) -> Result<Done<O>, ModelError> {
         self.begin(job)?;
         self.wait()
     }
 
     /// Has it give back what it need not keep.
-    pub fn trim(&self) -> Result<Bytes, ModelError> {
+    pub(super) fn trim(&self) -> Result<Bytes, ModelError> {
         if !self.host.order(HostCommand::Trim) {
             return Err(ModelError::own("the thread has ended"));
         }
@@ -251,7 +260,7 @@ impl<J: Send + 'static, O: Send + 'static> HostedModel<J, O> {
     }
 
     /// Ends the thread and waits until its memory is given back.
-    pub fn leave(self) {
+    pub(super) fn leave(self) {
         let Self { host, life, notes, .. } = self;
         drop(host);
         // The channel closes when the thread drops its end of it, which is the last thing it does but one.

@@ -15,7 +15,7 @@ use crate::types::{
 
 /// How large a slot's jobs are.
 #[derive(Clone, Debug)]
-pub struct Size {
+pub(super) struct Size {
     side: Resolution,
     words: usize,
     sound: Duration,
@@ -27,29 +27,29 @@ const SIDES: [u32; 2] = [64, 512];
 
 impl Size {
     /// As small as it goes.
-    pub fn tiny(frames: u32) -> Self {
+    pub(super) fn tiny(frames: u32) -> Self {
         Self { side: square(SIDES[0]), words: 6, sound: Duration::from_secs(2), frames }
     }
 
     /// A slot as the product has it.
-    pub fn full(frames: u32) -> Self {
+    pub(super) fn full(frames: u32) -> Self {
         // 45 s of calm speech.
         Self { side: square(SIDES[1]), words: 110, sound: Duration::from_secs(45), frames }
     }
 
     /// Frames rendered in a slot.
-    pub fn frames(&self) -> u32 {
+    pub(super) fn frames(&self) -> u32 {
         self.frames
     }
 
     /// For Flux.
-    pub fn paint(&self) -> Paint {
+    pub(super) fn paint(&self) -> Paint {
         let prompt = "portrait of an astronaut, studio light".to_owned();
         Paint { prompt, seed: 7, resolution: self.side, steps: 4 }
     }
 
     /// For Kokoro, in the bundle's first voice.
-    pub fn speak(&self, bundle: &Bundle) -> Result<Speak, ModelError> {
+    pub(super) fn speak(&self, bundle: &Bundle) -> Result<Speak, ModelError> {
         const WORDS: [&str; 6] = ["every", "card", "proves", "itself", "before", "work."];
         let text: Vec<&str> = WORDS.into_iter().cycle().take(self.words).collect();
         let paths = bundle.paths(ModelId::Kokoro, "voices");
@@ -69,7 +69,7 @@ impl Size {
     }
 
     /// For LivePortrait.
-    pub fn animate(&self, image: Arc<RgbImage>, sink: Box<dyn FrameSink>) -> Animate {
+    pub(super) fn animate(&self, image: Arc<RgbImage>, sink: Box<dyn FrameSink>) -> Animate {
         let frame = |at: u32| PlannedFrame {
             pose: HeadPose { yaw: 10.0 * (at as f32 * 0.1).sin(), ..HeadPose::REST },
             face: FaceControls { lips: 60.0 * (at as f32 * 0.7).sin(), ..FaceControls::REST },
@@ -87,7 +87,7 @@ impl Size {
     }
 
     /// For both CLIPs.
-    pub fn score(animation: &Animation) -> Score {
+    pub(super) fn score(animation: &Animation) -> Score {
         let keyframes = animation.keyframes.iter().map(|keyframe| keyframe.image.clone()).collect();
         let texts = ["a portrait of an astronaut", "a photograph"].map(str::to_owned);
         Score { keyframes, texts: Arc::new(texts) }
@@ -107,25 +107,25 @@ fn square(side: u32) -> Resolution {
 }
 
 /// The picture that was painted, to be animated.
-pub fn portrait(painting: Painting) -> Arc<RgbImage> {
+pub(super) fn portrait(painting: Painting) -> Arc<RgbImage> {
     Arc::new(painting.image)
 }
 
 /// Keeps the pixels of every frame, or only looks at them.
 #[derive(Clone, Debug, Default)]
-pub struct Film {
+pub(super) struct Film {
     keeps: bool,
     pixels: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Film {
     /// Keeps everything.
-    pub fn kept() -> Self {
+    pub(super) fn kept() -> Self {
         Self { keeps: true, ..Self::default() }
     }
 
     /// What was kept.
-    pub fn pixels(&self) -> Vec<u8> {
+    pub(super) fn pixels(&self) -> Vec<u8> {
         std::mem::take(&mut *self.pixels.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -27,7 +27,7 @@ const SCORED: f64 = 0.02;
 const LIMIT: Bytes = Bytes::gb(2);
 
 /// Compares every stage of one slot.
-pub fn compare(tiny: &Bundle, device: DeviceId, batch: NonZeroU32) -> Result<Vec<Parity>, ModelError> {
+pub(super) fn compare(tiny: &Bundle, device: DeviceId, batch: NonZeroU32) -> Result<Vec<Parity>, ModelError> {
     let size = Size::tiny(4);
     let load = |device| -> Result<(Bench, HostedModels), ModelError> {
         let mut bench = Bench::new(tiny.clone(), device, LIMIT, batch, Bytes::ZERO);

@@ -10,7 +10,7 @@ use crate::types::{Bytes, DeviceId, ModelId};
 
 /// How far apart the device and the processor are in one thing.
 #[derive(Clone, Debug, Serialize)]
-pub struct Parity {
+pub(crate) struct Parity {
     /// In what.
     pub what: &'static str,
     /// How far.
@@ -23,14 +23,14 @@ pub struct Parity {
 
 impl Parity {
     /// Compared.
-    pub fn new(what: &'static str, worst: f64, allowed: f64) -> Self {
+    pub(crate) fn new(what: &'static str, worst: f64, allowed: f64) -> Self {
         Self { what, worst, allowed, ok: worst <= allowed }
     }
 }
 
 /// What one model holds.
 #[derive(Clone, Debug, Serialize)]
-pub struct Footprint {
+pub(crate) struct Footprint {
     /// Which.
     pub model: ModelId,
     /// In which precision.
@@ -49,7 +49,7 @@ pub struct Footprint {
 
 /// How long a stage takes.
 #[derive(Clone, Debug, Serialize)]
-pub struct StageTimes {
+pub(crate) struct StageTimes {
     /// Which.
     pub stage: &'static str,
     /// In so many slots.
@@ -62,7 +62,7 @@ pub struct StageTimes {
 
 /// Memory after each slot.
 #[derive(Clone, Debug, Serialize)]
-pub struct Flat {
+pub(crate) struct Flat {
     /// Slots looked at.
     pub slots: u32,
     /// After the warm-up.
@@ -79,7 +79,7 @@ pub struct Flat {
 
 /// How something ended that was done on purpose.
 #[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// `None` where it was left out.
     pub ok: Option<bool>,
     /// What happened, or why it was left out.
@@ -88,24 +88,24 @@ pub struct Outcome {
 
 impl Outcome {
     /// As it should.
-    pub fn passed(what: impl Into<String>) -> Self {
+    pub(crate) fn passed(what: impl Into<String>) -> Self {
         Self { ok: Some(true), what: what.into() }
     }
 
     /// Not as it should.
-    pub fn failed(what: impl Into<String>) -> Self {
+    pub(crate) fn failed(what: impl Into<String>) -> Self {
         Self { ok: Some(false), what: what.into() }
     }
 
     /// Not done.
-    pub fn skipped(what: impl Into<String>) -> Self {
+    pub(crate) fn skipped(what: impl Into<String>) -> Self {
         Self { ok: None, what: what.into() }
     }
 }
 
 /// What a look at memory costs.
 #[derive(Clone, Debug, Serialize)]
-pub struct Sampling {
+pub(crate) struct Sampling {
     /// Who looked.
     pub probe: String,
     /// How often.
@@ -120,7 +120,7 @@ pub struct Sampling {
 
 /// Everything.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Whether all is well.
     pub ok: bool,
     /// Why the device cannot be used.
@@ -171,7 +171,7 @@ pub struct Report {
 
 impl Report {
     /// Nothing found yet.
-    pub fn new(device: DeviceId, limit: Bytes, unix_time: Duration) -> Self {
+    pub(crate) fn new(device: DeviceId, limit: Bytes, unix_time: Duration) -> Self {
         Self {
             ok: false,
             unusable: None,
@@ -200,7 +200,7 @@ impl Report {
     }
 
     /// Whether all is well, entered.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         let passed = |outcome: &Option<Outcome>| outcome.as_ref().is_some_and(|it| it.ok != Some(false));
         self.ok = self.unusable.is_none()
             && passed(&self.fit)

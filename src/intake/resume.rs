@@ -7,7 +7,7 @@ use crate::types::Stage;
 
 /// How a slot goes on.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Course {
+pub(crate) enum Course {
     /// It has ended, and trying again would change nothing.
     Finished(Terminal),
     /// It is taken up where it was left. `again`: its end, or its passed time, is taken away first.
@@ -25,7 +25,7 @@ pub enum Course {
 }
 
 /// How the slot in `folder`, which stands like this, goes on; `timed` where its recipe names a deadline.
-pub fn course(standing: FolderState, folder: &Path, timed: bool) -> Course {
+pub(crate) fn course(standing: FolderState, folder: &Path, timed: bool) -> Course {
     let folder = folder.display();
     match standing {
         FolderState::Ended(terminal) if is_final(&terminal) => Course::Finished(terminal),

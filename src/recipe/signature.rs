@@ -34,7 +34,7 @@ pub enum SignatureError {
 }
 
 /// Signs `document` as of `timestamp`; what stood under `security` is replaced.
-pub fn sign(mut document: Value, key: &SigningKey, timestamp: u64) -> Value {
+pub(crate) fn sign(mut document: Value, key: &SigningKey, timestamp: u64) -> Value {
     let director = to_hex(key.verifying_key().as_bytes());
     let mut security = Map::new();
     security.insert("director_id".into(), director.into());
@@ -46,7 +46,7 @@ pub fn sign(mut document: Value, key: &SigningKey, timestamp: u64) -> Value {
 }
 
 /// Checks the signature that `recipe` carries; strict, so that no second signature passes for the same document.
-pub fn verify(recipe: &Recipe) -> Result<Security, SignatureError> {
+pub(crate) fn verify(recipe: &Recipe) -> Result<Security, SignatureError> {
     let security = recipe.security.ok_or(SignatureError::Unsigned)?;
     let director = to_hex(&security.director);
     let key =

@@ -54,7 +54,7 @@ fn held(error: impl std::fmt::Display) -> RehearsalError {
 }
 
 /// What looks at the memory of the device that a process begins with.
-pub type Eyes<'a> = &'a dyn Fn(&ScriptedDevice) -> Vec<Box<dyn Probe>>;
+pub(crate) type Eyes<'a> = &'a dyn Fn(&ScriptedDevice) -> Vec<Box<dyn Probe>>;
 
 /// Plays `scenario` on a runtime of its own and compares the outcome with what it expects. `more` hear everything too.
 pub fn rehearse(

@@ -90,7 +90,7 @@ struct Heard {
 
 /// Hears everything and counts.
 #[derive(Debug)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     start: Instant,
     hard_limit: Bytes,
     several: bool,
@@ -100,7 +100,7 @@ pub struct Recorder {
 
 impl Recorder {
     /// From `start`, on devices with this hard limit, of which there may be `several`.
-    pub fn new(start: Instant, hard_limit: Bytes, several: bool) -> Self {
+    pub(crate) fn new(start: Instant, hard_limit: Bytes, several: bool) -> Self {
         Self { start, hard_limit, several, heard: Mutex::default(), ended: watch::Sender::new(0) }
     }
 
@@ -110,7 +110,7 @@ impl Recorder {
     }
 
     /// Whether `device` was lost with a code that leaves nothing of it to rely on.
-    pub fn is_lost(&self, device: DeviceId) -> bool {
+    pub(crate) fn is_lost(&self, device: DeviceId) -> bool {
         self.heard().report.cards_lost.get(&device.to_string()) == Some(&u64::from(Exit::DeviceLost.code()))
     }
 
@@ -120,12 +120,12 @@ impl Recorder {
     }
 
     /// How many slots have ended, to be waited on.
-    pub fn ended(&self) -> watch::Receiver<u64> {
+    pub(crate) fn ended(&self) -> watch::Receiver<u64> {
         self.ended.subscribe()
     }
 
     /// Somebody asked for a slot and was refused.
-    pub fn refused(&self, reason: &str) {
+    pub(crate) fn refused(&self, reason: &str) {
         let at = clock::now() - self.start;
         let mut heard = self.heard();
         let entry = heard.report.refused.entry(reason.to_owned());
@@ -135,12 +135,19 @@ impl Recorder {
     }
 
     /// A process has ended with this code.
-    pub fn exited(&self, code: u8) {
+    pub(crate) fn exited(&self, code: u8) {
         self.heard().report.exits.push(code);
     }
 
     /// The report so far, with what only the journal and the ledger know.
-    pub fn report(&self, about: &str, ended: &[Terminal], accepted: u64, lost: u64, leaked: u64) -> Report {
+    pub(crate) fn report(
+        &self,
+        about: &str,
+        ended: &[Terminal],
+        accepted: u64,
+        lost: u64,
+        leaked: u64,
+    ) -> Report {
         let heard = self.heard();
         let mut report = heard.report.clone();
         report.about = about.to_owned();

@@ -21,7 +21,7 @@ use crate::types::{Bytes, DeviceId, ModelId, Pcm, RgbImage, SAMPLE_RATE, Stage, 
 use crate::vram::{ScriptedAllocation, ScriptedChange, ScriptedDevice};
 
 /// What a kind of model is asked and answers.
-pub trait Role: Send + 'static {
+pub(crate) trait Role: Send + 'static {
     /// As [`Script::Job`].
     type Job: Send + TryFrom<Job, Error = WrongJob> + 'static;
     /// As [`Script::Output`].
@@ -35,13 +35,13 @@ pub trait Role: Send + 'static {
 }
 
 /// Kokoro's role.
-pub struct Speaker;
+pub(crate) struct Speaker;
 /// Flux's role.
-pub struct Painter;
+pub(crate) struct Painter;
 /// LivePortrait's role.
-pub struct Animator;
+pub(crate) struct Animator;
 /// Both CLIPs' role.
-pub struct Scorer;
+pub(crate) struct Scorer;
 
 impl Role for Speaker {
     type Job = Speak;
@@ -121,10 +121,10 @@ struct Played {
 
 /// What has been played so far, on every device and by every process: misfortunes do not happen twice.
 #[derive(Clone, Default)]
-pub struct Memory(Arc<Mutex<Played>>);
+pub(crate) struct Memory(Arc<Mutex<Played>>);
 
 /// What all players of one process on one device share: the device, what goes wrong there, what has been played.
-pub struct Theatre {
+pub(crate) struct Theatre {
     id: DeviceId,
     device: ScriptedDevice,
     faults: Vec<Fault>,
@@ -133,7 +133,7 @@ pub struct Theatre {
 
 impl Theatre {
     /// On `device`, with what of these misfortunes befalls it.
-    pub fn new(id: DeviceId, device: ScriptedDevice, faults: &[Fault], played: Memory) -> Self {
+    pub(crate) fn new(id: DeviceId, device: ScriptedDevice, faults: &[Fault], played: Memory) -> Self {
         let faults = faults.iter().filter_map(|fault| fault.on(id)).cloned().collect();
         Self { id, device, faults, played }
     }
@@ -191,7 +191,7 @@ impl Theatre {
 }
 
 /// One played model.
-pub struct Player<R> {
+pub(crate) struct Player<R> {
     model: ModelId,
     stage: Stage,
     part: Part,
@@ -324,7 +324,7 @@ impl<R> Drop for Player<R> {
 
 /// Whether models play on tokio tasks (for a paused clock) or on OS threads of their own, as real ones do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hosting {
+pub(crate) enum Hosting {
     /// Tasks.
     Tasks,
     /// Threads.
@@ -351,7 +351,7 @@ fn spec<R: Role>(
 }
 
 /// All five models, played.
-pub fn company(
+pub(crate) fn company(
     parts: &[Part; ModelId::ALL.len()],
     limits: ModelLimits,
     theatre: &Arc<Theatre>,

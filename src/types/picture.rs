@@ -110,11 +110,6 @@ impl RgbImage {
         &self.data
     }
 
-    /// The pixels, to change in place.
-    pub fn data_mut(&mut self) -> &mut [u8] {
-        &mut self.data
-    }
-
     /// The pixels, given away.
     pub fn into_data(self) -> Vec<u8> {
         self.data

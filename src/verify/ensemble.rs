@@ -49,14 +49,18 @@ impl Thresholds {
 }
 
 /// CLIPScore of one picture and one text: 2.5·max(cos, 0) (Hessel et al. 2021).
-pub fn clip_score(cosine: f64) -> f64 {
+pub(crate) fn clip_score(cosine: f64) -> f64 {
     2.5 * cosine.max(0.0)
 }
 
 /// [√w_b·b, √w_l·l]: of length one, and the dot product of two such is w_b·cos_b + w_l·cos_l.
 ///
 /// `None` where the shares leave no direction.
-pub fn combine(b: &UnitEmbedding, l: &UnitEmbedding, thresholds: &Thresholds) -> Option<UnitEmbedding> {
+pub(crate) fn combine(
+    b: &UnitEmbedding,
+    l: &UnitEmbedding,
+    thresholds: &Thresholds,
+) -> Option<UnitEmbedding> {
     let part = |embedding: &UnitEmbedding, share: f64| {
         let scale = share.max(0.0).sqrt();
         embedding.values().iter().map(|value| (f64::from(*value) * scale) as f32).collect::<Vec<_>>()

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a recipe wants to see and not to see.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Criteria {
+pub(crate) struct Criteria {
     /// What the video should show.
     pub prompt: String,
     /// What it had better not show: concepts between commas.
@@ -32,11 +32,11 @@ pub enum Kind {
 }
 
 /// Fits every picture: a concept is present where it fits better than this.
-pub const NEUTRAL: &str = "a photo";
+pub(crate) const NEUTRAL: &str = "a photo";
 
 /// The texts of one `Score` job, in order, and their meaning.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Questions {
+pub(crate) struct Questions {
     texts: Arc<[String]>,
     concepts: Vec<(Kind, String, usize)>,
     min_clip_score: Option<f64>,
@@ -49,7 +49,7 @@ pub(super) const NEUTRAL_AT: usize = 1;
 
 impl Questions {
     /// The prompt, the neutral text, then every concept once, required before banned before negative.
-    pub fn new(criteria: &Criteria) -> Self {
+    pub(crate) fn new(criteria: &Criteria) -> Self {
         let mut texts = vec![criteria.prompt.clone(), NEUTRAL.to_owned()];
         let mut concepts: Vec<(Kind, String, usize)> = Vec::new();
         let negative: Vec<String> = criteria.negative_prompt.split(',').map(str::to_owned).collect();
@@ -75,7 +75,7 @@ impl Questions {
     }
 
     /// What to score, in order; shared by the jobs of both models.
-    pub fn texts(&self) -> Arc<[String]> {
+    pub(crate) fn texts(&self) -> Arc<[String]> {
         Arc::clone(&self.texts)
     }
 
@@ -85,7 +85,7 @@ impl Questions {
     }
 
     /// The least score of the ensemble, where the recipe names one.
-    pub fn min_clip_score(&self) -> Option<f64> {
+    pub(crate) fn min_clip_score(&self) -> Option<f64> {
         self.min_clip_score
     }
 }

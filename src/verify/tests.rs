@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use super::ensemble::combine;
+use super::questions::{Kind, NEUTRAL};
 use super::*;
 use crate::contract::{Scores, UnitEmbedding, Warning};
 

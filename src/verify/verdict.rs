@@ -118,7 +118,7 @@ impl std::fmt::Display for Reason {
 /// Scores that do not answer the questions.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("the scores of {model:?} do not answer the questions: {why}")]
-pub struct ScoresMismatch {
+pub(crate) struct ScoresMismatch {
     model: Member,
     why: String,
 }
@@ -126,7 +126,7 @@ pub struct ScoresMismatch {
 /// Judges a video by the answers `b` and `l` to `questions`.
 ///
 /// Fails where the answers are not of these questions, or not numbers.
-pub fn judge(
+pub(crate) fn judge(
     questions: &Questions,
     b: &Scores,
     l: &Scores,

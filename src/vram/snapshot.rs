@@ -99,11 +99,6 @@ impl SnapshotRing {
         let (newer, older) = self.kept.split_at(oldest);
         older.iter().chain(newer)
     }
-
-    /// The newest.
-    pub fn latest(&self) -> Option<&Snapshot> {
-        self.iter().next_back()
-    }
 }
 
 #[cfg(test)]
@@ -124,13 +119,13 @@ mod tests {
             pressure: Pressure::UNKNOWN,
         };
         let mut ring = SnapshotRing::new(NonZeroUsize::new(3).unwrap());
-        assert!(ring.latest().is_none());
+        assert!(ring.iter().next_back().is_none());
         for recorded in 1..=8u64 {
             assert_eq!(ring.record(snapshot).number, recorded);
             let kept: Vec<u64> = ring.iter().map(|snapshot| snapshot.number).collect();
             let expected: Vec<u64> = (recorded.saturating_sub(2).max(1)..=recorded).collect();
             assert_eq!(kept, expected);
-            assert_eq!(ring.latest().map(|snapshot| snapshot.number), Some(recorded));
+            assert_eq!(ring.iter().next_back().map(|snapshot| snapshot.number), Some(recorded));
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::types::Bytes;
 
 /// One wait and the step after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Beat {
+pub(crate) struct Beat {
     /// How long it takes.
     pub wait: Duration,
     /// The progress then made; `None` makes no step, so that neither health nor cancellation is looked at.
@@ -28,7 +28,7 @@ pub struct Beat {
 
 /// How an act ends.
 #[derive(Debug)]
-pub enum Ending<T> {
+pub(crate) enum Ending<T> {
     /// With this.
     Bring(T),
     /// With an error.
@@ -40,7 +40,7 @@ pub enum Ending<T> {
 }
 
 /// How something goes: beats, what is held meanwhile (memory), and the end.
-pub struct Act<T> {
+pub(crate) struct Act<T> {
     /// In order.
     pub beats: Vec<Beat>,
     /// Dropped when the act is over.
@@ -51,13 +51,13 @@ pub struct Act<T> {
 
 impl<T> Act<T> {
     /// At once, holding nothing.
-    pub fn at_once(ending: Ending<T>) -> Self {
+    pub(crate) fn at_once(ending: Ending<T>) -> Self {
         Self { beats: Vec::new(), holds: None, ending }
     }
 }
 
 /// A model's part in a rehearsal.
-pub trait Script: Send + 'static {
+pub(crate) trait Script: Send + 'static {
     /// As [`Model::Job`].
     type Job: Send + 'static;
     /// As [`Model::Output`].
@@ -77,16 +77,16 @@ pub trait Script: Send + 'static {
 }
 
 /// Makes the script of a fresh host: the counterpart of a loader.
-pub type Casting<S> = Arc<dyn Fn() -> S + Send + Sync>;
+pub(super) type Casting<S> = Arc<dyn Fn() -> S + Send + Sync>;
 
 /// Hosts scripts on tokio tasks.
-pub struct ScriptHost<S> {
+pub(crate) struct ScriptHost<S> {
     casting: Casting<S>,
 }
 
 impl<S: Script> ScriptHost<S> {
     /// One whose every host plays a fresh script of `casting`.
-    pub fn new(casting: Casting<S>) -> Self {
+    pub(crate) fn new(casting: Casting<S>) -> Self {
         Self { casting }
     }
 }
@@ -249,11 +249,11 @@ fn finish<T>(ending: Ending<T>) -> Result<T, ModelError> {
 }
 
 /// A script as a [`Model`]: plays by sleeping on the thread it is called on.
-pub struct Scripted<S>(S);
+pub(crate) struct Scripted<S>(S);
 
 impl<S: Script> Scripted<S> {
     /// Loads `script` as a model's loader would.
-    pub fn load(mut script: S, run: &Run) -> Result<Self, ModelError> {
+    pub(crate) fn load(mut script: S, run: &Run) -> Result<Self, ModelError> {
         play_here(script.load(), run)?;
         Ok(Self(script))
     }

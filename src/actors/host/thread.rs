@@ -15,23 +15,23 @@ use crate::types::Bytes;
 use crate::vram::{Meter, Metering};
 
 /// Loads a model on the thread it is called on; steps while doing so.
-pub type Loader<M> = Arc<dyn Fn(&Run) -> Result<M, ModelError> + Send + Sync>;
+pub(crate) type Loader<M> = Arc<dyn Fn(&Run) -> Result<M, ModelError> + Send + Sync>;
 
 /// Hosts `M` on OS threads.
-pub struct ThreadHost<M> {
+pub(crate) struct ThreadHost<M> {
     loader: Loader<M>,
     meter: Option<Meter>,
 }
 
 impl<M: Model> ThreadHost<M> {
     /// One that loads by `loader`.
-    pub fn new(loader: Loader<M>) -> Self {
+    pub(crate) fn new(loader: Loader<M>) -> Self {
         Self { loader, meter: None }
     }
 
     /// The same, measuring what its loads and runs take.
     #[must_use]
-    pub fn metered(self, meter: Option<Meter>) -> Self {
+    pub(crate) fn metered(self, meter: Option<Meter>) -> Self {
         Self { meter, ..self }
     }
 }

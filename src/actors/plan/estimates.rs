@@ -9,7 +9,7 @@ use super::PlanPolicy;
 use crate::types::Stage;
 
 /// How much work each stage of a slot is, relative to the slot the profile's estimates are for; 1 is as much.
-pub type Costs = [f64; Stage::ALL.len()];
+pub(crate) type Costs = [f64; Stage::ALL.len()];
 
 /// Weight of a new measurement: 1/8, as TCP smooths its round-trip time (RFC 6298), follows a change in about 8 slots
 /// and is not thrown by one outlier.

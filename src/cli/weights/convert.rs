@@ -22,7 +22,7 @@ const TOLD: usize = 3;
 
 /// Arguments of `weights convert`.
 #[derive(Debug, Args)]
-pub struct Convert {
+pub(super) struct Convert {
     /// .pth or .pt files, or folders to look through
     #[arg(required = true, value_name = "FILE")]
     from: Vec<PathBuf>,
@@ -36,7 +36,7 @@ pub struct Convert {
 
 impl Convert {
     /// Converts everything that can be, and answers for each file; exit code 1 where one could not be.
-    pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
+    pub(super) fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
         let mut pairs = Vec::new();
         for from in &self.from {
             let root = if from.is_dir() { from.as_path() } else { from.parent().unwrap_or(Path::new("")) };

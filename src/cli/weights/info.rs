@@ -12,7 +12,7 @@ use crate::types::{Bytes, ModelId, with_path};
 
 /// Arguments of `weights info`.
 #[derive(Debug, Args)]
-pub struct Info {
+pub(super) struct Info {
     #[command(flatten)]
     chosen: Chosen,
     /// What each part would take in its precision, beside the budget
@@ -31,7 +31,7 @@ struct Sizes {
 
 impl Info {
     /// Looks and answers. Only the description and the configurations are needed; weights may still be missing.
-    pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
+    pub(super) fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
         let (bundle, models) = self.chosen.open()?;
         let mut answers = Vec::new();
         if !self.json {

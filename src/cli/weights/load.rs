@@ -18,7 +18,7 @@ use crate::types::{Bytes, DeviceId, ModelId};
 
 /// Arguments of `weights load`.
 #[derive(Debug, Args)]
-pub struct Load {
+pub(super) struct Load {
     #[command(flatten)]
     chosen: Chosen,
     /// Where to load them: cpu, or cuda:N
@@ -38,7 +38,7 @@ struct Tried {
 
 impl Load {
     /// Loads one model after the other; each is gone before the next.
-    pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
+    pub(super) fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
         let (bundle, models) = self.chosen.open()?;
         let mut answers = Vec::new();
         let mut is_good = true;

@@ -17,7 +17,7 @@ use fetch::{Fetch, Patience};
 
 /// Arguments of `weights pull`.
 #[derive(Debug, Args)]
-pub struct Pull {
+pub(super) struct Pull {
     #[command(flatten)]
     chosen: Chosen,
     /// The hub's address (by default <https://huggingface.co>)
@@ -30,7 +30,7 @@ pub struct Pull {
 
 impl Pull {
     /// Fetches what is not there yet; what was interrupted goes on where it stopped.
-    pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
+    pub(super) fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
         let (bundle, models) = self.chosen.open()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

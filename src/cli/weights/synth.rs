@@ -14,7 +14,7 @@ use crate::types::ModelId;
 
 /// Arguments of `weights synth`.
 #[derive(Debug, Args)]
-pub struct Synth {
+pub(super) struct Synth {
     /// tiny: a few megabytes; full: the published sizes (Flux and T5 take 34 GB on disk)
     #[arg(long, value_name = "PROFILE")]
     profile: Profile,
@@ -31,7 +31,7 @@ pub struct Synth {
 
 impl Synth {
     /// Writes it and says what was written.
-    pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
+    pub(super) fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
         let models = if self.models.is_empty() { ModelId::ALL.to_vec() } else { self.models };
         let mut current: Option<(PathBuf, ProgressBar)> = None;
         let bundle =

@@ -11,7 +11,7 @@ use crate::types::{Bytes, with_path};
 
 /// Arguments of `weights verify`.
 #[derive(Debug, Args)]
-pub struct Verify {
+pub(super) struct Verify {
     #[command(flatten)]
     chosen: Chosen,
     /// Look at every value too: NaN and infinite weights are wrong
@@ -27,7 +27,7 @@ pub struct Verify {
 
 impl Verify {
     /// Checks and answers.
-    pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
+    pub(super) fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
         let (bundle, models) = self.chosen.open()?;
         let files = if self.no_hash {
             Vec::new()

@@ -52,15 +52,6 @@ fn a_timeout_is_a_duration_or_a_multiple() {
 }
 
 #[test]
-fn a_multiple_resolves_against_the_estimate_and_never_overflows() {
-    let estimate = Duration::from_secs(4);
-    assert_eq!(times(2.5, 0).resolve(estimate), Duration::from_secs(10));
-    assert_eq!(times(2.5, 11).resolve(estimate), Duration::from_secs(11));
-    assert_eq!(Timeout::Fixed(Duration::from_secs(3)).resolve(estimate), Duration::from_secs(3));
-    assert_eq!(times(1000.0, 0).resolve(Duration::MAX), Duration::MAX);
-}
-
-#[test]
 fn a_limit_is_an_amount_or_a_share() {
     assert_eq!("11.0GB".parse(), Ok(Limit::Amount(Bytes::gb(11))));
     assert_eq!("92%".parse::<Limit>().unwrap().resolve(Bytes::gb(100)), Bytes::gb(92));

@@ -66,7 +66,7 @@ impl Watch for PoolWatch {
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// This process's anonymous memory. Allocators keep what was freed, so it is no exact measure of a load.
-pub struct HostSource;
+pub(super) struct HostSource;
 
 impl MeterSource for HostSource {
     fn watch(&self) -> Option<Box<dyn Watch>> {

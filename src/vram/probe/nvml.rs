@@ -21,15 +21,15 @@ pub(super) const NAME: &str = "nvml";
 
 /// What is asked, by NVML's names: whoever reads of a failure can look it up.
 pub(super) mod queries {
-    pub const INIT: &str = "nvmlInit_v2";
-    pub const DRIVER: &str = "nvmlSystemGetDriverVersion";
-    pub const COUNT: &str = "nvmlDeviceGetCount_v2";
-    pub const BY_INDEX: &str = "nvmlDeviceGetHandleByIndex_v2";
-    pub const BY_UUID: &str = "nvmlDeviceGetHandleByUUID";
-    pub const INSTANCE: &str = "nvmlDeviceGetMigDeviceHandleByIndex";
-    pub const NAME: &str = "nvmlDeviceGetName";
-    pub const MEMORY: &str = "nvmlDeviceGetMemoryInfo_v2";
-    pub const PROCESSES: &str = "nvmlDeviceGetComputeRunningProcesses_v3";
+    pub(crate) const INIT: &str = "nvmlInit_v2";
+    pub(crate) const DRIVER: &str = "nvmlSystemGetDriverVersion";
+    pub(crate) const COUNT: &str = "nvmlDeviceGetCount_v2";
+    pub(crate) const BY_INDEX: &str = "nvmlDeviceGetHandleByIndex_v2";
+    pub(crate) const BY_UUID: &str = "nvmlDeviceGetHandleByUUID";
+    pub(crate) const INSTANCE: &str = "nvmlDeviceGetMigDeviceHandleByIndex";
+    pub(crate) const NAME: &str = "nvmlDeviceGetName";
+    pub(crate) const MEMORY: &str = "nvmlDeviceGetMemoryInfo_v2";
+    pub(crate) const PROCESSES: &str = "nvmlDeviceGetComputeRunningProcesses_v3";
 }
 
 /// A query that NVML refused.

@@ -141,11 +141,6 @@ impl ScriptedDevice {
         Ok(ScriptedAllocation { device: self.clone(), model, bytes })
     }
 
-    /// What `model` uses: allocations and leaks.
-    pub fn used_by(&self, model: ModelId) -> Bytes {
-        self.state().models[model.index()]
-    }
-
     /// Forgets what `model` has leaked, as the end of its thread does; returns how much that was.
     /// `held` is what its living allocations add up to.
     pub fn forget_leaks(&self, model: ModelId, held: Bytes) -> Bytes {

@@ -40,7 +40,7 @@ pub(super) struct Fetch {
 
 impl Fetch {
     /// To the hub at `endpoint`, or the public one.
-    pub fn new(endpoint: Option<&str>, patience: Patience) -> Result<Self, Failed> {
+    pub(super) fn new(endpoint: Option<&str>, patience: Patience) -> Result<Self, Failed> {
         // Its own retries cover the first answer of a request; ours cover everything after it.
         let mut builder = HFClientBuilder::new().cache_enabled(false).retry_max_attempts(1);
         if let Some(endpoint) = endpoint {
@@ -52,7 +52,7 @@ impl Fetch {
     }
 
     /// Brings `part` to the full length of `remote`, beginning where it ends. Its content is the caller's to check.
-    pub async fn file(&self, hub: &Hub, remote: &str, part: &Path) -> Result<Bytes, String> {
+    pub(super) async fn file(&self, hub: &Hub, remote: &str, part: &Path) -> Result<Bytes, String> {
         let folder = part.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let (mut failures, mut reached) = (0, length(part));

@@ -10,7 +10,7 @@ fn allocations_move_the_device_and_give_back_on_drop() {
     device.apply(ScriptedChange::Overhead(gb(1)));
     device.apply(ScriptedChange::Others(gb(2)));
     let flux = device.allocate(ModelId::Flux, gb(6)).unwrap();
-    assert_eq!((device.used(), device.used_by(ModelId::Flux), flux.bytes()), (gb(9), gb(6), gb(6)));
+    assert_eq!((device.used(), flux.bytes()), (gb(9), gb(6)));
     let error = device.allocate(ModelId::LivePortrait, gb(4)).err().unwrap();
     assert_eq!((error.free, error.wanted, error.total), (gb(3), gb(4), gb(12)));
     std::thread::spawn(move || drop(flux)).join().unwrap();
@@ -41,12 +41,12 @@ fn leaks_stay_until_the_model_ends() {
     let device = ScriptedDevice::new(gb(12));
     let weights = device.allocate(ModelId::Flux, gb(6)).unwrap();
     device.apply(ScriptedChange::Leak(ModelId::Flux, gb(2)));
-    assert_eq!(device.used_by(ModelId::Flux), gb(8));
+    assert_eq!(device.used(), gb(8));
     assert_eq!(device.forget_leaks(ModelId::Flux, weights.bytes()), gb(2));
-    assert_eq!(device.used_by(ModelId::Flux), gb(6));
+    assert_eq!(device.used(), gb(6));
     device.apply(ScriptedChange::Leak(ModelId::Flux, gb(2)));
     drop(weights);
-    assert_eq!(device.used_by(ModelId::Flux), gb(2));
+    assert_eq!(device.used(), gb(2));
 }
 
 #[test]
