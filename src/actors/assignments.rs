@@ -4,7 +4,9 @@
 //! written, so a card's new orchestrator takes up what was its predecessor's and nothing else.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::placement::DeviceIndex;
 use crate::journal::{Accepted, Journal, JournalFuture, Opened, StageOutput, Terminal};
@@ -17,7 +19,7 @@ pub(super) struct Assignments(Arc<Mutex<HashMap<SlotId, DeviceIndex>>>);
 impl Assignments {
     fn book(&self) -> MutexGuard<'_, HashMap<SlotId, DeviceIndex>> {
         // Entries are put and taken in one step; a panic elsewhere leaves them whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// The card of `slot`.

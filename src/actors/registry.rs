@@ -2,8 +2,9 @@
 //!
 //! One per tree, so that trees in parallel tests never meet. Owns references and states; decides nothing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use ractor::ActorRef;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -94,7 +95,7 @@ impl Registry {
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
         // Entries are replaced whole; a panic elsewhere leaves them true.
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock()
     }
 
     /// The actor of `model`.

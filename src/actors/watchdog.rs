@@ -5,9 +5,10 @@
 //! planned restart, snapshots. Looking itself may block, so it happens wherever the [`Sampler`] does it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, TryLockError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 
@@ -41,11 +42,9 @@ impl InlineSampler {
 
 impl Sampler for InlineSampler {
     fn look(&self, done: Box<dyn FnOnce(Reading) + Send>) -> bool {
-        let reading = match self.0.try_lock() {
-            Ok(mut chain) => chain.sample(clock::now()),
-            Err(TryLockError::Poisoned(chain)) => chain.into_inner().sample(clock::now()),
-            Err(TryLockError::WouldBlock) => return false,
-        };
+        let Some(mut chain) = self.0.try_lock() else { return false };
+        let reading = chain.sample(clock::now());
+        drop(chain);
         done(reading);
         true
     }

@@ -1,8 +1,10 @@
 //! The jobs of a checked slot, in two sizes; the same every time.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::contract::{
     Animate, Animation, FrameSink, ModelError, Paint, Painting, RgbFrame, Score, SinkClosed, Speak,
@@ -126,14 +128,14 @@ impl Film {
 
     /// What was kept.
     pub(super) fn pixels(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.pixels.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.pixels.lock())
     }
 }
 
 impl FrameSink for Film {
     fn push(&mut self, frame: RgbFrame<'_>) -> Result<(), SinkClosed> {
         if self.keeps {
-            self.pixels.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(frame.data);
+            self.pixels.lock().extend_from_slice(frame.data);
         }
         Ok(())
     }

@@ -13,9 +13,10 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
@@ -140,7 +141,7 @@ impl SlotFolder {
     /// An attempt at the video has begun: `closed` brings its file, which is kept with the video stage's output. What an
     /// earlier attempt was to bring is void.
     pub fn encoding(&self, closed: impl Future<Output = Result<PathBuf, AnyError>> + Send + 'static) {
-        *self.encoding.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(closed));
+        *self.encoding.lock() = Some(Box::pin(closed));
     }
 
     /// The slot comes in. [`Misuse::Open`] and [`Misuse::Ended`] where it did before.
@@ -153,7 +154,7 @@ impl SlotFolder {
     pub fn stage_done(&self, output: &StageOutput) -> JournalFuture {
         let output = output.clone();
         let encoding = if matches!(output, StageOutput::Animation(_)) {
-            let begun = self.encoding.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let begun = self.encoding.lock().take();
             let Some(begun) = begun else {
                 return JournalFuture::ready(Err(self.inner.misuse(Misuse::NoVideo)));
             };
@@ -206,7 +207,7 @@ impl SlotFolder {
             return JournalFuture::ready(Err(self.inner.misuse(Misuse::NoRuntime)));
         };
         let (done, tail) = oneshot::channel();
-        let before = self.tail.lock().unwrap_or_else(PoisonError::into_inner).replace(tail);
+        let before = self.tail.lock().replace(tail);
         let (inner, dir) = (Arc::clone(&self.inner), self.dir().to_owned());
         let stopped = move |source| JournalError::Stopped { dir, source };
         let stopped_early = stopped.clone();

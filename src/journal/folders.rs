@@ -6,7 +6,9 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     Accepted, FolderState, Journal, JournalError, JournalFuture, Key, Misuse, Opened, SlotFolder,
@@ -147,7 +149,7 @@ impl SlotFolders {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         // Entries are put and taken in one step; a panic elsewhere leaves them whole.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     fn prepared(&self, slot: SlotId) -> Result<Arc<SlotFolder>, JournalError> {

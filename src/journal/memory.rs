@@ -3,7 +3,8 @@
 //! Outlives the supervision tree, so a rehearsal's "new process" finds what the old one left. Never touches a disk.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     Accepted, Journal, JournalError, JournalFuture, Misuse, OpenSlot, Opened, Outputs, StageOutput, Terminal,
@@ -51,7 +52,7 @@ impl MemoryJournal {
 
     fn records(&self) -> MutexGuard<'_, Records> {
         // Records are only ever replaced whole, so a panic elsewhere leaves them readable.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

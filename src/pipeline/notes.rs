@@ -1,6 +1,6 @@
 //! What comes up while a slot is worked on and belongs into its result, however it ends.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::contract::Warning;
 use crate::verify::Verdict;
@@ -21,7 +21,7 @@ pub(crate) struct Noted {
 impl Notes {
     fn noted(&self) -> MutexGuard<'_, Noted> {
         // A list that is appended to: whole whatever panics elsewhere.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     pub(crate) fn add(&self, warnings: impl IntoIterator<Item = Warning>) {

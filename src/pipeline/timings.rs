@@ -4,8 +4,9 @@
 //! blocks. Times count from acceptance. What happens to a device counts for every slot that is open on it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock;
 use crate::events::{Event, EventKind, Subscriber};
@@ -59,7 +60,7 @@ impl Timings {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         // Plain values, each changed in one step.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Whoever wants slots in a rehearsal: asks at its times, again where it is patient, and may take them back.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use super::report::{Recorder, slot_id};
@@ -40,7 +41,7 @@ impl Client {
                 let handle = Arc::clone(&self.handle);
                 takebacks.spawn(async move {
                     tokio::time::sleep(wait).await;
-                    let handle = handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    let handle = handle.lock().clone();
                     if let Some(handle) = handle {
                         handle.cancel(slot_id(number)).await;
                     }
@@ -53,7 +54,7 @@ impl Client {
     /// Asks for slot `number` until the answer is final; whether it was accepted.
     async fn ask(&self, number: u64) -> bool {
         loop {
-            let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let handle = self.handle.lock().clone();
             let now = clock::now();
             let deadline = Deadline::after(now, self.arrivals.deadline).unwrap_or(Deadline::at(now));
             let (slot, recipe) = (slot_id(number), recipe(number));

@@ -3,9 +3,10 @@
 //!
 //! A paused clock by default: time jumps to the next timer whenever nothing is left to do.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -222,7 +223,7 @@ impl Rehearsal<'_> {
     }
 
     fn put_handle(&self, handle: Option<NodeHandle>) {
-        *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = handle;
+        *self.handle.lock() = handle;
     }
 
     /// Everything has arrived, every accepted slot has ended, nothing is still to go wrong, and it has been quiet.

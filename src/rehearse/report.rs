@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -106,7 +106,7 @@ impl Recorder {
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
         // Counters; a panic elsewhere leaves them readable.
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        self.heard.lock()
     }
 
     /// Whether `device` was lost with a code that leaves nothing of it to rely on.

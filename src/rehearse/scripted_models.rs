@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::scenario::{Fault, Part, RunFault};
 use crate::actors::host::{Act, Beat, Ending, Launch, Loader, Script, ScriptHost, Scripted, ThreadHost};
@@ -140,7 +142,7 @@ impl Theatre {
 
     fn played(&self) -> MutexGuard<'_, Played> {
         // Counters are changed in one step; a panic elsewhere leaves them true.
-        self.played.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.played.0.lock()
     }
 
     /// Why this load of `model` fails, where it does.

@@ -10,8 +10,9 @@
 mod book;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -158,7 +159,7 @@ struct Shared {
 impl Shared {
     fn book(&self) -> MutexGuard<'_, Book> {
         // Nothing inside panics halfway through a change, so a poisoned book is still a true one.
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock()
     }
 
     /// Tells waiters, after the lock is gone, that there may be room. A later change may have been told already; the

@@ -5,8 +5,10 @@
 
 mod source;
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::types::{Bytes, DeviceId};
 
@@ -34,7 +36,7 @@ struct Shared {
 impl Shared {
     fn at_work(&self) -> MutexGuard<'_, AtWork> {
         // Two counters, changed in one step each: never half done.
-        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
+        self.at_work.lock()
     }
 }
 
@@ -80,13 +82,14 @@ impl Meter {
     pub fn begin_load(&self, mut waiting: impl FnMut() -> bool) -> Metering {
         let mut waited = 0;
         loop {
-            let at_work = self.0.at_work();
+            let mut at_work = self.0.at_work();
             let taken = at_work.loads > 0 || (at_work.now > 0 && waited < PATIENCE);
             if !(taken && self.0.source.is_exact()) {
                 return self.begun(at_work, true);
             }
             // Given up before `waiting` is called: what it does is no business of the lock's.
-            drop(self.0.ended.wait_timeout(at_work, LOOK_UP).unwrap_or_else(PoisonError::into_inner));
+            self.0.ended.wait_for(&mut at_work, LOOK_UP);
+            drop(at_work);
             waited += 1;
             if !waiting() {
                 return self.begun(self.0.at_work(), true);

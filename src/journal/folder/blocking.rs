@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::disk::{self, Disk};
 use super::load::{self, Contents, Held};
@@ -148,12 +149,12 @@ impl Inner {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Replaced whole or in single fields that hold by themselves, so a panic elsewhere leaves it readable.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// One piece of work at a time; what a panic left half done is on the disk, which every next one looks at.
     fn working(&self) -> MutexGuard<'_, ()> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+        self.work.lock()
     }
 
     pub(super) fn misuse(&self, what: Misuse) -> JournalError {

@@ -4,9 +4,10 @@
 //! it returns.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use parking_lot::Mutex;
 
 use super::canvas::{Canvas, portrait};
 use super::config::Config;
@@ -208,13 +209,13 @@ struct Seen(Arc<Mutex<Vec<u8>>>);
 
 impl Seen {
     fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        std::mem::take(&mut *self.0.lock())
     }
 }
 
 impl FrameSink for Seen {
     fn push(&mut self, frame: RgbFrame<'_>) -> Result<(), SinkClosed> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend_from_slice(frame.data);
+        self.0.lock().extend_from_slice(frame.data);
         Ok(())
     }
 }

@@ -1,11 +1,12 @@
 //! Building a network from mapped files: what it asks for is looked up, checked, converted, counted and reported.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Error as Candle, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Weights, WeightsError};
 use crate::contract::{Cancelled, ModelError, Progress, Run, Unit};
@@ -118,7 +119,7 @@ impl Loading {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn files(&self) -> String {

@@ -1,10 +1,11 @@
 //! Which tensors a network asks for, learned by building it: no second list that could drift from the code.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
+use parking_lot::Mutex;
 
 /// A tensor that a network asks for.
 #[derive(Clone, Debug)]
@@ -24,7 +25,7 @@ pub fn record<T>(dtype: DType, build: impl FnOnce(VarBuilder<'_>) -> Result<T>) 
     let asked = Arc::new(Mutex::new(Vec::<TensorSpec>::new()));
     let backend = Recorder { asked: Arc::clone(&asked) };
     build(VarBuilder::from_backend(Box::new(backend), dtype, Device::Cpu))?;
-    let mut specs = std::mem::take(&mut *asked.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut specs = std::mem::take(&mut *asked.lock());
     let mut seen = std::collections::HashSet::new();
     specs.retain(|spec| seen.insert(spec.name.clone()));
     Ok(specs)
@@ -37,7 +38,7 @@ struct Recorder {
 impl SimpleBackend for Recorder {
     fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> Result<Tensor> {
         let spec = TensorSpec { name: name.to_owned(), shape: shape.clone(), init };
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(spec);
+        self.asked.lock().push(spec);
         Tensor::zeros((), dtype, device)?.broadcast_as(shape)
     }
 

@@ -1,8 +1,10 @@
 //! A device whose memory a scenario plays: a handle that models' scripted allocations and tests move, and the probe
 //! that looks at it. Owns the played state; knows no clock, the timeline runs on the instants it is sampled at.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::types::{Bytes, ModelId};
 use crate::vram::sample::{Pool, Sample, Standing};
@@ -164,7 +166,7 @@ impl ScriptedDevice {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

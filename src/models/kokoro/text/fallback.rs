@@ -2,10 +2,11 @@
 //!
 //! A group of several, such as `x86-64` or `VortexNode`, is left for the parts to be looked up.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use misaki_rs::Fallback;
 use misaki_rs::fallback::FallbackError;
+use parking_lot::Mutex;
 
 use super::Accent;
 use super::guess::guess;
@@ -26,7 +27,7 @@ pub struct Words {
 impl Unknown {
     /// What came up since the last time.
     pub fn take(&self) -> Words {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.lock())
     }
 
     /// Notes a word that was said as its spelling suggests.
@@ -35,7 +36,7 @@ impl Unknown {
     }
 
     fn note(&self, word: &str, into: impl Fn(&mut Words) -> &mut Vec<String>) {
-        let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut words = self.0.lock();
         let list = into(&mut words);
         if !list.iter().any(|noted| noted == word) {
             list.push(word.to_owned());
