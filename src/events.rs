@@ -23,7 +23,7 @@ use crate::types::{DeviceId, SlotId};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
     /// When, since the Unix epoch; seconds in JSON.
-    #[serde(serialize_with = "serial::seconds")]
+    #[serde(serialize_with = "serial::Seconds::serialize")]
     pub at: Duration,
     /// On which device, or of which device's part of the node; none where it is of no single one.
     #[serde(skip_serializing_if = "Option::is_none")]

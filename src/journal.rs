@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::contract::{Animation, Painting, Speech};
-use crate::types::{Bytes, Deadline, Sha256, SlotId, Stage, TraceParent};
+use crate::types::{Bytes, Deadline, PerStage, Sha256, SlotId, Stage, TraceParent};
 
 mod error;
 pub(crate) mod folder;
@@ -251,7 +251,7 @@ pub struct Terminal {
     /// From acceptance to the end.
     pub elapsed: Duration,
     /// Spent per stage, by [`Stage::index`], all attempts together.
-    pub breakdown: [Duration; Stage::ALL.len()],
+    pub breakdown: PerStage<Duration>,
 }
 
 /// An accepted slot without a terminal record, and what it has already.

@@ -18,7 +18,9 @@ pub use bytes::{Bytes, ParseBytesError};
 pub use deadline::Deadline;
 pub use frames::{CameraView, FaceControls, FramePlan, FrameSource, HeadPose, PlannedFrame};
 pub(crate) use ids::names;
-pub use ids::{AttemptId, DeviceId, ModelId, ParseDeviceError, SlotId, Stage, UnknownName};
+pub use ids::{
+    AttemptId, DeviceId, ModelId, ParseDeviceError, PerModel, PerStage, SlotId, Stage, UnknownName,
+};
 pub use nearest::{nearest, nearest_few};
 pub(crate) use path_field::{PathField, with_path};
 pub use picture::{Resolution, RgbImage, WrongImageSize};

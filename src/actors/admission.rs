@@ -151,7 +151,7 @@ pub(crate) fn admit(
 mod tests {
     use super::*;
 
-    const UNIT: Costs = [1.0; 5];
+    const UNIT: Costs = Costs::from_array([1.0; 5]);
 
     fn ask(closed: Option<Closed>, open: usize, budget: u64) -> Result<Duration, Refusal> {
         let (now, policy) = (crate::clock::now(), PlanPolicy::default());

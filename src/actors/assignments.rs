@@ -130,7 +130,7 @@ mod tests {
             |of: &AssignedJournal| now(of.open()).slots.iter().map(|it| it.accepted.slot).collect::<Vec<_>>();
         assert_eq!((open(&first), open(&second)), (vec![slot(1)], vec![slot(2), slot(3), slot(4)]));
         let ending = Ending::Cancelled { cause: CancelCause::Requested };
-        let breakdown = [Duration::ZERO; 5];
+        let breakdown = Default::default();
         now(second.terminal(&Terminal { slot: slot(3), ending, elapsed: Duration::ZERO, breakdown }));
         assert_eq!((assignments.of(slot(3)), assignments.taken(DeviceIndex::new(1))), (None, 2));
         assignments.hand_over(DeviceIndex::new(1), DeviceIndex::new(0));

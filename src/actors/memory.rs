@@ -5,12 +5,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::types::{Bytes, ModelId};
+use crate::types::{Bytes, ModelId, PerModel};
 use crate::vram::policy::memory_missing;
 use crate::vram::{Pool, Sample, Usage};
-
-/// One flag or amount per model, by [`ModelId::index`].
-pub(crate) type PerModel<T> = [T; ModelId::ALL.len()];
 
 /// How far each model's use has drifted from what its leases stand for.
 ///
@@ -46,7 +43,7 @@ impl Growth {
             self.stretch_ended();
             self.last = Some(leases);
         }
-        self.worked.iter_mut().zip(at_work).for_each(|(worked, now)| *worked |= *now);
+        self.worked.values_mut().zip(at_work.values()).for_each(|(worked, now)| *worked |= *now);
     }
 
     /// Takes the present stretch into account before it has ended: for whoever has to choose now.
@@ -60,9 +57,9 @@ impl Growth {
         let (Some(leases), Some(beyond)) = (self.last, self.steady.take()) else { return };
         let worked = std::mem::take(&mut self.worked);
         if let Some(before) = self.before.replace(beyond) {
-            let workers = worked.iter().filter(|worked| **worked).count().max(1);
+            let workers = worked.values().filter(|worked| **worked).count().max(1);
             let share = (beyond - before) / workers as f64;
-            let models = self.of_model.iter_mut().zip(worked).filter(|(_, worked)| *worked);
+            let models = self.of_model.values_mut().zip(worked.into_values()).filter(|(_, worked)| *worked);
             models.for_each(|(growth, _)| *growth = (*growth + share).max(0.0));
         }
         if self.baselines.len() >= REMEMBERED && !self.baselines.contains_key(&leases) {
@@ -70,24 +67,24 @@ impl Growth {
         }
         let baseline = *self.baselines.entry(leases).or_insert(beyond - self.drift);
         self.drift = beyond - baseline;
-        let sum: f64 = self.of_model.iter().sum();
+        let sum: f64 = self.of_model.values().sum();
         if sum > self.drift.max(0.0) {
             let scale = self.drift.max(0.0) / sum;
-            self.of_model.iter_mut().for_each(|growth| *growth *= scale);
+            self.of_model.values_mut().for_each(|growth| *growth *= scale);
         }
     }
 
     /// A model was dropped: its growth went with it, and nothing seen before says anything about the new one.
     pub(crate) fn forget(&mut self, model: ModelId) {
-        self.of_model[model.index()] = 0.0;
-        self.drift = self.of_model.iter().sum();
+        self.of_model[model] = 0.0;
+        self.drift = self.of_model.values().sum();
         self.baselines.clear();
         (self.last, self.steady, self.before) = (None, None, None);
     }
 
     /// What each model has grown by.
     pub(crate) fn of_models(&self) -> PerModel<Bytes> {
-        self.of_model.map(|growth| Bytes::new(growth as u64))
+        self.of_model.map(|_, growth| Bytes::new(growth as u64))
     }
 }
 
@@ -132,7 +129,7 @@ impl MemoryView {
             return None;
         }
         let others = ModelId::ALL.into_iter().filter(|other| *other != model);
-        let grown: Bytes = others.map(|other| self.growth[other.index()]).sum();
+        let grown: Bytes = others.map(|other| self.growth[other]).sum();
         let floor = self.base.saturating_add(usage.reserved).saturating_add(grown);
         Some(memory_missing(self.own, floor, tolerance))
     }
@@ -151,15 +148,15 @@ mod tests {
         let _flux = flux.then(|| ledger.reserve(claim(ModelId::Flux)).unwrap());
         let _kokoro = kokoro.then(|| ledger.reserve(claim(ModelId::Kokoro)).unwrap());
         let mut at_work = PerModel::default();
-        (at_work[ModelId::Flux.index()], at_work[ModelId::Kokoro.index()]) = (flux, kokoro);
+        (at_work[ModelId::Flux], at_work[ModelId::Kokoro]) = (flux, kokoro);
         // The first look may catch a run before it has taken its memory.
         growth.observe(Bytes::mb(7), &ledger.usage(), &at_work);
         growth.observe(Bytes::mb(own), &ledger.usage(), &at_work);
     }
 
     fn grown(growth: &Growth) -> (u64, u64) {
-        let of_models = growth.of_models().map(|bytes| bytes.get() / 1_000_000);
-        (of_models[ModelId::Flux.index()], of_models[ModelId::Kokoro.index()])
+        let of_models = growth.of_models().map(|_, bytes| bytes.get() / 1_000_000);
+        (of_models[ModelId::Flux], of_models[ModelId::Kokoro])
     }
 
     #[test]
@@ -196,9 +193,9 @@ mod tests {
         let start = crate::clock::now();
         let ledger = Ledger::new(DeviceId::Scripted(0), Bytes::gb(11), Bytes::ZERO);
         let _lease = ledger.reserve(Claim::resident(ModelId::Kokoro, Bytes::mb(400))).unwrap();
-        let mut growth = [Bytes::ZERO; 5];
-        growth[ModelId::Kokoro.index()] = Bytes::mb(50);
-        growth[ModelId::Flux.index()] = Bytes::mb(7000);
+        let mut growth = PerModel::default();
+        growth[ModelId::Kokoro] = Bytes::mb(50);
+        growth[ModelId::Flux] = Bytes::mb(7000);
         let after = |seconds| start + Duration::from_secs(seconds);
         let missing = |own, at: Instant| {
             let view = MemoryView { own: Bytes::mb(own), taken_at: at, base: Bytes::mb(100), growth };

@@ -8,12 +8,12 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use enum_map::enum_map;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::deadline_timer::DeadlineTimer;
 use super::host::RunId;
 use super::limits::SlotLimits;
-use super::memory::PerModel;
 use super::messages::{DeviceMsg, ModelMsg, OrchestratorMsg};
 use super::pipeline::Pipeline;
 use super::plan::{Estimates, PlanPolicy, Task};
@@ -22,7 +22,7 @@ use super::slot::Slot;
 use crate::clock;
 use crate::events::Bus;
 use crate::journal::Journal;
-use crate::types::{Bytes, ModelId, SlotId};
+use crate::types::{Bytes, ModelId, PerModel, SlotId};
 use crate::vram::{LearnedPeaks, Ledger, PeakSettings, Pressure, PressureGauge, Shape};
 
 mod dispatch;
@@ -116,7 +116,7 @@ impl Actor for Orchestrator {
             queue: VecDeque::new(),
             active: Vec::new(),
             open: HashSet::new(),
-            hands: [Hand::Away; ModelId::ALL.len()],
+            hands: enum_map! { _ => Hand::Away },
             met: PerModel::default(),
             next_run: 0,
             pressure: args.gauge.read(clock::now(), args.max_age),

@@ -58,7 +58,7 @@ pub trait SlotPipeline: Send + Sync + 'static {
 
     /// How much work each stage is, relative to what the profile's estimates are for.
     fn costs(&self) -> Costs {
-        [1.0; Stage::ALL.len()]
+        enum_map::enum_map! { _ => 1.0 }
     }
 
     /// What decides how much memory a stage's job takes (sizes of pictures, length of the text): jobs of equal shape

@@ -5,8 +5,10 @@
 
 use std::time::{Duration, Instant};
 
+use enum_map::{Enum, EnumMap, enum_map};
+
 use crate::contract::ErrorClass;
-use crate::types::{AttemptId, Deadline, ModelId, Stage};
+use crate::types::{AttemptId, Deadline, ModelId, PerStage, Stage};
 
 mod estimates;
 #[cfg(test)]
@@ -15,7 +17,7 @@ mod tests;
 pub(crate) use estimates::{Costs, Estimates};
 
 /// What one model (or, for `Package`, the node itself) does for a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Enum)]
 pub(crate) enum Task {
     /// Kokoro speaks the script.
     Speak,
@@ -59,11 +61,6 @@ impl Task {
         }
     }
 
-    /// Its place in [`ALL`](Self::ALL).
-    pub(crate) const fn index(self) -> usize {
-        self as usize
-    }
-
     /// The stages whose outputs it needs.
     const fn needs(self) -> &'static [Stage] {
         match self {
@@ -99,7 +96,7 @@ pub struct StagePolicy {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PlanPolicy {
     /// One row per stage, by [`Stage::index`].
-    pub stages: [StagePolicy; Stage::ALL.len()],
+    pub stages: PerStage<StagePolicy>,
     /// Kept free before the deadline when predicting.
     pub buffer: Duration,
 }
@@ -114,7 +111,13 @@ impl Default for PlanPolicy {
             estimate: Duration::from_secs(estimate),
         };
         Self {
-            stages: [row(3, 1, 2), row(15, 0, 12), row(10, 0, 8), row(2, 0, 1), row(10, 1, 0)],
+            stages: PerStage::from_array([
+                row(3, 1, 2),
+                row(15, 0, 12),
+                row(10, 0, 8),
+                row(2, 0, 1),
+                row(10, 1, 0),
+            ]),
             buffer: Duration::from_secs(5),
         }
     }
@@ -123,7 +126,7 @@ impl Default for PlanPolicy {
 impl PlanPolicy {
     /// How long `stage` may run, given what was learned about it and its cost in this slot.
     pub fn timeout(&self, stage: Stage, estimates: &Estimates, costs: &Costs) -> Duration {
-        match self.stages[stage.index()].timeout {
+        match self.stages[stage].timeout {
             StageTimeout::Fixed(limit) => limit,
             StageTimeout::TimesEstimate(times, least) => {
                 estimates.of(stage, costs).mul_f64(times.clamp(1.0, 1e6)).max(least)
@@ -177,40 +180,37 @@ enum State {
 /// Where one slot stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    tasks: [State; Task::ALL.len()],
-    attempts: [u32; Task::ALL.len()],
-    failures: [u32; Stage::ALL.len()],
-    rerun: [bool; Task::ALL.len()],
-    spent: [Duration; Stage::ALL.len()],
+    tasks: EnumMap<Task, State>,
+    attempts: EnumMap<Task, u32>,
+    failures: PerStage<u32>,
+    rerun: EnumMap<Task, bool>,
+    spent: PerStage<Duration>,
 }
 
 impl Plan {
     /// A walk on which the stages for which `done` holds need not be gone again.
     pub(crate) fn resume(done: impl Fn(Stage) -> bool) -> Self {
         let mut plan = Self {
-            tasks: [State::Due; Task::ALL.len()],
-            attempts: [0; Task::ALL.len()],
-            failures: [0; Stage::ALL.len()],
-            rerun: [false; Task::ALL.len()],
-            spent: [Duration::ZERO; Stage::ALL.len()],
+            tasks: enum_map! { _ => State::Due },
+            attempts: EnumMap::default(),
+            failures: PerStage::default(),
+            rerun: EnumMap::default(),
+            spent: PerStage::default(),
         };
         for task in Task::ALL.into_iter().filter(|task| done(task.stage())) {
-            plan.tasks[task.index()] = State::Done;
+            plan.tasks[task] = State::Done;
         }
         plan
     }
 
     /// Whether a stage's every task is done.
     pub(crate) fn stage_done(&self, stage: Stage) -> bool {
-        Task::ALL
-            .into_iter()
-            .filter(|task| task.stage() == stage)
-            .all(|task| self.tasks[task.index()] == State::Done)
+        Task::ALL.into_iter().filter(|task| task.stage() == stage).all(|task| self.tasks[task] == State::Done)
     }
 
     /// Whether nothing is left to do.
     pub(crate) fn finished(&self) -> bool {
-        self.tasks.iter().all(|state| *state == State::Done)
+        self.tasks.values().all(|state| *state == State::Done)
     }
 
     /// The tasks that could begin now, in the order of the walk.
@@ -220,31 +220,31 @@ impl Plan {
 
     /// Whether `task` could begin now.
     pub(crate) fn is_due(&self, task: Task) -> bool {
-        self.tasks[task.index()] == State::Due && task.needs().iter().all(|stage| self.stage_done(*stage))
+        self.tasks[task] == State::Due && task.needs().iter().all(|stage| self.stage_done(*stage))
     }
 
     /// Whether `task` is under way.
     pub(crate) fn is_running(&self, task: Task) -> bool {
-        matches!(self.tasks[task.index()], State::Running(_))
+        matches!(self.tasks[task], State::Running(_))
     }
 
     /// `task` begins; says the how-manieth time that is.
     pub(crate) fn begin(&mut self, task: Task, now: Instant) -> AttemptId {
-        self.tasks[task.index()] = State::Running(now);
-        let attempts = &mut self.attempts[task.index()];
+        self.tasks[task] = State::Running(now);
+        let attempts = &mut self.attempts[task];
         *attempts = attempts.saturating_add(1);
         self.attempt(task)
     }
 
     /// The how-manieth time `task` was last begun.
     pub(crate) fn attempt(&self, task: Task) -> AttemptId {
-        (1..self.attempts[task.index()]).fold(AttemptId::FIRST, |attempt, _| attempt.next())
+        (1..self.attempts[task]).fold(AttemptId::FIRST, |attempt, _| attempt.next())
     }
 
     /// `task` has brought its output; says how long this run took.
     pub(crate) fn complete(&mut self, task: Task, now: Instant) -> Duration {
         let took = self.end(task, now);
-        self.tasks[task.index()] = State::Done;
+        self.tasks[task] = State::Done;
         took
     }
 
@@ -260,12 +260,12 @@ impl Plan {
         now: Instant,
     ) -> Next {
         self.end(task, now);
-        self.tasks[task.index()] = State::Due;
-        let stage = task.stage().index();
+        self.tasks[task] = State::Due;
+        let stage = task.stage();
         let counted =
             matches!(setback, Setback::TimedOut | Setback::Error(ErrorClass::Own | ErrorClass::Unusable));
-        if !counted && !self.rerun[task.index()] {
-            self.rerun[task.index()] = true;
+        if !counted && !self.rerun[task] {
+            self.rerun[task] = true;
             return Next::Again { counted: false };
         }
         if self.failures[stage] < policy.stages[stage].retries {
@@ -278,21 +278,21 @@ impl Plan {
     /// `task` never got to its model: it is due again as if it had not begun.
     pub(crate) fn withdraw(&mut self, task: Task, now: Instant) {
         self.end(task, now);
-        self.tasks[task.index()] = State::Due;
-        self.attempts[task.index()] = self.attempts[task.index()].saturating_sub(1);
+        self.tasks[task] = State::Due;
+        self.attempts[task] = self.attempts[task].saturating_sub(1);
     }
 
     fn end(&mut self, task: Task, now: Instant) -> Duration {
-        let State::Running(since) = self.tasks[task.index()] else { return Duration::ZERO };
+        let State::Running(since) = self.tasks[task] else { return Duration::ZERO };
         let took = now.saturating_duration_since(since);
-        let spent = &mut self.spent[task.stage().index()];
+        let spent = &mut self.spent[task.stage()];
         // The two scorings run side by side: their stage took as long as the longer.
         *spent = if task.stage() == Stage::Verify { (*spent).max(took) } else { spent.saturating_add(took) };
         took
     }
 
     /// Time spent per stage so far, all attempts together.
-    pub(crate) fn spent(&self) -> [Duration; Stage::ALL.len()] {
+    pub(crate) fn spent(&self) -> PerStage<Duration> {
         self.spent
     }
 
@@ -323,7 +323,7 @@ impl Plan {
         estimates: &Estimates,
         costs: &Costs,
     ) -> impl Iterator<Item = (Task, Instant)> {
-        Task::ALL.into_iter().filter_map(move |task| match self.tasks[task.index()] {
+        Task::ALL.into_iter().filter_map(move |task| match self.tasks[task] {
             State::Running(since) => {
                 since.checked_add(policy.timeout(task.stage(), estimates, costs)).map(|at| (task, at))
             }
@@ -334,7 +334,7 @@ impl Plan {
     /// Estimated work from `now` to the end, along the longer of the parallel ways.
     pub(crate) fn remaining(&self, estimates: &Estimates, costs: &Costs, now: Instant) -> Duration {
         let left = |stage: Stage| {
-            let of_task = |task: Task| match self.tasks[task.index()] {
+            let of_task = |task: Task| match self.tasks[task] {
                 State::Done => Duration::ZERO,
                 State::Due => estimates.of(stage, costs),
                 State::Running(since) => {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::host::Life;
 use super::messages::{DeviceMsg, ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg};
-use crate::types::{DeviceId, ModelId};
+use crate::types::{DeviceId, ModelId, PerModel};
 
 /// What a model's actor is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,12 +50,12 @@ impl ModelState {
 }
 
 /// The states of all models, by [`ModelId::index`].
-pub(crate) type ModelStates = [ModelState; ModelId::ALL.len()];
+pub(crate) type ModelStates = PerModel<ModelState>;
 
 #[derive(Default)]
 struct Entries {
-    models: [Option<ActorRef<ModelMsg>>; ModelId::ALL.len()],
-    lives: [Option<Life>; ModelId::ALL.len()],
+    models: PerModel<Option<ActorRef<ModelMsg>>>,
+    lives: PerModel<Option<Life>>,
     orchestrator: Option<ActorRef<OrchestratorMsg>>,
     watchdog: Option<ActorRef<WatchdogMsg>>,
     supervisor: Option<ActorRef<SupervisorMsg>>,
@@ -81,11 +81,7 @@ pub struct Registry {
 impl Registry {
     /// Of the tree on `device`; nobody is there yet.
     pub(super) fn new(device: DeviceId) -> Self {
-        Self {
-            device,
-            entries: Arc::default(),
-            states: Arc::new(watch::Sender::new([ModelState::Loading; ModelId::ALL.len()])),
-        }
+        Self { device, entries: Arc::default(), states: Arc::new(watch::Sender::new(ModelStates::default())) }
     }
 
     /// Whose tree it is.
@@ -100,12 +96,12 @@ impl Registry {
 
     /// The actor of `model`.
     pub fn model(&self, model: ModelId) -> Option<ActorRef<ModelMsg>> {
-        self.entries().models[model.index()].clone()
+        self.entries().models[model].clone()
     }
 
     /// `actor` is `model`'s from now on; `None` where it is down.
     pub(super) fn set_model(&self, model: ModelId, actor: Option<ActorRef<ModelMsg>>) {
-        self.entries().models[model.index()] = actor;
+        self.entries().models[model] = actor;
     }
 
     /// Tells `model`'s actor; false where it is down. One that has just died hears nothing, and its supervisor tells.
@@ -122,11 +118,11 @@ impl Registry {
 
     /// The life of `model`'s latest host, whoever started it.
     pub(super) fn life(&self, model: ModelId) -> Option<Life> {
-        self.entries().lives[model.index()].clone()
+        self.entries().lives[model].clone()
     }
 
     pub(super) fn set_life(&self, model: ModelId, life: Life) {
-        self.entries().lives[model.index()] = Some(life);
+        self.entries().lives[model] = Some(life);
     }
 
     /// The orchestrator.
@@ -187,7 +183,7 @@ impl Registry {
 
     /// `model` is doing this now.
     pub(super) fn set_state(&self, model: ModelId, state: ModelState) {
-        self.states.send_if_modified(|states| std::mem::replace(&mut states[model.index()], state) != state);
+        self.states.send_if_modified(|states| std::mem::replace(&mut states[model], state) != state);
     }
 
     /// What all models are doing.

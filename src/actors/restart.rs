@@ -7,9 +7,11 @@ use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
+use enum_map::Enum;
+
 use crate::events::Fault;
 use crate::exit::Exit;
-use crate::types::ModelId;
+use crate::types::{ModelId, PerModel};
 
 #[cfg(test)]
 mod tests;
@@ -132,7 +134,7 @@ impl Default for LadderPolicy {
 #[derive(Clone, Debug)]
 pub(crate) struct Ladder {
     policy: LadderPolicy,
-    models: [History; ModelId::ALL.len()],
+    models: PerModel<History>,
     device: History,
 }
 
@@ -140,7 +142,11 @@ impl Ladder {
     /// A ladder on which nothing has happened; the same `seed` draws the same waits.
     pub(crate) fn new(policy: LadderPolicy, seed: u64) -> Self {
         let history = |stream: usize| History::new(Jitter::new(seed ^ (stream as u64).rotate_left(32)));
-        Self { policy, models: ModelId::ALL.map(|model| history(model.index() + 1)), device: history(0) }
+        Self {
+            policy,
+            models: PerModel::from_fn(|model: ModelId| history(model.into_usize() + 1)),
+            device: history(0),
+        }
     }
 
     /// What to do about `fault` of `model` at `now`. Enters what it decides into the histories.
@@ -153,7 +159,7 @@ impl Ladder {
             // Planned, at a boundary, and at most once in a hundred slots: neither counted nor delayed.
             Fault::Leak => Remedy::Restart(Duration::ZERO),
             Fault::Died | Fault::NotReady | Fault::Victim => {
-                if let Some(wait) = self.models[model.index()].admit(&self.policy.model, now) {
+                if let Some(wait) = self.models[model].admit(&self.policy.model, now) {
                     return Remedy::Restart(wait);
                 }
                 match self.device.admit(&self.policy.device, now) {

@@ -8,7 +8,7 @@ use ractor::rpc::CallResult;
 use tokio::sync::watch;
 
 use super::limits::SlotLimits;
-use super::memory::{MemoryView, PerModel};
+use super::memory::MemoryView;
 use super::messages::WatchdogMsg;
 use super::pipeline::Pipeline;
 use super::plan::PlanPolicy;
@@ -18,7 +18,7 @@ use super::spec::ModelSpec;
 use super::watchdog::{Sampler, WatchSettings};
 use crate::events::Bus;
 use crate::journal::Journal;
-use crate::types::{Bytes, DeviceId};
+use crate::types::{Bytes, DeviceId, PerModel};
 use crate::vram::{Ledger, PressureGauge, Snapshot};
 
 /// For an actor to answer from memory.
@@ -158,7 +158,7 @@ impl DeviceTree {
 
     fn per_model(&self, of: impl Fn(&ModelSpec) -> Bytes) -> PerModel<Bytes> {
         let mut all = PerModel::default();
-        self.models.iter().for_each(|spec| all[spec.model.index()] = of(spec));
+        self.models.iter().for_each(|spec| all[spec.model] = of(spec));
         all
     }
 }

@@ -13,12 +13,12 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 
 use super::deadline_timer::DeadlineTimer;
-use super::memory::{Growth, MemoryView, PerModel};
+use super::memory::{Growth, MemoryView};
 use super::messages::{ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg};
 use super::registry::{ModelState, Registry};
 use crate::clock;
 use crate::events::{Bus, EventKind, Fault};
-use crate::types::{Bytes, ModelId};
+use crate::types::{Bytes, ModelId, PerModel};
 use crate::vram::policy::{Assessment, LeakVerdict, ModelUse, choose_victim};
 use crate::vram::{
     Ledger, Mark, Monitor, MonitorSettings, Occasion, Pressure, PressureGauge, ProbeChain, Reading,
@@ -256,7 +256,7 @@ impl WatchdogState {
         if usage.leases == 0 && !self.looked_once {
             self.base = self.base.max(own);
         }
-        let busy = self.args.registry.states().map(|state| state == ModelState::Busy);
+        let busy = self.args.registry.states().map(|_, state| state == ModelState::Busy);
         self.growth.observe(own, &usage, &busy);
         let growth = self.growth.of_models();
         let view = MemoryView { own, taken_at: sample.taken_at, base: self.base, growth };
@@ -286,11 +286,11 @@ impl WatchdogState {
         let (usage, growth) = (self.args.ledger.usage(), self.growth.of_models());
         ModelId::ALL
             .into_iter()
-            .filter(|model| usage.resident[model.index()] > Bytes::ZERO)
+            .filter(|model| usage.resident[*model] > Bytes::ZERO)
             .map(|model| ModelUse {
                 model,
-                budget: self.args.models[model.index()],
-                used: usage.resident[model.index()].saturating_add(growth[model.index()]),
+                budget: self.args.models[model],
+                used: usage.resident[model].saturating_add(growth[model]),
             })
             .collect()
     }
@@ -309,7 +309,7 @@ impl WatchdogState {
         let growth = self.growth.of_models();
         self.args.bus.tell(EventKind::LeakChecked { verdict, grown: growth });
         // The fit says that the process leaks; whose it is, what grew while who was at work says.
-        let most = ModelId::ALL.into_iter().max_by_key(|model| growth[model.index()]);
+        let most = ModelId::ALL.into_iter().max_by_key(|model| growth[*model]);
         if verdict.leaking
             && let Some(model) = most
         {

@@ -18,7 +18,7 @@ use crate::models::bundle::{Bundle, Precision};
 use crate::models::catalog::load;
 use crate::models::device;
 use crate::models::flux::plan::{Options as FluxOptions, T5Place};
-use crate::types::{Bytes, DeviceId, ModelId, Stage};
+use crate::types::{Bytes, DeviceId, ModelId, PerStage};
 use crate::vram::policy::{LeakSettings, Thresholds};
 use crate::vram::{
     ChainSettings, HostMemory, HostProbe, HostProbeSetup, MonitorSettings, Probe, ProbeChain, ProbeError,
@@ -41,7 +41,7 @@ pub(crate) fn tree_settings(
     let model = recovery(&settings.restart.model);
     Ok(TreeSettings {
         plan: PlanPolicy {
-            stages: Stage::ALL.map(|stage| stage_policy(settings.stages.of(stage))),
+            stages: PerStage::from_fn(|stage| stage_policy(settings.stages.of(stage))),
             buffer: settings.slots.deadline_buffer,
         },
         slots: SlotLimits { queue: settings.slots.queue, lookahead: settings.slots.lookahead },

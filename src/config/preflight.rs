@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::contradictions::precisions_of;
 use super::settings::Settings;
 use super::values::{Limit, Precision};
-use crate::types::{Bytes, ModelId};
+use crate::types::{Bytes, ModelId, PerModel};
 use crate::vram::policy::{self, Fit, Misfit, ModelNeed, Plan, Variant};
 
 /// Jobs of two slots side by side: one is in video or verification while the next is in audio and image.
@@ -78,7 +78,7 @@ pub struct Budget {
 
 /// What every model may take, in order of [`ModelId::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budgets([Budget; ModelId::ALL.len()]);
+pub struct Budgets(PerModel<Budget>);
 
 impl Budgets {
     /// Asked for model by model; every model is asked for, and the last error tells of all.
@@ -92,12 +92,12 @@ impl Budgets {
                 nothing
             })
         });
-        failed.map_or(Ok(Self(all)), Err)
+        failed.map_or(Ok(Self(PerModel::from_array(all))), Err)
     }
 
     /// Of one model.
     pub fn of(&self, model: ModelId) -> Budget {
-        self.0[model.index()]
+        self.0[model]
     }
 
     /// Those of the settings, where they leave none to the bundle.
@@ -112,7 +112,7 @@ impl Budgets {
     /// What is set, and nothing for what the bundle says: the least that these settings can come to.
     pub(super) fn at_least(settings: &Settings) -> Self {
         let amount = |set: Option<Bytes>| Amount::set(set.unwrap_or_default());
-        Self(ModelId::ALL.map(|model| {
+        Self(PerModel::from_fn(|model| {
             let set = settings.models.budget(model);
             Budget { resident: amount(set.budget), workspace: amount(set.workspace) }
         }))

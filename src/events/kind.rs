@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::serial::{code, seconds, some_seconds, used};
+use super::serial::{Seconds, SomeSeconds, code, used};
 use crate::contract::Progress;
 use crate::exit::Exit;
 use crate::journal::{CancelCause, Ending, Failure, Terminal};
-use crate::types::{AttemptId, Bytes, DeviceId, ModelId, Stage};
+use crate::types::{AttemptId, Bytes, DeviceId, ModelId, PerModel, PerStage, Stage};
 use crate::vram::policy::{Crossing, LeakVerdict, ModelUse};
 use crate::vram::{Refusal, Sample, Snapshot};
 
@@ -16,24 +16,25 @@ use crate::vram::{Refusal, Sample, Snapshot};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Breakdown {
     /// Speech.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "Seconds::serialize")]
     pub audio: Duration,
     /// Actor image.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "Seconds::serialize")]
     pub image: Duration,
     /// Animation.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "Seconds::serialize")]
     pub video: Duration,
     /// Semantic check.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "Seconds::serialize")]
     pub verify: Duration,
     /// Handing over.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "Seconds::serialize")]
     pub package: Duration,
 }
 
-impl From<[Duration; Stage::ALL.len()]> for Breakdown {
-    fn from([audio, image, video, verify, package]: [Duration; Stage::ALL.len()]) -> Self {
+impl From<PerStage<Duration>> for Breakdown {
+    fn from(spent: PerStage<Duration>) -> Self {
+        let [audio, image, video, verify, package] = spent.into_array();
         Self { audio, image, video, verify, package }
     }
 }
@@ -83,7 +84,7 @@ pub enum EventKind {
     /// A slot came in, or was taken up again: after a restart, or by another card.
     Accepted {
         /// Expected time to the end.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "Seconds::serialize")]
         eta: Duration,
         /// Whether it was open before and is taken up again.
         resumed: bool,
@@ -118,13 +119,13 @@ pub enum EventKind {
     /// The speech is there.
     AudioComplete {
         /// The stage's time, all attempts together.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "Seconds::serialize")]
         took: Duration,
     },
     /// The actor's picture is there.
     ImageComplete {
         /// The stage's time, all attempts together.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "Seconds::serialize")]
         took: Duration,
     },
     /// Frames were rendered.
@@ -135,13 +136,13 @@ pub enum EventKind {
     /// The video is there.
     VideoComplete {
         /// The stage's time, all attempts together.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "Seconds::serialize")]
         took: Duration,
     },
     /// The semantic check was passed.
     ClipComplete {
         /// The stage's time, all attempts together.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "Seconds::serialize")]
         took: Duration,
         /// The verdict in one line.
         summary: String,
@@ -149,7 +150,7 @@ pub enum EventKind {
     /// The slot was handed over.
     GenerationComplete {
         /// From acceptance to the end.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "Seconds::serialize")]
         elapsed: Duration,
         /// Where the time went.
         breakdown: Breakdown,
@@ -214,7 +215,7 @@ pub enum EventKind {
         /// Which.
         model: ModelId,
         /// Since its fault, where there was one.
-        #[serde(serialize_with = "some_seconds")]
+        #[serde(serialize_with = "SomeSeconds::serialize")]
         after: Option<Duration>,
     },
     /// A run made no step for too long and is cancelled.
@@ -222,7 +223,7 @@ pub enum EventKind {
         /// Whose.
         model: ModelId,
         /// Since its last step.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "Seconds::serialize")]
         age: Duration,
     },
     /// A model gave back memory.
@@ -237,7 +238,7 @@ pub enum EventKind {
         /// Which.
         model: ModelId,
         /// Until its last chance.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "Seconds::serialize")]
         rest: Duration,
     },
     /// Memory was sampled, and the sample can be decided by.
@@ -253,7 +254,7 @@ pub enum EventKind {
     /// There has been nothing to decide by for this long.
     Blind {
         /// Since the last usable sample.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "Seconds::serialize")]
         waited: Duration,
     },
     /// Another probe answers than before.
@@ -277,7 +278,7 @@ pub enum EventKind {
         #[serde(flatten)]
         verdict: LeakVerdict,
         /// Bytes that grew while each model was at work, by [`ModelId::index`].
-        grown: [Bytes; ModelId::ALL.len()],
+        grown: PerModel<Bytes>,
     },
     /// The device is given up; where it is the last, the process is to end.
     Escalated {

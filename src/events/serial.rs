@@ -1,25 +1,16 @@
 //! How values of events look in JSON: durations in seconds, exits as their codes.
 
-use std::time::Duration;
-
 use serde::Serializer;
+use serde_with::{As, DurationSecondsWithFrac};
 
 use crate::exit::Exit;
 use crate::vram::Sample;
 
-pub(super) fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(duration.as_secs_f64())
-}
+/// A duration as a number of seconds with its fraction.
+pub(super) type Seconds = As<DurationSecondsWithFrac<f64>>;
 
-pub(super) fn some_seconds<S: Serializer>(
-    duration: &Option<Duration>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match duration {
-        Some(duration) => serializer.serialize_some(&duration.as_secs_f64()),
-        None => serializer.serialize_none(),
-    }
-}
+/// The same where there may be none.
+pub(super) type SomeSeconds = As<Option<DurationSecondsWithFrac<f64>>>;
 
 pub(super) fn code<S: Serializer>(exit: &Exit, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u8(exit.code())

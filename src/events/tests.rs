@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::contract::{Progress, Unit};
 use crate::exit::Exit;
-use crate::types::{AttemptId, Bytes, ModelId, Stage};
+use crate::types::{AttemptId, Bytes, ModelId, PerStage, Stage};
 use crate::vram::policy::{Crossing, Level};
 
 fn told(slot: bool, kind: EventKind) -> Value {
@@ -46,7 +46,7 @@ fn names_and_units_that_machines_read_stay_as_they_are() {
         (
             EventKind::GenerationComplete {
                 elapsed: second,
-                breakdown: [second; Stage::ALL.len()].into(),
+                breakdown: PerStage::from_array([second; 5]).into(),
                 deadline_met: true,
             },
             "generation_complete",

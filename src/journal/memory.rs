@@ -132,7 +132,7 @@ mod tests {
             slot: slot(number),
             ending: Ending::Cancelled { cause: CancelCause::Requested },
             elapsed: Duration::ZERO,
-            breakdown: [Duration::ZERO; 5],
+            breakdown: Default::default(),
         }
     }
 

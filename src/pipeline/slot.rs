@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use enum_map::enum_map;
+
 use super::encoders::encoded;
 use super::notes::Notes;
 use super::result::{self, Ended};
@@ -126,11 +128,11 @@ impl SlotPipeline for RecipeSlot {
     fn costs(&self) -> Costs {
         let frames = f64::from(self.frames()) / FULL_FRAMES;
         let length = self.recipe.duration.as_secs_f64() / LONGEST.as_secs_f64();
-        let mut costs = [1.0; Stage::ALL.len()];
-        costs[Stage::Audio.index()] = length;
-        costs[Stage::Video.index()] = frames;
-        costs[Stage::Package.index()] = frames;
-        costs
+        enum_map! {
+            Stage::Audio => length,
+            Stage::Image | Stage::Verify => 1.0,
+            Stage::Video | Stage::Package => frames,
+        }
     }
 
     fn shape(&self, stage: Stage) -> Shape {

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::clock;
 use crate::events::{Event, EventKind, Subscriber};
 use crate::sink::{Memory, ModelReport, StageReport};
-use crate::types::{Bytes, DeviceId, ModelId, SlotId, Stage};
+use crate::types::{Bytes, DeviceId, ModelId, PerModel, PerStage, SlotId, Stage};
 
 /// The records of all open slots.
 #[derive(Default)]
@@ -28,9 +28,9 @@ struct Book {
 #[derive(Clone, Debug)]
 pub(crate) struct SlotTimings {
     accepted: Instant,
-    stages: [Option<Ran>; Stage::ALL.len()],
-    attempts: [u32; ModelId::ALL.len()],
-    restarts: [u32; ModelId::ALL.len()],
+    stages: PerStage<Option<Ran>>,
+    attempts: PerModel<u32>,
+    restarts: PerModel<u32>,
     used: Option<Bytes>,
     device: Option<DeviceId>,
 }
@@ -74,9 +74,9 @@ impl SlotTimings {
     fn new(accepted: Instant) -> Self {
         Self {
             accepted,
-            stages: [None; Stage::ALL.len()],
-            attempts: [0; ModelId::ALL.len()],
-            restarts: [0; ModelId::ALL.len()],
+            stages: PerStage::default(),
+            attempts: PerModel::default(),
+            restarts: PerModel::default(),
             used: None,
             device: None,
         }
@@ -91,7 +91,7 @@ impl SlotTimings {
     pub(crate) fn stages(&self, has_output: impl Fn(Stage) -> bool) -> Vec<StageReport> {
         let since = |at: Instant| at.saturating_duration_since(self.accepted).as_secs_f64();
         let report = |stage: Stage| {
-            let Some(ran) = self.stages[stage.index()] else {
+            let Some(ran) = self.stages[stage] else {
                 let nothing =
                     StageReport { stage, resumed: true, began: 0.0, ended: 0.0, attempts: 0, memory: None };
                 return has_output(stage).then_some(nothing);
@@ -113,15 +113,15 @@ impl SlotTimings {
     pub(crate) fn models(&self) -> Vec<ModelReport> {
         let report = |model: ModelId| ModelReport {
             model,
-            attempts: self.attempts[model.index()],
-            restarts: self.restarts[model.index()],
+            attempts: self.attempts[model],
+            restarts: self.restarts[model],
         };
         ModelId::ALL.map(report).to_vec()
     }
 
     fn began(&mut self, stage: Stage, model: Option<ModelId>) {
         let used = self.used;
-        let ran = self.stages[stage.index()].get_or_insert_with(|| Ran {
+        let ran = self.stages[stage].get_or_insert_with(|| Ran {
             began: clock::now(),
             ended: None,
             attempts: 0,
@@ -132,8 +132,8 @@ impl SlotTimings {
         // The check is two models' work: its attempts are those of the one that needed more.
         let attempts = match model {
             Some(model) => {
-                self.attempts[model.index()] += 1;
-                self.attempts[model.index()]
+                self.attempts[model] += 1;
+                self.attempts[model]
             }
             None => ran.attempts + 1,
         };
@@ -142,7 +142,7 @@ impl SlotTimings {
     }
 
     fn ended(&mut self, stage: Stage) {
-        if let Some(ran) = &mut self.stages[stage.index()] {
+        if let Some(ran) = &mut self.stages[stage] {
             ran.ended = Some(clock::now());
             ran.after = self.used;
         }
@@ -150,7 +150,7 @@ impl SlotTimings {
 
     fn sampled(&mut self, used: Bytes) {
         self.used = Some(used);
-        for ran in self.stages.iter_mut().flatten() {
+        for ran in self.stages.values_mut().flatten() {
             if ran.ended.is_none() {
                 ran.before.get_or_insert(used);
                 ran.peak = ran.peak.max(Some(used));
@@ -207,7 +207,7 @@ impl Book {
             }
             EventKind::ActorRestarted { actor } => {
                 if let Ok(model) = actor.parse::<ModelId>() {
-                    self.on(device).for_each(|slot| slot.restarts[model.index()] += 1);
+                    self.on(device).for_each(|slot| slot.restarts[model] += 1);
                 }
             }
             _ => {}
@@ -217,6 +217,8 @@ impl Book {
 
 #[cfg(test)]
 mod tests {
+    use enum_map::Enum;
+
     use super::*;
     use crate::types::AttemptId;
 
@@ -250,7 +252,7 @@ mod tests {
         began(&timings, 1, Stage::Audio, ModelId::Kokoro);
         let stages = timings.of(slot(1)).stages(|_| false);
         assert_eq!((stages.len(), stages[0].attempts), (1, 2));
-        let kokoro = timings.of(slot(1)).models()[ModelId::Kokoro.index()];
+        let kokoro = timings.of(slot(1)).models()[ModelId::Kokoro.into_usize()];
         assert_eq!((kokoro.attempts, kokoro.restarts), (2, 1));
     }
 
@@ -265,7 +267,7 @@ mod tests {
         let stages = |number| timings.of(slot(number)).stages(|_| false);
         assert_eq!((stages(1).len(), stages(1)[0].stage), (1, Stage::Audio));
         assert_eq!((stages(2).len(), stages(2)[0].stage), (1, Stage::Image));
-        let restarts = |number| timings.of(slot(number)).models()[ModelId::Flux.index()].restarts;
+        let restarts = |number| timings.of(slot(number)).models()[ModelId::Flux.into_usize()].restarts;
         assert_eq!((restarts(1), restarts(2)), (0, 1), "another card's restart is none of its own");
         let cause = crate::journal::CancelCause::Requested;
         tell(&timings, Some(1), DeviceId::Cuda(0), EventKind::SlotCancelled { cause });
@@ -297,7 +299,7 @@ mod tests {
         record.sampled(Bytes::mb(20));
         record.ended(Stage::Image);
         record.sampled(Bytes::mb(90));
-        let ran = record.stages[Stage::Image.index()].unwrap();
+        let ran = record.stages[Stage::Image].unwrap();
         let of = |it: Option<Bytes>| it.unwrap();
         assert_eq!(
             [of(ran.before), of(ran.peak), of(ran.after)],

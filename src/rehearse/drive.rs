@@ -210,7 +210,7 @@ impl Rehearsal<'_> {
         }
         let mut changes = ledger.changes();
         let patience =
-            self.scenario.parts.iter().map(|part| part.run.max(part.load)).max().unwrap_or_default();
+            self.scenario.parts.values().map(|part| part.run.max(part.load)).max().unwrap_or_default();
         let returned = async {
             while ledger.usage().leases > 0 {
                 if changes.changed().await.is_err() {
@@ -241,7 +241,7 @@ impl Rehearsal<'_> {
     fn ledger(&self, id: DeviceId, device: &ScriptedDevice) -> Ledger {
         let settings = &self.scenario.device;
         device.apply(ScriptedChange::Overhead(settings.overhead));
-        let slack: Bytes = self.scenario.parts.iter().map(|part| part.slack).sum();
+        let slack: Bytes = self.scenario.parts.values().map(|part| part.slack).sum();
         if slack > Bytes::ZERO {
             device.apply(ScriptedChange::PoolSlack(slack));
         }
@@ -356,7 +356,7 @@ async fn happen(fault: Fault, place: Place, start: Instant, drain: Duration) {
             while clock::now() < start + end {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 // What creeps up does so at work.
-                if handle.cards()[card.get()].registry().states()[model.index()] != ModelState::Busy {
+                if handle.cards()[card.get()].registry().states()[model] != ModelState::Busy {
                     continue;
                 }
                 device.apply(ScriptedChange::Leak(model, Bytes::new(per_minute.get() / 60)));

@@ -10,7 +10,7 @@ use crate::actors::handle::ActorName;
 use crate::actors::plan::StagePolicy;
 use crate::actors::restart::RestartPolicy;
 use crate::journal::Failure;
-use crate::types::{Bytes, DeviceId, ModelId, Stage, UnknownName};
+use crate::types::{Bytes, DeviceId, ModelId, PerModel, PerStage, Stage, UnknownName};
 use crate::vram::ScriptedFault;
 
 mod check;
@@ -265,11 +265,11 @@ pub struct Scenario {
     /// The device.
     pub device: Device,
     /// The models, by [`ModelId::index`].
-    pub parts: [Part; ModelId::ALL.len()],
+    pub parts: PerModel<Part>,
     /// How long packaging takes.
     pub package: Duration,
     /// The plan's rows, by [`Stage::index`].
-    pub stages: [StagePolicy; Stage::ALL.len()],
+    pub stages: PerStage<StagePolicy>,
     /// Kept free before deadlines.
     pub buffer: Duration,
     /// Slots that may wait.

@@ -19,7 +19,7 @@ use crate::contract::{
     Animate, Animation, ErrorClass, Keyframe, ModelError, Paint, Painting, Progress, Score, Scores, Speak,
     Speech, Unit,
 };
-use crate::types::{Bytes, DeviceId, ModelId, Pcm, RgbImage, SAMPLE_RATE, Stage, Timeline};
+use crate::types::{Bytes, DeviceId, ModelId, Pcm, PerModel, RgbImage, SAMPLE_RATE, Stage, Timeline};
 use crate::vram::{ScriptedAllocation, ScriptedChange, ScriptedDevice};
 
 /// What a kind of model is asked and answers.
@@ -354,7 +354,7 @@ fn spec<R: Role>(
 
 /// All five models, played.
 pub(crate) fn company(
-    parts: &[Part; ModelId::ALL.len()],
+    parts: &PerModel<Part>,
     limits: ModelLimits,
     theatre: &Arc<Theatre>,
     hosting: Hosting,
@@ -362,7 +362,7 @@ pub(crate) fn company(
     ModelId::ALL
         .into_iter()
         .map(|model| {
-            let (part, theatre) = (parts[model.index()], Arc::clone(theatre));
+            let (part, theatre) = (parts[model], Arc::clone(theatre));
             match model {
                 ModelId::Flux => spec::<Painter>(model, Stage::Image, part, limits, theatre, hosting),
                 ModelId::LivePortrait => {

@@ -11,7 +11,7 @@ use crate::contract::{
     Animate, Animation, FrameSink, Paint, Painting, RgbFrame, Score, Scores, SinkClosed, Speak, Speech,
 };
 use crate::journal::{Accepted, Ending, Failure, Judgement, Outputs, Parcel};
-use crate::types::{AttemptId, Emotion, FramePlan, Resolution, RgbImage, SpeechSpeed, Stage, VoiceBlend};
+use crate::types::{AttemptId, Emotion, FramePlan, Resolution, RgbImage, SpeechSpeed, VoiceBlend};
 
 /// Reads a rehearsal's recipes.
 pub(super) struct ScriptedPipeline {
@@ -70,7 +70,7 @@ impl FrameSink for NoFrames {
 
 impl SlotPipeline for ScriptedSlot {
     fn costs(&self) -> Costs {
-        [1.0; Stage::ALL.len()]
+        enum_map::enum_map! { _ => 1.0 }
     }
 
     fn speak(&self) -> Result<Speak, PipelineError> {

@@ -38,7 +38,7 @@ impl UnknownName {
 macro_rules! names {
     ($(#[$doc:meta])* $type:ident, $what:literal { $($(#[$variant_doc:meta])* $variant:ident => $name:literal,)+ }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ::serde::Serialize, ::serde::Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ::enum_map::Enum, ::serde::Serialize, ::serde::Deserialize)]
         pub enum $type { $($(#[$variant_doc])* #[serde(rename = $name)] $variant,)+ }
 
         impl $type {
@@ -50,11 +50,6 @@ macro_rules! names {
             /// The name as written in configuration, metrics and logs.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
-            }
-
-            /// Its place in `ALL`: for arrays with one entry each.
-            pub const fn index(self) -> usize {
-                self as usize
             }
         }
 
@@ -223,6 +218,12 @@ impl<'de> Deserialize<'de> for DeviceId {
     }
 }
 
+/// One entry for each model; in JSON an object by the models' names.
+pub type PerModel<T> = enum_map::EnumMap<ModelId, T>;
+
+/// One entry for each stage; in JSON an object by the stages' names.
+pub type PerStage<T> = enum_map::EnumMap<Stage, T>;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -231,8 +232,7 @@ mod tests {
 
     #[test]
     fn names_read_back_in_text_and_json() {
-        for (place, model) in ModelId::ALL.into_iter().enumerate() {
-            assert_eq!(model.index(), place);
+        for model in ModelId::ALL {
             assert_eq!(model.name().parse::<ModelId>().unwrap(), model);
             assert_eq!(serde_json::to_value(model).unwrap(), model.name());
         }

@@ -16,7 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::types::{Bytes, DeviceId, ModelId, SlotId};
+use crate::types::{Bytes, DeviceId, ModelId, PerModel, SlotId};
 
 use super::sample::Sample;
 use book::{Book, Key};
@@ -139,9 +139,9 @@ pub struct Usage {
     /// The most that was ever used, as far as sampled.
     pub peak_actual: Option<Bytes>,
     /// Resident leases, by [`ModelId::index`].
-    pub resident: [Bytes; ModelId::ALL.len()],
+    pub resident: PerModel<Bytes>,
     /// Workspace leases, by [`ModelId::index`].
-    pub workspace: [Bytes; ModelId::ALL.len()],
+    pub workspace: PerModel<Bytes>,
     /// Leases out.
     pub leases: u32,
 }
@@ -233,7 +233,7 @@ impl Ledger {
     fn refusal(&self, book: &Book, claim: Claim) -> Refusal {
         let usage = book.usage();
         let unaccounted = book.floor();
-        let without_workspaces: Bytes = usage.resident.iter().copied().sum();
+        let without_workspaces: Bytes = usage.resident.values().copied().sum();
         let later = [without_workspaces, unaccounted, claim.bytes].into_iter().sum::<Bytes>();
         Refusal {
             device: self.0.device,

@@ -42,11 +42,11 @@ fn slots(count: u64, every: Duration) -> Scenario {
 /// Stages that cost nothing, with their leases.
 fn free(count: u64, every: Duration) -> Scenario {
     let mut scenario = slots(count, every);
-    for part in &mut scenario.parts {
+    for part in scenario.parts.values_mut() {
         part.run = Duration::ZERO;
         (part.load, part.canary) = (Duration::from_millis(1), Duration::from_millis(1));
     }
-    for row in &mut scenario.stages {
+    for row in scenario.stages.values_mut() {
         row.estimate = Duration::ZERO;
     }
     scenario

@@ -308,7 +308,7 @@ fn a_model_that_dies_costs_only_its_own_stage() {
 #[test]
 fn a_rehearsal_in_real_time_uses_threads_and_ends_the_same() {
     let mut scenario = some_slots(3, 0);
-    for part in &mut scenario.parts {
+    for part in scenario.parts.values_mut() {
         (part.load, part.canary, part.run) =
             (Duration::from_millis(20), Duration::from_millis(5), Duration::from_millis(30));
     }
@@ -325,7 +325,7 @@ fn a_rehearsal_in_real_time_uses_threads_and_ends_the_same() {
 #[test]
 fn a_thread_that_hangs_in_real_time_ends_in_an_exit_and_not_in_a_wait() {
     let mut scenario = some_slots(1, 0);
-    for part in &mut scenario.parts {
+    for part in scenario.parts.values_mut() {
         (part.load, part.canary, part.run) =
             (Duration::from_millis(20), Duration::from_millis(5), Duration::from_millis(20));
     }

@@ -194,7 +194,7 @@ fn a_slot_that_is_taken_back_or_asked_for_twice_is_found_on_its_card() {
 #[test]
 fn two_cards_in_real_time_use_threads_and_end_the_same() {
     let mut scenario = two_cards(6, 0);
-    for part in &mut scenario.parts {
+    for part in scenario.parts.values_mut() {
         (part.load, part.canary, part.run) =
             (Duration::from_millis(20), Duration::from_millis(5), Duration::from_millis(30));
     }

@@ -72,7 +72,7 @@ impl OrchestratorState {
             && let Some(model) = self.restart_due.take()
         {
             // Away at once: nothing is to be given to a model about to go.
-            self.hands[model.index()] = Hand::Away;
+            self.hands[model] = Hand::Away;
             self.args.registry.tell_supervisor(SupervisorMsg::Restart(model, Fault::Leak));
         }
     }
@@ -118,7 +118,7 @@ impl OrchestratorState {
 
     fn begin(&mut self, myself: &ActorRef<OrchestratorMsg>, place: usize, task: Task, now: Instant) -> Began {
         if let Some(model) = task.model()
-            && !matches!(self.hands[model.index()], Hand::Idle)
+            && !matches!(self.hands[model], Hand::Idle)
         {
             return Began::Wait;
         }
@@ -183,11 +183,11 @@ impl OrchestratorState {
         if actor.cast(ModelMsg::Run(work)).is_err() {
             // Died this moment; its supervisor will say so.
             slot.plan.withdraw(task, now);
-            self.hands[model.index()] = Hand::Away;
+            self.hands[model] = Hand::Away;
             return Began::Wait;
         }
         let current = Current { run, slot: id, task, shape, leased, dropped: false };
-        self.hands[model.index()] = Hand::Working(current);
+        self.hands[model] = Hand::Working(current);
         Began::Yes
     }
 
@@ -199,7 +199,7 @@ impl OrchestratorState {
         model: ModelId,
         shape: Shape,
     ) -> Result<Option<Lease>, Option<Box<Refusal>>> {
-        let needed = self.peaks.estimate(model, shape, self.args.workspaces[model.index()]);
+        let needed = self.peaks.estimate(model, shape, self.args.workspaces[model]);
         if needed == Bytes::ZERO {
             return Ok(None);
         }

@@ -12,7 +12,7 @@ use crate::actors::slot::{Slot, guarded};
 use crate::clock;
 use crate::events::{Bus, EventKind};
 use crate::journal::{Accepted, Ending, Failure, Journal, JournalError, Outputs, Terminal};
-use crate::types::{SlotId, Stage};
+use crate::types::{PerStage, SlotId};
 use crate::vram::Occasion;
 
 /// A slot that has come to its end.
@@ -22,7 +22,7 @@ pub(super) struct Ended {
     /// How it ended.
     pub(super) ending: Ending,
     /// Time spent in each stage, all attempts together.
-    pub(super) breakdown: [Duration; Stage::ALL.len()],
+    pub(super) breakdown: PerStage<Duration>,
     /// Its trace.
     pub(super) span: tracing::Span,
     /// Who hands its result over, and what it has; none where its recipe could not be read.

@@ -44,7 +44,7 @@ impl OrchestratorState {
     pub(super) fn offer(&self, request: Request, reply: RpcReplyPort<Result<Offer, Refusal>>) {
         let offer = self.consider(request).map(|(slot, eta)| {
             let usage = self.args.ledger.usage();
-            let out: Bytes = usage.workspace.iter().copied().sum();
+            let out: Bytes = usage.workspace.values().copied().sum();
             Offer {
                 needs: self.needs(&slot),
                 available: usage.available,
@@ -63,7 +63,7 @@ impl OrchestratorState {
         let of_run = |task: &Task| {
             let model = task.model()?;
             let shape = slot.work.shape(task.stage());
-            Some(self.peaks.estimate(model, shape, self.args.workspaces[model.index()]))
+            Some(self.peaks.estimate(model, shape, self.args.workspaces[model]))
         };
         let together = |tasks: &[Task]| tasks.iter().filter_map(of_run).sum::<Bytes>();
         SIDE_BY_SIDE.into_iter().map(together).max().unwrap_or_default()
@@ -91,10 +91,10 @@ impl OrchestratorState {
 
     /// Why nothing may come in at `now`, if so. The gauge is asked, not the last message: it cannot be late.
     fn closed(&self, now: std::time::Instant) -> Option<Closed> {
-        let cordoned = self.args.registry.states().contains(&ModelState::Cordoned);
+        let cordoned = self.args.registry.states().values().any(|state| *state == ModelState::Cordoned);
         if self.draining {
             Some(Closed::Draining)
-        } else if !self.opened || cordoned || !self.met.iter().all(|met| *met) {
+        } else if !self.opened || cordoned || !self.met.values().all(|met| *met) {
             Some(Closed::NotReady)
         } else if !self.args.gauge.read(now, self.args.max_age).admits() {
             Some(Closed::Pressure)
@@ -180,9 +180,9 @@ impl OrchestratorState {
     }
 
     pub(super) fn model_ready(&mut self, model: ModelId) {
-        self.met[model.index()] = true;
-        if matches!(self.hands[model.index()], super::Hand::Away) {
-            self.hands[model.index()] = super::Hand::Idle;
+        self.met[model] = true;
+        if matches!(self.hands[model], super::Hand::Away) {
+            self.hands[model] = super::Hand::Idle;
         }
     }
 }

@@ -33,7 +33,7 @@ impl OrchestratorState {
         result: &Result<Output, RunFailure>,
         peak: Option<Bytes>,
     ) {
-        let Hand::Working(Current { run: current, shape, leased, .. }) = self.hands[model.index()] else {
+        let Hand::Working(Current { run: current, shape, leased, .. }) = self.hands[model] else {
             return;
         };
         match result {
@@ -53,12 +53,12 @@ impl OrchestratorState {
         run: RunId,
         result: Result<Output, RunFailure>,
     ) {
-        let hand = std::mem::replace(&mut self.hands[model.index()], Hand::Idle);
-        self.met[model.index()] = true;
+        let hand = std::mem::replace(&mut self.hands[model], Hand::Idle);
+        self.met[model] = true;
         let Hand::Working(current) = hand else { return };
         if current.run != run {
             // A predecessor's; the model is free all the same, unless it is at ours already.
-            self.hands[model.index()] = hand;
+            self.hands[model] = hand;
             return;
         }
         let Some(place) = self.place(current.slot).filter(|_| !current.dropped) else { return };
@@ -117,13 +117,13 @@ impl OrchestratorState {
         if stage != Stage::Verify {
             self.estimates.learn(stage, &slot.costs, took);
         } else if slot.plan.stage_done(stage) {
-            self.estimates.learn(stage, &slot.costs, slot.plan.spent()[stage.index()]);
+            self.estimates.learn(stage, &slot.costs, slot.plan.spent()[stage]);
         }
     }
 
     fn announce(&self, place: usize, output: &StageOutput) {
         let slot = &self.active[place];
-        let took = slot.plan.spent()[output.stage().index()];
+        let took = slot.plan.spent()[output.stage()];
         let kind = match output {
             StageOutput::Speech(_) => EventKind::AudioComplete { took },
             StageOutput::Painting(_) => EventKind::ImageComplete { took },
@@ -209,7 +209,7 @@ impl OrchestratorState {
     }
 
     pub(super) fn model_down(&mut self, model: ModelId) {
-        let hand = std::mem::replace(&mut self.hands[model.index()], Hand::Away);
+        let hand = std::mem::replace(&mut self.hands[model], Hand::Away);
         if let Hand::Working(Current { slot, task, dropped: false, .. }) = hand
             && let Some(place) = self.place(slot)
         {
@@ -277,7 +277,7 @@ impl OrchestratorState {
     /// Nobody waits any more for what the models do for `slot` (for one task of it): they are told to stop.
     pub(super) fn drop_run(&mut self, slot: SlotId, only: Option<Task>) {
         for model in ModelId::ALL {
-            let Hand::Working(current) = &mut self.hands[model.index()] else { continue };
+            let Hand::Working(current) = &mut self.hands[model] else { continue };
             if current.slot != slot || only.is_some_and(|task| task != current.task) {
                 continue;
             }

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use super::PlanPolicy;
-use crate::types::Stage;
+use crate::types::{PerStage, Stage};
 
 /// How much work each stage of a slot is, relative to the slot the profile's estimates are for; 1 is as much.
-pub(crate) type Costs = [f64; Stage::ALL.len()];
+pub(crate) type Costs = PerStage<f64>;
 
 /// Weight of a new measurement: 1/8, as TCP smooths its round-trip time (RFC 6298), follows a change in about 8 slots
 /// and is not thrown by one outlier.
@@ -18,33 +18,30 @@ const WEIGHT: f64 = 0.125;
 /// Mean durations per stage.
 #[derive(Clone, Debug)]
 pub struct Estimates {
-    means: [f64; Stage::ALL.len()],
-    learned: [bool; Stage::ALL.len()],
+    means: PerStage<f64>,
+    learned: PerStage<bool>,
 }
 
 impl Estimates {
     /// The profile's, until something is learned.
     pub fn new(policy: &PlanPolicy) -> Self {
-        Self {
-            means: policy.stages.map(|row| row.estimate.as_secs_f64()),
-            learned: [false; Stage::ALL.len()],
-        }
+        Self { means: policy.stages.map(|_, row| row.estimate.as_secs_f64()), learned: PerStage::default() }
     }
 
     /// A run of `stage` took `took`. The first measurement replaces the profile's guess.
     pub fn learn(&mut self, stage: Stage, costs: &Costs, took: Duration) {
-        let cost = costs[stage.index()];
+        let cost = costs[stage];
         if !(cost.is_finite() && cost > 0.0) {
             return;
         }
-        let (mean, sample) = (&mut self.means[stage.index()], took.as_secs_f64() / cost);
-        let weight = if std::mem::replace(&mut self.learned[stage.index()], true) { WEIGHT } else { 1.0 };
+        let (mean, sample) = (&mut self.means[stage], took.as_secs_f64() / cost);
+        let weight = if std::mem::replace(&mut self.learned[stage], true) { WEIGHT } else { 1.0 };
         *mean += weight * (sample - *mean);
     }
 
     /// What `stage` is expected to take in a slot of these costs.
     pub fn of(&self, stage: Stage, costs: &Costs) -> Duration {
-        Duration::try_from_secs_f64(self.means[stage.index()] * costs[stage.index()]).unwrap_or_default()
+        Duration::try_from_secs_f64(self.means[stage] * costs[stage]).unwrap_or_default()
     }
 
     /// The whole walk of such a slot on an idle node.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const UNIT: Costs = [1.0; 5];
+const UNIT: Costs = Costs::from_array([1.0; 5]);
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -80,12 +80,12 @@ fn a_stage_is_overdue_exactly_when_its_timeout_has_passed() {
 #[test]
 fn a_relative_timeout_follows_the_estimate_and_the_slots_cost() {
     let mut policy = PlanPolicy::default();
-    policy.stages[Stage::Image.index()].timeout = StageTimeout::TimesEstimate(3.0, seconds(1));
+    policy.stages[Stage::Image].timeout = StageTimeout::TimesEstimate(3.0, seconds(1));
     let mut estimates = Estimates::new(&policy);
     assert_eq!(policy.timeout(Stage::Image, &estimates, &UNIT), seconds(36));
     estimates.learn(Stage::Image, &UNIT, seconds(100));
     assert_eq!(policy.timeout(Stage::Image, &estimates, &UNIT), seconds(300));
-    assert_eq!(policy.timeout(Stage::Image, &estimates, &[0.001; 5]), seconds(1));
+    assert_eq!(policy.timeout(Stage::Image, &estimates, &Costs::from_array([0.001; 5])), seconds(1));
 }
 
 #[test]
@@ -106,11 +106,11 @@ fn the_deadline_is_predicted_along_the_longer_way() {
 fn estimates_follow_what_is_measured_per_unit_of_cost() {
     let mut estimates = Estimates::new(&PlanPolicy::default());
     for _ in 0..60 {
-        estimates.learn(Stage::Video, &[4.0; 5], seconds(16));
+        estimates.learn(Stage::Video, &Costs::from_array([4.0; 5]), seconds(16));
     }
     assert_eq!(estimates.of(Stage::Video, &UNIT), seconds(4));
     assert_eq!(estimates.bottleneck(&UNIT), seconds(12));
-    estimates.learn(Stage::Video, &[0.0; 5], seconds(16));
+    estimates.learn(Stage::Video, &Costs::from_array([0.0; 5]), seconds(16));
     assert_eq!(estimates.of(Stage::Video, &UNIT), seconds(4), "a stage of no cost teaches nothing");
 }
 

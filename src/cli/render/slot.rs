@@ -14,7 +14,7 @@ use crate::events::{Event, EventKind};
 use crate::exit::Exit;
 use crate::intake::{self, Entry, Kind, Rejection};
 use crate::journal::SlotFolders;
-use crate::types::{ModelId, SlotId};
+use crate::types::{PerModel, SlotId};
 
 /// For the models' threads to see that they are not wanted any more, at the end of a finished command.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub(super) struct RenderedSlot {
     /// What is still to be asked for; nothing where the journal brings it.
     asking: Option<Arc<Entry>>,
     next_try: Option<Instant>,
-    ready: [bool; ModelId::ALL.len()],
+    ready: PerModel<bool>,
     /// Why an actor went down last: what a tree that gives up says of itself is too short.
     last_words: String,
 }
@@ -53,7 +53,7 @@ impl RenderedSlot {
             folders,
             asking,
             next_try: None,
-            ready: [false; ModelId::ALL.len()],
+            ready: PerModel::default(),
             last_words: String::new(),
         }
     }
@@ -103,13 +103,13 @@ impl RenderedSlot {
     fn hear(&mut self, event: Event) -> Option<Outcome> {
         match event.kind {
             EventKind::ModelReady { model, .. } => {
-                self.ready[model.index()] = true;
-                if self.asking.is_some() && self.ready.iter().all(|ready| *ready) {
+                self.ready[model] = true;
+                if self.asking.is_some() && self.ready.values().all(|ready| *ready) {
                     self.next_try.get_or_insert_with(clock::now);
                 }
             }
             // The next card begins from nothing.
-            EventKind::CardLost { .. } => self.ready = [false; ModelId::ALL.len()],
+            EventKind::CardLost { .. } => self.ready = PerModel::default(),
             EventKind::ActorDown { actor, message, .. } => self.last_words = format!("{actor}: {message}"),
             EventKind::EndNotKept { message } => return Some(Outcome::NotKept(message)),
             kind if kind.ends_slot() => return Some(Outcome::Ended),

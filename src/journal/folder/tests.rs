@@ -167,7 +167,7 @@ fn terminal(ending: Ending) -> Terminal {
 }
 
 pub(in crate::journal) fn terminal_of(slot: SlotId, ending: Ending) -> Terminal {
-    Terminal { slot, ending, elapsed: Duration::new(3, 141_592_653), breakdown: [Duration::ZERO; 5] }
+    Terminal { slot, ending, elapsed: Duration::new(3, 141_592_653), breakdown: Default::default() }
 }
 
 fn completed() -> Terminal {

@@ -37,7 +37,7 @@ pub(super) fn check(it: &Scenario, problems: &Problems) {
         wrong("policy.backoff", format!("{:?}", it.restart.first_delay), what);
     }
     let budgets: Bytes =
-        it.parts.iter().map(|part| part.budget).sum::<Bytes>().saturating_add(device.overhead);
+        it.parts.values().map(|part| part.budget).sum::<Bytes>().saturating_add(device.overhead);
     if budgets > device.hard_limit {
         let what = format!("they must fit under device.hard_limit, {}", device.hard_limit);
         wrong("models", format!("{budgets} of budgets and overhead"), what);

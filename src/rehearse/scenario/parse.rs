@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
 
+use enum_map::enum_map;
 use toml::{Table, Value};
 
 use super::check::check;
@@ -57,14 +58,13 @@ impl Default for Scenario {
                 sample_every: seconds(1),
                 stale_after: seconds(3),
             },
-            // By ModelId: flux, liveportrait, kokoro, clip_b, clip_l.
-            parts: [
-                part(12, 5000, 4900, 1000),
-                part(8, 500, 450, 1500),
-                part(2, 400, 350, 100),
-                part(1, 300, 250, 50),
-                part(1, 600, 550, 50),
-            ],
+            parts: enum_map! {
+                ModelId::Flux => part(12, 5000, 4900, 1000),
+                ModelId::LivePortrait => part(8, 500, 450, 1500),
+                ModelId::Kokoro => part(2, 400, 350, 100),
+                ModelId::ClipB => part(1, 300, 250, 50),
+                ModelId::ClipL => part(1, 600, 550, 50),
+            },
             package: Duration::ZERO,
             stages: plan.stages,
             buffer: plan.buffer,
@@ -126,12 +126,12 @@ fn read(root: &Section<'_>) -> Scenario {
     device(&mut it.device, &root.section("device"));
     let models = root.section("models");
     for model in ModelId::ALL {
-        part(&mut it.parts[model.index()], &models.section(model.name()));
+        part(&mut it.parts[model], &models.section(model.name()));
     }
     drop(models);
     let stages = root.section("stages");
     for stage in Stage::ALL {
-        let (section, row) = (stages.section(stage.name()), &mut it.stages[stage.index()]);
+        let (section, row) = (stages.section(stage.name()), &mut it.stages[stage]);
         over(&mut row.timeout, section.span("timeout").map(StageTimeout::Fixed));
         over(&mut row.retries, section.count("retries", 0, 100).map(|retries| retries as u32));
         over(&mut row.estimate, section.span("estimate"));

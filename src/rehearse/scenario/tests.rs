@@ -13,7 +13,7 @@ const GOOD: &str = "about = \"one slot\"\n[[arrivals]]\ncount = 1\n";
 fn the_smallest_scenario_is_one_slot() {
     let scenario: Scenario = GOOD.parse().unwrap();
     assert_eq!(scenario.arrivals.len(), 1);
-    assert_eq!(scenario.parts[ModelId::Flux.index()].run, Duration::from_secs(12));
+    assert_eq!(scenario.parts[ModelId::Flux].run, Duration::from_secs(12));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::types::{Bytes, ModelId};
+use crate::types::{Bytes, PerModel};
 use crate::vram::policy::Unaccounted;
 use crate::vram::sample::Sample;
 
@@ -120,8 +120,8 @@ impl Book {
             unaccounted: self.actual.map(|(_, unaccounted)| unaccounted),
             peak_reserved: self.peak_reserved,
             peak_actual: self.peak_actual,
-            resident: [Bytes::ZERO; ModelId::ALL.len()],
-            workspace: [Bytes::ZERO; ModelId::ALL.len()],
+            resident: PerModel::default(),
+            workspace: PerModel::default(),
             leases: u32::try_from(self.entries.len()).unwrap_or(u32::MAX),
         };
         for Entry { claim, .. } in self.entries.values() {
@@ -129,7 +129,7 @@ impl Book {
                 Purpose::Resident => &mut usage.resident,
                 Purpose::Workspace => &mut usage.workspace,
             };
-            let sum = &mut side[claim.model.index()];
+            let sum = &mut side[claim.model];
             *sum = sum.saturating_add(claim.bytes);
         }
         usage

@@ -83,8 +83,8 @@ fn a_lease_is_resized_within_what_is_available() {
     assert_eq!((refusal.needed, refusal.used), (Bytes::mb(101), Bytes::mb(900)));
     assert_eq!((flux.bytes(), ledger.usage().reserved), (Bytes::mb(600), Bytes::mb(900)));
     flux.settle(Bytes::mb(700)).unwrap();
-    assert_eq!(ledger.usage().resident[ModelId::Flux.index()], Bytes::mb(700));
-    assert_eq!(ledger.usage().workspace[ModelId::Kokoro.index()], Bytes::mb(300));
+    assert_eq!(ledger.usage().resident[ModelId::Flux], Bytes::mb(700));
+    assert_eq!(ledger.usage().workspace[ModelId::Kokoro], Bytes::mb(300));
     flux.resize(Bytes::mb(100)).unwrap();
     assert_eq!(ledger.usage().free, Bytes::mb(600));
     drop(flux);
@@ -226,7 +226,7 @@ fn take(ledger: &Ledger, held: &mut Vec<Lease>, step: &Step) {
 
 fn assert_balanced(usage: &Usage) {
     assert_eq!(usage.reserved.checked_add(usage.free), Some(usage.limit), "{usage:?}");
-    let parts: Bytes = usage.resident.iter().chain(&usage.workspace).copied().sum();
+    let parts: Bytes = usage.resident.values().chain(usage.workspace.values()).copied().sum();
     assert_eq!(parts, usage.reserved, "{usage:?}");
     assert!(usage.available <= usage.free && usage.peak_reserved >= usage.reserved, "{usage:?}");
 }

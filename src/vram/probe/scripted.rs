@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::types::{Bytes, ModelId};
+use crate::types::{Bytes, ModelId, PerModel};
 use crate::vram::sample::{Pool, Sample, Standing};
 
 use super::{Probe, ProbeError, ProbeErrorKind};
@@ -76,14 +76,14 @@ struct State {
     overhead: Bytes,
     slack: Bytes,
     has_pool: bool,
-    models: [Bytes; ModelId::ALL.len()],
+    models: PerModel<Bytes>,
     fault: Option<ScriptedFault>,
     last: Option<Sample>,
 }
 
 impl State {
     fn models(&self) -> Bytes {
-        self.models.iter().copied().sum()
+        self.models.values().copied().sum()
     }
 
     /// What this process uses.
@@ -109,7 +109,7 @@ impl ScriptedDevice {
             overhead: Bytes::ZERO,
             slack: Bytes::ZERO,
             has_pool: false,
-            models: [Bytes::ZERO; _],
+            models: PerModel::default(),
             fault: None,
             last: None,
         })))
@@ -123,7 +123,7 @@ impl ScriptedDevice {
             ScriptedChange::Overhead(bytes) => state.overhead = bytes,
             ScriptedChange::PoolSlack(bytes) => (state.slack, state.has_pool) = (bytes, true),
             ScriptedChange::Leak(model, bytes) => {
-                let held = &mut state.models[model.index()];
+                let held = &mut state.models[model];
                 *held = held.saturating_add(bytes);
             }
             ScriptedChange::Fault(fault) => state.fault = fault,
@@ -138,7 +138,7 @@ impl ScriptedDevice {
             return Err(ScriptedOutOfMemory { model, wanted: bytes, free, total: state.total });
         }
         state.slack = state.slack.saturating_sub(bytes);
-        let held = &mut state.models[model.index()];
+        let held = &mut state.models[model];
         *held = held.saturating_add(bytes);
         Ok(ScriptedAllocation { device: self.clone(), model, bytes })
     }
@@ -146,7 +146,7 @@ impl ScriptedDevice {
     /// Forgets what `model` has leaked, as the end of its thread does; returns how much that was.
     /// `held` is what its living allocations add up to.
     pub fn forget_leaks(&self, model: ModelId, held: Bytes) -> Bytes {
-        let used = &mut self.state().models[model.index()];
+        let used = &mut self.state().models[model];
         let leaked = used.saturating_sub(held);
         *used = used.saturating_sub(leaked);
         leaked
@@ -188,7 +188,7 @@ impl ScriptedAllocation {
 impl Drop for ScriptedAllocation {
     fn drop(&mut self) {
         let mut state = self.device.state();
-        let held = &mut state.models[self.model.index()];
+        let held = &mut state.models[self.model];
         *held = held.saturating_sub(self.bytes);
     }
 }

@@ -10,14 +10,14 @@ use crate::app::Limits;
 use crate::clock;
 use crate::contract::{Progress, Unit};
 use crate::events::{Event, EventKind};
-use crate::types::{Bytes, ModelId, Stage};
+use crate::types::{Bytes, ModelId, PerStage, Stage};
 
 /// Bars on standard error.
 pub(in crate::cli::render) struct Live {
     bars: MultiProgress,
     models: ProgressBar,
-    stages: [ProgressBar; Stage::ALL.len()],
-    began: [Option<Instant>; Stage::ALL.len()],
+    stages: PerStage<ProgressBar>,
+    began: PerStage<Option<Instant>>,
     memory: ProgressBar,
     facts: Facts,
 }
@@ -38,10 +38,10 @@ impl Live {
         let models = bar("models", "{prefix:8} {bar:28.cyan} {msg}");
         models.set_length(ModelId::ALL.len() as u64);
         models.set_message("loading");
-        let stages = Stage::ALL.map(|stage| bar(stage.name(), "{prefix:8} {bar:28.green} {msg}"));
+        let stages = PerStage::from_fn(|stage: Stage| bar(stage.name(), "{prefix:8} {bar:28.green} {msg}"));
         let memory = bar("memory", "{prefix:8} {bar:28.yellow} {msg}");
         memory.set_length(facts.limits.hard.get());
-        Self { bars, models, stages, began: [None; Stage::ALL.len()], memory, facts }
+        Self { bars, models, stages, began: PerStage::default(), memory, facts }
     }
 
     /// A line above the bars.
@@ -54,8 +54,8 @@ impl Live {
         match &event.kind {
             EventKind::StageBegan { stage, attempt, .. } => {
                 let again = if attempt.get() > 1 { format!(" (attempt {attempt})") } else { String::new() };
-                self.began[stage.index()] = Some(clock::now());
-                self.stages[stage.index()].set_message(format!("at work{again}"));
+                self.began[*stage] = Some(clock::now());
+                self.stages[*stage].set_message(format!("at work{again}"));
             }
             EventKind::StageProgress { stage, progress, .. } => self.step(*stage, *progress),
             EventKind::VideoProgress { progress } => self.step(Stage::Video, *progress),
@@ -85,7 +85,7 @@ impl Live {
     }
 
     fn step(&self, stage: Stage, progress: Progress) {
-        let bar = &self.stages[stage.index()];
+        let bar = &self.stages[stage];
         bar.set_length(u64::from(progress.total.max(1)));
         bar.set_position(u64::from(progress.done));
         let unit = match progress.unit {
@@ -96,7 +96,7 @@ impl Live {
             Unit::Images => "pictures",
         };
         let mut message = format!("{}/{} {unit}", progress.done, progress.total);
-        if let Some(began) = self.began[stage.index()].filter(|_| stage == Stage::Video) {
+        if let Some(began) = self.began[stage].filter(|_| stage == Stage::Video) {
             let spent = clock::now().saturating_duration_since(began).as_secs_f64();
             message.push_str(&format!(", {:.1} frames/s", f64::from(progress.done) / spent.max(1e-3)));
         }
@@ -104,7 +104,7 @@ impl Live {
     }
 
     fn done(&self, stage: Stage, took: Duration, more: &str) {
-        let bar = &self.stages[stage.index()];
+        let bar = &self.stages[stage];
         if bar.length().is_none() {
             bar.set_length(1);
         }
@@ -125,7 +125,7 @@ impl Live {
 
     /// Leaves the bars as they stand.
     pub(super) fn finish(&self) {
-        for bar in std::iter::once(&self.models).chain(&self.stages).chain([&self.memory]) {
+        for bar in std::iter::once(&self.models).chain(self.stages.values()).chain([&self.memory]) {
             bar.abandon();
         }
     }
