@@ -250,7 +250,7 @@ pub struct Terminal {
     pub ending: Ending,
     /// From acceptance to the end.
     pub elapsed: Duration,
-    /// Spent per stage, by [`Stage::index`], all attempts together.
+    /// Spent per stage, all attempts together.
     pub breakdown: PerStage<Duration>,
 }
 

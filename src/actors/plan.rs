@@ -95,7 +95,7 @@ pub struct StagePolicy {
 /// What the profile says about a slot's walk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PlanPolicy {
-    /// One row per stage, by [`Stage::index`].
+    /// One row per stage.
     pub stages: PerStage<StagePolicy>,
     /// Kept free before the deadline when predicting.
     pub buffer: Duration,

@@ -49,7 +49,7 @@ impl ModelState {
     }
 }
 
-/// The states of all models, by [`ModelId::index`].
+/// The states of all models.
 pub(crate) type ModelStates = PerModel<ModelState>;
 
 #[derive(Default)]

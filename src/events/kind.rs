@@ -277,7 +277,7 @@ pub enum EventKind {
         /// What it says of the process.
         #[serde(flatten)]
         verdict: LeakVerdict,
-        /// Bytes that grew while each model was at work, by [`ModelId::index`].
+        /// Bytes that grew while each model was at work.
         grown: PerModel<Bytes>,
     },
     /// The device is given up; where it is the last, the process is to end.

@@ -264,11 +264,11 @@ pub struct Scenario {
     pub processes: u64,
     /// The device.
     pub device: Device,
-    /// The models, by [`ModelId::index`].
+    /// The models.
     pub parts: PerModel<Part>,
     /// How long packaging takes.
     pub package: Duration,
-    /// The plan's rows, by [`Stage::index`].
+    /// The plan's rows.
     pub stages: PerStage<StagePolicy>,
     /// Kept free before deadlines.
     pub buffer: Duration,

@@ -138,9 +138,9 @@ pub struct Usage {
     pub peak_reserved: Bytes,
     /// The most that was ever used, as far as sampled.
     pub peak_actual: Option<Bytes>,
-    /// Resident leases, by [`ModelId::index`].
+    /// Resident leases.
     pub resident: PerModel<Bytes>,
-    /// Workspace leases, by [`ModelId::index`].
+    /// Workspace leases.
     pub workspace: PerModel<Bytes>,
     /// Leases out.
     pub leases: u32,
