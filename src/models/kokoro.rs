@@ -8,11 +8,11 @@
 //!
 #![doc = include_str!("kokoro/README.md")]
 
+mod adain;
 pub mod config;
 pub mod decoder;
 pub mod generator;
 pub mod net;
-pub mod ops;
 pub mod plbert;
 pub mod predictor;
 pub mod source;
@@ -29,7 +29,6 @@ use candle_core::{DType, Device};
 
 use self::config::KokoroConfig;
 use self::net::Net;
-use self::ops::Kernels;
 use self::source::NoiseOf;
 use self::text::{Accent, Phonemiser, Script, Utterance};
 use self::track::Track;
@@ -38,6 +37,7 @@ use crate::contract::{Model, ModelError, Progress, Run, Speak, Speech, Unit, War
 use crate::models::catalog;
 use crate::models::device;
 use crate::models::error::Context;
+use crate::models::kernels::Kernels;
 use crate::models::weights::{self, Options, Weights};
 use crate::types::{Bytes, Emotion, SAMPLE_RATE, VoiceBlend};
 

@@ -190,7 +190,7 @@ fn the_kernels_pass_their_tests_on_narrower_vectors() {
     if std::env::var_os(LIMIT).is_some() {
         return;
     }
-    let tested = ["simd::tests", "models::kernels::", "models::kokoro::ops::", "models::flux::nf4::"];
+    let tested = ["simd::tests", "models::kernels::"];
     for width in Width::ALL.into_iter().filter(|width| *width < detected()) {
         let run = Command::new(std::env::current_exe().unwrap())
             .args(tested)

@@ -13,9 +13,9 @@ use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use vortex_node::clock;
 use vortex_node::contract::{Model, Run, Speak};
+use vortex_node::models::kernels::Kernels;
 use vortex_node::models::kokoro::config::KokoroConfig;
 use vortex_node::models::kokoro::net::Net;
-use vortex_node::models::kokoro::ops::Kernels;
 use vortex_node::models::kokoro::source::NoiseOf;
 use vortex_node::models::kokoro::{KokoroFiles, KokoroModel};
 use vortex_node::models::noise::Noise;
@@ -79,7 +79,7 @@ fn lengthen(weights: &Path) {
 fn speech(config: &KokoroConfig, files: &KokoroFiles, folder: &Path, only: bool) {
     let data = std::fs::read(&files.weights).unwrap();
     let vb = VarBuilder::from_buffered_safetensors(data, DType::F32, &Device::Cpu).unwrap();
-    let net = Net::new(config, &vb, Kernels::Cpu).unwrap();
+    let net = Net::new(config, &vb, Kernels::Fused).unwrap();
     drop(vb);
     let inner = config.vocab.values().copied().cycle().take(TOKENS - 2);
     let ids: Vec<u32> = std::iter::once(0).chain(inner).chain([0]).collect();

@@ -1,8 +1,8 @@
 //! Kokoro against hexgrad's own implementation, stage by stage as the fixtures' README says, in both forms of the
 //! operators.
 
-use candle_core::Device;
-use vortex_node::models::kokoro::ops::Kernels;
+use candle_core::{DType, Device};
+use vortex_node::models::kernels::Kernels;
 use vortex_node::models::kokoro::source::NoiseOf;
 use vortex_node::models::parity::Sheet;
 use vortex_node::models::parity::kokoro::Case;
@@ -23,7 +23,7 @@ fn parity_both_forms_of_the_operators_agree() {
         let sheet = Sheet::new(Recorded::read(&folder).unwrap());
         let io = &sheet.recorded;
         let (noise, f0) = (io.floats("in.noise").unwrap(), io.floats("out.F0").unwrap());
-        let [cpu, portable] = [Kernels::Cpu, Kernels::Portable].map(|kernels| {
+        let [cpu, portable] = [Kernels::Fused, Kernels::Stock(DType::F32)].map(|kernels| {
             let Case { net, ids, style, timing, .. } =
                 Case::open(&folder, kernels, &Device::Cpu, &sheet).unwrap();
             let generator = net.decoder().generator();

@@ -11,6 +11,22 @@ fn random(dims: &[usize], seed: u64) -> Tensor {
     Tensor::from_vec(Noise::new(seed, 0).normals(count), dims, &Device::Cpu).unwrap()
 }
 
+/// The same with the seed in front.
+pub(super) fn random_of(seed: u64, dims: &[usize]) -> Tensor {
+    random(dims, seed)
+}
+
+pub(super) fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[track_caller]
+pub(super) fn assert_close(a: &[f32], b: &[f32], bound: f32) {
+    assert_eq!(a.len(), b.len());
+    let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst <= bound, "differ by {worst:e}");
+}
+
 /// What a device without the processor's kernels computes: the same operation in f64, by candle's own operations.
 fn stock(x: &Tensor) -> Tensor {
     x.to_dtype(DType::F64).unwrap()

@@ -3,11 +3,11 @@
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
+use super::adain::StyleBlock;
 use super::config::KokoroConfig;
 use super::generator::Generator;
-use super::ops::Kernels;
-use super::ops::adain::StyleBlock;
-use super::ops::conv1d::{Conv1d, ConvShape, weight_norm};
+use crate::models::kernels::Kernels;
+use crate::models::kernels::conv1d::{Conv1d, ConvShape, weight_norm};
 
 /// Blocks behind the first; the release hard-codes it.
 const BLOCKS: usize = 4;

@@ -6,14 +6,11 @@
 use candle_core::{Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
+use super::adain::SnakeBlock;
 use super::config::KokoroConfig;
-use super::ops::adain::SnakeBlock;
-use super::ops::conv1d::{Conv1d, weight_norm};
-use super::ops::prepare::{Activation, Prepare};
-use super::ops::stft::Stft;
-use super::ops::upsample::Upsample;
-use super::ops::{Kernels, Signal};
 use super::source::{NoiseOf, Source};
+use crate::models::kernels::conv1d::{Conv1d, InputActivation, Prepare, weight_norm};
+use crate::models::kernels::{Kernels, Signal, Stft, Upsample};
 
 /// Harmonics of the source, the fundamental included; the release hard-codes it.
 const HARMONICS: usize = 9;
@@ -175,8 +172,8 @@ impl Generator {
     /// From decoder features [1, channels, 2·frames] to what the inverse transform is made of: [1, 2·bins, samples].
     pub fn features(&self, x: &Tensor, style: &Tensor, har: &Tensor) -> Result<Tensor> {
         match self.kernels {
-            Kernels::Cpu => self.in_place(x, style, har),
-            Kernels::Portable => self.of_tensors(x, style, har),
+            Kernels::Fused => self.in_place(x, style, har),
+            Kernels::Stock(_) | Kernels::Listed => self.of_tensors(x, style, har),
         }
     }
 
@@ -239,7 +236,7 @@ impl Generator {
             }
         }
         let mut out = Signal::zeros(self.last.outputs(), x.len);
-        let prepare = Prepare::activation(Activation::Leaky(LAST_SLOPE));
+        let prepare = Prepare::activation(InputActivation::Leaky(LAST_SLOPE));
         self.last.write(&x.data, x.len, &prepare, &mut out.data, false)?;
         out.into_tensor()
     }

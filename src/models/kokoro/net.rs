@@ -7,13 +7,13 @@ use candle_nn::{Init, Linear, Module, VarBuilder};
 
 use super::config::KokoroConfig;
 use super::decoder::Decoder;
-use super::ops::Kernels;
 use super::plbert::Plbert;
 use super::predictor::Predictor;
 use super::source::{NoiseOf, VOICED};
 use super::text_encoder::TextEncoder;
 use crate::contract::ModelError;
 use crate::models::error::Context;
+use crate::models::kernels::Kernels;
 use crate::models::weights::spec::{TensorSpec, record};
 use crate::types::Prosody;
 
@@ -56,7 +56,7 @@ impl Timing {
 
 /// Which tensors the network needs, under their published names; building it on nothing tells.
 pub fn tensors(config: &KokoroConfig) -> std::result::Result<Vec<TensorSpec>, ModelError> {
-    record(DType::F32, |vb| Net::new(config, &vb, Kernels::Portable))
+    record(DType::F32, |vb| Net::new(config, &vb, Kernels::Listed))
         .context(|| "listing Kokoro's tensors".to_owned())
 }
 

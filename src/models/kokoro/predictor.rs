@@ -4,10 +4,9 @@ use candle_core::{D, Result, Tensor};
 use candle_nn::ops::{layer_norm, sigmoid};
 use candle_nn::{Init, Linear, Module, VarBuilder};
 
+use super::adain::StyleBlock;
 use super::config::KokoroConfig;
-use super::ops::Kernels;
-use super::ops::adain::StyleBlock;
-use super::ops::lstm::BiLstm;
+use crate::models::kernels::{BiLstm, Kernels};
 
 /// torch's default for layer norm.
 const EPSILON: f32 = 1e-5;

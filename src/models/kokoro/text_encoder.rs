@@ -4,9 +4,8 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Embedding, Init, LayerNorm, Module, VarBuilder};
 
 use super::config::KokoroConfig;
-use super::ops::Kernels;
-use super::ops::conv1d::{Conv1d, ConvShape};
-use super::ops::lstm::BiLstm;
+use crate::models::kernels::conv1d::{Conv1d, ConvShape};
+use crate::models::kernels::{BiLstm, Kernels};
 
 /// Slope of its activations.
 const SLOPE: f64 = 0.2;

@@ -11,9 +11,9 @@ use super::{Form, Sheet};
 use crate::contract::{ModelError, Run};
 use crate::models::catalog;
 use crate::models::error::Context;
+use crate::models::kernels::Kernels;
 use crate::models::kokoro::config::KokoroConfig;
 use crate::models::kokoro::net::{Net, Style, Timing};
-use crate::models::kokoro::ops::Kernels;
 use crate::models::kokoro::source::NoiseOf;
 use crate::models::weights::{self, Options, Weights};
 use crate::types::Emotion;
@@ -31,12 +31,12 @@ const END_TO_END: f64 = 1e-2;
 
 /// On the processor both forms of the operators; a card has one.
 pub(super) fn forms(is_card: bool) -> Vec<Form<Kernels>> {
-    let form = |precision, here| Form { precision, here, on_processor: Kernels::Cpu };
-    let portable = form("f32 portable", Kernels::Portable);
+    let form = |precision, here| Form { precision, here, on_processor: Kernels::Fused };
+    let portable = form("f32 portable", Kernels::Stock(DType::F32));
     if is_card {
         vec![Form { precision: "f32", ..portable }]
     } else {
-        vec![form("f32", Kernels::Cpu), portable]
+        vec![form("f32", Kernels::Fused), portable]
     }
 }
 

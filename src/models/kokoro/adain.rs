@@ -6,11 +6,8 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Init, Linear, Module, VarBuilder};
 use rayon::prelude::*;
 
-use super::conv1d::{Conv1d, ConvShape};
-use super::kernel::moments;
-use super::prepare::{Activation, Affine, Prepare};
-use super::upsample::Doubler;
-use super::{Kernels, Signal};
+use crate::models::kernels::conv1d::{Affine, Conv1d, ConvShape, InputActivation, Prepare};
+use crate::models::kernels::{Doubler, Kernels, Signal, moments};
 
 /// torch's default for instance norm.
 const EPSILON: f64 = 1e-5;
@@ -117,7 +114,7 @@ impl StyleBlock {
 
     fn residual(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
         let leaky = |x: Tensor| -> Result<Tensor> { x.maximum(&(&x * f64::from(BLOCK_SLOPE))?) };
-        if self.kernels == Kernels::Portable || self.doubler.is_some() {
+        if self.kernels != Kernels::Fused || self.doubler.is_some() {
             let mut y = leaky(self.norm1.tensor(x, style)?)?;
             if let Some(doubler) = &self.doubler {
                 y = doubler.forward(&y)?;
@@ -135,7 +132,7 @@ impl StyleBlock {
 
     fn step(&self, norm: &AdaIn, conv: &Conv1d, x: &Signal, style: &Tensor, out: &mut Signal) -> Result<()> {
         let affine = Some(norm.affine(&x.data, x.len, style)?);
-        let prepare = Prepare { affine, activation: Activation::Leaky(BLOCK_SLOPE) };
+        let prepare = Prepare { affine, activation: InputActivation::Leaky(BLOCK_SLOPE) };
         conv.write(&x.data, x.len, &prepare, &mut out.data, false)
     }
 }
@@ -180,7 +177,7 @@ impl SnakeBlock {
 
     /// [1, channels, len] to the same.
     pub fn forward(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
-        if self.kernels == Kernels::Cpu {
+        if self.kernels == Kernels::Fused {
             let mut signal = Signal::of(x)?;
             let mut scratch = vec![0.0; signal.data.len()];
             self.in_place(&mut signal, style, &mut scratch)?;
@@ -213,5 +210,5 @@ impl SnakeBlock {
 
 fn snake(affine: Affine, alpha: &Tensor) -> Result<Prepare> {
     let alpha = alpha.flatten_all()?.to_vec1()?;
-    Ok(Prepare { affine: Some(affine), activation: Activation::Snake(alpha) })
+    Ok(Prepare { affine: Some(affine), activation: InputActivation::Snake(alpha) })
 }

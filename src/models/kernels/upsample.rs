@@ -7,9 +7,9 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use rayon::prelude::*;
 
-use super::conv1d::{Conv1d, weight_norm};
-use super::prepare::{Activation, Prepare};
-use super::{Kernels, Signal};
+use super::conv1d::{Conv1d, InputActivation, Prepare, weight_norm};
+use super::form::Kernels;
+use super::signal::Signal;
 
 /// A weight-normed transposed convolution whose padding makes the signal exactly `rate` times as long.
 #[derive(Debug)]
@@ -37,8 +37,10 @@ impl Upsample {
         let weight = weight_norm(vb, (inputs, outputs, taps), 1.0)?;
         let bias = vb.get_with_hints(outputs, "bias", Init::Const(0.0))?;
         let form = match kernels {
-            Kernels::Portable => Form::Tensor { weight, bias: bias.reshape((1, outputs, 1))? },
-            Kernels::Cpu => {
+            Kernels::Stock(_) | Kernels::Listed => {
+                Form::Tensor { weight, bias: bias.reshape((1, outputs, 1))? }
+            }
+            Kernels::Fused => {
                 // Output o = q·rate + phase sees input q − j through tap phase + j·rate.
                 let depth = taps.div_ceil(rate);
                 let weight = weight.pad_with_zeros(2, 0, depth * rate - taps)?;
@@ -84,7 +86,7 @@ impl Upsample {
             );
         }
         let mut streams = vec![0.0; conv.outputs() * phases];
-        let prepare = Prepare::activation(Activation::Leaky(slope));
+        let prepare = Prepare::activation(InputActivation::Leaky(slope));
         conv.write(&x.data, x.len, &prepare, &mut streams, false)?;
         let channels = streams.par_chunks(self.rate * phases).zip(out.data.par_chunks_mut(out.len));
         channels.for_each(|(streams, out)| {
@@ -137,3 +139,6 @@ impl Doubler {
         Tensor::stack(&[even, odd], 3)?.reshape((batch, channels, 2 * len))?.broadcast_add(&self.bias)
     }
 }
+
+#[cfg(test)]
+mod tests;

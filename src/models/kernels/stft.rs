@@ -149,3 +149,35 @@ impl Stft {
         sums
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{assert_close, values};
+    use super::*;
+    use crate::models::noise::Noise;
+
+    #[test]
+    fn a_signal_comes_back_from_its_spectrum() {
+        for (size, hop, len) in [(20, 5, 300), (16, 4, 64), (12, 5, 100)] {
+            let signal = Noise::new(9, 0).normals(len);
+            let stft = Stft::new(size, hop);
+            let shape = (1, 2 * stft.bins(), stft.frames(len));
+            let spectrum = Tensor::from_vec(stft.transform(&signal), shape, &Device::Cpu).unwrap();
+            let (magnitudes, phases) = (
+                spectrum.narrow(1, 0, stft.bins()).unwrap(),
+                spectrum.narrow(1, stft.bins(), stft.bins()).unwrap(),
+            );
+            let back = values(&stft.inverse(&magnitudes, &phases).unwrap());
+            assert_close(&back, &signal[..back.len()], 1e-5);
+        }
+    }
+
+    #[test]
+    fn dc_and_nyquist_of_a_negative_signal_have_the_phase_plus_pi() {
+        let stft = Stft::new(20, 5);
+        let rows = stft.transform(&[-1.0; 100]);
+        let frames = stft.frames(100);
+        let phases = &rows[stft.bins() * frames..];
+        assert!(phases[..frames].iter().all(|phase| *phase == std::f32::consts::PI));
+    }
+}

@@ -7,8 +7,11 @@ use candle_core::{D, Device, Result, Tensor};
 use candle_nn::ops::sigmoid;
 use candle_nn::{Init, VarBuilder};
 
-use super::kernel::{COLUMNS, MatVec};
-use super::{Kernels, with_slice};
+use self::matvec::{COLUMNS, MatVec};
+use super::form::Kernels;
+use super::host::with_values;
+
+mod matvec;
 
 /// Both directions; the output is [forward | backward].
 #[derive(Debug)]
@@ -43,8 +46,8 @@ impl BiLstm {
                 |name: &str| vb.get_with_hints(4 * hidden, &format!("{name}_l0{suffix}"), Init::Const(0.0));
             let recurrent = get("weight_hh", (4 * hidden, hidden))?.t()?.contiguous()?;
             let packed = match kernels {
-                Kernels::Cpu => with_slice(&recurrent, |values| Ok(pack(values, hidden)))?,
-                Kernels::Portable => Vec::new(),
+                Kernels::Fused => with_values(&recurrent, |values| Ok(pack(values, hidden)))?,
+                Kernels::Stock(_) | Kernels::Listed => Vec::new(),
             };
             all.push(recurrent);
             Ok(Direction {
@@ -55,8 +58,8 @@ impl BiLstm {
         };
         let directions = [direction("")?, direction("_reverse")?];
         let recurrent = match kernels {
-            Kernels::Cpu => None,
-            Kernels::Portable => Some(Tensor::stack(&all, 0)?),
+            Kernels::Fused => None,
+            Kernels::Stock(_) | Kernels::Listed => Some(Tensor::stack(&all, 0)?),
         };
         Ok(Self { hidden, directions, recurrent })
     }
@@ -69,8 +72,8 @@ impl BiLstm {
         let (forward, backward) = (given(&self.directions[0])?, given(&self.directions[1])?);
         match &self.recurrent {
             Some(recurrent) => self.steps_of_tensors(&forward, &backward, recurrent),
-            None => with_slice(&forward, |forward| {
-                with_slice(&backward, |backward| {
+            None => with_values(&forward, |forward| {
+                with_values(&backward, |backward| {
                     let run = |which: usize, given, order: &dyn Fn(usize) -> usize| {
                         self.run(&self.directions[which].recurrent, given, steps, order)
                     };
@@ -142,3 +145,6 @@ fn pack(values: &[f32], hidden: usize) -> Vec<f32> {
     }
     panels
 }
+
+#[cfg(test)]
+mod tests;

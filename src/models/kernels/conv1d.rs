@@ -6,9 +6,14 @@ use candle_core::{DType, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use rayon::prelude::*;
 
-use super::kernel::{ConvPanel, PANEL, SLACK};
-use super::prepare::Prepare;
-use super::{Kernels, Signal, with_slice};
+use self::panel::{ConvPanel, PANEL, SLACK};
+use super::form::Kernels;
+use super::host::with_values;
+use super::signal::Signal;
+pub use prepare::{Affine, InputActivation, Prepare};
+
+mod panel;
+mod prepare;
 
 /// Floats of prepared input that a block may take: three quarters of the smallest second-level cache in servers (1 MiB).
 const BLOCK: usize = 196_608;
@@ -79,16 +84,16 @@ impl Conv1d {
     ) -> Result<Self> {
         let (outputs, inputs, taps) = weight.dims3()?;
         let weights = match kernels {
-            Kernels::Portable => Weights::Tensor {
+            Kernels::Stock(_) | Kernels::Listed => Weights::Tensor {
                 weight: weight.clone(),
                 bias: bias.map(|bias| bias.reshape((1, outputs, 1))).transpose()?,
             },
-            Kernels::Cpu => {
-                let panels = with_slice(weight, |values| Ok(pack(values, outputs, inputs * taps)))?;
+            Kernels::Fused => {
+                let panels = with_values(weight, |values| Ok(pack(values, outputs, inputs * taps)))?;
                 let mut packed = vec![[0.0; PANEL]; outputs.div_ceil(PANEL)];
                 if let Some(bias) = bias {
                     let flat = packed.as_flattened_mut();
-                    with_slice(bias, |values| {
+                    with_values(bias, |values| {
                         flat[..outputs].copy_from_slice(values);
                         Ok(())
                     })?;
@@ -125,7 +130,7 @@ impl Conv1d {
                     candle_core::bail!("a convolution of {} channels was given {channels}", self.inputs);
                 }
                 let mut out = Signal::zeros(self.outputs, self.out_len(len));
-                with_slice(x, |values| self.write(values, len, &Prepare::NOTHING, &mut out.data, false))?;
+                with_values(x, |values| self.write(values, len, &Prepare::NOTHING, &mut out.data, false))?;
                 out.into_tensor()
             }
         }
@@ -200,3 +205,6 @@ fn pack(values: &[f32], outputs: usize, columns: usize) -> Vec<f32> {
     }
     panels
 }
+
+#[cfg(test)]
+mod tests;

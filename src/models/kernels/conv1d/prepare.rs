@@ -9,7 +9,7 @@ use crate::simd::vectorised;
 
 /// The non-linearity in front of a convolution.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Activation {
+pub enum InputActivation {
     /// None.
     Linear,
     /// max(x, slope · x).
@@ -35,15 +35,15 @@ pub struct Prepare {
     /// For each channel; none leaves the signal as it is.
     pub affine: Option<Affine>,
     /// Applied behind it.
-    pub activation: Activation,
+    pub activation: InputActivation,
 }
 
 impl Prepare {
     /// Leaves the signal as it is.
-    pub const NOTHING: Self = Self { affine: None, activation: Activation::Linear };
+    pub const NOTHING: Self = Self { affine: None, activation: InputActivation::Linear };
 
     /// Only an activation.
-    pub fn activation(activation: Activation) -> Self {
+    pub fn activation(activation: InputActivation) -> Self {
         Self { affine: None, activation }
     }
 
@@ -54,12 +54,12 @@ impl Prepare {
             Some(affine) => (affine.mean[channel], affine.gain[channel], affine.shift[channel]),
         };
         match &self.activation {
-            Activation::Linear if self.affine.is_none() => into.copy_from_slice(from),
-            Activation::Linear => vectorised(Row { from, into, mean, gain, shift, shape: Slope(1.0) }),
-            Activation::Leaky(slope) => {
+            InputActivation::Linear if self.affine.is_none() => into.copy_from_slice(from),
+            InputActivation::Linear => vectorised(Row { from, into, mean, gain, shift, shape: Slope(1.0) }),
+            InputActivation::Leaky(slope) => {
                 vectorised(Row { from, into, mean, gain, shift, shape: Slope(*slope) });
             }
-            Activation::Snake(alpha) => {
+            InputActivation::Snake(alpha) => {
                 let alpha = alpha[channel];
                 vectorised(Row {
                     from,
