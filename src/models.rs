@@ -1,4 +1,4 @@
-//! Pure compute: the five models, the layers under them, and the weights they load.
+//! Pure compute: the five models, the kernels under them, and the weights they load.
 //!
 //! Knows candle, `types` and `contract`; never an actor, a runtime, configuration or telemetry.
 //!
@@ -8,6 +8,7 @@
 //! [clip]: crate::models::clip
 //! [bundle]: crate::models::bundle
 //! [weights]: crate::models::weights
+//! [kernels]: crate::models::kernels
 //! [contract]: crate::contract
 //! [gpu_check]: crate::gpu_check
 //!

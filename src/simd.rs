@@ -1,6 +1,7 @@
 //! Which vectors the processor has, and the one place where a kernel is compiled for each kind and the widest is picked.
 //!
-//! Every vectorised loop of the crate goes through [`vectorised`], or asks [`widest`]. pulp's own choice is not used: it
+//! Every vectorised loop of the crate goes through [`vectorised`], as a type with `WithSimd` or as a function that `kernel!`
+//! makes one of; the tests beside this file find those that have no test of their width. pulp's own choice is not used: it
 //! leaves AVX2 out unless a feature is on that would rebuild gemm and candle for nothing else, so a loop behind it runs
 //! one number at a time on every machine that has AVX2 and no AVX-512.
 //!

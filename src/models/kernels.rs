@@ -1,16 +1,6 @@
-//! Layers that several models share, and the processor kernels under them.
+//! The operators that the models share, each with kernels of our own for the processor and candle's operations elsewhere.
 //!
-//! On a CUDA device every layer is candle's own operations. On the processor candle's are slower than PyTorch's, for
-//! reasons that are mended here, once:
-//! - weights are packed into the kernel's order when they are loaded, not copied into it at every product ([`panels`]);
-//! - bias, activation and residual are added in the product's own tiles instead of in passes of their own, which in
-//!   candle run on one thread;
-//! - attention reads queries, keys and values where they lie and makes scores, softmax and sum tile by tile
-//!   ([`attention()`]), without transposed copies;
-//! - exponentials are vectorised, as candle's are not.
-//!
-//! A network asks for its weights from a `VarBuilder`, so that [`spec::record`](super::weights::spec::record) can list
-//! them; nothing is packed there.
+#![doc = include_str!("kernels/README.md")]
 
 mod activation;
 mod attention;

@@ -67,6 +67,12 @@ pub(super) fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     partial[0]
 }
 
+/// Σ f(value), runs of so many values in f32 and their sums in f64.
+#[inline(always)]
+pub(super) fn sum_of_runs(values: &[f32], run: usize, f: impl Fn(f32) -> f32 + Copy) -> f64 {
+    values.chunks(run).map(|run| f64::from(sum(run, f))).sum()
+}
+
 /// The largest value; −∞ of nothing. A NaN is passed over.
 #[inline(always)]
 pub(super) fn largest(values: &[f32]) -> f32 {

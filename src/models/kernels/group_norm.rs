@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::elementary::{sigmoid, sum};
+use super::elementary::{sigmoid, sum_of_runs};
 use super::host::{on_host, on_processor};
 use crate::simd::kernel;
 
@@ -91,9 +91,8 @@ kernel! {
         let count = x.len() as f64;
         // Groups of a large picture hold a million values: partial sums per channel are added in f64.
         let plane = x.len() / weight.len();
-        let mean = x.chunks(plane).map(|x| f64::from(sum(x, |x| x))).sum::<f64>() / count;
-        let mean = mean as f32;
-        let squares = x.chunks(plane).map(|x| f64::from(sum(x, |x| (x - mean) * (x - mean)))).sum::<f64>();
+        let mean = (sum_of_runs(x, plane, |x| x) / count) as f32;
+        let squares = sum_of_runs(x, plane, |x| (x - mean) * (x - mean));
         let inverse = 1.0 / ((squares / count) as f32 + eps).sqrt();
         let planes = out.chunks_mut(plane).zip(x.chunks(plane)).zip(weight.iter().zip(bias));
         for ((out, x), (weight, bias)) in planes {

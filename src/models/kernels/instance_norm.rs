@@ -3,18 +3,14 @@
 //! Owns the statistics, apart from their use: SPADE normalises the same tensor twice and as part of other work.
 
 use candle_core::{DType, Device, Result, Tensor};
-use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::elementary::sum;
 use super::form::Kernels;
 use super::host::{values, with_values};
-use crate::simd::vectorised;
+use super::moments::moments;
 
 /// Added to the variance, as PyTorch's `InstanceNorm2d` does by default.
 const EPSILON: f64 = 1e-5;
-/// Numbers summed in f32 before the sum goes on in f64: keeps means of large pictures exact.
-const RUN: usize = 1024;
 
 /// Mean and 1 / √(variance + ε), each `[batch, channels, 1, 1]` in f32.
 pub struct Statistics {
@@ -28,7 +24,11 @@ impl Statistics {
         let (batch, channels, height, width) = x.dims4()?;
         if kernels == Kernels::Fused {
             let pairs: Vec<(f32, f32)> = with_values(x, |values| {
-                Ok(values.par_chunks(height * width).map(|plane| vectorised(Plane(plane))).collect())
+                let planes = values.par_chunks(height * width).map(|plane| {
+                    let (mean, variance) = moments(plane);
+                    (mean, (1.0 / (variance + EPSILON).sqrt()) as f32)
+                });
+                Ok(planes.collect())
             })?;
             let (mean, scale): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
             let shaped = |part: Vec<f32>| Tensor::from_vec(part, (batch, channels, 1, 1), &Device::Cpu);
@@ -53,26 +53,9 @@ impl Statistics {
     }
 }
 
-struct Plane<'a>(&'a [f32]);
-
-impl WithSimd for Plane<'_> {
-    type Output = (f32, f32);
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> (f32, f32) {
-        let count = self.0.len() as f64;
-        let mean = self.0.chunks(RUN).map(|run| f64::from(sum(run, |x| x))).sum::<f64>() / count;
-        let middle = mean as f32;
-        let squares =
-            self.0.chunks(RUN).map(|run| f64::from(sum(run, |x| (x - middle) * (x - middle)))).sum::<f64>();
-        (middle, (1.0 / (squares / count + EPSILON).sqrt()) as f32)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::tests::runs_wide;
 
     #[test]
     fn both_forms_are_the_definition() {
@@ -90,11 +73,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn planes_run_on_the_widest_vectors() {
-        let x = Tensor::ones((1, 2, 9, 9), DType::F32, &Device::Cpu).unwrap();
-        runs_wide(&["Plane"], || assert!(Statistics::of(&x, Kernels::Fused).is_ok()));
     }
 }

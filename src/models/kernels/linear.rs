@@ -20,6 +20,7 @@ use rayon::prelude::*;
 pub use weight::{Gguf, Weight};
 
 use super::activation::Activation;
+use super::form::Kernels;
 use super::host::{contiguous_f32, on_processor, with_values};
 use super::matrix::{Matrix, Target, Threads, product};
 use super::panels::{Finish, Kept, Panels};
@@ -153,6 +154,18 @@ impl Linear {
             Some(bias) => Some(Bias::Tensor(bias.to_dtype(precision.activations(device))?)),
         };
         Ok(Self { kind, bias, inputs, outputs })
+    }
+
+    /// From `weight` \[outputs, inputs\] and `bias` \[outputs\], for the form of a network's operators.
+    pub fn in_form(weight: &Tensor, bias: &Tensor, kernels: Kernels) -> Result<Self> {
+        match kernels {
+            Kernels::Fused => Self::from_tensors(weight, Some(bias), Precision::F32),
+            Kernels::Stock(dtype) => {
+                let weight = Weight::Plain(weight.to_dtype(dtype)?.contiguous()?);
+                Self::of_parts(vec![weight], Some(bias.to_dtype(dtype)?))
+            }
+            Kernels::Listed => Self::of_parts(Vec::new(), None),
+        }
     }
 
     /// Of `parts`, one below the other, as they are stored; `bias` is \[outputs\].

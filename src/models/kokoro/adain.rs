@@ -2,12 +2,12 @@
 //!
 //! AdaIN (Huang & Belongie 2017) normalises each channel over time, then scales and shifts it by the style.
 
-use candle_core::{Result, Tensor};
-use candle_nn::{Init, Linear, Module, VarBuilder};
+use candle_core::{Module, Result, Tensor};
+use candle_nn::{Init, VarBuilder};
 use rayon::prelude::*;
 
 use crate::models::kernels::conv1d::{Affine, Conv1d, ConvShape, InputActivation, Prepare};
-use crate::models::kernels::{Doubler, Kernels, Signal, moments};
+use crate::models::kernels::{Doubler, Kernels, Linear, Signal, moments};
 
 /// torch's default for instance norm.
 const EPSILON: f64 = 1e-5;
@@ -21,12 +21,12 @@ pub struct AdaIn {
 
 impl AdaIn {
     /// For signals of `channels`, styles of `style`; tensors `fc.weight`, `fc.bias`.
-    pub fn new(style: usize, channels: usize, vb: &VarBuilder<'_>) -> Result<Self> {
+    pub fn new(style: usize, channels: usize, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Self> {
         // Small, so that a fresh network starts near plain normalisation.
         let weight =
             vb.get_with_hints((2 * channels, style), "fc.weight", Init::Randn { mean: 0.0, stdev: 0.02 })?;
         let bias = vb.get_with_hints(2 * channels, "fc.bias", Init::Const(0.0))?;
-        Ok(Self { fc: Linear::new(weight, Some(bias)), channels })
+        Ok(Self { fc: Linear::in_form(&weight, &bias, kernels)?, channels })
     }
 
     /// On the CPU: how to normalise the signal `data` (rows of `len`) by this style on its way into a convolution.
@@ -37,8 +37,8 @@ impl AdaIn {
             .par_chunks(len)
             .zip(gain)
             .map(|(row, gain)| {
-                let (mean, inverse) = moments(row, EPSILON);
-                (mean, (1.0 + gain) * inverse)
+                let (mean, variance) = moments(row);
+                (mean, (1.0 + gain) * (1.0 / (variance + EPSILON).sqrt()) as f32)
             })
             .unzip();
         Ok(Affine { mean, gain, shift: shift.to_vec() })
@@ -85,8 +85,8 @@ impl StyleBlock {
             false => Some(Conv1d::normed(shape(inputs, outputs, 1), false, &vb.pp("conv1x1"), kernels)?),
         };
         Ok(Self {
-            norm1: AdaIn::new(style, inputs, &vb.pp("norm1"))?,
-            norm2: AdaIn::new(style, outputs, &vb.pp("norm2"))?,
+            norm1: AdaIn::new(style, inputs, &vb.pp("norm1"), kernels)?,
+            norm2: AdaIn::new(style, outputs, &vb.pp("norm2"), kernels)?,
             conv1: Conv1d::normed(shape(inputs, outputs, 3), true, &vb.pp("conv1"), kernels)?,
             conv2: Conv1d::normed(shape(outputs, outputs, 3), true, &vb.pp("conv2"), kernels)?,
             shortcut,
@@ -162,7 +162,7 @@ impl SnakeBlock {
         let half = |half: usize, step: usize, dilation: usize| -> Result<(AdaIn, Tensor, Conv1d)> {
             let shape = ConvShape { inputs: channels, outputs: channels, taps, dilation };
             Ok((
-                AdaIn::new(style, channels, &vb.pp(format!("adain{half}.{step}")))?,
+                AdaIn::new(style, channels, &vb.pp(format!("adain{half}.{step}")), kernels)?,
                 vb.get_with_hints((1, channels, 1), &format!("alpha{half}.{step}"), Init::Const(1.0))?,
                 Conv1d::normed(shape, true, &vb.pp(format!("convs{half}.{step}")), kernels)?,
             ))

@@ -2,8 +2,8 @@
 //!
 //! Knows nothing of text, voices or jobs.
 
-use candle_core::{DType, Device, Result, Tensor};
-use candle_nn::{Init, Linear, Module, VarBuilder};
+use candle_core::{DType, Device, Module, Result, Tensor};
+use candle_nn::{Init, VarBuilder};
 
 use super::config::KokoroConfig;
 use super::decoder::Decoder;
@@ -13,7 +13,7 @@ use super::source::{NoiseOf, VOICED};
 use super::text_encoder::TextEncoder;
 use crate::contract::ModelError;
 use crate::models::error::Context;
-use crate::models::kernels::Kernels;
+use crate::models::kernels::{Kernels, Linear};
 use crate::models::weights::spec::{TensorSpec, record};
 use crate::types::Prosody;
 
@@ -69,8 +69,8 @@ impl Net {
         let weight = projection.get_with_hints((hidden, wide), "weight", init)?;
         let bias = projection.get_with_hints(hidden, "bias", Init::Const(0.0))?;
         Ok(Self {
-            bert: Plbert::new(config, &vb.pp("bert.module"))?,
-            bert_encoder: Linear::new(weight, Some(bias)),
+            bert: Plbert::new(config, &vb.pp("bert.module"), kernels)?,
+            bert_encoder: Linear::in_form(&weight, &bias, kernels)?,
             predictor: Predictor::new(config, &vb.pp("predictor.module"), kernels)?,
             text_encoder: TextEncoder::new(config, &vb.pp("text_encoder.module"), kernels)?,
             decoder: Decoder::new(config, &vb.pp("decoder.module"), kernels)?,

@@ -1,10 +1,10 @@
 //! The phoneme-level ALBERT (Lan et al. 2019; Li et al. 2023): one layer applied again and again.
 
-use candle_core::{D, Result, Tensor};
-use candle_nn::ops::softmax_last_dim;
-use candle_nn::{Embedding, Init, LayerNorm, Linear, Module, VarBuilder};
+use candle_core::{Module, Result, Tensor};
+use candle_nn::{Embedding, Init, VarBuilder};
 
 use super::config::KokoroConfig;
+use crate::models::kernels::{Activation, Kernels, LayerNorm, Linear, Mask, attention};
 
 /// ALBERT's default.
 const EPSILON: f64 = 1e-12;
@@ -34,20 +34,15 @@ struct Layer {
     heads: usize,
 }
 
-fn norm(size: usize, vb: &VarBuilder<'_>) -> Result<LayerNorm> {
-    let weight = vb.get_with_hints(size, "weight", Init::Const(1.0))?;
-    Ok(LayerNorm::new(weight, vb.get_with_hints(size, "bias", Init::Const(0.0))?, EPSILON))
-}
-
-fn linear(inputs: usize, outputs: usize, vb: &VarBuilder<'_>) -> Result<Linear> {
+fn linear(inputs: usize, outputs: usize, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Linear> {
     let spread = 1.0 / (inputs as f64).sqrt();
     let weight = vb.get_with_hints((outputs, inputs), "weight", Init::Randn { mean: 0.0, stdev: spread })?;
-    Ok(Linear::new(weight, Some(vb.get_with_hints(outputs, "bias", Init::Const(0.0))?)))
+    Linear::in_form(&weight, &vb.get_with_hints(outputs, "bias", Init::Const(0.0))?, kernels)
 }
 
 impl Plbert {
     /// The network under `vb` (`bert.module`).
-    pub fn new(config: &KokoroConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+    pub fn new(config: &KokoroConfig, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Self> {
         let bert = &config.plbert;
         let embeddings = vb.pp("embeddings");
         let table = |rows: usize, name: &str| {
@@ -59,13 +54,14 @@ impl Plbert {
             positions: table(bert.max_position_embeddings, "position_embeddings")?,
             // Every token is of the first of the two kinds.
             kind: table(2, "token_type_embeddings")?.narrow(0, 0, 1)?,
-            embedded: norm(bert.embedding_size, &embeddings.pp("LayerNorm"))?,
+            embedded: LayerNorm::load(bert.embedding_size, EPSILON, &embeddings.pp("LayerNorm"))?,
             widen: linear(
                 bert.embedding_size,
                 bert.hidden_size,
                 &vb.pp("encoder.embedding_hidden_mapping_in"),
+                kernels,
             )?,
-            layer: Layer::new(config, &vb.pp("encoder.albert_layer_groups.0.albert_layers.0"))?,
+            layer: Layer::new(config, &vb.pp("encoder.albert_layer_groups.0.albert_layers.0"), kernels)?,
             repeats: bert.num_hidden_layers,
         })
     }
@@ -84,19 +80,19 @@ impl Plbert {
 }
 
 impl Layer {
-    fn new(config: &KokoroConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+    fn new(config: &KokoroConfig, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Self> {
         let (size, middle) = (config.plbert.hidden_size, config.plbert.intermediate_size);
         let attention = vb.pp("attention");
-        let square = |name: &str| linear(size, size, &attention.pp(name));
+        let square = |name: &str| linear(size, size, &attention.pp(name), kernels);
         Ok(Self {
             query: square("query")?,
             key: square("key")?,
             value: square("value")?,
             dense: square("dense")?,
-            attended: norm(size, &attention.pp("LayerNorm"))?,
-            up: linear(size, middle, &vb.pp("ffn"))?,
-            down: linear(middle, size, &vb.pp("ffn_output"))?,
-            finished: norm(size, &vb.pp("full_layer_layer_norm"))?,
+            attended: LayerNorm::load(size, EPSILON, &attention.pp("LayerNorm"))?,
+            up: linear(size, middle, &vb.pp("ffn"), kernels)?,
+            down: linear(middle, size, &vb.pp("ffn_output"), kernels)?,
+            finished: LayerNorm::load(size, EPSILON, &vb.pp("full_layer_layer_norm"))?,
             heads: config.plbert.num_attention_heads,
         })
     }
@@ -105,15 +101,12 @@ impl Layer {
         let (batch, tokens, size) = x.dims3()?;
         let width = size / self.heads;
         let split = |projection: &Linear| {
-            projection.forward(x)?.reshape((batch, tokens, self.heads, width))?.transpose(1, 2)?.contiguous()
+            projection.forward(x)?.reshape((batch, tokens, self.heads, width))?.transpose(1, 2)
         };
         let (query, key, value) = (split(&self.query)?, split(&self.key)?, split(&self.value)?);
-        let scores = (query.matmul(&key.transpose(D::Minus1, D::Minus2)?)? / (width as f64).sqrt())?;
-        let mixed = softmax_last_dim(&scores)?.matmul(&value)?;
-        let mixed = mixed.transpose(1, 2)?.reshape((batch, tokens, size))?;
-        let x = self.attended.forward(&(self.dense.forward(&mixed)? + x)?)?;
-        // The tanh form of GELU, which is candle's `gelu`.
-        let y = self.down.forward(&self.up.forward(&x)?.gelu()?)?;
-        self.finished.forward(&(y + x)?)
+        let mixed = attention(&query, &key, &value, 1.0 / (width as f64).sqrt(), Mask::None)?;
+        let x = self.attended.forward(&self.dense.forward_onto(&mixed, x)?)?;
+        let wide = self.up.forward_then(&x, Activation::GeluTanh)?;
+        self.finished.forward(&self.down.forward_onto(&wide, &x)?)
     }
 }

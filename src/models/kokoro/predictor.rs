@@ -1,15 +1,15 @@
 //! The prosody predictor: how long each token lasts, and the F0 and energy curves.
 
-use candle_core::{D, Result, Tensor};
-use candle_nn::ops::{layer_norm, sigmoid};
-use candle_nn::{Init, Linear, Module, VarBuilder};
+use candle_core::{D, Module, Result, Tensor};
+use candle_nn::ops::sigmoid;
+use candle_nn::{Init, VarBuilder};
 
 use super::adain::StyleBlock;
 use super::config::KokoroConfig;
-use crate::models::kernels::{BiLstm, Kernels};
+use crate::models::kernels::{BiLstm, Kernels, Linear, modulated};
 
 /// torch's default for layer norm.
-const EPSILON: f32 = 1e-5;
+const EPSILON: f64 = 1e-5;
 
 /// The predictor's networks.
 #[derive(Debug)]
@@ -76,7 +76,10 @@ impl Predictor {
             let init = Init::Randn { mean: 0.0, stdev: 0.02 };
             let weight = fc.get_with_hints((2 * hidden, style), "weight", init)?;
             let bias = fc.get_with_hints(2 * hidden, "bias", Init::Const(0.0))?;
-            Ok((lstm(&format!("text_encoder.lstms.{}", 2 * layer))?, Linear::new(weight, Some(bias))))
+            Ok((
+                lstm(&format!("text_encoder.lstms.{}", 2 * layer))?,
+                Linear::in_form(&weight, &bias, kernels)?,
+            ))
         });
         let projection = vb.pp("duration_proj.linear_layer");
         let init = Init::Randn { mean: 0.0, stdev: 2.0 / (hidden as f64).sqrt() };
@@ -86,7 +89,7 @@ impl Predictor {
         Ok(Self {
             encoder: encoder.collect::<Result<_>>()?,
             lstm: lstm("lstm")?,
-            durations: Linear::new(weight, Some(bias)),
+            durations: Linear::in_form(&weight, &bias, kernels)?,
             shared: lstm("shared")?,
             // A voice of 180 Hz, now and then unvoiced; energies are log-norms.
             f0: Curve::new(config, "F0", (180.0, 90.0), vb, kernels)?,
@@ -115,13 +118,8 @@ impl Predictor {
     /// Layer `layer`'s norm over channels, scaled and shifted by the style: [1, tokens, hidden] to the same.
     pub fn normalise(&self, layer: usize, x: &Tensor, style: &Tensor) -> Result<Tensor> {
         let scales = self.encoder[layer].1.forward(style)?.squeeze(0)?;
-        let gain = (scales.narrow(0, 0, self.hidden)? + 1.0)?;
-        layer_norm(
-            &x.contiguous()?,
-            &gain,
-            &scales.narrow(0, self.hidden, self.hidden)?.contiguous()?,
-            EPSILON,
-        )
+        let shift = scales.narrow(0, self.hidden, self.hidden)?;
+        modulated(x, &shift, &scales.narrow(0, 0, self.hidden)?, EPSILON)
     }
 
     /// The duration encoder: [1, tokens, hidden] to [1, tokens, hidden + style].

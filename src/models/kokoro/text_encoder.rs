@@ -1,14 +1,14 @@
 //! The text encoder: token ids to the features that the decoder speaks.
 
-use candle_core::{Result, Tensor};
-use candle_nn::{Embedding, Init, LayerNorm, Module, VarBuilder};
+use candle_core::{Module, Result, Tensor};
+use candle_nn::{Embedding, Init, VarBuilder};
 
 use super::config::KokoroConfig;
 use crate::models::kernels::conv1d::{Conv1d, ConvShape};
-use crate::models::kernels::{BiLstm, Kernels};
+use crate::models::kernels::{Activation, BiLstm, Kernels, LayerNorm};
 
 /// Slope of its activations.
-const SLOPE: f64 = 0.2;
+const SLOPE: f32 = 0.2;
 
 /// Embedding, convolutions with layer norm over channels, and a bidirectional LSTM.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl TextEncoder {
             let gamma = norm.get_with_hints(size, "gamma", Init::Const(1.0))?;
             let beta = norm.get_with_hints(size, "beta", Init::Const(0.0))?;
             let conv = Conv1d::normed(shape, true, &vb.pp(format!("cnn.{index}.0")), kernels)?;
-            Ok((conv, LayerNorm::new(gamma, beta, 1e-5)))
+            Ok((conv, LayerNorm::new(gamma, beta, 1e-5)?))
         });
         Ok(Self {
             embedding: Embedding::new(embedding, size),
@@ -49,7 +49,7 @@ impl TextEncoder {
     pub fn convolve(&self, index: usize, x: &Tensor) -> Result<Tensor> {
         let (conv, norm) = &self.convolutions[index];
         let y = norm.forward(&conv.forward(x)?.transpose(1, 2)?.contiguous()?)?;
-        y.maximum(&(&y * SLOPE)?)?.transpose(1, 2)?.contiguous()
+        Activation::Leaky(SLOPE).forward(&y)?.transpose(1, 2)?.contiguous()
     }
 
     /// [1, tokens] ids to [1, hidden, tokens].

@@ -2,14 +2,14 @@
 //!
 //! Pictures lie channels-last throughout; only the depthwise convolutions see them otherwise.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Module, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
 use super::config::Motion as Config;
 use super::keypoints::Motion;
-use super::parts::{LayerNorm, Probe};
-use crate::models::kernels::Kernels;
+use super::parts::{Probe, layer_norm, linear};
 use crate::models::kernels::depthwise::Depthwise;
+use crate::models::kernels::{Activation, Kernels, LayerNorm, Linear};
 
 /// The network.
 pub struct MotionExtractor {
@@ -37,40 +37,6 @@ struct Block {
     narrow: Linear,
 }
 
-struct Linear {
-    /// `[inputs, outputs]`.
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Linear {
-    /// `shape` is `[outputs, inputs…]`: a patch convolution's weight is a matrix on the pixels of its patch.
-    fn new(vb: &VarBuilder<'_>, shape: &[usize], kernels: Kernels) -> Result<Self> {
-        let weight = vb.get_with_hints(shape, "weight", candle_nn::init::DEFAULT_KAIMING_NORMAL)?;
-        let bias = vb.get_with_hints(shape[0], "bias", Init::Const(0.0))?.to_dtype(kernels.dtype())?;
-        if kernels == Kernels::Listed {
-            return Ok(Self { weight, bias });
-        }
-        let weight = weight.to_dtype(kernels.dtype())?.flatten_from(1)?.t()?.contiguous()?;
-        Ok(Self { weight, bias })
-    }
-
-    /// Of the last dimension.
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (inputs, outputs) = self.weight.dims2()?;
-        let mut dims = x.dims().to_vec();
-        if let Some(last) = dims.last_mut() {
-            *last = outputs;
-        }
-        let rows = x.elem_count() / inputs;
-        x.reshape((rows, inputs))?.matmul(&self.weight)?.broadcast_add(&self.bias)?.reshape(dims)
-    }
-
-    fn bytes(&self) -> usize {
-        (self.weight.elem_count() + self.bias.elem_count()) * self.weight.dtype().size_in_bytes()
-    }
-}
-
 impl MotionExtractor {
     /// From the tensors of `motion_extractor`.
     pub fn new(config: &Config, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Self> {
@@ -86,9 +52,9 @@ impl MotionExtractor {
                 .map(|block| Block::new(&vb.pp(format!("stages.{place}.{block}")), *channels, kernels))
                 .collect::<Result<_>>()?;
             stages.push(Stage {
-                norm: LayerNorm::new(&down.pp(norm), normed, kernels)?,
+                norm: layer_norm(&down.pp(norm), normed, kernels)?,
                 patch,
-                merge: Linear::new(&down.pp(merge), &[*channels, inputs, patch, patch], kernels)?,
+                merge: linear(&down.pp(merge), &[*channels, inputs, patch, patch], kernels)?,
                 blocks,
             });
         }
@@ -106,15 +72,10 @@ impl MotionExtractor {
         let heads = heads
             .into_iter()
             .map(|(name, outputs)| {
-                Ok((name, Linear::new(&vb.pp(format!("fc_{name}")), &[outputs, last], kernels)?))
+                Ok((name, linear(&vb.pp(format!("fc_{name}")), &[outputs, last], kernels)?))
             })
             .collect::<Result<_>>()?;
-        Ok(Self {
-            stages,
-            norm: LayerNorm::new(&vb.pp("norm"), last, kernels)?,
-            heads,
-            dtype: kernels.dtype(),
-        })
+        Ok(Self { stages, norm: layer_norm(&vb.pp("norm"), last, kernels)?, heads, dtype: kernels.dtype() })
     }
 
     /// The motion of each picture of `[batch, 3, height, width]`, in 0 … 1.
@@ -147,10 +108,10 @@ impl MotionExtractor {
     /// Bytes that its weights hold.
     pub fn bytes(&self) -> usize {
         let stages = self.stages.iter().map(|stage| {
-            let blocks = stage.blocks.iter().map(|block| block.widen.bytes() + block.narrow.bytes());
-            stage.merge.bytes() + blocks.sum::<usize>()
+            let blocks = stage.blocks.iter().map(|block| block.widen.size() + block.narrow.size());
+            stage.merge.size() + blocks.sum::<usize>()
         });
-        stages.sum::<usize>() + self.heads.iter().map(|(_, head)| head.bytes()).sum::<usize>()
+        stages.sum::<usize>() + self.heads.iter().map(|(_, head)| head.size()).sum::<usize>()
     }
 }
 
@@ -192,23 +153,23 @@ impl Block {
         };
         Ok(Self {
             depthwise: Depthwise::new(&weight, &bias, kernels)?,
-            norm: LayerNorm::new(&vb.pp("norm"), channels, kernels)?,
-            widen: Linear::new(&vb.pp("pwconv1"), &[wide, channels], kernels)?,
+            norm: layer_norm(&vb.pp("norm"), channels, kernels)?,
+            widen: linear(&vb.pp("pwconv1"), &[wide, channels], kernels)?,
             gamma: grn("gamma")?,
             beta: grn("beta")?,
-            narrow: Linear::new(&vb.pp("pwconv2"), &[channels, wide], kernels)?,
+            narrow: linear(&vb.pp("pwconv2"), &[channels, wide], kernels)?,
         })
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mixed = self.depthwise.forward(&x.permute((0, 3, 1, 2))?.contiguous()?)?;
         let mixed = self.norm.forward(&mixed.permute((0, 2, 3, 1))?.contiguous()?)?;
-        let wide = self.widen.forward(&mixed)?.gelu_erf()?;
+        let wide = self.widen.forward_then(&mixed, Activation::Gelu)?;
         // Global response normalisation: x · (1 + γ · |x| / mean |x|) + β, norms over the picture in f32.
         let norm = wide.to_dtype(DType::F32)?.sqr()?.sum_keepdim((1, 2))?.sqrt()?;
         let share = norm.broadcast_div(&(norm.mean_keepdim(3)? + 1e-6)?)?.to_dtype(wide.dtype())?;
         let factor = (share.broadcast_mul(&self.gamma)? + 1.0)?;
         let wide = wide.broadcast_mul(&factor)?.broadcast_add(&self.beta)?;
-        x + self.narrow.forward(&wide)?
+        self.narrow.forward_onto(&wide, x)
     }
 }

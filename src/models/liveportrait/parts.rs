@@ -2,13 +2,13 @@
 //!
 //! Owns how a checkpoint's tensors become a layer's weights; never a network's shape.
 
-use candle_core::{D, DType, Device, Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 
 use super::config::Mlp;
-use crate::models::kernels::Kernels;
 use crate::models::kernels::batch_norm::BatchNorm;
 use crate::models::kernels::conv3::{Conv3, no_bias};
+use crate::models::kernels::{Activation, Kernels, LayerNorm, Linear};
 
 /// What a probe hands an intermediate result and its name to.
 type Seen<'a> = &'a mut dyn FnMut(&str, &Tensor);
@@ -128,7 +128,7 @@ pub(super) fn beside(parts: &[Tensor], kernels: Kernels) -> Result<Tensor> {
 
 /// A perceptron with ReLU between its layers. Always on the processor and in f32: it is tiny and works on key points.
 pub(super) struct Perceptron {
-    layers: Vec<(Tensor, Tensor)>,
+    layers: Vec<Linear>,
 }
 
 impl Perceptron {
@@ -142,7 +142,7 @@ impl Perceptron {
                 vb.get_with_hints((*outputs, inputs), "weight", candle_nn::init::DEFAULT_KAIMING_NORMAL)?;
             let bias = vb.get_with_hints(*outputs, "bias", Init::Const(0.0))?;
             let here = |part: Tensor| part.to_device(&Device::Cpu)?.to_dtype(DType::F32);
-            layers.push((here(weight)?, here(bias)?));
+            layers.push(Linear::in_form(&here(weight)?, &here(bias)?, Kernels::Fused)?);
             inputs = *outputs;
         }
         Ok(Self { layers })
@@ -152,35 +152,27 @@ impl Perceptron {
     pub(super) fn forward(&self, rows: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
         let width = rows.first().map_or(0, Vec::len);
         let mut x = Tensor::from_vec(rows.concat(), (rows.len(), width), &Device::Cpu)?;
-        for (place, (weight, bias)) in self.layers.iter().enumerate() {
-            x = x.matmul(&weight.t()?)?.broadcast_add(bias)?;
-            if place + 1 < self.layers.len() {
-                x = x.relu()?;
-            }
+        for (place, layer) in self.layers.iter().enumerate() {
+            let is_last = place + 1 == self.layers.len();
+            x = layer.forward_then(&x, if is_last { Activation::Identity } else { Activation::Relu })?;
         }
         x.to_vec2()
     }
 }
 
-/// Layer norm over the last dimension, ε 1e-6, in the precision of `x`.
-pub(super) struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
+/// A layer norm over the last dimension, ε 1e-6, in the precision of the network.
+pub(super) fn layer_norm(vb: &VarBuilder<'_>, channels: usize, kernels: Kernels) -> Result<LayerNorm> {
+    let part = |name: &str, value: f64| {
+        vb.get_with_hints(channels, name, Init::Const(value))?.to_dtype(kernels.dtype())
+    };
+    LayerNorm::new(part("weight", 1.0)?, part("bias", 0.0)?, 1e-6)
 }
 
-impl LayerNorm {
-    pub(super) fn new(vb: &VarBuilder<'_>, channels: usize, kernels: Kernels) -> Result<Self> {
-        let part = |name: &str, value: f64| {
-            vb.get_with_hints(channels, name, Init::Const(value))?.to_dtype(kernels.dtype())
-        };
-        Ok(Self { weight: part("weight", 1.0)?, bias: part("bias", 0.0)? })
-    }
-
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let wide = x.to_dtype(DType::F32)?;
-        let wide = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
-        let scale = (wide.sqr()?.mean_keepdim(D::Minus1)? + 1e-6)?.sqrt()?;
-        let normal = wide.broadcast_div(&scale)?.to_dtype(x.dtype())?;
-        normal.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)
-    }
+/// A linear layer; `shape` is `[outputs, inputs…]`: a patch convolution's weight is a matrix on the pixels of its patch.
+pub(super) fn linear(vb: &VarBuilder<'_>, shape: &[usize], kernels: Kernels) -> Result<Linear> {
+    let weight = vb.get_with_hints(shape, "weight", candle_nn::init::DEFAULT_KAIMING_NORMAL)?;
+    let bias = vb.get_with_hints(shape[0], "bias", Init::Const(0.0))?;
+    // Flattening would copy what is only listed.
+    let weight = if kernels == Kernels::Listed { weight } else { weight.flatten_from(1)? };
+    Linear::in_form(&weight, &bias, kernels)
 }
