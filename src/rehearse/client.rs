@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use super::report::{Recorder, slot_id};
+use super::recorder::Recorder;
 use super::scenario::Arrivals;
-use super::scripted_pipeline::recipe;
+use super::scripted_pipeline::{recipe, slot_id};
 use crate::actors::admission::Refusal;
 use crate::actors::admission::Request;
 use crate::actors::handle::NodeHandle;
@@ -63,10 +63,16 @@ impl Client {
                 Some(handle) => handle.submit(request).await,
                 None => Err(Refusal::NotReady { retry_after: self.waits }),
             };
-            let Err(refusal) = answer else { return true };
+            let Err(refusal) = answer else {
+                self.recorder.promised(slot);
+                return true;
+            };
             let retry = match &refusal {
                 // Known already: an earlier answer was lost with the orchestrator that gave it.
-                Refusal::Duplicate => return true,
+                Refusal::Duplicate => {
+                    self.recorder.promised(slot);
+                    return true;
+                }
                 Refusal::Pressure { retry_after }
                 | Refusal::NotReady { retry_after }
                 | Refusal::QueueFull { retry_after, .. } => Some(*retry_after),

@@ -11,16 +11,19 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::client::Client;
-use super::report::{Recorder, Report};
+use super::misfortune::let_happen;
+use super::panics;
+use super::recorder::Recorder;
+use super::report::Report;
 use super::scenario::{Fault, Scenario};
-use super::scripted_models::{Hosting, Memory, Theatre, company};
+use super::scripted_models::{Hosting, company};
 use super::scripted_pipeline::ScriptedPipeline;
+use super::theatre::{Memory, Theatre};
+use super::witness::Witness;
 use crate::actors::handle::{Cards, NodeHandle};
 use crate::actors::limits::ModelLimits;
 use crate::actors::limits::SlotLimits;
-use crate::actors::placement::DeviceIndex;
 use crate::actors::plan::PlanPolicy;
-use crate::actors::registry::ModelState;
 use crate::actors::restart::{LadderPolicy, RestartPolicy};
 use crate::actors::tree::OpenSlots;
 use crate::actors::tree::{DeviceTree, TreeParts, TreeSettings};
@@ -28,9 +31,9 @@ use crate::actors::watchdog::{InlineSampler, WatchSettings};
 use crate::clock;
 use crate::events::{Bus, Subscriber};
 use crate::exit::Exit;
-use crate::journal::MemoryJournal;
+use crate::journal::{Journal, MemoryJournal};
 use crate::telemetry::EventLog;
-use crate::types::{Bytes, DeviceId};
+use crate::types::{Bytes, DeviceId, SlotId};
 use crate::vram::policy::{LeakSettings, Thresholds};
 use crate::vram::{
     ChainSettings, Ledger, MonitorSettings, Probe, ProbeChain, ScriptedChange, ScriptedDevice, ScriptedProbe,
@@ -44,6 +47,10 @@ pub enum Pace {
     /// In real time, models on threads of their own.
     RealTime,
 }
+
+/// Beyond what slots in work are given, for a node that was told to end: the journal's last writes have half a minute, and
+/// whoever has not ended long after that never will.
+const END: Duration = Duration::from_secs(600);
 
 /// Why a rehearsal could not be held: nothing to do with the scenario.
 #[derive(Debug, thiserror::Error)]
@@ -81,10 +88,15 @@ pub fn rehearse_seen_by(
         .start_paused(pace == Pace::Accelerated)
         .build()
         .map_err(held)?;
-    let report = runtime.block_on(play(scenario, pace, more, eyes));
-    // Played threads that hang are part of some scenarios: they end with the process, not before.
-    runtime.shutdown_background();
-    report
+    let (report, panics) = panics::heard_during(|| {
+        let report = runtime.block_on(play(scenario, pace, more, eyes));
+        // Played threads that hang are part of some scenarios: they end with the process, not before.
+        runtime.shutdown_background();
+        report
+    });
+    let mut report = Report { panics, ..report? };
+    report.compare(&scenario.expect);
+    Ok(report)
 }
 
 async fn play(
@@ -97,7 +109,9 @@ async fn play(
     let several = scenario.device.count.get() > 1;
     let recorder = Arc::new(Recorder::new(start, scenario.device.hard_limit, several));
     let journal = Arc::new(MemoryJournal::new());
-    let first: [Arc<dyn Subscriber>; 2] = [Arc::new(EventLog), recorder.clone()];
+    let played = Memory::default();
+    let witness = Arc::new(Witness::new(start, scenario, played.clone()));
+    let first: [Arc<dyn Subscriber>; 3] = [Arc::new(EventLog), recorder.clone(), witness.clone()];
     let bus = Bus::new(first.into_iter().chain(more).collect());
     let run = Rehearsal {
         scenario,
@@ -106,8 +120,9 @@ async fn play(
         hosting: if pace == Pace::Accelerated { Hosting::Tasks } else { Hosting::Threads },
         journal,
         recorder,
+        witness,
         bus,
-        played: Memory::default(),
+        played,
         handle: Arc::new(Mutex::new(None)),
     };
     run.go().await
@@ -120,10 +135,22 @@ struct Rehearsal<'a> {
     hosting: Hosting,
     journal: Arc<MemoryJournal>,
     recorder: Arc<Recorder>,
+    witness: Arc<Witness>,
     bus: Bus,
     played: Memory,
     /// The running process, if one is.
     handle: Arc<Mutex<Option<NodeHandle>>>,
+}
+
+/// How one process ended.
+struct Ended {
+    exit: Exit,
+    /// Whether it was to leave no slot open.
+    closes: bool,
+    /// Leases still out after it.
+    leaked: u64,
+    /// Whether time ran out, or it did not end when told to.
+    broken_off: bool,
 }
 
 impl Rehearsal<'_> {
@@ -132,39 +159,43 @@ impl Rehearsal<'_> {
         let mut guests = JoinSet::new();
         self.invite(&mut guests, arrived);
         let mut processes = 0;
-        let broken_off = loop {
+        loop {
             let last = processes == self.scenario.processes;
-            let open = if last { OpenSlots::Close } else { OpenSlots::Resume };
-            let (ended, leaked, broken_off) = self.process(open, all_in.clone()).await?;
-            self.recorder.exited(ended.code());
+            let ended = self.process(last, all_in.clone()).await?;
+            self.recorder.exited(ended.exit.code());
             processes += 1;
-            if broken_off || leaked > 0 || last || !ended.wants_restart() {
+            if ended.broken_off || ended.leaked > 0 || last || !ended.exit.wants_restart() {
                 guests.abort_all();
-                let mut report = self.recorder.report(
-                    &self.scenario.about,
-                    &self.journal.ended(),
-                    self.journal.accepted(),
-                    self.journal.unfinished() as u64,
-                    leaked,
-                );
-                report.broken_off = broken_off;
-                break report;
+                return self.report(&ended).await;
             }
-        };
-        let mut report = broken_off;
-        report.compare(&self.scenario.expect);
-        Ok(report)
+        }
     }
 
-    /// One process from start to exit code; also the leases still out after it, and whether time ran out.
-    async fn process(
-        &self,
-        open_slots: OpenSlots,
-        all_in: watch::Receiver<bool>,
-    ) -> Result<(Exit, u64, bool), RehearsalError> {
+    async fn report(&self, last: &Ended) -> Result<Report, RehearsalError> {
+        let open = self.journal.open().await.map_err(held)?.slots;
+        let open: Vec<SlotId> = open.iter().map(|slot| slot.accepted.slot).collect();
+        let (accepted, ended) = (self.journal.accepted(), self.journal.ended());
+        let observed = self.witness.observed();
+        Ok(Report {
+            about: self.scenario.about.clone(),
+            leases_leaked: last.leaked,
+            broken_off: last.broken_off,
+            above_soft: observed.above_soft,
+            above_hard: observed.above_hard,
+            until_remedy: observed.until_remedy,
+            until_relief: observed.until_relief,
+            not_accepting: observed.not_accepting,
+            ..self.recorder.report(accepted, &ended, &open, last.closes)
+        })
+    }
+
+    /// One process from start to exit code. The last one closes what is open, since nobody would take it up.
+    async fn process(&self, last: bool, all_in: watch::Receiver<bool>) -> Result<Ended, RehearsalError> {
         // A new process begins with empty devices.
+        self.played.new_process();
         let empty = |id| (id, ScriptedDevice::new(self.scenario.device.total));
         let devices: Vec<(DeviceId, ScriptedDevice)> = self.scenario.device.ids().map(empty).collect();
+        let open_slots = if last { OpenSlots::Close } else { OpenSlots::Resume };
         let mut trees = Vec::new();
         for (id, device) in &devices {
             trees.push(self.tree(*id, device, open_slots)?);
@@ -174,60 +205,71 @@ impl Rehearsal<'_> {
         let standby = self.scenario.device.standby;
         let cards = if standby { Cards::one_at_a_time(first, trees) } else { Cards::new(first, trees) };
         let node = cards.start().await.map_err(held)?;
-        self.put_handle(Some(node.handle()));
-        let mut misfortunes = JoinSet::new();
-        self.let_happen(&mut misfortunes, &node.handle(), &devices);
-        let (handle, settled) = (node.handle(), self.settled(all_in));
+        let handle = node.handle();
+        self.put_handle(Some(handle.clone()));
+        let mut beside = let_happen(self.scenario, self.start, &handle, &devices);
+        beside.spawn(Arc::clone(&self.witness).watch(handle.clone(), devices));
+        let settled = self.settled(all_in, &ledgers);
         let mut ended = std::pin::pin!(node.ended());
-        let mut broken_off = false;
         let limit = tokio::time::sleep_until((self.start + self.scenario.limit).into());
-        let exit = tokio::select! {
-            exit = &mut ended => exit,
-            () = settled => {
-                handle.shut_down(Exit::Success, self.scenario.drain);
-                ended.await
-            }
-            () = limit => {
-                broken_off = true;
-                handle.shut_down(Exit::Failure, Duration::ZERO);
-                ended.await
+        let (told, within, in_time) = tokio::select! {
+            exit = &mut ended => (Some(exit), Duration::ZERO, true),
+            () = settled => (None, self.scenario.drain, true),
+            () = limit => (None, Duration::ZERO, false),
+        };
+        let exit = match told {
+            Some(exit) => Some(exit),
+            None => {
+                handle.shut_down(if in_time { Exit::Success } else { Exit::Failure }, within);
+                tokio::time::timeout(within.saturating_add(END), &mut ended).await.ok()
             }
         };
         self.put_handle(None);
-        misfortunes.abort_all();
+        beside.abort_all();
+        let broken_off = !in_time || exit.is_none();
+        let exit = exit.unwrap_or(Exit::Failure);
         let mut leaked = 0;
         for ledger in ledgers {
             leaked += self.leaked(&ledger, exit).await;
         }
-        Ok((exit, leaked, broken_off))
+        Ok(Ended { exit, closes: last, leaked, broken_off })
+    }
+
+    /// The longest that a run may hold its workspace after it was told to stop, or made no step, before something follows.
+    fn patience(&self) -> Duration {
+        let it = self.scenario;
+        let longest = it.parts.values().map(|part| part.run.max(part.load)).max().unwrap_or_default();
+        longest.saturating_add(it.stall).saturating_add(it.grace)
     }
 
     /// Leases that are not returned though every host that can end has had the time to. The end of a process takes
-    /// everything with it, so where a new one is wanted there is nothing to leak, and nothing on a device given up.
+    /// everything with it, so where a new one is wanted there is nothing to leak, and nothing on a device given up. What a
+    /// hanging run holds is no leak where the process was ended by others before its grace was over.
     async fn leaked(&self, ledger: &Ledger, exit: Exit) -> u64 {
         if exit.wants_restart() || self.recorder.is_lost(ledger.device()) {
             return 0;
         }
+        let hangs = |model| exit != Exit::Success && self.played.hangs(ledger.device(), model);
+        let held = || ledger.holdings().iter().filter(|holding| !hangs(holding.model)).count() as u64;
         let mut changes = ledger.changes();
-        let patience =
-            self.scenario.parts.values().map(|part| part.run.max(part.load)).max().unwrap_or_default();
         let returned = async {
-            while ledger.usage().leases > 0 {
+            while held() > 0 {
                 if changes.changed().await.is_err() {
                     break;
                 }
             }
         };
-        let _ = tokio::time::timeout(patience + self.scenario.grace, returned).await;
-        u64::from(ledger.usage().leases)
+        let _ = tokio::time::timeout(self.patience(), returned).await;
+        held()
     }
 
     fn put_handle(&self, handle: Option<NodeHandle>) {
         *self.handle.lock() = handle;
     }
 
-    /// Everything has arrived, every accepted slot has ended, nothing is still to go wrong, and it has been quiet.
-    async fn settled(&self, mut all_in: watch::Receiver<bool>) {
+    /// Everything has arrived, every accepted slot has ended, nothing is still to go wrong, it has been quiet, and no run
+    /// that nobody waits for is still at work: one that hangs ends with its process, once its grace is over.
+    async fn settled(&self, mut all_in: watch::Receiver<bool>, ledgers: &[Ledger]) {
         let _ = all_in.wait_for(|all_in| *all_in).await;
         let mut ended = self.recorder.ended();
         while self.journal.unfinished() > 0 {
@@ -236,6 +278,17 @@ impl Rehearsal<'_> {
         let over = self.scenario.faults.iter().map(Fault::over_at).max().unwrap_or_default();
         tokio::time::sleep_until((self.start + over).into()).await;
         tokio::time::sleep(self.scenario.settle).await;
+        let idle = async {
+            for ledger in ledgers {
+                let mut changes = ledger.changes();
+                while ledger.usage().workspace.values().any(|bytes| *bytes > Bytes::ZERO) {
+                    if changes.changed().await.is_err() {
+                        break;
+                    }
+                }
+            }
+        };
+        let _ = tokio::time::timeout(self.patience(), idle).await;
     }
 
     fn ledger(&self, id: DeviceId, device: &ScriptedDevice) -> Ledger {
@@ -299,81 +352,6 @@ impl Rehearsal<'_> {
                 }
             });
         }
-    }
-
-    /// Whatever happens at a time of its own, on every device that it befalls.
-    fn let_happen(
-        &self,
-        misfortunes: &mut JoinSet<()>,
-        handle: &NodeHandle,
-        devices: &[(DeviceId, ScriptedDevice)],
-    ) {
-        let (start, drain) = (self.start, self.scenario.drain);
-        for (card, (id, device)) in DeviceIndex::all(devices.len()).zip(devices) {
-            for fault in self.scenario.faults.iter().filter_map(|fault| fault.on(*id)) {
-                let place = Place { handle: handle.clone(), card, device: device.clone() };
-                let fault = fault.clone();
-                misfortunes.spawn(async move { happen(fault, place, start, drain).await });
-            }
-        }
-    }
-}
-
-/// Where a misfortune happens.
-struct Place {
-    handle: NodeHandle,
-    card: DeviceIndex,
-    device: ScriptedDevice,
-}
-
-async fn happen(fault: Fault, place: Place, start: Instant, drain: Duration) {
-    let Place { handle, card, device } = place;
-    // What lies in the past happened to an earlier process.
-    let until = async |at: Duration| {
-        let ahead = start + at > clock::now();
-        tokio::time::sleep_until((start + at).into()).await;
-        ahead
-    };
-    match fault {
-        Fault::Others { at, lasts, bytes } => {
-            until(at).await;
-            if clock::now() < start + at + lasts {
-                device.apply(ScriptedChange::Others(bytes));
-                until(at + lasts).await;
-                device.apply(ScriptedChange::Others(Bytes::ZERO));
-            }
-        }
-        Fault::Probe { at, lasts, how } => {
-            until(at).await;
-            if clock::now() < start + at + lasts {
-                device.apply(ScriptedChange::Fault(Some(how)));
-                until(at + lasts).await;
-                device.apply(ScriptedChange::Fault(None));
-            }
-        }
-        Fault::Drift { model, per_minute, at, until: end } => {
-            until(at).await;
-            while clock::now() < start + end {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                // What creeps up does so at work.
-                if handle.cards()[card.get()].registry().states()[model] != ModelState::Busy {
-                    continue;
-                }
-                device.apply(ScriptedChange::Leak(model, Bytes::new(per_minute.get() / 60)));
-            }
-        }
-        Fault::Kill { actor, at } => {
-            if until(at).await {
-                handle.kill(card, actor);
-            }
-        }
-        Fault::Shutdown { at } => {
-            if until(at).await {
-                handle.shut_down(Exit::Interrupted, drain);
-            }
-        }
-        // These happen on the stage.
-        Fault::On(..) | Fault::Run { .. } | Fault::Load { .. } | Fault::Leak { .. } | Fault::Keep { .. } => {}
     }
 }
 

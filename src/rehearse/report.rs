@@ -1,21 +1,16 @@
 //! What came of a rehearsal, and whether that is what was expected.
 //!
-//! Owns the recorder that hears every event, the report, and its comparison with the expectations. Steers nothing.
+//! Owns the report and its comparison with the expectations. Gathers nothing itself.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
-use tokio::sync::watch;
 
 use super::scenario::Expectations;
-use crate::clock;
-use crate::events::{Event, EventKind, Subscriber};
-use crate::exit::Exit;
-use crate::journal::{Ending, Failure, Terminal};
-use crate::types::{Bytes, DeviceId, SlotId};
+use crate::journal::Failure;
+use crate::types::{Bytes, DeviceId};
 
 /// How often something was refused, and when for the first and last time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -26,6 +21,28 @@ pub struct Refused {
     pub first: Duration,
     /// Simulated time of the last.
     pub last: Duration,
+}
+
+/// Time at or above a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Above {
+    /// By everything on the device.
+    pub any: Duration,
+    /// By this process's own use alone.
+    pub own: Duration,
+}
+
+/// A device took nothing in though nothing was open there, and neither others nor the scenario kept it from that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Standstill {
+    /// Which device.
+    pub device: DeviceId,
+    /// Simulated time at which it began.
+    pub since: Duration,
+    /// How long it lasted.
+    pub lasted: Duration,
+    /// What the device answered last, and how its models and its memory stood.
+    pub cause: String,
 }
 
 /// What came of it.
@@ -45,8 +62,11 @@ pub struct Report {
     pub failed: BTreeMap<Failure, u64>,
     /// Slots cancelled, by cause.
     pub cancelled: BTreeMap<String, u64>,
-    /// Accepted slots without a terminal record: lost. Always zero, or the rehearsal has failed.
+    /// Slots that somebody was promised and that neither have ended nor are open in the journal for a next start: lost.
+    /// Always zero, or the rehearsal has failed.
     pub lost: u64,
+    /// Slots open in the journal after the last process: the next start goes on with them.
+    pub kept: u64,
     /// Slots taken up again by a new orchestrator or process.
     pub resumed: u64,
     /// Slots that each device took in, also from another; empty where there is one device.
@@ -61,6 +81,16 @@ pub struct Report {
     pub highest_use: Bytes,
     /// Looks at which this process used more than the hard limit.
     pub limit_violations: u64,
+    /// Simulated time at or above the soft limit, all devices together, by what they truly held.
+    pub above_soft: Above,
+    /// The same of the hard limit.
+    pub above_hard: Above,
+    /// Longest time from this process's own use reaching the hard limit to the first remedy, or to being below again.
+    pub until_remedy: Duration,
+    /// Longest time that this process's own use stood at the hard limit.
+    pub until_relief: Duration,
+    /// Longest time that a device took nothing in though nothing was open there, for reasons of the node's own.
+    pub not_accepting: Option<Standstill>,
     /// Leases refused before anything was allocated.
     pub leases_refused: u64,
     /// Leases still out after the end: leaked.
@@ -75,165 +105,12 @@ pub struct Report {
     pub period: Option<Duration>,
     /// Simulated time in all.
     pub simulated: Duration,
-    /// Whether it ran into its limit.
+    /// Whether it ran into its limit, or did not end when told to.
     pub broken_off: bool,
+    /// What panicked that the scenario did not make panic. Always empty, or the rehearsal has failed.
+    pub panics: Vec<String>,
     /// What was not as expected; empty where the rehearsal has passed.
     pub missed: Vec<String>,
-}
-
-#[derive(Debug, Default)]
-struct Heard {
-    report: Report,
-    completions: Vec<Instant>,
-    terminals: u64,
-}
-
-/// Hears everything and counts.
-#[derive(Debug)]
-pub(crate) struct Recorder {
-    start: Instant,
-    hard_limit: Bytes,
-    several: bool,
-    heard: Mutex<Heard>,
-    ended: watch::Sender<u64>,
-}
-
-impl Recorder {
-    /// From `start`, on devices with this hard limit, of which there may be `several`.
-    pub(crate) fn new(start: Instant, hard_limit: Bytes, several: bool) -> Self {
-        Self { start, hard_limit, several, heard: Mutex::default(), ended: watch::Sender::new(0) }
-    }
-
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        // Counters; a panic elsewhere leaves them readable.
-        self.heard.lock()
-    }
-
-    /// Whether `device` was lost with a code that leaves nothing of it to rely on.
-    pub(crate) fn is_lost(&self, device: DeviceId) -> bool {
-        self.heard().report.cards_lost.get(&device.to_string()) == Some(&u64::from(Exit::DeviceLost.code()))
-    }
-
-    /// An actor's or a model's name, told apart from that of the same on another device.
-    fn named(&self, device: DeviceId, name: &str) -> String {
-        if self.several { format!("{device}/{name}") } else { name.to_owned() }
-    }
-
-    /// How many slots have ended, to be waited on.
-    pub(crate) fn ended(&self) -> watch::Receiver<u64> {
-        self.ended.subscribe()
-    }
-
-    /// Somebody asked for a slot and was refused.
-    pub(crate) fn refused(&self, reason: &str) {
-        let at = clock::now() - self.start;
-        let mut heard = self.heard();
-        let entry = heard.report.refused.entry(reason.to_owned());
-        let refused = entry.or_insert(Refused { count: 0, first: at, last: at });
-        refused.count += 1;
-        refused.last = at;
-    }
-
-    /// A process has ended with this code.
-    pub(crate) fn exited(&self, code: u8) {
-        self.heard().report.exits.push(code);
-    }
-
-    /// The report so far, with what only the journal and the ledger know.
-    pub(crate) fn report(
-        &self,
-        about: &str,
-        ended: &[Terminal],
-        accepted: u64,
-        lost: u64,
-        leaked: u64,
-    ) -> Report {
-        let heard = self.heard();
-        let mut report = heard.report.clone();
-        report.about = about.to_owned();
-        (report.accepted, report.lost, report.leases_leaked) = (accepted, lost, leaked);
-        report.simulated = clock::now() - self.start;
-        report.period = period(&heard.completions);
-        for terminal in ended {
-            match &terminal.ending {
-                Ending::Completed { deadline_met } => {
-                    report.completed += 1;
-                    report.in_time += u64::from(*deadline_met);
-                }
-                Ending::Failed { cause, .. } => *report.failed.entry(*cause).or_default() += 1,
-                Ending::Cancelled { cause } => {
-                    let name = format!("{cause:?}").to_lowercase();
-                    *report.cancelled.entry(name).or_default() += 1;
-                }
-            }
-        }
-        report
-    }
-}
-
-/// Mean distance of the middle eight tenths.
-fn period(completions: &[Instant]) -> Option<Duration> {
-    let edge = completions.len() / 10;
-    let middle = completions.get(edge..completions.len() - edge)?;
-    let (first, last) = (middle.first()?, middle.last()?);
-    let gaps = u32::try_from(middle.len() - 1).ok().filter(|gaps| *gaps > 0)?;
-    Some((*last - *first) / gaps)
-}
-
-impl Subscriber for Recorder {
-    fn hear(&self, event: &Event) {
-        if matches!(event.kind, EventKind::GenerationComplete { .. }) {
-            self.heard().completions.push(clock::now());
-        }
-        if event.kind.ends_slot() {
-            return self.one_more();
-        }
-        let Some(device) = event.device else { return };
-        let mut heard = self.heard();
-        let report = &mut heard.report;
-        match &event.kind {
-            EventKind::Accepted { resumed, .. } => {
-                report.resumed += u64::from(*resumed);
-                if self.several {
-                    *report.placed.entry(device.to_string()).or_default() += 1;
-                }
-            }
-            EventKind::ActorRestarted { actor } => {
-                *report.restarts.entry(self.named(device, actor)).or_default() += 1;
-            }
-            EventKind::ModelReady { model, after: Some(after) } => {
-                let longest = report.recovery.entry(self.named(device, model.name())).or_default();
-                *longest = (*longest).max(*after);
-            }
-            EventKind::Memory { sample } => {
-                report.highest_use = report.highest_use.max(sample.used);
-                let own = sample.own.unwrap_or(sample.used);
-                report.limit_violations += u64::from(own > self.hard_limit);
-            }
-            EventKind::MemoryPressure(crossing) => {
-                let at = (clock::now() - self.start).as_secs_f64();
-                report.pressure.push(format!("{:.1} s: {}", at, self.named(device, crossing.to.name())));
-            }
-            EventKind::LeaseRefused(_) => report.leases_refused += 1,
-            EventKind::Escalated { cause, .. } => report.escalations.push(cause.clone()),
-            EventKind::CardLost { exit, .. } if self.several => {
-                report.cards_lost.insert(device.to_string(), u64::from(exit.code()));
-            }
-            _ => {}
-        }
-    }
-
-    fn wants_steps(&self) -> bool {
-        false
-    }
-}
-
-impl Recorder {
-    fn one_more(&self) {
-        let mut heard = self.heard();
-        heard.terminals += 1;
-        self.ended.send_replace(heard.terminals);
-    }
 }
 
 impl Report {
@@ -242,7 +119,7 @@ impl Report {
         self.missed.is_empty()
     }
 
-    /// Fills in what was not as expected. Lost slots, leaked leases and a broken-off run are never expected.
+    /// Fills in what was not as expected. Lost slots, leaked leases, panics and a broken-off run are never expected.
     pub fn compare(&mut self, expect: &Expectations) {
         let mut missed = Vec::new();
         let mut wrong = |what: &str, wanted: String, got: String| {
@@ -256,10 +133,12 @@ impl Report {
         count("lost", Some(0), self.lost);
         count("leases_leaked", Some(0), self.leases_leaked);
         count("broken_off", Some(0), u64::from(self.broken_off));
+        count("panics", Some(0), self.panics.len() as u64);
         count("accepted", expect.accepted, self.accepted);
         count("completed", expect.completed, self.completed);
         count("in_time", expect.in_time, self.in_time);
         count("cancelled", expect.cancelled, self.cancelled.values().sum());
+        count("kept", expect.kept, self.kept);
         count("resumed", expect.resumed, self.resumed);
         count("limit_violations", expect.limit_violations, self.limit_violations);
         count("leases_refused", expect.leases_refused, self.leases_refused);
@@ -292,6 +171,16 @@ impl Report {
         }
         if let Some(wanted) = expect.highest_use.filter(|wanted| self.highest_use > *wanted) {
             wrong("highest_use", format!("at most {wanted}"), self.highest_use.to_string());
+        }
+        let stood = self.not_accepting.as_ref().map(|it| it.lasted).unwrap_or_default();
+        for (what, most, got) in [
+            ("until_remedy", expect.until_remedy, self.until_remedy),
+            ("until_relief", expect.until_relief, self.until_relief),
+            ("not_accepting", expect.not_accepting, stood),
+        ] {
+            if let Some(most) = most.filter(|most| got > *most) {
+                wrong(what, format!("at most {most:.1?}"), format!("{got:.1?}"));
+            }
         }
         if let Some(wanted) = expect.exits.as_ref().filter(|wanted| **wanted != self.exits) {
             wrong("exits", format!("{wanted:?}"), format!("{:?}", self.exits));
@@ -328,6 +217,9 @@ impl fmt::Display for Report {
             list(self.cancelled.iter().map(|(cause, n)| (cause.clone(), n)))
         )?;
         writeln!(f, "  lost            {}", self.lost)?;
+        if self.kept > 0 {
+            writeln!(f, "  kept            {} for the next start", self.kept)?;
+        }
         writeln!(f, "  resumed         {}", self.resumed)?;
         if !self.placed.is_empty() {
             writeln!(f, "  placed          {}", list(self.placed.iter().map(|(card, n)| (card.clone(), n))))?;
@@ -340,6 +232,18 @@ impl fmt::Display for Report {
         writeln!(f, "  fault to ready  {}", list(recovery))?;
         writeln!(f, "  highest use     {}", self.highest_use)?;
         writeln!(f, "  over the limit  {} looks", self.limit_violations)?;
+        for (name, above) in [("above soft", self.above_soft), ("above hard", self.above_hard)] {
+            if above.any > Duration::ZERO {
+                writeln!(f, "  {name}      {:.1?}, by own use {:.1?}", above.any, above.own)?;
+            }
+        }
+        if self.until_relief > Duration::ZERO {
+            let (remedy, relief) = (self.until_remedy, self.until_relief);
+            writeln!(f, "  own, above hard {remedy:.1?} to the first remedy, {relief:.1?} to relief")?;
+        }
+        if let Some(Standstill { device, lasted, cause, .. }) = &self.not_accepting {
+            writeln!(f, "  not accepting   {lasted:.1?} on {device}, nothing open: {cause}")?;
+        }
         writeln!(f, "  leases          {} refused, {} leaked", self.leases_refused, self.leases_leaked)?;
         if !self.pressure.is_empty() {
             writeln!(f, "  pressure        {}", self.pressure.join(", "))?;
@@ -353,14 +257,12 @@ impl fmt::Display for Report {
             writeln!(f, "  a slot every    {period:.2?}")?;
         }
         writeln!(f, "  simulated       {:.1?}", self.simulated)?;
+        for panic in &self.panics {
+            writeln!(f, "  PANICKED        {panic}")?;
+        }
         for missed in &self.missed {
             writeln!(f, "  MISSED          {missed}")?;
         }
         write!(f, "  {}", if self.passed() { "passed" } else { "failed" })
     }
-}
-
-/// The id of slot `number`: the same in every run.
-pub(super) fn slot_id(number: u64) -> SlotId {
-    SlotId::new(uuid::Uuid::from_u128(u128::from(number)))
 }

@@ -14,9 +14,12 @@ use crate::types::{Bytes, DeviceId, ModelId, PerModel, PerStage, Stage, UnknownN
 use crate::vram::ScriptedFault;
 
 mod check;
+mod expectations;
+mod faults;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use super::reader::Problem;
 
@@ -227,6 +230,8 @@ pub struct Expectations {
     pub failed: Option<BTreeMap<Failure, u64>>,
     /// Slots cancelled.
     pub cancelled: Option<u64>,
+    /// Slots left open in the journal for the next start.
+    pub kept: Option<u64>,
     /// Slots taken up again.
     pub resumed: Option<u64>,
     /// Slots that each device took in, also from another; others none.
@@ -241,6 +246,12 @@ pub struct Expectations {
     pub highest_use: Option<Bytes>,
     /// Looks at which this process used more than the hard limit.
     pub limit_violations: Option<u64>,
+    /// Longest time from this process's own use reaching the hard limit to the first remedy.
+    pub until_remedy: Option<Duration>,
+    /// Longest time that this process's own use stood at the hard limit.
+    pub until_relief: Option<Duration>,
+    /// Longest time that a device took nothing in though nothing was open there, for reasons of the node's own.
+    pub not_accepting: Option<Duration>,
     /// Leases refused.
     pub leases_refused: Option<u64>,
     /// Exit code of each process, in order.
@@ -305,31 +316,30 @@ impl Device {
     }
 }
 
+/// Actors that are not a model's, by name.
+const ACTORS: [(&str, ActorName); 5] = [
+    ("root", ActorName::Root),
+    ("node", ActorName::Node),
+    ("watchdog", ActorName::Watchdog),
+    ("models", ActorName::Models),
+    ("orchestrator", ActorName::Orchestrator),
+];
+
 /// Reads an actor's name.
-pub(super) fn actor_name(text: &str) -> Result<ActorName, UnknownName> {
-    const OTHERS: [(&str, ActorName); 5] = [
-        ("root", ActorName::Root),
-        ("node", ActorName::Node),
-        ("watchdog", ActorName::Watchdog),
-        ("models", ActorName::Models),
-        ("orchestrator", ActorName::Orchestrator),
-    ];
-    if let Some((_, actor)) = OTHERS.iter().find(|(name, _)| *name == text) {
+fn actor_name(text: &str) -> Result<ActorName, UnknownName> {
+    if let Some((_, actor)) = ACTORS.iter().find(|(name, _)| *name == text) {
         return Ok(*actor);
     }
     text.parse().map(ActorName::Model).map_err(|_| {
-        let names = [
-            "root",
-            "node",
-            "watchdog",
-            "models",
-            "orchestrator",
-            "flux",
-            "liveportrait",
-            "kokoro",
-            "clip_b",
-            "clip_l",
-        ];
+        let names: Vec<&str> = ACTORS.iter().map(|(name, _)| *name).chain(ModelId::NAMES).collect();
         UnknownName::new("an actor", text, &names)
     })
+}
+
+/// An actor's name, as it is read.
+fn actor_text(actor: ActorName) -> &'static str {
+    match actor {
+        ActorName::Model(model) => model.name(),
+        other => ACTORS.iter().find(|(_, it)| *it == other).map_or("root", |(name, _)| name),
+    }
 }

@@ -3,24 +3,21 @@
 //! One [`Player`] for all four roles; which one is what it plays is its [`Role`]. Owns the memory it takes of the
 //! scripted device, gives it back when dropped, and keeps no time: the host sleeps.
 
-use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
-
-use super::scenario::{Fault, Part, RunFault};
+use super::scenario::{Part, RunFault};
+use super::theatre::{Theatre, leak};
 use crate::actors::host::{Act, Beat, Ending, Launch, Loader, Script, ScriptHost, Scripted, ThreadHost};
 use crate::actors::job::{Job, Output, WrongJob};
 use crate::actors::limits::ModelLimits;
 use crate::actors::spec::ModelSpec;
 use crate::contract::{
-    Animate, Animation, ErrorClass, Keyframe, ModelError, Paint, Painting, Progress, Score, Scores, Speak,
-    Speech, Unit,
+    Animate, Animation, Keyframe, ModelError, Paint, Painting, Progress, Score, Scores, Speak, Speech, Unit,
 };
-use crate::types::{Bytes, DeviceId, ModelId, Pcm, PerModel, RgbImage, SAMPLE_RATE, Stage, Timeline};
-use crate::vram::{ScriptedAllocation, ScriptedChange, ScriptedDevice};
+use crate::types::{Bytes, ModelId, Pcm, PerModel, RgbImage, SAMPLE_RATE, Stage, Timeline};
+use crate::vram::{ScriptedAllocation, ScriptedChange};
 
 /// What a kind of model is asked and answers.
 pub(crate) trait Role: Send + 'static {
@@ -115,83 +112,6 @@ impl Role for Scorer {
     }
 }
 
-#[derive(Default)]
-struct Played {
-    loads: HashMap<(DeviceId, ModelId), u64>,
-    attempts: HashMap<(Stage, ModelId, u64), u64>,
-}
-
-/// What has been played so far, on every device and by every process: misfortunes do not happen twice.
-#[derive(Clone, Default)]
-pub(crate) struct Memory(Arc<Mutex<Played>>);
-
-/// What all players of one process on one device share: the device, what goes wrong there, what has been played.
-pub(crate) struct Theatre {
-    id: DeviceId,
-    device: ScriptedDevice,
-    faults: Vec<Fault>,
-    played: Memory,
-}
-
-impl Theatre {
-    /// On `device`, with what of these misfortunes befalls it.
-    pub(crate) fn new(id: DeviceId, device: ScriptedDevice, faults: &[Fault], played: Memory) -> Self {
-        let faults = faults.iter().filter_map(|fault| fault.on(id)).cloned().collect();
-        Self { id, device, faults, played }
-    }
-
-    fn played(&self) -> MutexGuard<'_, Played> {
-        // Counters are changed in one step; a panic elsewhere leaves them true.
-        self.played.0.lock()
-    }
-
-    /// Why this load of `model` fails, where it does.
-    fn load_fails(&self, model: ModelId) -> Option<ModelError> {
-        if self.faults.is_empty() {
-            return None;
-        }
-        let mut played = self.played();
-        let loads = played.loads.entry((self.id, model)).or_default();
-        *loads += 1;
-        self.faults.iter().find_map(|fault| match fault {
-            Fault::Load { model: whose, after, times, unusable }
-                if *whose == model && *loads > *after && *loads <= after.saturating_add(*times) =>
-            {
-                let class = if *unusable { ErrorClass::Unusable } else { ErrorClass::Own };
-                Some(ModelError::new(class, format!("{model}: the scenario makes this load fail")))
-            }
-            _ => None,
-        })
-    }
-
-    fn run_fault(&self, stage: Stage, model: ModelId, number: u64) -> Option<RunFault> {
-        let concerns = |fault: &&Fault| match fault {
-            Fault::Run { stage: which, slot, slots, .. } => {
-                *which == stage && (*slot..slot.saturating_add(*slots)).contains(&number)
-            }
-            _ => false,
-        };
-        let fault = self.faults.iter().find(concerns)?;
-        let Fault::Run { attempts, how, .. } = fault else { return None };
-        let mut played = self.played();
-        let tried = played.attempts.entry((stage, model, number)).or_default();
-        *tried += 1;
-        (*tried <= *attempts).then_some(*how)
-    }
-
-    fn leak_per_slot(&self, model: ModelId) -> Bytes {
-        let leak = |fault: &Fault| match fault {
-            Fault::Leak { model: whose, per_slot } if *whose == model => Some(*per_slot),
-            _ => None,
-        };
-        self.faults.iter().find_map(leak).unwrap_or_default()
-    }
-
-    fn keeps(&self, model: ModelId) -> bool {
-        self.faults.iter().any(|fault| matches!(fault, Fault::Keep { model: whose } if *whose == model))
-    }
-}
-
 /// One played model.
 pub(crate) struct Player<R> {
     model: ModelId,
@@ -269,9 +189,9 @@ impl<R: Role> Script for Player<R> {
                 return Act::at_once(Ending::Fail(error));
             }
         };
-        let leak = self.theatre.leak_per_slot(self.model);
-        if leak > Bytes::ZERO {
-            device.apply(ScriptedChange::Leak(self.model, leak));
+        let kept = self.theatre.leak_per_slot(self.model);
+        if kept > Bytes::ZERO {
+            leak(device, self.model, kept);
         }
         let mut beats = self.beats(self.part.run);
         let fault = self.theatre.run_fault(self.stage, self.model, number);

@@ -1,4 +1,4 @@
-//! The recipes of a rehearsal: a slot's number and nothing else. Makes the smallest jobs there are.
+//! The recipes and ids of a rehearsal: a slot's number and nothing else. Makes the smallest jobs there are.
 
 use std::error::Error;
 use std::num::NonZeroU32;
@@ -11,7 +11,7 @@ use crate::contract::{
     Animate, Animation, FrameSink, Paint, Painting, RgbFrame, Score, Scores, SinkClosed, Speak, Speech,
 };
 use crate::journal::{Accepted, Ending, Failure, Judgement, Outputs, Parcel};
-use crate::types::{AttemptId, Emotion, FramePlan, Resolution, RgbImage, SpeechSpeed, VoiceBlend};
+use crate::types::{AttemptId, Emotion, FramePlan, Resolution, RgbImage, SlotId, SpeechSpeed, VoiceBlend};
 
 /// Reads a rehearsal's recipes.
 pub(super) struct ScriptedPipeline {
@@ -38,6 +38,11 @@ impl ScriptedPipeline {
 /// The recipe of slot `number`.
 pub(super) fn recipe(number: u64) -> Arc<[u8]> {
     Arc::new(number.to_le_bytes())
+}
+
+/// The id of slot `number`: the same in every run.
+pub(super) fn slot_id(number: u64) -> SlotId {
+    SlotId::new(uuid::Uuid::from_u128(u128::from(number)))
 }
 
 impl Pipeline for ScriptedPipeline {

@@ -4,6 +4,7 @@
 mod architecture;
 mod boards;
 mod bundles;
+mod chaos;
 mod check;
 mod config;
 mod cuda_driver;

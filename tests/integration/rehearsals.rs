@@ -53,7 +53,8 @@ fn every_shipped_scenario_ends_as_its_file_says() {
         assert!(report.passed(), "{}:\n{report}", file.display());
         let ended =
             report.completed + report.failed.values().sum::<u64>() + report.cancelled.values().sum::<u64>();
-        assert_eq!(report.accepted, ended, "{}: a slot without a terminal record", file.display());
+        let known = ended + report.kept;
+        assert_eq!(report.accepted, known, "{}: a slot without a terminal record", file.display());
     }
 }
 

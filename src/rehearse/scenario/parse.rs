@@ -1,25 +1,20 @@
 //! A scenario from its text: defaults and parsing.
 
-use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
 
 use enum_map::enum_map;
-use toml::{Table, Value};
+use toml::Table;
 
 use super::check::check;
-use super::{Arrivals, Device, Expectations, Fault, Part, RunFault, Scenario, ScenarioError, actor_name};
+use super::expectations::expectations;
+use super::faults::fault;
+use super::{Arrivals, Device, Expectations, Part, Scenario, ScenarioError};
 use crate::actors::plan::{PlanPolicy, StageTimeout};
 use crate::actors::restart::RestartPolicy;
-use crate::journal::Failure;
 use crate::rehearse::reader::{Problem, Problems, Section};
-use crate::types::{Bytes, DeviceId, ModelId, Stage, UnknownName};
-use crate::vram::ScriptedFault;
-
-/// Refusals' names, as reports have them.
-const REFUSALS: [&str; 8] =
-    ["pressure", "not_ready", "draining", "queue_full", "too_late", "duplicate", "recipe", "journal"];
+use crate::types::{Bytes, ModelId, Stage};
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -188,205 +183,27 @@ fn policy(it: &mut Scenario, section: &Section<'_>) {
     over(&mut it.leak_every, nonzero(section.count("leak_every", 1, 100_000)));
 }
 
+impl Default for Arrivals {
+    /// One slot without haste, once the models are loaded.
+    fn default() -> Self {
+        Self {
+            at: seconds(10),
+            count: 1,
+            every: Duration::ZERO,
+            deadline: seconds(3600),
+            patient: false,
+            cancel_after: None,
+        }
+    }
+}
+
 fn arrival(section: &Section<'_>) -> Arrivals {
-    Arrivals {
-        // The models are loaded by then.
-        at: section.duration("at").unwrap_or(seconds(10)),
-        count: section.count("count", 1, 1_000_000).unwrap_or(1),
-        every: section.duration("every").unwrap_or_default(),
-        deadline: section.span("deadline").unwrap_or(seconds(3600)),
-        patient: section.flag("patient").unwrap_or_default(),
-        cancel_after: section.duration("cancel_after"),
-    }
-}
-
-const FAULTS: [&str; 14] = [
-    "out_of_memory",
-    "panic",
-    "error",
-    "hang",
-    "poison",
-    "slow",
-    "load",
-    "drift",
-    "leak",
-    "keep",
-    "others",
-    "probe",
-    "kill",
-    "shutdown",
-];
-
-fn fault(section: &Section<'_>) -> Option<Fault> {
-    let device: Option<DeviceId> = section.parse("device", "a device such as \"scripted:1\"");
-    let fault = anywhere(section)?;
-    Some(match device {
-        Some(device) => Fault::On(device, Box::new(fault)),
-        None => fault,
-    })
-}
-
-fn anywhere(section: &Section<'_>) -> Option<Fault> {
-    let kind = section.required("kind", section.string("kind"), &FAULTS.join(", "))?;
-    let at = || section.required("at", section.duration("at"), "when, such as \"30s\"");
-    let lasts = || section.required("lasts", section.span("lasts"), "how long, such as \"30s\"");
-    let model = || section.required("model", section.named::<ModelId>("model"), &ModelId::NAMES.join(", "));
-    let bytes = |name| section.required(name, section.bytes(name), "an amount of memory such as \"300MB\"");
-    let run = |how: Option<RunFault>| {
-        let stage = section.required("stage", section.named::<Stage>("stage"), &Stage::NAMES.join(", "));
-        let slot = section.count("slot", 1, 1_000_000).unwrap_or(1);
-        let slots = section.count("slots", 1, 1_000_000).unwrap_or(1);
-        let attempts = section.count("attempts", 1, 1_000_000).unwrap_or(1);
-        if stage == Some(Stage::Package) {
-            section.refuse("stage", "no model runs there; accepted: audio, image, video, verify");
-            return None;
-        }
-        Some(Fault::Run { stage: stage?, slot, slots, attempts, how: how? })
-    };
-    match kind.as_str() {
-        "out_of_memory" => run(Some(RunFault::OutOfMemory)),
-        "panic" => run(Some(RunFault::Panic)),
-        "error" => run(Some(RunFault::Error)),
-        "hang" => run(Some(RunFault::Hang)),
-        "poison" => run(Some(RunFault::Poison)),
-        "slow" => run(section.required("by", section.span("by"), "how much longer").map(RunFault::Slow)),
-        "load" => {
-            let (model, after) = (model(), section.count("after", 0, 1000).unwrap_or_default());
-            let times = section.count("times", 1, 1000).unwrap_or(1);
-            let unusable = section.flag("unusable").unwrap_or_default();
-            Some(Fault::Load { model: model?, after, times, unusable })
-        }
-        "drift" => {
-            let (model, per_minute, at, lasts) = (model(), bytes("per_minute"), at(), lasts());
-            let at = at?;
-            Some(Fault::Drift {
-                model: model?,
-                per_minute: per_minute?,
-                at,
-                until: at.saturating_add(lasts?),
-            })
-        }
-        "leak" => {
-            let (model, per_slot) = (model(), bytes("per_slot"));
-            Some(Fault::Leak { model: model?, per_slot: per_slot? })
-        }
-        "keep" => Some(Fault::Keep { model: model()? }),
-        "others" => {
-            let (at, lasts, bytes) = (at(), lasts(), bytes("bytes"));
-            Some(Fault::Others { at: at?, lasts: lasts?, bytes: bytes? })
-        }
-        "probe" => {
-            let (at, lasts, how) = (at(), lasts(), probe_fault(section));
-            Some(Fault::Probe { at: at?, lasts: lasts?, how: how? })
-        }
-        "kill" => {
-            let (at, actor) = (at(), section.required("actor", section.string("actor"), "an actor's name"));
-            let actor = actor_name(&actor?).map_err(|error| section.refuse("actor", error.to_string())).ok();
-            Some(Fault::Kill { actor: actor?, at: at? })
-        }
-        "shutdown" => Some(Fault::Shutdown { at: at()? }),
-        other => {
-            section.refuse("kind", UnknownName::new("a fault", other, &FAULTS).to_string());
-            None
-        }
-    }
-}
-
-fn probe_fault(section: &Section<'_>) -> Option<ScriptedFault> {
-    const NAMES: [(&str, ScriptedFault); 6] = [
-        ("missing", ScriptedFault::Missing),
-        ("failing", ScriptedFault::Failing),
-        ("used_above_total", ScriptedFault::UsedAboveTotal),
-        ("no_total", ScriptedFault::NoTotal),
-        ("half_total", ScriptedFault::HalfTotal),
-        ("frozen", ScriptedFault::Frozen),
-    ];
-    let accepted = NAMES.map(|(name, _)| name);
-    let how = section.required("how", section.string("how"), &accepted.join(", "))?;
-    let found = NAMES.iter().find(|(name, _)| *name == how).map(|(_, fault)| *fault);
-    if found.is_none() {
-        section.refuse("how", UnknownName::new("a probe's fault", &how, &accepted).to_string());
-    }
-    found
-}
-
-fn expectations(section: &Section<'_>) -> Expectations {
-    let count = |name| section.count(name, 0, 1_000_000_000);
-    let period = section.span("period").map(|period| {
-        // In thousandths, as TOML's floats are another type: 20 is ±2 %.
-        (period, section.count("period_tolerance_permille", 1, 1000).unwrap_or(20) as f64 / 1000.0)
-    });
-    Expectations {
-        accepted: count("accepted"),
-        completed: count("completed"),
-        in_time: count("in_time"),
-        refused: counts(section, "refused", |name| known(name, "a refusal", &REFUSALS)),
-        refused_at_least: counts(section, "refused_at_least", |name| known(name, "a refusal", &REFUSALS))
-            .unwrap_or_default(),
-        failed: counts(section, "failed", |name| {
-            let found = Failure::ALL.into_iter().find(|cause| cause.name() == name);
-            found.ok_or_else(|| {
-                UnknownName::new("a cause", name, &Failure::ALL.map(Failure::name)).to_string()
-            })
-        }),
-        cancelled: count("cancelled"),
-        resumed: count("resumed"),
-        placed: counts(section, "placed", device_name),
-        cards_lost: counts(section, "cards_lost", device_name),
-        restarts: counts(section, "restarts", |name| {
-            let actor = name.split_once('/').map(|(device, actor)| device_name(device).map(|_| actor));
-            match actor_name(actor.transpose()?.unwrap_or(name)) {
-                Ok(_) => Ok(name.to_owned()),
-                Err(error) => Err(error.to_string()),
-            }
-        }),
-        ready_within: section.span("ready_within"),
-        highest_use: section.bytes("highest_use"),
-        limit_violations: count("limit_violations"),
-        leases_refused: count("leases_refused"),
-        exits: section.codes("exits"),
-        period,
-    }
-}
-
-fn device_name(name: &str) -> Result<String, String> {
-    match name.parse::<DeviceId>() {
-        Ok(device) => Ok(device.to_string()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn known(name: &str, what: &'static str, names: &[&'static str]) -> Result<String, String> {
-    if names.contains(&name) {
-        return Ok(name.to_owned());
-    }
-    Err(UnknownName::new(what, name, names).to_string())
-}
-
-/// A table of counts whose keys are names of something.
-fn counts<K: Ord>(
-    section: &Section<'_>,
-    name: &'static str,
-    key: impl Fn(&str) -> Result<K, String>,
-) -> Option<BTreeMap<K, u64>> {
-    if !section.has(name) {
-        return None;
-    }
-    let table = section.section(name);
-    let mut found = BTreeMap::new();
-    for (name, value) in table.entries() {
-        let number = match value {
-            Value::Integer(number) => u64::try_from(*number).ok(),
-            _ => None,
-        };
-        match (key(name), number) {
-            (Ok(key), Some(number)) => {
-                found.insert(key, number);
-            }
-            (Ok(_), None) => table.wrong(name, Some(value), "accepted: a whole number of at least 0"),
-            (Err(error), _) => table.wrong(name, Some(value), error),
-        }
-    }
-    table.all_keys_are_known();
-    Some(found)
+    let mut it = Arrivals::default();
+    over(&mut it.at, section.duration("at"));
+    over(&mut it.count, section.count("count", 1, 1_000_000));
+    over(&mut it.every, section.duration("every"));
+    over(&mut it.deadline, section.span("deadline"));
+    over(&mut it.patient, section.flag("patient"));
+    it.cancel_after = section.duration("cancel_after");
+    it
 }
