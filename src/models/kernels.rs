@@ -10,7 +10,6 @@ pub mod conv1d;
 pub mod conv3;
 pub mod depthwise;
 mod direct;
-mod disjoint;
 mod elementary;
 mod elementwise;
 mod form;

@@ -28,6 +28,8 @@ pub enum Activation {
     GeluTanh,
     /// x·σ(x).
     Silu,
+    /// σ(x) = 1 / (1 + e⁻ˣ).
+    Sigmoid,
 }
 
 impl Activation {
@@ -47,6 +49,7 @@ impl Activation {
             Self::Gelu => x.gelu_erf(),
             Self::GeluTanh => x.gelu(),
             Self::Silu => x.silu(),
+            Self::Sigmoid => candle_nn::ops::sigmoid(x),
         }
     }
 
@@ -61,6 +64,7 @@ impl Activation {
             Self::Gelu => values.iter_mut().for_each(|x| *x = gelu(*x)),
             Self::GeluTanh => values.iter_mut().for_each(|x| *x = gelu_tanh(*x)),
             Self::Silu => values.iter_mut().for_each(|x| *x *= sigmoid(*x)),
+            Self::Sigmoid => values.iter_mut().for_each(|x| *x = sigmoid(*x)),
         }
     }
 }
@@ -161,7 +165,8 @@ mod tests {
         let x = Tensor::new(xs.as_slice(), &Device::Cpu).unwrap();
         let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
         type Exact<'a> = &'a dyn Fn(f64) -> f64;
-        let cases: [(Activation, Exact<'_>); 7] = [
+        let cases: [(Activation, Exact<'_>); 8] = [
+            (Activation::Sigmoid, &sigmoid),
             (Activation::Identity, &|x| x),
             (Activation::Relu, &|x| x.max(0.0)),
             (Activation::Leaky(0.25), &|x| if x > 0.0 { x } else { x / 4.0 }),

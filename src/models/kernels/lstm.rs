@@ -4,12 +4,14 @@
 //! through the host on another device.
 
 use candle_core::{D, Device, Result, Tensor};
-use candle_nn::ops::sigmoid;
+use candle_nn::ops;
 use candle_nn::{Init, VarBuilder};
 
 use self::matvec::{COLUMNS, MatVec};
+use super::elementary::{sigmoid, tanh};
 use super::form::Kernels;
 use super::host::with_values;
+use crate::simd::kernel;
 
 mod matvec;
 
@@ -102,12 +104,7 @@ impl BiLstm {
         for t in (0..steps).map(order) {
             gates[..4 * hidden].copy_from_slice(&given[t * 4 * hidden..(t + 1) * 4 * hidden]);
             MatVec { matrix: recurrent, values: &state, sums: &mut gates }.run();
-            let logistic = |x: f32| 1.0 / (1.0 + (-x).exp());
-            for unit in 0..hidden {
-                let gate = |which: usize| gates[which * hidden + unit];
-                cell[unit] = logistic(gate(1)) * cell[unit] + logistic(gate(0)) * gate(2).tanh();
-                state[unit] = logistic(gate(3)) * cell[unit].tanh();
-            }
+            open_gates(&gates[..4 * hidden], &mut cell, &mut state);
             out[t * hidden..(t + 1) * hidden].copy_from_slice(&state);
         }
         out
@@ -123,13 +120,27 @@ impl BiLstm {
             let given = Tensor::stack(&[forward.narrow(0, t, 1)?, backward.narrow(0, steps - 1 - t, 1)?], 0)?;
             let gates = (given + state.matmul(recurrent)?)?;
             let gate = |which: usize| gates.narrow(D::Minus1, which * hidden, hidden);
-            cell = ((sigmoid(&gate(1)?)? * &cell)? + (sigmoid(&gate(0)?)? * gate(2)?.tanh()?)?)?;
-            state = (sigmoid(&gate(3)?)? * cell.tanh()?)?;
+            cell = ((ops::sigmoid(&gate(1)?)? * &cell)? + (ops::sigmoid(&gate(0)?)? * gate(2)?.tanh()?)?)?;
+            state = (ops::sigmoid(&gate(3)?)? * cell.tanh()?)?;
             ahead.push(state.narrow(0, 0, 1)?);
             back.push(state.narrow(0, 1, 1)?);
         }
         back.reverse();
         Tensor::cat(&[Tensor::cat(&ahead, 1)?, Tensor::cat(&back, 1)?], 2)
+    }
+}
+
+kernel! {
+    /// One step of every unit: what is forgotten, taken in and told of its cell, by gates i, f, g, o of all units each.
+    pub(super) fn open_gates<'a>(gates: &'a [f32], cell: &'a mut [f32], state: &'a mut [f32]) {
+        let (input, rest) = gates.split_at(cell.len());
+        let (forget, rest) = rest.split_at(cell.len());
+        let (fresh, output) = rest.split_at(cell.len());
+        let sides = input.iter().zip(forget).zip(fresh.iter().zip(output));
+        for ((cell, state), ((input, forget), (fresh, output))) in cell.iter_mut().zip(state).zip(sides) {
+            *cell = sigmoid(*forget) * *cell + sigmoid(*input) * tanh(*fresh);
+            *state = sigmoid(*output) * tanh(*cell);
+        }
     }
 }
 

@@ -90,6 +90,14 @@ fn scaled(x: &Tensor, shift: &Tensor, scale: &Tensor, one: f64, eps: f64) -> Res
         })?;
         return Tensor::from_vec(out, x.dims(), x.device());
     }
+    if !x.device().is_cpu() && [x, shift, scale].iter().all(|tensor| tensor.dtype() == DType::F32) {
+        return candle_nn::ops::layer_norm(
+            &x.contiguous()?,
+            &(scale + one)?,
+            &shift.contiguous()?,
+            eps as f32,
+        );
+    }
     // Half precision has too few digits for a variance.
     let wide_x = wide(x)?;
     let centred = wide_x.broadcast_sub(&wide_x.mean_keepdim(D::Minus1)?)?;

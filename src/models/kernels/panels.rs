@@ -8,19 +8,21 @@
 //! Owns the layout and the kernel. Each output is one chain of fused multiply-adds over k in ascending order, so results
 //! depend neither on the number of threads nor on the other rows of the batch.
 
+mod disjoint;
+
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use self::disjoint::Disjoint;
 use super::activation::Activation;
-use super::disjoint::Disjoint;
 use crate::simd::{lanes, vectorised};
 
 /// Columns of a panel: two vectors of AVX-512, so that 12 rows fill 24 of its 32 registers with running sums.
-pub(super) const WIDTH: usize = 32;
+const WIDTH: usize = 32;
 /// Most rows of a tile on any processor.
-pub(super) const MAX_ROWS: usize = 12;
+const MAX_ROWS: usize = 12;
 /// Bytes of left-hand rows that one pass over the panels works on: half of a common second-level cache, the rest of
 /// which holds a panel.
 const PASS: usize = 1 << 20;
@@ -28,10 +30,10 @@ const PASS: usize = 1 << 20;
 /// One row of a panel, on whole cache lines: a vector that straddles two of them loads at half speed.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub(super) struct Row(pub(super) [f32; WIDTH]);
+struct Row([f32; WIDTH]);
 
 /// Running results of one tile.
-pub(super) type Tile = [Row; MAX_ROWS];
+type Tile = [Row; MAX_ROWS];
 
 /// How a packed matrix is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +187,7 @@ impl Panels {
 
 /// Rows `first..last` in tiles of as equal a height as can be: a last tile of one row would run at a twelfth of the
 /// speed.
-pub(super) fn tiles(first: usize, last: usize) -> impl Iterator<Item = (usize, usize)> {
+fn tiles(first: usize, last: usize) -> impl Iterator<Item = (usize, usize)> {
     let rows = last - first;
     let count = rows.div_ceil(tallest()).max(1);
     (0..count).map(move |i| {
@@ -265,7 +267,7 @@ impl WithSimd for Block<'_> {
 
 /// Puts `count` rows of `depth`, `stride` apart, side by side: all first values, then all second ones.
 #[inline(always)]
-pub(super) fn interleave(x: &[f32], stride: usize, count: usize, depth: usize, packed: &mut [f32]) {
+fn interleave(x: &[f32], stride: usize, count: usize, depth: usize, packed: &mut [f32]) {
     for row in 0..count {
         let values = &x[row * stride..][..depth];
         packed[row..].iter_mut().step_by(count).zip(values).for_each(|(to, from)| *to = *from);
@@ -274,7 +276,7 @@ pub(super) fn interleave(x: &[f32], stride: usize, count: usize, depth: usize, p
 
 /// `count` interleaved rows times one panel. At most as many rows as [`tiles`] gives.
 #[inline(always)]
-pub(super) fn multiply_tile<S: Simd>(simd: S, packed: &[f32], count: usize, panel: &[Row], tile: &mut Tile) {
+fn multiply_tile<S: Simd>(simd: S, packed: &[f32], count: usize, panel: &[Row], tile: &mut Tile) {
     macro_rules! by_rows {
         ($vectors:literal: $($rows:literal)*) => {
             match count {

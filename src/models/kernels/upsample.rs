@@ -7,6 +7,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use rayon::prelude::*;
 
+use super::activation::Activation;
 use super::conv1d::{Conv1d, InputActivation, Prepare, weight_norm};
 use super::form::Kernels;
 use super::signal::Signal;
@@ -61,7 +62,7 @@ impl Upsample {
     pub fn forward(&self, x: &Tensor, slope: f32) -> Result<Tensor> {
         match &self.form {
             Form::Tensor { weight, bias } => {
-                let x = x.maximum(&(x * f64::from(slope))?)?;
+                let x = Activation::Leaky(slope).forward(x)?;
                 x.conv_transpose1d(weight, self.padding, 0, self.rate, 1, 1)?.broadcast_add(bias)
             }
             Form::Polyphase(_) => {

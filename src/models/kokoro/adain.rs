@@ -7,7 +7,7 @@ use candle_nn::{Init, VarBuilder};
 use rayon::prelude::*;
 
 use crate::models::kernels::conv1d::{Affine, Conv1d, ConvShape, InputActivation, Prepare};
-use crate::models::kernels::{Doubler, Kernels, Linear, Signal, moments};
+use crate::models::kernels::{Activation, Doubler, Kernels, Linear, Signal, moments};
 
 /// torch's default for instance norm.
 const EPSILON: f64 = 1e-5;
@@ -113,14 +113,14 @@ impl StyleBlock {
     }
 
     fn residual(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
-        let leaky = |x: Tensor| -> Result<Tensor> { x.maximum(&(&x * f64::from(BLOCK_SLOPE))?) };
+        let leaky = |x: &Tensor| Activation::Leaky(BLOCK_SLOPE).forward(x);
         if self.kernels != Kernels::Fused || self.doubler.is_some() {
-            let mut y = leaky(self.norm1.tensor(x, style)?)?;
+            let mut y = leaky(&self.norm1.tensor(x, style)?)?;
             if let Some(doubler) = &self.doubler {
                 y = doubler.forward(&y)?;
             }
             let y = self.conv1.forward(&y)?;
-            return self.conv2.forward(&leaky(self.norm2.tensor(&y, style)?)?);
+            return self.conv2.forward(&leaky(&self.norm2.tensor(&y, style)?)?);
         }
         let x = Signal::of(x)?;
         let mut y = Signal::zeros(self.conv1.outputs(), x.len);

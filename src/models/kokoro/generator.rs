@@ -10,7 +10,7 @@ use super::adain::SnakeBlock;
 use super::config::KokoroConfig;
 use super::source::{NoiseOf, Source};
 use crate::models::kernels::conv1d::{Conv1d, InputActivation, Prepare, weight_norm};
-use crate::models::kernels::{Kernels, Signal, Stft, Upsample};
+use crate::models::kernels::{Activation, Kernels, Signal, Stft, Upsample};
 
 /// Harmonics of the source, the fundamental included; the release hard-codes it.
 const HARMONICS: usize = 9;
@@ -204,7 +204,7 @@ impl Generator {
             }
             x = (sum / stage.blocks.len() as f64)?;
         }
-        self.last.forward(&x.maximum(&(&x * f64::from(LAST_SLOPE))?)?)
+        self.last.forward(&Activation::Leaky(LAST_SLOPE).forward(&x)?)
     }
 
     fn in_place(&self, x: &Tensor, style: &Tensor, har: &Tensor) -> Result<Tensor> {

@@ -1,12 +1,11 @@
 //! The prosody predictor: how long each token lasts, and the F0 and energy curves.
 
 use candle_core::{D, Module, Result, Tensor};
-use candle_nn::ops::sigmoid;
 use candle_nn::{Init, VarBuilder};
 
 use super::adain::StyleBlock;
 use super::config::KokoroConfig;
-use crate::models::kernels::{BiLstm, Kernels, Linear, modulated};
+use crate::models::kernels::{Activation, BiLstm, Kernels, Linear, modulated};
 
 /// torch's default for layer norm.
 const EPSILON: f64 = 1e-5;
@@ -143,7 +142,7 @@ impl Predictor {
 
     /// How long each token lasts at normal speed, in frames and not yet rounded: logits to [1, tokens].
     pub fn durations(&self, logits: &Tensor) -> Result<Tensor> {
-        sigmoid(logits)?.sum(D::Minus1)
+        Activation::Sigmoid.forward(logits)?.sum(D::Minus1)
     }
 
     /// What both curves are made of: [1, hidden + style, frames] to [1, hidden, frames].

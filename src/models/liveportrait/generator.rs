@@ -12,7 +12,7 @@ use self::spade::{Shared, SpadeBlock};
 use super::config::Generator as Config;
 use super::parts::{Probe, conv_weights, kernel};
 use crate::models::kernels::conv3::{Conv3, Finish, Input};
-use crate::models::kernels::pixel_shuffle::{pixel_shuffle, sigmoid};
+use crate::models::kernels::pixel_shuffle::pixel_shuffle;
 use crate::models::kernels::{Activation, Kernels};
 
 /// The blocks before the first enlargement; the published generator always has six.
@@ -95,7 +95,7 @@ impl SpadeGenerator {
         if self.shuffles {
             picture = pixel_shuffle(&picture, 2, self.kernels)?;
         }
-        let picture = sigmoid(&picture, self.kernels)?;
+        let picture = Activation::Sigmoid.forward(&picture)?;
         probe.see("image", &picture);
         Ok(picture)
     }

@@ -19,7 +19,8 @@ fn both_forms_of_the_lstm_agree() {
 
 #[test]
 fn steps_run_on_the_widest_vectors() {
-    runs_wide(&["MatVec"], || {
+    runs_wide(&["MatVec", "open_gates"], || {
         MatVec { matrix: &[0.5; 3 * COLUMNS], values: &[1.0; 3], sums: &mut [0.0; COLUMNS] }.run();
+        open_gates(&[0.5; 4 * 9], &mut [0.0; 9], &mut [0.0; 9]);
     });
 }

@@ -12,7 +12,6 @@ use super::fields::{deformation, hourglass_input};
 use super::hourglass::Hourglass;
 use crate::models::kernels::batch_norm::BatchNorm;
 use crate::models::kernels::conv::Conv;
-use crate::models::kernels::pixel_shuffle::sigmoid;
 use crate::models::kernels::{Activation, Kernels};
 
 /// The network.
@@ -97,7 +96,7 @@ impl DenseMotion {
             Some(occlusion) => {
                 let (batch, channels, depth, height, width) = prediction.dims5()?;
                 let flat = prediction.reshape((batch, channels * depth, height, width))?;
-                let map = sigmoid(&occlusion.forward(&flat, Activation::Identity)?, self.kernels)?;
+                let map = Activation::Sigmoid.forward(&occlusion.forward(&flat, Activation::Identity)?)?;
                 probe.see("W.occlusion_map", &map);
                 Some(map)
             }
