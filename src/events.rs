@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use bus::{Bus, Forward, Subscriber};
-pub use kind::{Breakdown, EventKind, Fault};
+pub use kind::{Breakdown, Closed, EventKind, Fault};
 
 use crate::types::{DeviceId, SlotId};
 

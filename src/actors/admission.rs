@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::plan::{Costs, Estimates, PlanPolicy};
+use crate::events::Closed;
 use crate::types::{Deadline, SlotId, TraceParent};
 
 /// A slot that somebody wants.
@@ -36,18 +37,6 @@ pub(crate) struct Standing {
     pub open: usize,
     /// The most there may be.
     pub capacity: NonZeroUsize,
-}
-
-/// Why admission is closed altogether.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Closed {
-    /// Memory stands above the soft or the hard limit.
-    Pressure,
-    /// A model has never been ready, or is cordoned.
-    NotReady,
-    /// The node is on its way out.
-    Draining,
 }
 
 /// Why a slot was not accepted.

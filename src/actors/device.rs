@@ -10,6 +10,7 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, Supervisi
 use tokio::sync::watch;
 
 use super::deadline_timer::DeadlineTimer;
+use super::liveness::{Liveness, View};
 use super::messages::{DeviceMsg, OrchestratorMsg, Part};
 use super::orchestrator::{Orchestrator, OrchestratorArgs};
 use super::restart::{History, Jitter};
@@ -35,6 +36,8 @@ pub(super) struct DeviceState {
     histories: [History; 3],
     models_started: bool,
     ending: Option<Exit>,
+    liveness: Liveness,
+    liveness_timer: DeadlineTimer<DeviceMsg>,
     timer: DeadlineTimer<DeviceMsg>,
 }
 
@@ -52,7 +55,7 @@ impl Actor for DeviceSupervisor {
         args: DeviceArgs,
     ) -> Result<DeviceState, ActorProcessingErr> {
         let DeviceArgs { tree, exit } = args;
-        let seed = tree.settings.seed;
+        let (seed, stuck_after) = (tree.settings.seed, tree.settings.stuck_after);
         let history = |part: Part| History::new(Jitter::new(seed ^ (part as u64 + 1).rotate_left(48)));
         let mut state = DeviceState {
             tree,
@@ -61,6 +64,8 @@ impl Actor for DeviceSupervisor {
             histories: Part::ALL.map(history),
             models_started: false,
             ending: None,
+            liveness: Liveness::new(stuck_after),
+            liveness_timer: DeadlineTimer::new(|| DeviceMsg::LivenessDue),
             timer: DeadlineTimer::new(|| DeviceMsg::DeadlineDue),
         };
         // Consumers before producers: what the models tell, the orchestrator hears.
@@ -80,6 +85,12 @@ impl Actor for DeviceSupervisor {
             DeviceMsg::Escalate { exit, cause } => state.escalate(&myself, exit, cause),
             DeviceMsg::Shutdown { exit, within } => state.drain(&myself, exit, within),
             DeviceMsg::Drained => state.finish(&myself).await,
+            DeviceMsg::AdmissionChanged { closed, is_idle } => {
+                let downs = state.tree.registry.downs();
+                state.liveness.observe(closed, is_idle, downs, clock::now());
+                state.liveness_timer.set(&myself, state.liveness.deadline());
+            }
+            DeviceMsg::LivenessDue => state.liveness_due(&myself),
             DeviceMsg::Respawn(part) => state.respawn(&myself, part).await,
             DeviceMsg::DeadlineDue => {
                 if state.timer.rang(&myself, clock::now()) {
@@ -119,6 +130,8 @@ impl DeviceState {
                     ledger: tree.ledger.clone(),
                     gauge: tree.gauge.clone(),
                     memory: tree.memory.clone(),
+                    record: tree.record.clone(),
+                    tolerance: tree.settings.floor_tolerance,
                     registry: tree.registry.clone(),
                     bus: tree.bus.clone(),
                 };
@@ -206,6 +219,21 @@ impl DeviceState {
                 self.escalate(myself, Exit::ModelGivenUp, cause);
             }
         }
+    }
+
+    /// Gives the device up where it is alive and of no use.
+    fn liveness_due(&mut self, myself: &ActorRef<DeviceMsg>) {
+        let now = clock::now();
+        if !self.liveness_timer.rang(myself, now) || self.ending.is_some() {
+            return;
+        }
+        let registry = &self.tree.registry;
+        let view =
+            View { states: registry.states(), cause: registry.pressure_cause(), downs: registry.downs() };
+        if let Some(cause) = self.liveness.fault(&view, now) {
+            return self.escalate(myself, Exit::DeviceLost, cause);
+        }
+        self.liveness_timer.set(myself, self.liveness.deadline());
     }
 
     fn escalate(&mut self, myself: &ActorRef<DeviceMsg>, exit: Exit, cause: String) {

@@ -15,7 +15,7 @@ use super::pipeline::PipelineError;
 use super::placement::{DeviceIndex, Offer};
 use super::slot::Slot;
 use crate::contract::Observe;
-use crate::events::Fault;
+use crate::events::{Closed, Fault};
 use crate::exit::Exit;
 use crate::journal::{JournalError, OpenSlot, Opened, Parcel};
 use crate::types::{AttemptId, Bytes, ModelId, SlotId};
@@ -63,6 +63,15 @@ pub enum DeviceMsg {
     },
     /// The orchestrator has no slot in work any more.
     Drained,
+    /// The orchestrator takes slots in, or no more, or its last slot has ended.
+    AdmissionChanged {
+        /// Why nothing comes in; none where slots do.
+        closed: Option<Closed>,
+        /// Whether nothing is open.
+        is_idle: bool,
+    },
+    /// Time to ask whether the device is of any use.
+    LivenessDue,
     /// The wait before a child's restart is over.
     Respawn(Part),
     /// A deadline may have passed.

@@ -20,7 +20,7 @@ use super::plan::{Estimates, PlanPolicy, Task};
 use super::registry::Registry;
 use super::slot::Slot;
 use crate::clock;
-use crate::events::Bus;
+use crate::events::{Bus, Closed};
 use crate::journal::Journal;
 use crate::types::{Bytes, ModelId, PerModel, SlotId};
 use crate::vram::{LearnedPeaks, Ledger, PeakSettings, Pressure, PressureGauge, Shape};
@@ -83,6 +83,8 @@ pub(super) struct OrchestratorState {
     hands: PerModel<Hand>,
     met: PerModel<bool>,
     next_run: u64,
+    /// What was told last of admission, and whether nothing was open then.
+    admission: Option<(Option<Closed>, bool)>,
     pressure: Pressure,
     /// A slot has been failed for memory since memory last moved: the others wait.
     charged: bool,
@@ -119,6 +121,7 @@ impl Actor for Orchestrator {
             hands: enum_map! { _ => Hand::Away },
             met: PerModel::default(),
             next_run: 0,
+            admission: None,
             pressure: args.gauge.read(clock::now(), args.max_age),
             charged: false,
             watching_leases: false,
@@ -171,6 +174,7 @@ impl Actor for Orchestrator {
             OrchestratorMsg::DeadlineDue => state.deadline_due(&myself),
         }
         state.pump(&myself);
+        state.tell_admission();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! One per tree, so that trees in parallel tests never meet. Owns references and states; decides nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use ractor::ActorRef;
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 use super::host::Life;
 use super::messages::{DeviceMsg, ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg};
 use crate::types::{DeviceId, ModelId, PerModel};
+use crate::vram::policy::PressureCause;
 
 /// What a model's actor is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,6 +37,14 @@ pub enum ModelState {
 }
 
 impl ModelState {
+    /// Whether it is on its way to being ready.
+    pub(super) const fn is_coming(self) -> bool {
+        match self {
+            Self::Loading | Self::Warming | Self::Restarting | Self::Cordoned => true,
+            Self::Ready | Self::Busy | Self::Trimming => false,
+        }
+    }
+
     /// As written in metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
@@ -75,13 +85,26 @@ fn tell<M: ractor::Message>(actor: Option<ActorRef<M>>, message: M) {
 pub struct Registry {
     device: DeviceId,
     entries: Arc<Mutex<Entries>>,
+    /// Whether no slot is in work or waits, as the orchestrator sees it.
+    idle: Arc<AtomicBool>,
+    /// How often a model went down.
+    downs: Arc<AtomicU64>,
+    /// Whose memory keeps use above a limit, as the watchdog sees it.
+    cause: Arc<Mutex<Option<PressureCause>>>,
     states: Arc<watch::Sender<ModelStates>>,
 }
 
 impl Registry {
     /// Of the tree on `device`; nobody is there yet.
     pub(super) fn new(device: DeviceId) -> Self {
-        Self { device, entries: Arc::default(), states: Arc::new(watch::Sender::new(ModelStates::default())) }
+        Self {
+            device,
+            entries: Arc::default(),
+            idle: Arc::new(AtomicBool::new(true)),
+            downs: Arc::default(),
+            cause: Arc::default(),
+            states: Arc::new(watch::Sender::new(ModelStates::default())),
+        }
     }
 
     /// Whose tree it is.
@@ -181,9 +204,36 @@ impl Registry {
         self.entries().node = actor;
     }
 
+    /// Whether no slot is in work or waits.
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_idle(&self, idle: bool) {
+        self.idle.store(idle, Ordering::Release);
+    }
+
+    /// Whose memory keeps use above a limit; none where it is below.
+    pub(super) fn pressure_cause(&self) -> Option<PressureCause> {
+        *self.cause.lock()
+    }
+
+    pub(super) fn set_pressure_cause(&self, cause: Option<PressureCause>) {
+        *self.cause.lock() = cause;
+    }
+
+    /// How often a model of this tree went down.
+    pub(super) fn downs(&self) -> u64 {
+        self.downs.load(Ordering::Acquire)
+    }
+
     /// `model` is doing this now.
     pub(super) fn set_state(&self, model: ModelId, state: ModelState) {
-        self.states.send_if_modified(|states| std::mem::replace(&mut states[model], state) != state);
+        let is_new =
+            self.states.send_if_modified(|states| std::mem::replace(&mut states[model], state) != state);
+        if is_new && state == ModelState::Restarting {
+            self.downs.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     /// What all models are doing.

@@ -4,18 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ractor::rpc::CallResult;
 use tokio::sync::watch;
 
 use super::limits::SlotLimits;
-use super::memory::MemoryView;
+use super::memory::{MemoryRecord, MemoryView};
 use super::messages::WatchdogMsg;
 use super::pipeline::Pipeline;
 use super::plan::PlanPolicy;
 use super::registry::Registry;
 use super::restart::{LadderPolicy, RestartPolicy};
+use super::sampler::Sampler;
 use super::spec::ModelSpec;
-use super::watchdog::{Sampler, WatchSettings};
+use super::watchdog::WatchSettings;
 use crate::events::Bus;
 use crate::journal::Journal;
 use crate::types::{Bytes, DeviceId, PerModel};
@@ -52,6 +54,8 @@ pub struct TreeSettings {
     pub drain: Duration,
     /// What becomes of open slots when the process ends.
     pub open_slots: OpenSlots,
+    /// The longest that nothing may come in although nothing is open, where nothing explains it.
+    pub stuck_after: Duration,
     /// Of the backoffs' jitter.
     pub seed: u64,
 }
@@ -85,6 +89,8 @@ pub struct DeviceTree {
     /// Who is who.
     pub(super) registry: Registry,
     pub(super) memory: Arc<watch::Sender<Option<MemoryView>>>,
+    /// What the tree's watchdogs know, one after the other.
+    pub(super) record: Arc<Mutex<MemoryRecord>>,
 }
 
 /// What a tree needs from outside.
@@ -110,6 +116,7 @@ impl DeviceTree {
     pub fn new(parts: TreeParts) -> Self {
         let TreeParts { settings, models, pipeline, journal, sampler, ledger, bus } = parts;
         let device = ledger.device();
+        let record = MemoryRecord::new(settings.watch.overhead, settings.watch.remedies);
         Self {
             settings,
             models: models.into(),
@@ -121,6 +128,7 @@ impl DeviceTree {
             bus: bus.on(device),
             registry: Registry::new(device),
             memory: Arc::new(watch::Sender::new(None)),
+            record: Arc::new(Mutex::new(record)),
         }
     }
 

@@ -4,8 +4,7 @@
 //! carries it out: pressure to admission (by message; the gauge is the channel), trims, the victim's restart, the leak's
 //! planned restart, snapshots. Looking itself may block, so it happens wherever the [`Sampler`] does it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,75 +12,20 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 
 use super::deadline_timer::DeadlineTimer;
-use super::memory::{Growth, MemoryView};
-use super::messages::{ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg};
+use super::memory::{MemoryRecord, MemoryView};
+use super::messages::{DeviceMsg, ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg};
 use super::registry::{ModelState, Registry};
+use super::sampler::Sampler;
 use crate::clock;
 use crate::events::{Bus, EventKind, Fault};
+use crate::exit::Exit;
 use crate::types::{Bytes, ModelId, PerModel};
-use crate::vram::policy::{Assessment, LeakVerdict, ModelUse, choose_victim};
-use crate::vram::{
-    Ledger, Mark, Monitor, MonitorSettings, Occasion, Pressure, PressureGauge, ProbeChain, Reading,
+use crate::vram::policy::{
+    Assessment, LeakVerdict, Level, MemoryRemedy, ModelUse, PressureCause, RemedySettings, Scene, Suspect,
 };
-
-/// Where looks are made. One that is still at it refuses the next.
-pub trait Sampler: Send + Sync + 'static {
-    /// Looks, and hands the reading to `done`; false where an earlier look is still under way.
-    fn look(&self, done: Box<dyn FnOnce(Reading) + Send>) -> bool;
-}
-
-/// Looks where it is asked: for scripted probes, which do not block.
-pub(crate) struct InlineSampler(Mutex<ProbeChain>);
-
-impl InlineSampler {
-    /// Through `chain`.
-    pub(crate) fn new(chain: ProbeChain) -> Self {
-        Self(Mutex::new(chain))
-    }
-}
-
-impl Sampler for InlineSampler {
-    fn look(&self, done: Box<dyn FnOnce(Reading) + Send>) -> bool {
-        let Some(mut chain) = self.0.try_lock() else { return false };
-        let reading = chain.sample(clock::now());
-        drop(chain);
-        done(reading);
-        true
-    }
-}
-
-type Done = Box<dyn FnOnce(Reading) + Send>;
-
-/// Looks on an OS thread of its own: for drivers, which may block, or hang for good.
-pub(crate) struct ThreadSampler {
-    asked: mpsc::Sender<Done>,
-    /// No queue: a look asked for while another is under way is refused, not owed.
-    busy: Arc<AtomicBool>,
-}
-
-impl ThreadSampler {
-    /// Through `chain`, on a thread that ends when this is dropped.
-    pub(crate) fn start(mut chain: ProbeChain) -> std::io::Result<Self> {
-        let (asked, inbox) = mpsc::channel::<Done>();
-        let busy = Arc::new(AtomicBool::new(false));
-        let done_with = Arc::clone(&busy);
-        std::thread::Builder::new().name("probe".to_owned()).spawn(move || {
-            while let Ok(done) = inbox.recv() {
-                let reading = chain.sample(clock::now());
-                // Before it is told: whoever hears it may ask for the next at once.
-                done_with.store(false, Ordering::Release);
-                done(reading);
-            }
-        })?;
-        Ok(Self { asked, busy })
-    }
-}
-
-impl Sampler for ThreadSampler {
-    fn look(&self, done: Done) -> bool {
-        !self.busy.swap(true, Ordering::AcqRel) && self.asked.send(done).is_ok()
-    }
-}
+use crate::vram::{
+    Ledger, Mark, Monitor, MonitorSettings, Occasion, Pool, Pressure, PressureGauge, Reading, Sample,
+};
 
 /// How a device is watched.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +38,12 @@ pub struct WatchSettings {
     pub monitor: MonitorSettings,
     /// What the process takes before any model: the floor of floors until a look says more.
     pub overhead: Bytes,
+    /// How long what may take where use stands above a limit.
+    pub remedies: RemedySettings,
+    /// Without a usable sample for this long: the probes are made anew.
+    pub blind_rebuild: Duration,
+    /// And for this long: the device is given up.
+    pub blind_at_most: Duration,
 }
 
 /// What it is started with.
@@ -105,6 +55,10 @@ pub(super) struct WatchdogArgs {
     pub(super) ledger: Ledger,
     pub(super) gauge: PressureGauge,
     pub(super) memory: Arc<watch::Sender<Option<MemoryView>>>,
+    /// What an earlier watchdog of the tree knew.
+    pub(super) record: Arc<Mutex<MemoryRecord>>,
+    /// What an allocator may keep.
+    pub(super) tolerance: Bytes,
     pub(super) registry: Registry,
     pub(super) bus: Bus,
 }
@@ -113,12 +67,12 @@ pub(super) struct WatchdogArgs {
 pub(super) struct WatchdogState {
     args: WatchdogArgs,
     monitor: Monitor,
-    growth: Growth,
-    base: Bytes,
     looked_once: bool,
     settling: bool,
     told: Option<Pressure>,
+    cause: Option<PressureCause>,
     blind: bool,
+    rebuilt: bool,
     next_snapshot: std::time::Instant,
     timer: DeadlineTimer<WatchdogMsg>,
 }
@@ -137,18 +91,16 @@ impl Actor for Watchdog {
         args: WatchdogArgs,
     ) -> Result<WatchdogState, ActorProcessingErr> {
         let monitor = Monitor::new(&args.settings.monitor, args.ledger.clone(), args.gauge.clone());
-        // Of an earlier watchdog: what it knew about the time before the models is still so.
-        let base = args.memory.borrow().map_or(args.settings.overhead, |view| view.base);
         let next_snapshot = clock::now() + args.settings.snapshot_every;
         let mut state = WatchdogState {
             args,
             monitor,
-            growth: Growth::default(),
-            base,
             looked_once: false,
             settling: false,
             told: None,
+            cause: None,
             blind: false,
+            rebuilt: false,
             next_snapshot,
             timer: DeadlineTimer::new(|| WatchdogMsg::DeadlineDue),
         };
@@ -235,9 +187,7 @@ impl WatchdogState {
         if assessment.actions.trim {
             self.trim();
         }
-        if assessment.actions.restart_victim {
-            self.restart_victim();
-        }
+        self.remedy(&assessment);
         if std::mem::take(&mut self.settling) {
             let verdict = self.monitor.slot_settled();
             self.monitor.slot_ended();
@@ -253,13 +203,21 @@ impl WatchdogState {
         let Some(sample) = self.monitor.fresh(clock::now()).copied() else { return };
         let usage = self.args.ledger.usage();
         let own = MemoryView::own_use(&sample);
-        if usage.leases == 0 && !self.looked_once {
-            self.base = self.base.max(own);
-        }
         let busy = self.args.registry.states().map(|_, state| state == ModelState::Busy);
-        self.growth.observe(own, &usage, &busy);
-        let growth = self.growth.of_models();
-        let view = MemoryView { own, taken_at: sample.taken_at, base: self.base, growth };
+        let mut record = self.args.record.lock();
+        if usage.leases == 0 && !self.looked_once {
+            record.base = record.base.max(own);
+        }
+        record.growth.observe(own, &usage, &busy);
+        record.unexplained = own.saturating_sub(record.base.saturating_add(usage.reserved));
+        let view = MemoryView {
+            own,
+            taken_at: sample.taken_at,
+            base: record.base,
+            growth: record.growth.of_models(),
+            unexplained: record.unexplained_before,
+        };
+        drop(record);
         self.args.memory.send_replace(Some(view));
         self.args.bus.tell(EventKind::Memory { sample });
     }
@@ -272,9 +230,26 @@ impl WatchdogState {
         if let Some(waited) = assessment.blind.filter(|_| !was_blind) {
             self.args.bus.tell(EventKind::Blind { waited });
         }
+        self.mend_blindness(assessment.blind);
         let pressure = self.args.gauge.last();
         if self.told.replace(pressure) != Some(pressure) {
             self.args.registry.tell_orchestrator(OrchestratorMsg::PressureChanged(pressure));
+        }
+    }
+
+    /// Blind for long: the probes are made anew, and where that does not help the device is given up.
+    fn mend_blindness(&mut self, blind: Option<Duration>) {
+        let Some(waited) = blind else {
+            self.rebuilt = false;
+            return;
+        };
+        let settings = &self.args.settings;
+        if waited >= settings.blind_at_most {
+            let (exit, cause) = (Exit::DeviceLost, format!("memory could not be seen for {waited:.0?}"));
+            self.args.registry.tell_device_supervisor(DeviceMsg::Escalate { exit, cause });
+        } else if waited >= settings.blind_rebuild && !std::mem::replace(&mut self.rebuilt, true) {
+            let rebuilt = self.args.sampler.rebuild();
+            self.args.bus.tell(EventKind::ProbesRebuilt { waited, rebuilt });
         }
     }
 
@@ -282,31 +257,86 @@ impl WatchdogState {
         self.args.registry.tell_models(|| ModelMsg::Trim);
     }
 
-    fn uses(&self) -> Vec<ModelUse> {
-        let (usage, growth) = (self.args.ledger.usage(), self.growth.of_models());
-        ModelId::ALL
-            .into_iter()
-            .filter(|model| usage.resident[*model] > Bytes::ZERO)
-            .map(|model| ModelUse {
-                model,
-                budget: self.args.models[model],
-                used: usage.resident[model].saturating_add(growth[model]),
-            })
-            .collect()
+    /// Does what is due against pressure of our own making, and says whose it is where that changes.
+    fn remedy(&mut self, assessment: &Assessment) {
+        let now = clock::now();
+        let Some(sample) = self.monitor.fresh(now).copied() else { return };
+        let mut record = self.args.record.lock();
+        if assessment.actions.restart_victim {
+            record.growth.settle();
+        }
+        let scene = self.scene(assessment, &sample, &record);
+        let remedy = record.remedies.assess(&scene, now);
+        drop(record);
+        let cause = (scene.level != Level::Normal).then(|| scene.cause());
+        if std::mem::replace(&mut self.cause, cause) != cause
+            && let Some(cause) = cause
+        {
+            self.args.registry.set_pressure_cause(Some(cause));
+            self.args.bus.tell(EventKind::PressureCaused { cause, unexplained: scene.unexplained() });
+        }
+        if cause.is_none() {
+            self.args.registry.set_pressure_cause(None);
+        }
+        let Some(remedy) = remedy else { return };
+        self.args.bus.tell(EventKind::MemoryRemedy(remedy));
+        match remedy {
+            MemoryRemedy::PlanRestart(model) => {
+                self.args.registry.tell_orchestrator(OrchestratorMsg::PlanRestart(model));
+            }
+            MemoryRemedy::Restart(model) => {
+                let suspect = scene.suspects[model];
+                let used = suspect.resident.saturating_add(suspect.unexplained);
+                let victim = ModelUse { model, budget: self.args.models[model], used };
+                self.args.bus.tell(EventKind::VictimChosen(victim));
+                self.args.registry.tell_supervisor(SupervisorMsg::Restart(model, Fault::Victim));
+            }
+            MemoryRemedy::GiveUpDevice => {
+                let cause = format!(
+                    "{} of memory are this process's beyond what its leases stand for, and no restart of a model \
+                     brought use below the {} limit",
+                    scene.unexplained(),
+                    scene.level.name()
+                );
+                let exit = Exit::DeviceLost;
+                self.args.registry.tell_device_supervisor(DeviceMsg::Escalate { exit, cause });
+            }
+        }
     }
 
-    fn restart_victim(&mut self) {
-        self.growth.settle();
-        let Some(victim) = choose_victim(&self.uses()) else {
-            self.args.bus.tell(EventKind::VictimNone);
-            return;
-        };
-        self.args.bus.tell(EventKind::VictimChosen(victim));
-        self.args.registry.tell_supervisor(SupervisorMsg::Restart(victim.model, Fault::Victim));
+    fn scene(&self, assessment: &Assessment, sample: &Sample, record: &MemoryRecord) -> Scene {
+        let (usage, growth) = (self.args.ledger.usage(), record.growth.of_models());
+        let states = self.args.registry.states();
+        let suspects = PerModel::from_fn(|model| {
+            let (state, resident) = (states[model], usage.resident[model]);
+            Suspect {
+                resident,
+                beyond_budget: resident.saturating_add(growth[model]).saturating_sub(self.args.models[model]),
+                unexplained: growth[model],
+                is_up: matches!(state, ModelState::Ready | ModelState::Busy | ModelState::Trimming)
+                    && resident > Bytes::ZERO,
+                is_coming: matches!(
+                    state,
+                    ModelState::Loading | ModelState::Warming | ModelState::Restarting
+                ) && self.args.models[model] > Bytes::ZERO,
+            }
+        });
+        let own = sample.used_by_others().map(|_| MemoryView::own_use(sample));
+        let slack = sample.pool.map(Pool::slack).unwrap_or_default();
+        Scene {
+            level: assessment.level,
+            used: sample.used.saturating_sub(slack),
+            own,
+            expected: record.base.saturating_add(usage.reserved),
+            floor: self.args.settings.monitor.thresholds.floor_of(assessment.level),
+            tolerance: self.args.tolerance,
+            suspects,
+            is_idle: self.args.registry.is_idle(),
+        }
     }
 
     fn leak_checked(&mut self, verdict: LeakVerdict) {
-        let growth = self.growth.of_models();
+        let growth = self.args.record.lock().growth.of_models();
         self.args.bus.tell(EventKind::LeakChecked { verdict, grown: growth });
         // The fit says that the process leaks; whose it is, what grew while who was at work says.
         let most = ModelId::ALL.into_iter().max_by_key(|model| growth[*model]);
@@ -323,7 +353,11 @@ impl WatchdogState {
     }
 
     fn model_dropped(&mut self, model: ModelId) {
-        self.growth.forget(model);
+        let mut record = self.args.record.lock();
+        record.growth.forget(model);
+        record.unexplained_before = record.unexplained;
+        record.remedies.dropped(model, clock::now());
+        drop(record);
         self.monitor.restarted();
     }
 

@@ -8,11 +8,11 @@ use ractor::SpawnErr;
 use super::BuildError;
 use super::bundle::{Chosen, budgets, fit, voices_of};
 use super::models::model_specs;
-use super::settings::{Opened, hard_limit, model_limits, open_all, tree_settings};
+use super::settings::{Opened, hard_limit, model_limits, new_probes, open_all, tree_settings};
 use crate::actors::handle::{self, Cards};
+use crate::actors::sampler::ThreadSampler;
 use crate::actors::tree::OpenSlots;
 use crate::actors::tree::{DeviceTree, TreeParts};
-use crate::actors::watchdog::ThreadSampler;
 use crate::config::{Loaded, Settings};
 use crate::events::{Bus, Subscriber};
 use crate::intake::Door;
@@ -193,8 +193,9 @@ impl Trees<'_> {
         let Opened { id, chain, free, device } = opened;
         let settings = self.settings;
         let budgets = budgets(self.bundle, settings, &device, self.size)?;
-        let sampler =
-            ThreadSampler::start(chain).map_err(|source| BuildError::Thread { device: id, source })?;
+        let probes = settings.clone();
+        let sampler = ThreadSampler::start(chain, move || new_probes(&probes, id))
+            .map_err(|source| BuildError::Thread { device: id, source })?;
         Ok(DeviceTree::new(TreeParts {
             settings: tree_settings(settings, id, free, OpenSlots::Resume)?,
             models: model_specs(self.bundle, settings, &budgets, id, model_limits(settings))?,

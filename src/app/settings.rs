@@ -19,7 +19,7 @@ use crate::models::catalog::load;
 use crate::models::device;
 use crate::models::flux::plan::{Options as FluxOptions, T5Place};
 use crate::types::{Bytes, DeviceId, ModelId, PerStage};
-use crate::vram::policy::{LeakSettings, Thresholds};
+use crate::vram::policy::{LeakSettings, RemedySettings, Thresholds};
 use crate::vram::{
     ChainSettings, HostMemory, HostProbe, HostProbeSetup, MonitorSettings, Probe, ProbeChain, ProbeError,
     probes_of,
@@ -51,6 +51,7 @@ pub(crate) fn tree_settings(
         floor_tolerance: settings.memory.floor_tolerance,
         drain: settings.slots.drain,
         open_slots,
+        stuck_after: settings.deadlines.stuck,
         // Nodes that failed together are not to come back together; where the system has no randomness, the clock
         // tells them apart well enough.
         seed: getrandom::u64().unwrap_or_else(|_| clock::unix_time().as_nanos() as u64),
@@ -127,6 +128,9 @@ fn watch(settings: &Settings, device: DeviceId, free: Bytes) -> Result<WatchSett
             snapshots: memory.snapshots_kept,
         },
         overhead: memory.overhead,
+        remedies: RemedySettings { settle: memory.act_again, ..RemedySettings::default() },
+        blind_rebuild: memory.blind_rebuild,
+        blind_at_most: memory.blind_at_most,
     })
 }
 
@@ -247,6 +251,18 @@ pub(crate) fn probe_chain(settings: &Settings, device: DeviceId) -> Result<(Prob
             Err(BuildError::Blind { device, why: why.join("; ") })
         }
     }
+}
+
+/// New probes of `device`, for when the old ones have seen nothing for long. The host's probe may be missing: then the
+/// chain is blind, like the one before.
+pub(crate) fn new_probes(settings: &Settings, device: DeviceId) -> ProbeChain {
+    let probes: Vec<Box<dyn Probe>> = match device {
+        DeviceId::Cuda(_) => probes_of(device, None),
+        DeviceId::Cpu | DeviceId::Scripted(_) => {
+            host_probe().ok().into_iter().map(|probe| Box::new(probe) as Box<dyn Probe>).collect()
+        }
+    };
+    ProbeChain::new(probes, chain_settings(settings))
 }
 
 /// Looks at this process; its total is what the machine and its control groups leave the process.

@@ -89,6 +89,12 @@ fn memory(memory: &Memory, report: &mut Report<'_>) {
             "more than the time between two samples",
         );
     }
+    if memory.blind_rebuild <= memory.stale_after {
+        report.pair("memory.blind_rebuild", "is not longer than", "memory.stale_after", "longer than that");
+    }
+    if memory.blind_at_most <= memory.blind_rebuild {
+        report.pair("memory.blind_at_most", "is not longer than", "memory.blind_rebuild", "longer than that");
+    }
 }
 
 /// Preflight of what is set against a limit that is known beforehand; a share of what is free, and what the bundle says,

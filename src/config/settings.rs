@@ -86,6 +86,12 @@ pub struct Memory {
     /// Before a probe that failed is asked again.
     #[serde(deserialize_with = "values::above_zero")]
     pub probe_retry: Duration,
+    /// Without a usable sample for this long the probes are made anew.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub blind_rebuild: Duration,
+    /// And for this long the device is given up. Longer than `blind_rebuild`.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub blind_at_most: Duration,
     /// While pressure stands, trims and restarts are due again after this.
     #[serde(deserialize_with = "values::above_zero")]
     pub act_again: Duration,
@@ -325,6 +331,10 @@ pub struct Deadlines {
     /// Until memory is back and the model may load again.
     #[serde(deserialize_with = "values::above_zero")]
     pub restarting: Duration,
+    /// The longest that a device takes nothing in although nothing is open, where neither a coming model nor others'
+    /// memory explains it.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub stuck: Duration,
 }
 
 /// The API, metrics and health.

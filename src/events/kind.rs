@@ -9,7 +9,7 @@ use crate::contract::Progress;
 use crate::exit::Exit;
 use crate::journal::{CancelCause, Ending, Failure, Terminal};
 use crate::types::{AttemptId, Bytes, DeviceId, ModelId, PerModel, PerStage, Stage};
-use crate::vram::policy::{Crossing, LeakVerdict, ModelUse};
+use crate::vram::policy::{Crossing, LeakVerdict, MemoryRemedy, ModelUse, PressureCause};
 use crate::vram::{Refusal, Sample, Snapshot};
 
 /// Time spent per stage, all attempts together; seconds in JSON.
@@ -73,6 +73,29 @@ impl Fault {
             Self::Hung => "hung",
             Self::Poisoned => "poisoned",
             Self::Unusable => "unusable",
+        }
+    }
+}
+
+/// Why admission is closed altogether.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closed {
+    /// Memory stands above the soft or the hard limit.
+    Pressure,
+    /// A model has never been ready, or is cordoned.
+    NotReady,
+    /// The node is on its way out.
+    Draining,
+}
+
+impl Closed {
+    /// As written in logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pressure => "pressure",
+            Self::NotReady => "not_ready",
+            Self::Draining => "draining",
         }
     }
 }
@@ -257,6 +280,14 @@ pub enum EventKind {
         #[serde(serialize_with = "Seconds::serialize")]
         waited: Duration,
     },
+    /// Nothing could be seen for long: the probes were made anew.
+    ProbesRebuilt {
+        /// Since the last usable sample.
+        #[serde(serialize_with = "Seconds::serialize")]
+        waited: Duration,
+        /// Whether that could be done.
+        rebuilt: bool,
+    },
     /// Another probe answers than before.
     ProbeSwitched {
         /// The one before; none at first.
@@ -270,8 +301,20 @@ pub enum EventKind {
     LeaseRefused(Box<Refusal>),
     /// A model is restarted to make room.
     VictimChosen(ModelUse),
-    /// Memory is short, and no model grew beyond its budget: none is restarted.
-    VictimNone,
+    /// Use stands above a limit, and whose memory that is was not known before or has changed.
+    PressureCaused {
+        /// Whose.
+        cause: PressureCause,
+        /// Used by this process beyond what its leases stand for; by everyone where no probe tells them apart.
+        unexplained: Bytes,
+    },
+    /// Something is done about memory of our own that keeps use above a limit.
+    MemoryRemedy(MemoryRemedy),
+    /// The device takes slots in, or no more, with the reason.
+    AdmissionChanged {
+        /// Why nothing comes in; none where slots do.
+        closed: Option<Closed>,
+    },
     /// A checkpoint of the leak fit.
     LeakChecked {
         /// What it says of the process.

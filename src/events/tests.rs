@@ -5,6 +5,7 @@ use crate::contract::{Progress, Unit};
 use crate::exit::Exit;
 use crate::types::{AttemptId, Bytes, ModelId, PerStage, Stage};
 use crate::vram::policy::{Crossing, Level};
+use crate::vram::policy::{MemoryRemedy, PressureCause};
 
 fn told(slot: bool, kind: EventKind) -> Value {
     let slot = slot.then(|| SlotId::new(uuid::Uuid::from_u128(7)));
@@ -83,7 +84,30 @@ fn names_and_units_that_machines_read_stay_as_they_are() {
             "next",
             Value::Null,
         ),
-        (EventKind::VictimNone, "victim_none", "device", json!("cuda:1")),
+        (
+            EventKind::MemoryRemedy(MemoryRemedy::GiveUpDevice),
+            "memory_remedy",
+            "remedy",
+            json!("give_up_device"),
+        ),
+        (
+            EventKind::MemoryRemedy(MemoryRemedy::Restart(ModelId::Flux)),
+            "memory_remedy",
+            "model",
+            json!("flux"),
+        ),
+        (
+            EventKind::PressureCaused { cause: PressureCause::Others, unexplained: Bytes::ZERO },
+            "pressure_caused",
+            "cause",
+            json!("others"),
+        ),
+        (
+            EventKind::AdmissionChanged { closed: Some(Closed::NotReady) },
+            "admission_changed",
+            "closed",
+            json!("not_ready"),
+        ),
     ];
     for (kind, name, field, value) in rows {
         let found = told(false, kind);
@@ -96,11 +120,14 @@ fn every_subscriber_hears_every_event_once_and_in_order() {
     let (first, second) = (tokio::sync::mpsc::unbounded_channel(), tokio::sync::mpsc::unbounded_channel());
     let bus = Bus::new(vec![std::sync::Arc::new(Forward(first.0)), std::sync::Arc::new(Forward(second.0))]);
     let slot = SlotId::new(uuid::Uuid::from_u128(7));
-    bus.on(DeviceId::Cpu).tell(EventKind::VictimNone);
+    bus.on(DeviceId::Cpu).tell(EventKind::AdmissionChanged { closed: None });
     bus.tell_of(slot, EventKind::EndNotKept { message: "full".to_owned() });
     for mut heard in [first.1, second.1] {
         let (one, two) = (heard.try_recv().unwrap(), heard.try_recv().unwrap());
-        assert_eq!((one.device, one.slot, one.kind), (Some(DeviceId::Cpu), None, EventKind::VictimNone));
+        assert_eq!(
+            (one.device, one.slot, one.kind),
+            (Some(DeviceId::Cpu), None, EventKind::AdmissionChanged { closed: None })
+        );
         assert_eq!((two.device, two.slot), (None, Some(slot)));
         assert!(two.kind.ends_slot() && heard.try_recv().is_err());
     }

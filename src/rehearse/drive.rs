@@ -25,16 +25,17 @@ use crate::actors::limits::ModelLimits;
 use crate::actors::limits::SlotLimits;
 use crate::actors::plan::PlanPolicy;
 use crate::actors::restart::{LadderPolicy, RestartPolicy};
+use crate::actors::sampler::InlineSampler;
 use crate::actors::tree::OpenSlots;
 use crate::actors::tree::{DeviceTree, TreeParts, TreeSettings};
-use crate::actors::watchdog::{InlineSampler, WatchSettings};
+use crate::actors::watchdog::WatchSettings;
 use crate::clock;
 use crate::events::{Bus, Subscriber};
 use crate::exit::Exit;
 use crate::journal::{Journal, MemoryJournal};
 use crate::telemetry::EventLog;
 use crate::types::{Bytes, DeviceId, SlotId};
-use crate::vram::policy::{LeakSettings, Thresholds};
+use crate::vram::policy::{LeakSettings, RemedySettings, Thresholds};
 use crate::vram::{
     ChainSettings, Ledger, MonitorSettings, Probe, ProbeChain, ScriptedChange, ScriptedDevice, ScriptedProbe,
 };
@@ -369,6 +370,9 @@ fn settings(it: &Scenario, open_slots: OpenSlots) -> Result<TreeSettings, Rehear
         snapshot_every: Duration::from_secs(60),
         monitor,
         overhead: device.overhead,
+        remedies: RemedySettings::default(),
+        blind_rebuild: Duration::from_secs(120),
+        blind_at_most: Duration::from_secs(600),
     };
     let (first_delay, longest_delay) = (it.cordon, it.cordon);
     let cordons = RestartPolicy { first_delay, longest_delay, ..LadderPolicy::default().device };
@@ -381,6 +385,7 @@ fn settings(it: &Scenario, open_slots: OpenSlots) -> Result<TreeSettings, Rehear
         floor_tolerance: Bytes::mb(100),
         drain: it.drain,
         open_slots,
+        stuck_after: Duration::from_secs(720),
         seed: it.seed,
     })
 }

@@ -218,7 +218,10 @@ fn is_remedy(kind: &EventKind) -> bool {
         EventKind::ActorDown { fault, .. } => {
             matches!(fault, Fault::Victim | Fault::Leak | Fault::MemoryKept)
         }
-        EventKind::VictimChosen(_) | EventKind::Escalated { .. } | EventKind::CardLost { .. } => true,
+        EventKind::MemoryRemedy(_)
+        | EventKind::VictimChosen(_)
+        | EventKind::Escalated { .. }
+        | EventKind::CardLost { .. } => true,
         _ => false,
     }
 }

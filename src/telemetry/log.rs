@@ -4,7 +4,7 @@
 //! in, so a slot's lines carry its span. Filters by part still work: lines have the target of the part that tells.
 
 use super::names::event;
-use crate::events::{Event, EventKind, Subscriber};
+use crate::events::{Closed, Event, EventKind, Subscriber};
 use crate::types::{ModelId, SlotId};
 
 /// The part that tells what is logged here.
@@ -115,6 +115,10 @@ fn of_memory(told: &Event) -> Result<(), ()> {
             target: ACTORS, event = event::PRESSURE_BLIND, device, waited = waited.as_secs_f64(),
             "nothing to decide by"
         ),
+        EventKind::ProbesRebuilt { waited, rebuilt } => tracing::warn!(
+            target: ACTORS, event = event::PROBES_REBUILT, device, waited = waited.as_secs_f64(), rebuilt,
+            "probes made anew"
+        ),
         EventKind::ProbeSwitched { from, to, because } => tracing::warn!(
             target: ACTORS, event = event::PROBE_SWITCHED, device, from, to, because, "probe switched"
         ),
@@ -133,9 +137,13 @@ fn of_memory(told: &Event) -> Result<(), ()> {
             budget = victim.budget.get(),
             "victim chosen"
         ),
-        EventKind::VictimNone => tracing::warn!(
-            target: ACTORS, event = event::VICTIM_NONE, device,
-            "no model grew beyond its budget, none is restarted"
+        EventKind::PressureCaused { cause, unexplained } => tracing::warn!(
+            target: ACTORS, event = event::PRESSURE_CAUSED, device, cause = cause.name(),
+            unexplained = unexplained.get(), "memory stands above a limit"
+        ),
+        EventKind::MemoryRemedy(remedy) => tracing::warn!(
+            target: ACTORS, event = event::MEMORY_REMEDY, device, remedy = remedy.name(),
+            model = remedy.model().map(ModelId::name), "memory of our own: remedy"
         ),
         EventKind::LeakChecked { verdict, grown } => tracing::info!(
             target: ACTORS,
@@ -187,6 +195,9 @@ fn of_device(told: &Event) {
         EventKind::ActorDown { actor, fault, message } => tracing::error!(
             target: ACTORS, event = event::ACTOR_DOWN, device, actor, fault = fault.name(), error = message,
             "actor down"
+        ),
+        EventKind::AdmissionChanged { closed } => tracing::info!(
+            target: ACTORS, event = event::ADMISSION_CHANGED, device, closed = closed.map(Closed::name), "admission"
         ),
         EventKind::Escalated { exit, cause } => tracing::error!(
             target: ACTORS, event = event::CARD_ESCALATED, device, exit = exit.code(), cause, "card given up"

@@ -38,12 +38,18 @@ pub mod event {
     pub const PRESSURE_CHANGED: &str = "memory.pressure_changed";
     /// No usable sample for too long. Fields: `device`, `waited`.
     pub const PRESSURE_BLIND: &str = "memory.blind";
+    /// Nothing could be seen for long: the probes were made anew. Fields: `device`, `waited`, `rebuilt`.
+    pub const PROBES_REBUILT: &str = "memory.probes_rebuilt";
     /// Memory at one moment. Fields: `device`, `snapshot` as JSON.
     pub const MEMORY_SNAPSHOT: &str = "memory.snapshot";
     /// A model is restarted to make room. Fields: `device`, `model`, `used`, `budget`.
     pub const VICTIM_CHOSEN: &str = "memory.victim_chosen";
-    /// Memory is short and no model is to blame. Field: `device`.
-    pub const VICTIM_NONE: &str = "memory.victim_none";
+    /// Whose memory keeps use above a limit. Fields: `device`, `cause`, `unexplained`.
+    pub const PRESSURE_CAUSED: &str = "memory.pressure_caused";
+    /// Something is done about memory of our own. Fields: `device`, `remedy`, `model`.
+    pub const MEMORY_REMEDY: &str = "memory.remedy";
+    /// The device takes slots in, or no more. Fields: `device`, `closed`.
+    pub const ADMISSION_CHANGED: &str = "admission.changed";
     /// A checkpoint of the leak fit. Fields: `device`, `slope`, `growth`, `standard_error`, `leaking`.
     pub const LEAK_CHECKED: &str = "memory.leak_checked";
     /// A model is loaded. Fields: `device`, `model`, `resident`.

@@ -6,6 +6,7 @@ mod fragmentation;
 mod leak;
 mod preflight;
 mod pressure;
+mod remedy;
 mod unaccounted;
 mod victim;
 
@@ -14,5 +15,6 @@ pub use fragmentation::fragmentation;
 pub use leak::{LeakSettings, LeakVerdict, LeakWatch};
 pub use preflight::{Fit, Misfit, ModelNeed, Plan, Remedy, Variant, preflight};
 pub use pressure::{Actions, Assessment, Crossing, Level, PressurePolicy, Thresholds, ThresholdsError};
+pub use remedy::{MemoryRemedy, PressureCause, RemedyPolicy, RemedySettings, Scene, Suspect};
 pub use unaccounted::Unaccounted;
-pub use victim::{ModelUse, choose_victim};
+pub use victim::ModelUse;

@@ -4,14 +4,14 @@ use ractor::{ActorRef, RpcReplyPort};
 
 use super::OrchestratorState;
 use super::ending::Ended;
-use crate::actors::admission::{self, Answer, Closed, Refusal, Request, Standing};
-use crate::actors::messages::OrchestratorMsg;
+use crate::actors::admission::{self, Answer, Refusal, Request, Standing};
+use crate::actors::messages::{DeviceMsg, OrchestratorMsg};
 use crate::actors::placement::Offer;
 use crate::actors::plan::Task;
 use crate::actors::registry::ModelState;
 use crate::actors::slot::Slot;
 use crate::clock;
-use crate::events::EventKind;
+use crate::events::{Closed, EventKind};
 use crate::journal::{Accepted, CancelCause, Ending, JournalError, OpenSlot, Opened, Outputs};
 use crate::types::{Bytes, ModelId, SlotId};
 
@@ -100,6 +100,20 @@ impl OrchestratorState {
             Some(Closed::Pressure)
         } else {
             None
+        }
+    }
+
+    /// Tells the device and whoever listens where admission has changed, or the last open slot has ended.
+    pub(super) fn tell_admission(&mut self) {
+        let (closed, is_idle) = (self.closed(clock::now()), self.open.is_empty());
+        let told = self.admission.replace((closed, is_idle));
+        if told == Some((closed, is_idle)) {
+            return;
+        }
+        self.args.registry.set_idle(is_idle);
+        let _ = self.args.node.cast(DeviceMsg::AdmissionChanged { closed, is_idle });
+        if told.is_none_or(|(before, _)| before != closed) {
+            self.args.bus.tell(EventKind::AdmissionChanged { closed });
         }
     }
 

@@ -46,7 +46,7 @@ fn told(settings: &Settings) -> BTreeSet<String> {
 }
 
 /// Each setting with another value, and how that value is told.
-const CHANGES: [(&str, &str, &str); 55] = [
+const CHANGES: [(&str, &str, &str); 58] = [
     ("memory.soft_limit", "10.0GB", "10000000000"),
     ("memory.hard_limit", "19.0GB", "19000000000"),
     ("memory.overhead", "123MB", "123000000"),
@@ -55,6 +55,8 @@ const CHANGES: [(&str, &str, &str); 55] = [
     ("memory.sample_every", "32ms", "32ms"),
     ("memory.stale_after", "33s", "33s"),
     ("memory.probe_retry", "34s", "34s"),
+    ("memory.blind_rebuild", "61s", "61s"),
+    ("memory.blind_at_most", "1234s", "1234s"),
     ("memory.act_again", "35s", "35s"),
     ("memory.floor_tolerance", "125MB", "125000000"),
     ("memory.pool_release_threshold", "127MB", "127000000"),
@@ -100,6 +102,7 @@ const CHANGES: [(&str, &str, &str); 55] = [
     ("deadlines.cancelling", "75s", "75s"),
     ("deadlines.trimming", "76s", "76s"),
     ("deadlines.restarting", "77s", "77s"),
+    ("deadlines.stuck", "78s", "78s"),
     ("models.flux.budget", "601MB", "601000000"),
     ("models.clip_l.workspace", "202MB", "202000000"),
 ];
@@ -116,7 +119,7 @@ fn every_setting_reaches_its_place_and_no_other() {
         let places = match key {
             // A stage's timeout becomes another variant with it.
             _ if key.ends_with("timeout") => 1..=3,
-            "memory.stale_after" | "memory.floor_tolerance" => 2..=2,
+            "memory.stale_after" | "memory.floor_tolerance" | "memory.act_again" => 2..=2,
             _ if key.starts_with("restart.model") && last != "backoff" => 2..=2,
             _ => 1..=1,
         };

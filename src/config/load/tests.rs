@@ -126,7 +126,7 @@ fn a_misspelt_key_is_refused_with_the_nearest_name_in_its_sources_spelling() {
     let problem = in_file.problem();
     assert!(problem.starts_with(&format!("memory.sft_limit = \"1GB\" (file {}): unknown", path.display())));
     assert!(problem.ends_with("did you mean memory.soft_limit?"), "{problem}");
-    assert!(problem.contains("accepted: act_again, dwell, floor_tolerance, hard_limit"), "{problem}");
+    assert!(problem.contains("accepted: act_again, blind_at_most, blind_rebuild, dwell"), "{problem}");
 
     let in_profile = Given::new().file("profiles/cpu.toml", "[stages.audio]\ntimout = \"3s\"\n").problem();
     assert!(in_profile.ends_with("did you mean stages.audio.timeout?"), "{in_profile}");
@@ -242,7 +242,8 @@ fn a_wrong_type_at_any_setting_is_refused_with_what_is_accepted() {
     }
     let section = Given::new().file("node.toml", "memory = 3\n").problem();
     assert!(
-        section.contains("memory = 3") && section.contains("accepted: a table with any of act_again, dwell"),
+        section.contains("memory = 3")
+            && section.contains("accepted: a table with any of act_again, blind_at_most"),
         "{section}"
     );
 }

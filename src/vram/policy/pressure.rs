@@ -111,6 +111,16 @@ impl Thresholds {
         self.hard
     }
 
+    /// Below it `level` clears; zero where there is nothing to clear.
+    pub fn floor_of(&self, level: Level) -> Bytes {
+        let limit = match level {
+            Level::Normal => return Bytes::ZERO,
+            Level::Soft => self.soft,
+            Level::Hard => self.hard,
+        };
+        limit.saturating_sub(self.hysteresis)
+    }
+
     /// The oldest a sample may be.
     pub fn max_age(&self) -> Duration {
         self.max_age
