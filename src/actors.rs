@@ -2,7 +2,7 @@
 //!
 //! Decisions are pure siblings: [`restart`], [`plan`], [`admission`], [`placement`], [`memory`]. What the tree does not know
 //! comes in through seams: models by [`host::Launch`], recipes by [`pipeline::Pipeline`], records by
-//! [`Journal`](crate::journal::Journal), samples of memory by [`watchdog::Sampler`]. [`tree`] is one card's, [`handle`] all
+//! [`Journal`](crate::journal::Journal), samples of memory by [`sampler::Sampler`]. [`tree`] is one card's, [`handle`] all
 //! of them and their outside.
 //!
 //! [journal]: crate::journal

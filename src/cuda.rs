@@ -15,10 +15,10 @@ mod pinned;
 #[cfg(not(feature = "cuda"))]
 pub(crate) use absent::{Card, cards};
 #[cfg(feature = "cuda")]
-pub use driver::{Card, cards};
+pub(crate) use driver::{Card, cards};
 pub(crate) use fault::Fault;
 #[cfg(feature = "cuda")]
-pub use pinned::Pinned;
+pub(crate) use pinned::Pinned;
 
 use crate::types::Bytes;
 

@@ -4,6 +4,7 @@
 //! Nothing is re-exported here: a path says which part a thing belongs to.
 
 #![doc = include_str!("README.md")]
+#![warn(unreachable_pub)]
 
 pub mod actors;
 pub mod app;

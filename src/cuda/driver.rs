@@ -53,7 +53,7 @@ fn missing_library() -> Option<Fault> {
 }
 
 /// Starts the driver and counts the cards that this process may see.
-pub fn cards() -> Result<u32, Fault> {
+pub(crate) fn cards() -> Result<u32, Fault> {
     // SAFETY: only opens and closes the driver's library.
     if !unsafe { sys::is_culib_present() } {
         return Err(Fault::NoDriver);
@@ -78,7 +78,7 @@ fn driver_version() -> Result<i32, Fault> {
 
 impl Card {
     /// Opens card `ordinal`: driver, libraries, capability and a context, or the first of them that fails.
-    pub fn open(ordinal: u32) -> Result<Self, Fault> {
+    pub(crate) fn open(ordinal: u32) -> Result<Self, Fault> {
         if let Some(fault) = ordinal_fault(ordinal, cards()?) {
             return Err(fault);
         }
@@ -97,13 +97,8 @@ impl Card {
     }
 
     /// The card of a context that is there already.
-    pub fn of(context: Arc<CudaContext>) -> Self {
+    pub(crate) fn of(context: Arc<CudaContext>) -> Self {
         Self { context }
-    }
-
-    /// Its context.
-    pub fn context(&self) -> &Arc<CudaContext> {
-        &self.context
     }
 
     fn ask<T>(&self, doing: &str, call: impl FnOnce() -> Result<T, DriverError>) -> Result<T, Fault> {
@@ -118,12 +113,12 @@ impl Card {
     }
 
     /// What it is called.
-    pub fn name(&self) -> Result<String, Fault> {
+    pub(crate) fn name(&self) -> Result<String, Fault> {
         self.ask("asking for its name", || self.context.name())
     }
 
     /// Its identifier as NVML writes it, `GPU-…`.
-    pub fn uuid(&self) -> Result<String, Fault> {
+    pub(crate) fn uuid(&self) -> Result<String, Fault> {
         let uuid = self.ask("asking for its identifier", || self.context.uuid())?;
         let hex: String = uuid.bytes.iter().map(|byte| format!("{:02x}", *byte as u8)).collect();
         let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
@@ -132,17 +127,17 @@ impl Card {
     }
 
     /// Its compute capability.
-    pub fn capability(&self) -> Result<(i32, i32), Fault> {
+    pub(crate) fn capability(&self) -> Result<(i32, i32), Fault> {
         self.ask("asking for its capability", || self.context.compute_capability())
     }
 
     /// The CUDA version that its driver supports, as the driver counts.
-    pub fn driver(&self) -> Result<i32, Fault> {
+    pub(crate) fn driver(&self) -> Result<i32, Fault> {
         guarded("asking for the driver's version", driver_version)
     }
 
     /// What is free and what there is.
-    pub fn memory(&self) -> Result<CardMemory, Fault> {
+    pub(crate) fn memory(&self) -> Result<CardMemory, Fault> {
         let (free, total) = self.ask("asking for its memory", || self.context.mem_get_info())?;
         Ok(CardMemory { free: Bytes::of::<u8>(free), total: Bytes::of::<u8>(total) })
     }
@@ -177,7 +172,7 @@ impl Card {
     }
 
     /// The pool's figures; `None` where the card has no pools.
-    pub fn pool(&self) -> Result<Option<PoolUse>, Fault> {
+    pub(crate) fn pool(&self) -> Result<Option<PoolUse>, Fault> {
         let Some(pool) = self.pool_handle()? else { return Ok(None) };
         let used = self.attribute(pool, PoolAttribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT)?;
         let reserved = self.attribute(pool, PoolAttribute::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT)?;
@@ -187,19 +182,19 @@ impl Card {
     }
 
     /// Lets [`PoolUse::used_high`] begin anew.
-    pub fn reset_high_water(&self) -> Result<(), Fault> {
+    pub(crate) fn reset_high_water(&self) -> Result<(), Fault> {
         // Zero is the only value that the driver takes here.
         self.set_attribute(PoolAttribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH, Bytes::ZERO)
     }
 
     /// What the pool may hold without using it when the card is synchronised. The driver's own default is nothing:
     /// every synchronisation would give all of it back, and the next job fetch it anew.
-    pub fn keep_in_pool(&self, bytes: Bytes) -> Result<(), Fault> {
+    pub(crate) fn keep_in_pool(&self, bytes: Bytes) -> Result<(), Fault> {
         self.set_attribute(PoolAttribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, bytes)
     }
 
     /// Waits for everything, then gives back what the pool holds without using it; returns how much that was.
-    pub fn trim(&self) -> Result<Bytes, Fault> {
+    pub(crate) fn trim(&self) -> Result<Bytes, Fault> {
         let Some(pool) = self.pool_handle()? else { return Ok(Bytes::ZERO) };
         // What is freed counts as unused only once the stream has come to it.
         self.synchronise()?;
@@ -211,7 +206,7 @@ impl Card {
     }
 
     /// Waits until everything that was asked of the card is done.
-    pub fn synchronise(&self) -> Result<(), Fault> {
+    pub(crate) fn synchronise(&self) -> Result<(), Fault> {
         self.ask("waiting for it", || self.context.synchronize())
     }
 }

@@ -8,19 +8,14 @@ use cudarc::driver::{CudaStream, CudaView, DriverError, PinnedHostSlice, sys};
 
 /// A page-locked buffer that grows to the largest copy asked of it.
 #[derive(Debug, Default)]
-pub struct Pinned {
+pub(crate) struct Pinned {
     buffer: Option<PinnedHostSlice<f32>>,
 }
 
 impl Pinned {
-    /// No memory yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Copies `values` off the card and shows them to `see`. Waits for this copy, and so for what made the values, but
     /// for nothing that is asked of other streams.
-    pub fn read<T>(
+    pub(crate) fn read<T>(
         &mut self,
         values: &CudaView<'_, f32>,
         stream: &Arc<CudaStream>,

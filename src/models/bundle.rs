@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use crate::contract::ModelError;
 use crate::types::{Bytes, ModelId, Resolution};
 
-pub mod precision;
+pub(crate) mod precision;
 mod read;
-pub mod roles;
+pub(crate) mod roles;
 pub mod verify;
 mod write;
 

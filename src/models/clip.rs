@@ -14,12 +14,12 @@ mod cache;
 mod canary;
 pub mod config;
 mod encoder;
-pub mod layers;
+pub(crate) mod layers;
 mod model;
-pub mod network;
-pub mod preprocess;
+pub(crate) mod network;
+pub(crate) mod preprocess;
 mod resize;
-pub mod text;
+pub(crate) mod text;
 
 pub use config::ClipConfig;
 pub use model::{ClipFiles, ClipModel, workspace};

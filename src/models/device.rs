@@ -9,8 +9,8 @@ mod download;
 
 use candle_core::Device;
 
-pub use class::{class_of, class_of_text};
-pub use download::Download;
+pub(crate) use class::{class_of, class_of_text};
+pub(crate) use download::Download;
 
 use super::error::Context;
 use crate::contract::{ErrorClass, ModelError};
@@ -18,7 +18,7 @@ use crate::cuda::Fault;
 use crate::types::{Bytes, DeviceId};
 
 /// Opens `id` for one model. `keep` is what the card's pool may hold unused between jobs; ignored on the processor.
-pub fn open(id: DeviceId, keep: Bytes) -> Result<Device, ModelError> {
+pub(crate) fn open(id: DeviceId, keep: Bytes) -> Result<Device, ModelError> {
     match id {
         DeviceId::Cpu => Ok(Device::Cpu),
         DeviceId::Cuda(ordinal) => card::open(ordinal, keep),
@@ -27,7 +27,7 @@ pub fn open(id: DeviceId, keep: Bytes) -> Result<Device, ModelError> {
 }
 
 /// What a fault of a card says about who must act.
-pub fn fault(id: DeviceId, fault: Fault) -> ModelError {
+pub(crate) fn fault(id: DeviceId, fault: Fault) -> ModelError {
     let class = match &fault {
         // Whoever has it may let it go.
         Fault::Busy { .. } => ErrorClass::Transient,
@@ -39,13 +39,13 @@ pub fn fault(id: DeviceId, fault: Fault) -> ModelError {
 }
 
 /// Waits until `device` has done all that this model asked of it.
-pub fn synchronise(device: &Device) -> Result<(), ModelError> {
+pub(crate) fn synchronise(device: &Device) -> Result<(), ModelError> {
     device.synchronize().context(|| "waiting for the device".to_owned())
 }
 
 /// Hands on how a run ended, after a failed or cancelled one only once the device has come to rest: nothing of it may
 /// still be running when the next begins, and what it asked for last may have failed without anybody having waited.
-pub fn settled<T>(device: &Device, result: Result<T, ModelError>) -> Result<T, ModelError> {
+pub(crate) fn settled<T>(device: &Device, result: Result<T, ModelError>) -> Result<T, ModelError> {
     let Err(error) = result else { return result };
     if device.is_cpu() || error.class() == ErrorClass::Poisoned {
         return Err(error);
@@ -60,7 +60,7 @@ pub fn settled<T>(device: &Device, result: Result<T, ModelError>) -> Result<T, M
 
 /// Gives back what the card's pool holds unused, for all models; nothing on the processor. A card that cannot be asked
 /// gives nothing back: whoever needs it next is told why.
-pub fn trim(device: &Device) -> Bytes {
+pub(crate) fn trim(device: &Device) -> Bytes {
     card::trim(device)
 }
 

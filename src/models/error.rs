@@ -9,7 +9,7 @@ use super::device::class_of;
 use crate::contract::{ErrorClass, ModelError};
 
 /// Adds what was being done to a tensor error and sorts it into its class.
-pub trait Context<T> {
+pub(crate) trait Context<T> {
     /// `doing` names the work in progress, such as `"loading flux/ae.safetensors"`.
     fn context(self, doing: impl FnOnce() -> String) -> Result<T, ModelError>;
 }

@@ -10,16 +10,16 @@
 
 mod adain;
 pub mod config;
-pub mod decoder;
-pub mod generator;
+pub(crate) mod decoder;
+pub(crate) mod generator;
 pub mod net;
-pub mod plbert;
-pub mod predictor;
+pub(crate) mod plbert;
+pub(crate) mod predictor;
 pub mod source;
 pub mod text;
-pub mod text_encoder;
-pub mod track;
-pub mod voices;
+pub(crate) mod text_encoder;
+pub(crate) mod track;
+pub(crate) mod voices;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;

@@ -8,21 +8,21 @@
 //!
 #![doc = include_str!("liveportrait/README.md")]
 
-pub mod appearance;
+pub(crate) mod appearance;
 mod canvas;
 pub mod config;
 mod controls;
 mod driving;
 pub mod files;
 mod frames;
-pub mod generator;
+pub(crate) mod generator;
 pub mod keypoints;
 mod model;
-pub mod motion;
+pub(crate) mod motion;
 pub mod networks;
 pub mod parts;
-pub mod retargeting;
-pub mod warping;
+pub(crate) mod retargeting;
+pub(crate) mod warping;
 mod workspace;
 
 pub use model::{LivePortraitModel, Options};

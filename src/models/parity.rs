@@ -4,7 +4,7 @@
 //! family's file runs its networks and fills a [`Sheet`]; [`judge`] holds every tolerance. Whatever cannot be compared
 //! is a comparison that failed, with the reason: nothing is left out silently.
 
-pub mod clip;
+pub(crate) mod clip;
 pub mod flux;
 mod host;
 pub mod judge;

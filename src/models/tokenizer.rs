@@ -15,14 +15,14 @@ mod sentencepiece;
 
 /// A loaded tokenizer.
 #[derive(Clone, Debug)]
-pub struct TextTokenizer {
+pub(crate) struct TextTokenizer {
     tokenizer: Tokenizer,
     pad: Option<u32>,
 }
 
 /// A text as ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Encoded {
+pub(crate) struct Encoded {
     /// At most the length asked for; the last is the end of the text.
     pub ids: Vec<u32>,
     /// How many there would have been.
@@ -45,7 +45,7 @@ enum Special {
 
 impl TextTokenizer {
     /// Reads a tokenizer's files and, for the padding token that they may lack, `tokenizer_config.json`.
-    pub fn load(files: &[PathBuf], config: Option<&Path>) -> Result<Self, ModelError> {
+    pub(crate) fn load(files: &[PathBuf], config: Option<&Path>) -> Result<Self, ModelError> {
         let failed = |path: &Path, error: Box<dyn std::error::Error + Send + Sync>| {
             ModelError::own(format!("{}: cannot be used as a tokenizer", path.display())).because(error)
         };
@@ -71,7 +71,7 @@ impl TextTokenizer {
     }
 
     /// The ids of `text` with its beginning and end, at most `length` of them.
-    pub fn encode(&self, text: &str, length: usize) -> Result<Encoded, ModelError> {
+    pub(crate) fn encode(&self, text: &str, length: usize) -> Result<Encoded, ModelError> {
         let encoding = self
             .tokenizer
             .encode(text, true)
@@ -87,24 +87,24 @@ impl TextTokenizer {
     }
 
     /// What shorter texts are filled up with; the end of a text where no file names one.
-    pub fn pad(&self) -> Option<u32> {
+    pub(crate) fn pad(&self) -> Option<u32> {
         self.pad
     }
 
     /// Ids that exist.
-    pub fn vocabulary(&self) -> usize {
+    pub(crate) fn vocabulary(&self) -> usize {
         self.tokenizer.get_vocab_size(true)
     }
 }
 
 impl Encoded {
     /// Whether something was cut.
-    pub fn is_truncated(&self) -> bool {
+    pub(crate) fn is_truncated(&self) -> bool {
         self.whole_length > self.ids.len()
     }
 
     /// Filled up to `length` with `pad`, or with its own end.
-    pub fn padded(&self, length: usize, pad: Option<u32>) -> Vec<u32> {
+    pub(crate) fn padded(&self, length: usize, pad: Option<u32>) -> Vec<u32> {
         let mut ids = self.ids.clone();
         let pad = pad.or(ids.last().copied()).unwrap_or(0);
         ids.resize(length.max(ids.len()), pad);

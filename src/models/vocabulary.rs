@@ -19,13 +19,13 @@ const FUNCTION_WORDS: [&str; 43] = [
 
 /// A set of words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vocabulary {
+pub(crate) struct Vocabulary {
     words: HashSet<String>,
 }
 
 impl Vocabulary {
     /// That of `bundle`; `None` where it names none.
-    pub fn of_bundle(bundle: &Bundle) -> Result<Option<Self>, ModelError> {
+    pub(crate) fn of_bundle(bundle: &Bundle) -> Result<Option<Self>, ModelError> {
         let Some(file) = &bundle.image.vocabulary else { return Ok(None) };
         let path = bundle.folder.join(&file.path);
         let failed = |what: String| ModelError::own(format!("the vocabulary {} {what}", path.display()));
@@ -39,7 +39,7 @@ impl Vocabulary {
     ///
     /// # Errors
     /// What else stands there, or that no word does.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let value: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
         let mut words = HashSet::new();
         collect(&value, "", &mut words)?;
@@ -51,7 +51,7 @@ impl Vocabulary {
 
     /// The words of `prompt` that are not known, as they are written there, each once, in order. Case does not count, nor
     /// punctuation, nor a plural's s.
-    pub fn unknown_words(&self, prompt: &str) -> Vec<String> {
+    pub(crate) fn unknown_words(&self, prompt: &str) -> Vec<String> {
         let mut seen = HashSet::new();
         split(prompt)
             .filter(|word| !self.knows(word) && seen.insert(word.to_lowercase()))

@@ -8,7 +8,7 @@
 //!
 #![doc = include_str!("weights/README.md")]
 
-pub mod check;
+pub(crate) mod check;
 mod error;
 mod files;
 mod finite;
@@ -16,10 +16,10 @@ mod float8;
 mod header;
 mod index;
 mod load;
-pub mod naming;
+pub(crate) mod naming;
 pub mod pickle;
 pub mod spec;
-pub mod writer;
+pub(crate) mod writer;
 
 pub use error::WeightsError;
 pub use files::{Found, Weights};

@@ -4,7 +4,7 @@ use crate::types::ModelId;
 
 /// What is in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Tensors: safetensors, GGUF, or an index of shards.
     Weights,
     /// A configuration: JSON, or YAML where it is published so.
@@ -17,7 +17,7 @@ pub enum Kind {
 
 /// One role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Role {
+pub(crate) struct Role {
     /// Its key under `files`.
     pub name: &'static str,
     /// What is in its files.
@@ -79,7 +79,7 @@ const CLIP: [Role; 5] = [
 ];
 
 /// Every role of `model`.
-pub const fn of(model: ModelId) -> &'static [Role] {
+pub(crate) const fn of(model: ModelId) -> &'static [Role] {
     match model {
         ModelId::Flux => &FLUX,
         ModelId::LivePortrait => &LIVEPORTRAIT,
@@ -89,6 +89,6 @@ pub const fn of(model: ModelId) -> &'static [Role] {
 }
 
 /// The role of that name.
-pub fn find(model: ModelId, name: &str) -> Option<&'static Role> {
+pub(crate) fn find(model: ModelId, name: &str) -> Option<&'static Role> {
     of(model).iter().find(|role| role.name == name)
 }

@@ -14,7 +14,7 @@ use crate::models::kokoro::voices::Voices;
 use crate::types::ModelId;
 
 /// A part of a model that is no network, by its role in the bundle, and what a load would say of it.
-pub type Part = (&'static str, Result<(), ModelError>);
+pub(super) type Part = (&'static str, Result<(), ModelError>);
 
 /// All of `model`'s. What cannot be looked at because a configuration cannot be read is left to whoever reads that.
 pub fn parts(bundle: &Bundle, model: ModelId) -> Vec<Part> {

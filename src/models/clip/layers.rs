@@ -23,7 +23,7 @@ pub trait Layers {
 }
 
 /// From CLIP's own file, matrices kept in one precision.
-pub struct Published<'a> {
+pub(crate) struct Published<'a> {
     /// The whole file.
     pub vb: &'a VarBuilder<'a>,
     /// How matrices are kept.

@@ -37,7 +37,7 @@ pub enum Tower {
 }
 
 /// Sees what passes.
-pub type Look<'a> = &'a mut dyn FnMut(Tower, Tap, &Tensor);
+pub(crate) type Look<'a> = &'a mut dyn FnMut(Tower, Tap, &Tensor);
 
 /// Both towers.
 #[derive(Clone, Debug)]

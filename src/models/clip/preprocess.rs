@@ -11,7 +11,7 @@ use crate::types::RgbImage;
 
 /// A checked `preprocessor_config.json`.
 #[derive(Clone, Debug)]
-pub struct Preprocess {
+pub(crate) struct Preprocess {
     size: Option<Size>,
     crop: (usize, usize),
     /// What each of the 256 levels of each channel becomes.
@@ -71,7 +71,7 @@ const LARGEST: usize = 1 << 14;
 
 impl Preprocess {
     /// From the text of `preprocessor_config.json`; errors name the field, its value and what would be accepted.
-    pub fn from_json(text: &str) -> Result<Self, ModelError> {
+    pub(crate) fn from_json(text: &str) -> Result<Self, ModelError> {
         // By way of an object: a list would be read as the fields in order.
         let published: Published = serde_json::from_str::<serde_json::Map<_, _>>(text)
             .and_then(|fields| serde_json::from_value(fields.into()))
@@ -121,17 +121,17 @@ impl Preprocess {
     }
 
     /// Width and height of what comes out.
-    pub fn output(&self) -> (usize, usize) {
+    pub(crate) fn output(&self) -> (usize, usize) {
         self.crop
     }
 
     /// What each of the 256 levels of `channel` (red, green, blue) becomes.
-    pub fn levels(&self, channel: usize) -> &[f32] {
+    pub(crate) fn levels(&self, channel: usize) -> &[f32] {
         self.levels.get(channel).map_or(&[], Vec::as_slice)
     }
 
     /// Resized and cropped, still u8 RGB.
-    pub fn crop(&self, image: &RgbImage) -> Result<Vec<u8>, ModelError> {
+    pub(crate) fn crop(&self, image: &RgbImage) -> Result<Vec<u8>, ModelError> {
         let from = (image.width() as usize, image.height() as usize);
         let to = match self.size {
             None => from,
@@ -153,7 +153,7 @@ impl Preprocess {
     }
 
     /// Appends what the network sees of `cropped`: three planes, red, green, blue.
-    pub fn normalise(&self, cropped: &[u8], pixels: &mut Vec<f32>) {
+    pub(crate) fn normalise(&self, cropped: &[u8], pixels: &mut Vec<f32>) {
         for (channel, levels) in self.levels.iter().enumerate() {
             pixels.extend(cropped.iter().skip(channel).step_by(3).map(|value| levels[usize::from(*value)]));
         }

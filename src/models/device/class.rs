@@ -47,7 +47,7 @@ const TRANSIENT: [&str; 7] = [
 ];
 
 /// What a tensor error says about who must act. Only a device's errors are anything but our own.
-pub fn class_of(error: &Candle) -> ErrorClass {
+pub(crate) fn class_of(error: &Candle) -> ErrorClass {
     match error {
         Candle::Cuda(inner) => class_of_text(&format!("{inner:?}")),
         Candle::Context { inner, .. }
@@ -59,7 +59,7 @@ pub fn class_of(error: &Candle) -> ErrorClass {
 
 /// The same of an error's text: candle hands errors on as text, in which the libraries' names stand as whole words.
 /// Where several stand, the gravest counts.
-pub fn class_of_text(text: &str) -> ErrorClass {
+pub(crate) fn class_of_text(text: &str) -> ErrorClass {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let names = |list: &[&str]| text.split(|letter| !is_part(letter)).any(|word| list.contains(&word));
     if names(&POISONED) {

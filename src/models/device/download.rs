@@ -5,19 +5,19 @@ use candle_core::{DType, Result, Tensor};
 
 /// Reads tensors of one device.
 #[derive(Debug, Default)]
-pub struct Download {
+pub(crate) struct Download {
     #[cfg(feature = "cuda")]
     pinned: crate::cuda::Pinned,
 }
 
 impl Download {
     /// Holds nothing yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Shows the numbers of `tensor`, in f32 and in order, to `see`. Waits for what makes them and for nothing else.
-    pub fn read<T>(&mut self, tensor: &Tensor, see: impl FnOnce(&[f32]) -> T) -> Result<T> {
+    pub(crate) fn read<T>(&mut self, tensor: &Tensor, see: impl FnOnce(&[f32]) -> T) -> Result<T> {
         let tensor = tensor.to_dtype(DType::F32)?.contiguous()?;
         #[cfg(feature = "cuda")]
         if tensor.device().is_cuda() {

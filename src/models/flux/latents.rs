@@ -6,13 +6,17 @@ use crate::models::noise::Noise;
 
 /// Noise of `channels` × `height` × `width`, [1, channels, height, width] in f32: the same bits on every device, since
 /// it is made on the processor and carried over.
-pub fn noise(seed: u64, (channels, height, width): (usize, usize, usize), device: &Device) -> Result<Tensor> {
+pub(crate) fn noise(
+    seed: u64,
+    (channels, height, width): (usize, usize, usize),
+    device: &Device,
+) -> Result<Tensor> {
     let values = Noise::new(seed, 0).normals(channels * height * width);
     Tensor::from_vec(values, (1, channels, height, width), device)
 }
 
 /// A latent picture [1, channels, 2h, 2w] as tokens [h · w, 4 · channels], each channel's 2×2 positions together.
-pub fn pack(latent: &Tensor) -> Result<Tensor> {
+pub(crate) fn pack(latent: &Tensor) -> Result<Tensor> {
     let (_, channels, height, width) = latent.dims4()?;
     let (rows, columns) = (height / 2, width / 2);
     let split = latent.reshape((channels, rows, 2, columns, 2))?;
@@ -20,7 +24,7 @@ pub fn pack(latent: &Tensor) -> Result<Tensor> {
 }
 
 /// The reverse, for a picture of `rows` × `columns` tokens.
-pub fn unpack(tokens: &Tensor, rows: usize, columns: usize) -> Result<Tensor> {
+pub(crate) fn unpack(tokens: &Tensor, rows: usize, columns: usize) -> Result<Tensor> {
     let channels = tokens.dim(1)? / 4;
     let split = tokens.reshape((rows, columns, channels, 2, 2))?;
     split.permute((2, 0, 3, 1, 4))?.reshape((1, channels, rows * 2, columns * 2))

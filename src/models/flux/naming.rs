@@ -4,7 +4,7 @@
 //! everywhere comes back as it went in. Owns no tensors.
 
 /// diffusers' names for the transformer's layers; fused ones in parts.
-pub fn diffusers_transformer(name: &str) -> Vec<String> {
+pub(crate) fn diffusers_transformer(name: &str) -> Vec<String> {
     let one = |name: String| vec![name];
     let embed = |part: &str, layer: &str| {
         let number = if layer == "in_layer" { 1 } else { 2 };
@@ -60,7 +60,7 @@ pub fn diffusers_transformer(name: &str) -> Vec<String> {
 
 /// diffusers' names for the autoencoder's decoder. Its up blocks count from the smallest picture, Black Forest Labs'
 /// from the largest, so the number of levels must be known.
-pub fn diffusers_decoder(name: &str, levels: usize) -> String {
+pub(crate) fn diffusers_decoder(name: &str, levels: usize) -> String {
     let Some(rest) = name.strip_prefix("decoder.") else { return name.to_owned() };
     let parts: Vec<&str> = rest.split('.').collect();
     let inner = match parts.as_slice() {
@@ -98,7 +98,7 @@ fn shortcut(tail: &[&str]) -> String {
 }
 
 /// llama.cpp's name for a tensor of T5's encoder; its own for others.
-pub fn llama_t5_tensor(name: &str) -> String {
+pub(crate) fn llama_t5_tensor(name: &str) -> String {
     let parts: Vec<&str> = name.split('.').collect();
     let found = match parts.as_slice() {
         ["shared", "weight"] => Some("token_embd.weight".to_owned()),
@@ -126,7 +126,7 @@ pub fn llama_t5_tensor(name: &str) -> String {
 
 /// What a tensor of T5's encoder is called elsewhere: the token table in files that store it only where it is used, and
 /// everything in llama.cpp's files.
-pub fn t5_elsewhere(name: &str) -> Vec<String> {
+pub(crate) fn t5_elsewhere(name: &str) -> Vec<String> {
     let tied = (name == "shared.weight").then(|| "encoder.embed_tokens.weight".to_owned());
     let llama = Some(llama_t5_tensor(name)).filter(|llama| llama != name);
     tied.into_iter().chain(llama).collect()

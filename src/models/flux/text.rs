@@ -12,10 +12,10 @@ use crate::contract::ModelError;
 use crate::models::tokenizer;
 
 /// The longest prompt that is read: far more than 256 tokens, far less than would hold a node up.
-pub const LONGEST_PROMPT: usize = 1 << 16;
+pub(crate) const LONGEST_PROMPT: usize = 1 << 16;
 
 /// A tokenizer with a fixed number of tokens.
-pub struct PromptTokenizer {
+pub(crate) struct PromptTokenizer {
     file: PathBuf,
     tokenizer: Tokenizer,
     context: usize,
@@ -25,7 +25,7 @@ pub struct PromptTokenizer {
 
 /// A prompt's tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tokens {
+pub(crate) struct Tokens {
     /// As many as the context has.
     pub ids: Vec<u32>,
     /// How many the prompt had, its marks included.
@@ -34,7 +34,7 @@ pub struct Tokens {
 
 impl Tokens {
     /// Whether some of the prompt is not seen.
-    pub fn truncated(&self) -> bool {
+    pub(crate) fn truncated(&self) -> bool {
         self.found > self.ids.len()
     }
 }
@@ -42,7 +42,7 @@ impl Tokens {
 impl PromptTokenizer {
     /// From its files and, where there is one, the `tokenizer_config.json` beside the first; `context` is lowered to
     /// what that says.
-    pub fn load(files: &[PathBuf], context: usize) -> Result<Self, ModelError> {
+    pub(crate) fn load(files: &[PathBuf], context: usize) -> Result<Self, ModelError> {
         let mut tokenizer = tokenizer::files::open(files)?;
         let file = files.first().map_or(Path::new("tokenizer"), PathBuf::as_path);
         let fail = |why: &str| ModelError::own(format!("{}: {why}", file.display()));
@@ -71,7 +71,7 @@ impl PromptTokenizer {
     }
 
     /// Refuses a tokenizer that gives ids of which `encoder`, with embeddings for `words`, has none.
-    pub fn expect_within(&self, words: usize, encoder: &str) -> Result<(), ModelError> {
+    pub(crate) fn expect_within(&self, words: usize, encoder: &str) -> Result<(), ModelError> {
         let largest = self.tokenizer.get_vocab(true).into_values().max().unwrap_or(0) as usize;
         if largest < words {
             return Ok(());
@@ -83,12 +83,12 @@ impl PromptTokenizer {
     }
 
     /// Tokens in its context.
-    pub fn context(&self) -> usize {
+    pub(crate) fn context(&self) -> usize {
         self.context
     }
 
     /// The tokens of `prompt`, which is no longer than [`LONGEST_PROMPT`].
-    pub fn encode(&self, prompt: &str) -> Result<Tokens, ModelError> {
+    pub(crate) fn encode(&self, prompt: &str) -> Result<Tokens, ModelError> {
         if prompt.len() > LONGEST_PROMPT {
             return Err(ModelError::own(format!(
                 "the prompt has {} bytes; at most {LONGEST_PROMPT} are read",

@@ -3,7 +3,7 @@
 //! candle-transformers' autoencoder is not used: it builds the encoder too, which no job needs, fixes the number of
 //! groups at 32, and its convolutions unfold the picture to nine times its size on one thread.
 
-pub mod layers;
+pub(crate) mod layers;
 
 use candle_core::{Device, Result, Tensor};
 

@@ -8,14 +8,14 @@ use candle_core::{DType, Result, Tensor, bail};
 const EPSILON: f64 = 1e-5;
 
 /// y = scale · x + shift, per channel; f32.
-pub struct BatchNorm {
+pub(crate) struct BatchNorm {
     scale: Tensor,
     shift: Tensor,
 }
 
 impl BatchNorm {
     /// From the learned and the running values, each `[channels]`.
-    pub fn new(weight: &Tensor, bias: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<Self> {
+    pub(crate) fn new(weight: &Tensor, bias: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<Self> {
         let [weight, bias, mean, variance] =
             [weight, bias, mean, variance].map(|part| part.to_dtype(DType::F64));
         let scale = (weight? / (variance? + EPSILON)?.sqrt()?)?;
@@ -24,7 +24,7 @@ impl BatchNorm {
     }
 
     /// Of `x`, `[batch, channels, …]`, in its precision.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut dims = vec![1; x.rank()];
         let Some(place) = dims.get_mut(1) else { bail!("{:?} has no channels", x.dims()) };
         *place = self.scale.elem_count();
@@ -34,7 +34,7 @@ impl BatchNorm {
     }
 
     /// Weight and bias of a convolution that does both its own work and this.
-    pub fn fold(&self, weight: &Tensor, bias: &Tensor) -> Result<(Tensor, Tensor)> {
+    pub(crate) fn fold(&self, weight: &Tensor, bias: &Tensor) -> Result<(Tensor, Tensor)> {
         let mut dims = vec![1; weight.rank()];
         dims[0] = self.scale.elem_count();
         let weight = weight.broadcast_mul(&self.scale.reshape(dims)?)?;

@@ -21,7 +21,7 @@ const THIN: usize = 64;
 const SLAB: usize = 4096;
 
 /// A layer: weights `[outputs, inputs, (depth,) height, width]` and a bias.
-pub struct Conv {
+pub(crate) struct Conv {
     outputs: usize,
     inputs: usize,
     kernel: [usize; 3],
@@ -55,7 +55,7 @@ struct Size {
 
 impl Conv {
     /// From `weight` of rank 4 (pictures) or 5 (volumes) with odd kernel sides, and `bias` `[outputs]`.
-    pub fn new(weight: &Tensor, bias: &Tensor, kernels: Kernels) -> Result<Self> {
+    pub(crate) fn new(weight: &Tensor, bias: &Tensor, kernels: Kernels) -> Result<Self> {
         let (outputs, inputs, kernel) = match *weight.dims() {
             [outputs, inputs, height, width] => (outputs, inputs, [1, height, width]),
             [outputs, inputs, depth, height, width] => (outputs, inputs, [depth, height, width]),
@@ -83,7 +83,7 @@ impl Conv {
     }
 
     /// Bytes that its weights hold.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let weights = self.outputs * (self.inputs * self.kernel.iter().product::<usize>() + 1);
         match &self.form {
             Form::Fused(_) => weights * size_of::<f32>(),
@@ -94,7 +94,7 @@ impl Conv {
     }
 
     /// `[batch, inputs, (depth,) height, width]` to `[batch, outputs, …]`, activated.
-    pub fn forward(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         let mut dims = x.dims().to_vec();
         if dims.len() != if self.volumes { 5 } else { 4 } || dims[1] != self.inputs {
             bail!("a convolution of {} channels was given {dims:?}", self.inputs);

@@ -10,7 +10,7 @@ use self::panel::{ConvPanel, PANEL, SLACK};
 use super::form::Kernels;
 use super::host::with_values;
 use super::signal::Signal;
-pub use prepare::{Affine, InputActivation, Prepare};
+pub(crate) use prepare::{Affine, InputActivation, Prepare};
 
 mod panel;
 mod prepare;
@@ -20,7 +20,7 @@ const BLOCK: usize = 196_608;
 
 /// Kernel and bias of one convolution.
 #[derive(Debug)]
-pub struct Conv1d {
+pub(crate) struct Conv1d {
     inputs: usize,
     outputs: usize,
     taps: usize,
@@ -39,7 +39,7 @@ enum Weights {
 
 /// Sizes of a convolution.
 #[derive(Clone, Copy, Debug)]
-pub struct ConvShape {
+pub(crate) struct ConvShape {
     /// Input channels.
     pub inputs: usize,
     /// Output channels.
@@ -54,7 +54,7 @@ pub struct ConvShape {
 ///
 /// Dimension 0 is output channels for convolutions and *input* channels for transposed ones.
 /// A fresh network's lengths are `fresh`.
-pub fn weight_norm(vb: &VarBuilder<'_>, dims: (usize, usize, usize), fresh: f64) -> Result<Tensor> {
+pub(crate) fn weight_norm(vb: &VarBuilder<'_>, dims: (usize, usize, usize), fresh: f64) -> Result<Tensor> {
     let gain = vb.get_with_hints((dims.0, 1, 1), "weight_g", Init::Const(fresh))?;
     let direction = vb.get_with_hints(dims, "weight_v", Init::Randn { mean: 0.0, stdev: 1.0 })?;
     // In f64: once per load, and no rounding is added to what the checkpoint says.
@@ -65,7 +65,12 @@ pub fn weight_norm(vb: &VarBuilder<'_>, dims: (usize, usize, usize), fresh: f64)
 
 impl Conv1d {
     /// A weight-normed convolution with the padding that keeps the length.
-    pub fn normed(shape: ConvShape, bias: bool, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Self> {
+    pub(crate) fn normed(
+        shape: ConvShape,
+        bias: bool,
+        vb: &VarBuilder<'_>,
+        kernels: Kernels,
+    ) -> Result<Self> {
         let weight = weight_norm(vb, (shape.outputs, shape.inputs, shape.taps), 1.0)?;
         let bias = match bias {
             true => Some(vb.get_with_hints(shape.outputs, "bias", Init::Const(0.0))?),
@@ -75,7 +80,7 @@ impl Conv1d {
     }
 
     /// From a kernel \[outputs, inputs, taps\] and a bias \[outputs\]; `padding` zeros at both ends.
-    pub fn new(
+    pub(crate) fn new(
         weight: &Tensor,
         bias: Option<&Tensor>,
         dilation: usize,
@@ -105,17 +110,17 @@ impl Conv1d {
     }
 
     /// Samples that come out for `len` that go in.
-    pub fn out_len(&self, len: usize) -> usize {
+    pub(crate) fn out_len(&self, len: usize) -> usize {
         (len + 2 * self.padding).saturating_sub(self.dilation * (self.taps - 1))
     }
 
     /// Output channels.
-    pub fn outputs(&self) -> usize {
+    pub(crate) fn outputs(&self) -> usize {
         self.outputs
     }
 
     /// The convolution of a [1, inputs, len] signal.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (_, channels, len) = x.dims3()?;
         match &self.weights {
             Weights::Tensor { weight, bias } => {
@@ -137,7 +142,14 @@ impl Conv1d {
     }
 
     /// On the CPU: the convolution of the prepared `x` (`inputs` rows of `len`) into `out`, or added onto it.
-    pub fn write(&self, x: &[f32], len: usize, prepare: &Prepare, out: &mut [f32], add: bool) -> Result<()> {
+    pub(crate) fn write(
+        &self,
+        x: &[f32],
+        len: usize,
+        prepare: &Prepare,
+        out: &mut [f32],
+        add: bool,
+    ) -> Result<()> {
         let Weights::Packed { panels, bias } = &self.weights else {
             candle_core::bail!("this convolution was not laid out for the CPU")
         };

@@ -11,7 +11,7 @@ use super::host::{values, with_values};
 use crate::simd::vectorised;
 
 /// A layer: weights `[channels, 1, side, side]` with an odd side, and a bias.
-pub struct Depthwise {
+pub(crate) struct Depthwise {
     channels: usize,
     side: usize,
     form: Form,
@@ -32,7 +32,7 @@ enum Form {
 
 impl Depthwise {
     /// From `weight` `[channels, 1, side, side]` and `bias` `[channels]`.
-    pub fn new(weight: &Tensor, bias: &Tensor, kernels: Kernels) -> Result<Self> {
+    pub(crate) fn new(weight: &Tensor, bias: &Tensor, kernels: Kernels) -> Result<Self> {
         let (channels, one, side, other) = weight.dims4()?;
         if one != 1 || side != other || side % 2 == 0 || bias.dims() != [channels] {
             bail!("{:?} with biases {:?} is no depthwise kernel", weight.dims(), bias.dims());
@@ -50,7 +50,7 @@ impl Depthwise {
     }
 
     /// Of `[batch, channels, height, width]`.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (_, channels, height, width) = x.dims4()?;
         if channels != self.channels {
             bail!("a depthwise convolution of {} channels was given {channels}", self.channels);

@@ -12,16 +12,16 @@ use super::host::with_values;
 
 mod shift;
 
-pub use self::shift::{Shifts, sample_shifted};
+pub(crate) use self::shift::{Shifts, sample_shifted};
 
 /// −1 … 1 in `count` steps: coordinate i of the identity grid along an axis. A single step lies in the middle.
-pub fn identity_axis(count: usize) -> Vec<f32> {
+pub(crate) fn identity_axis(count: usize) -> Vec<f32> {
     let last = count.saturating_sub(1) as f32;
     (0..count).map(|i| if count < 2 { 0.0 } else { 2.0 * (i as f32 / last) - 1.0 }).collect()
 }
 
 /// `[1, depth, height, width, 3]`: every voxel's own (x, y, z), f32.
-pub fn identity_grid(depth: usize, height: usize, width: usize, device: &Device) -> Result<Tensor> {
+pub(crate) fn identity_grid(depth: usize, height: usize, width: usize, device: &Device) -> Result<Tensor> {
     let full = (1, depth, height, width, 1);
     let axis = |count: usize, dims: (usize, usize, usize, usize, usize)| {
         Tensor::from_vec(identity_axis(count), dims, device)?.broadcast_as(full)
@@ -41,7 +41,7 @@ fn voxels(coordinate: f32, count: usize) -> f32 {
 /// `x` `[batch, channels, depth, height, width]` at `grid` `[batch, d, h, w, 3]` (f32): `[batch, channels, d, h, w]`.
 ///
 /// An `x` of batch one serves every grid.
-pub fn grid_sample(x: &Tensor, grid: &Tensor, kernels: Kernels) -> Result<Tensor> {
+pub(crate) fn grid_sample(x: &Tensor, grid: &Tensor, kernels: Kernels) -> Result<Tensor> {
     let (volumes, channels, depth, height, width) = x.dims5()?;
     let (batch, d, h, w, three) = grid.dims5()?;
     if (volumes != batch && volumes != 1) || three != 3 {

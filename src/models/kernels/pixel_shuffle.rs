@@ -7,7 +7,7 @@ use super::form::Kernels;
 use super::host::with_values;
 
 /// `[batch, channels · factor², height, width]` to `[batch, channels, height · factor, width · factor]`.
-pub fn pixel_shuffle(x: &Tensor, factor: usize, kernels: Kernels) -> Result<Tensor> {
+pub(crate) fn pixel_shuffle(x: &Tensor, factor: usize, kernels: Kernels) -> Result<Tensor> {
     let (batch, stacked, height, width) = x.dims4()?;
     let square = factor * factor;
     if square == 0 || !stacked.is_multiple_of(square) {

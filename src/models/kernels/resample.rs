@@ -6,7 +6,7 @@
 use candle_core::{Result, Tensor};
 
 /// Every pixel becomes `factor` × `factor`; `[batch, channels, (depth,) height, width]`.
-pub fn enlarge(x: &Tensor, factor: usize) -> Result<Tensor> {
+pub(crate) fn enlarge(x: &Tensor, factor: usize) -> Result<Tensor> {
     if factor == 1 {
         return Ok(x.clone());
     }
@@ -23,7 +23,7 @@ pub fn enlarge(x: &Tensor, factor: usize) -> Result<Tensor> {
 }
 
 /// Means of whole 2×2 windows; an odd last row or column belongs to none.
-pub fn average_pool(x: &Tensor) -> Result<Tensor> {
+pub(crate) fn average_pool(x: &Tensor) -> Result<Tensor> {
     let mut dims = x.dims().to_vec();
     let [.., height, width] = dims[..] else { candle_core::bail!("{dims:?} is no picture") };
     let planes: usize = dims[..dims.len() - 2].iter().product();

@@ -7,7 +7,7 @@
 use candle_core::{DType, Result, Tensor, bail};
 
 /// A volume kernel as a stack of matrices.
-pub struct Stencil {
+pub(crate) struct Stencil {
     /// Per (z, y): `[kernel width · outputs, inputs]`.
     matrices: Vec<Tensor>,
     kernel: [usize; 3],
@@ -18,7 +18,7 @@ pub struct Stencil {
 
 impl Stencil {
     /// From `weight` `[outputs, inputs, depth, height, width]`, all three odd, and `bias` `[outputs]`.
-    pub fn new(weight: &Tensor, bias: &Tensor, dtype: DType) -> Result<Self> {
+    pub(crate) fn new(weight: &Tensor, bias: &Tensor, dtype: DType) -> Result<Self> {
         let (outputs, inputs, depth, height, width) = weight.dims5()?;
         if [depth, height, width].iter().any(|side| side % 2 == 0) {
             bail!("a kernel of {depth}x{height}x{width} has no middle");
@@ -32,13 +32,13 @@ impl Stencil {
     }
 
     /// Bytes of the weights.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let weights: usize = self.matrices.iter().map(Tensor::elem_count).sum();
         (weights + self.outputs) * self.bias.dtype().size_in_bytes()
     }
 
     /// `[batch, inputs, depth, height, width]` to `[batch, outputs, depth, height, width]`.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, inputs, depth, height, width) = x.dims5()?;
         let [kd, kh, kw] = self.kernel;
         let padded = x.pad_with_zeros(2, kd / 2, kd / 2)?.pad_with_zeros(3, kh / 2, kh / 2)?;

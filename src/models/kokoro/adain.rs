@@ -14,14 +14,14 @@ const EPSILON: f64 = 1e-5;
 
 /// From a style to a gain and a shift for each channel.
 #[derive(Debug)]
-pub struct AdaIn {
+pub(super) struct AdaIn {
     fc: Linear,
     channels: usize,
 }
 
 impl AdaIn {
     /// For signals of `channels`, styles of `style`; tensors `fc.weight`, `fc.bias`.
-    pub fn new(style: usize, channels: usize, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Self> {
+    pub(super) fn new(style: usize, channels: usize, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Self> {
         // Small, so that a fresh network starts near plain normalisation.
         let weight =
             vb.get_with_hints((2 * channels, style), "fc.weight", Init::Randn { mean: 0.0, stdev: 0.02 })?;
@@ -57,7 +57,7 @@ impl AdaIn {
 
 /// AdaIN, leaky ReLU and convolution, twice, beside a shortcut: predictor and decoder are made of these.
 #[derive(Debug)]
-pub struct StyleBlock {
+pub(super) struct StyleBlock {
     norm1: AdaIn,
     norm2: AdaIn,
     conv1: Conv1d,
@@ -72,7 +72,7 @@ const BLOCK_SLOPE: f32 = 0.2;
 
 impl StyleBlock {
     /// From `inputs` to `outputs` channels, twice as long where it `doubles`.
-    pub fn new(
+    pub(super) fn new(
         (inputs, outputs): (usize, usize),
         style: usize,
         doubles: bool,
@@ -96,7 +96,7 @@ impl StyleBlock {
     }
 
     /// [1, inputs, len] and a [1, style] to [1, outputs, len or 2·len].
-    pub fn forward(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
         let mut side = x.clone();
         if self.doubler.is_some() {
             let (batch, channels, len) = side.dims3()?;
@@ -139,7 +139,7 @@ impl StyleBlock {
 
 /// AdaIN, Snake and convolution, twice for each dilation, added onto the signal: the vocoder is made of these.
 #[derive(Debug)]
-pub struct SnakeBlock {
+pub(super) struct SnakeBlock {
     steps: Vec<SnakeStep>,
     kernels: Kernels,
 }
@@ -151,7 +151,7 @@ struct SnakeStep {
 
 impl SnakeBlock {
     /// For `channels`; tensors `convs1.{i}`, `adain1.{i}`, `alpha1.{i}` and the same with 2, i over `dilations`.
-    pub fn new(
+    pub(super) fn new(
         channels: usize,
         taps: usize,
         dilations: &[usize],
@@ -176,7 +176,7 @@ impl SnakeBlock {
     }
 
     /// [1, channels, len] to the same.
-    pub fn forward(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
         if self.kernels == Kernels::Fused {
             let mut signal = Signal::of(x)?;
             let mut scratch = vec![0.0; signal.data.len()];
@@ -197,7 +197,7 @@ impl SnakeBlock {
     }
 
     /// The same on the CPU, in place; `scratch` is as large as the signal and left with nothing of meaning.
-    pub fn in_place(&self, x: &mut Signal, style: &Tensor, scratch: &mut [f32]) -> Result<()> {
+    pub(super) fn in_place(&self, x: &mut Signal, style: &Tensor, scratch: &mut [f32]) -> Result<()> {
         for SnakeStep { halves: [(norm1, alpha1, conv1), (norm2, alpha2, conv2)] } in &self.steps {
             let prepare = snake(norm1.affine(&x.data, x.len, style)?, alpha1)?;
             conv1.write(&x.data, x.len, &prepare, scratch, false)?;

@@ -11,7 +11,7 @@ const EPSILON: f64 = 1e-12;
 
 /// Token ids to contextual features.
 #[derive(Debug)]
-pub struct Plbert {
+pub(crate) struct Plbert {
     words: Embedding,
     positions: Tensor,
     kind: Tensor,
@@ -42,7 +42,7 @@ fn linear(inputs: usize, outputs: usize, vb: &VarBuilder<'_>, kernels: Kernels) 
 
 impl Plbert {
     /// The network under `vb` (`bert.module`).
-    pub fn new(config: &KokoroConfig, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Self> {
+    pub(crate) fn new(config: &KokoroConfig, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Self> {
         let bert = &config.plbert;
         let embeddings = vb.pp("embeddings");
         let table = |rows: usize, name: &str| {
@@ -67,7 +67,7 @@ impl Plbert {
     }
 
     /// [1, tokens] ids to [1, tokens, hidden_size].
-    pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, ids: &Tensor) -> Result<Tensor> {
         let tokens = ids.dim(1)?;
         let x = self.words.forward(ids)?;
         let x = x.broadcast_add(&self.positions.narrow(0, 0, tokens)?)?.broadcast_add(&self.kind)?;

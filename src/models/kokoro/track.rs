@@ -15,14 +15,14 @@ const SILENCE: &str = " ";
 
 /// Sound and timeline so far.
 #[derive(Clone, Debug, Default)]
-pub struct Track {
+pub(crate) struct Track {
     samples: Vec<f32>,
     phonemes: Vec<Phoneme>,
 }
 
 /// A finished sound.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// Of the length asked for.
     pub pcm: Pcm,
     /// As long as the sound.
@@ -33,20 +33,20 @@ pub struct Finished {
 
 impl Track {
     /// Samples so far.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.samples.len()
-    }
-
-    /// Whether there is no sound yet.
-    pub fn is_empty(&self) -> bool {
-        self.samples.is_empty()
     }
 
     /// Adds an utterance: its symbols, how many frames each of them lasts with the start before and the end behind
     /// them, and its sound.
     ///
     /// Stresses belong to the sound behind them, length marks to the one before; punctuation is silence.
-    pub fn push(&mut self, symbols: &[char], frames: &[usize], sound: &[f32]) -> Result<(), ModelError> {
+    pub(crate) fn push(
+        &mut self,
+        symbols: &[char],
+        frames: &[usize],
+        sound: &[f32],
+    ) -> Result<(), ModelError> {
         let total: usize = frames.iter().sum();
         if frames.len() != symbols.len() + 2 || total == 0 || !sound.len().is_multiple_of(total) {
             return Err(ModelError::own(format!(
@@ -109,7 +109,7 @@ impl Track {
 
     /// The sound at exactly `total` samples: cut at the last word's end that fits, or padded with silence; clamped to
     /// [−1, 1]. `unfinished` tells that there would have been more to say.
-    pub fn finish(mut self, total: usize, unfinished: bool) -> Result<Finished, ModelError> {
+    pub(crate) fn finish(mut self, total: usize, unfinished: bool) -> Result<Finished, ModelError> {
         let mut cut = None;
         if self.samples.len() > total || unfinished {
             let at = self.cut_at(total.min(self.samples.len()));

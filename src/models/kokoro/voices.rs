@@ -12,7 +12,7 @@ use crate::types::{VoiceBlend, nearest};
 
 /// Every voice of a bundle, by name.
 #[derive(Clone, Debug, Default)]
-pub struct Voices {
+pub(crate) struct Voices {
     packs: BTreeMap<String, Pack>,
 }
 
@@ -25,7 +25,7 @@ struct Pack {
 
 impl Voices {
     /// Reads the packs, each a safetensors file of one tensor [rows, 1, width] (or [rows, width]) named by its file.
-    pub fn read(files: &[PathBuf], width: usize) -> Result<Self, ModelError> {
+    pub(crate) fn read(files: &[PathBuf], width: usize) -> Result<Self, ModelError> {
         let mut packs = BTreeMap::new();
         for file in files {
             let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -43,22 +43,22 @@ impl Voices {
     }
 
     /// Their names, in alphabetical order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.packs.keys().map(String::as_str)
     }
 
     /// Numbers in all packs together.
-    pub fn values(&self) -> usize {
+    pub(crate) fn values(&self) -> usize {
         self.packs.values().map(|pack| pack.values.len()).sum()
     }
 
     /// Fails unless every part of the blend is there; the error names the voice most like it.
-    pub fn check(&self, blend: &VoiceBlend) -> Result<(), ModelError> {
+    pub(crate) fn check(&self, blend: &VoiceBlend) -> Result<(), ModelError> {
         blend.parts().iter().try_for_each(|(name, _)| self.pack(name).map(|_| ()))
     }
 
     /// The blend's style vector for a text of `symbols` symbols; longer texts than the pack knows take its last row.
-    pub fn style(&self, blend: &VoiceBlend, symbols: usize) -> Result<Vec<f32>, ModelError> {
+    pub(crate) fn style(&self, blend: &VoiceBlend, symbols: usize) -> Result<Vec<f32>, ModelError> {
         let mut sum: Vec<f32> = Vec::new();
         for (name, share) in blend.parts() {
             let row = self.pack(name)?.row(symbols);

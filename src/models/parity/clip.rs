@@ -25,7 +25,7 @@ pub(super) fn forms() -> Vec<Form<Precision>> {
 }
 
 /// Loads the network of `folder` and shows what it makes of the recorded inputs.
-pub fn run(
+pub(crate) fn run(
     folder: &Path,
     precision: Precision,
     device: &Device,

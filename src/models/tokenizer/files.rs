@@ -20,7 +20,7 @@ const ACCEPTED: &str = "accepted: tokenizer.json; vocab.json with merges.txt, bo
 const BOUNDS: [&str; 2] = ["<|startoftext|>", "<|endoftext|>"];
 
 /// The tokenizer in `files`, all files of one role.
-pub fn open(files: &[PathBuf]) -> Result<Tokenizer, ModelError> {
+pub(crate) fn open(files: &[PathBuf]) -> Result<Tokenizer, ModelError> {
     let ends = |file: &&PathBuf, end: &str| file.extension().is_some_and(|extension| extension == end);
     if let [file] = files
         && ends(&file, "model")

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::spec::TensorSpec;
 
 /// Other names of a tensor, besides the one that the network asks for.
-pub type Aliases = fn(&str) -> Vec<String>;
+pub(crate) type Aliases = fn(&str) -> Vec<String>;
 
 /// What data-parallel training, compilation and checkpointing put into names.
 const WRAPPERS: [&str; 4] = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
@@ -26,12 +26,12 @@ const PARAMETRISED: [(&str, &str); 5] = [
 ];
 
 /// No other names.
-pub fn no_aliases(_: &str) -> Vec<String> {
+pub(crate) fn no_aliases(_: &str) -> Vec<String> {
     Vec::new()
 }
 
 /// `name` without what a wrapper put into it. Two names of one tensor have the same plain form.
-pub fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     let parts = name.split('.').filter(|part| !WRAPPERS.contains(part));
     // Some give a whole network's wrapper a name of its own: `retarget_eye_module.mlp`.
     let parts: Vec<&str> = parts.map(|part| part.strip_suffix("_module").unwrap_or(part)).collect();
@@ -41,7 +41,7 @@ pub fn plain(name: &str) -> String {
 }
 
 /// What comes before `wanted` in `name`, both plain: nothing, or whole words with their dot.
-pub fn before<'a>(name: &'a str, wanted: &str) -> Option<&'a str> {
+pub(crate) fn before<'a>(name: &'a str, wanted: &str) -> Option<&'a str> {
     name.strip_suffix(wanted).filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
 }
 

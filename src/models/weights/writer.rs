@@ -16,7 +16,7 @@ use crate::types::Bytes;
 
 /// A tensor about to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its name.
     pub name: String,
     /// What its values are.
@@ -27,7 +27,7 @@ pub struct Entry {
 
 impl Entry {
     /// What its values take; `None` where no machine could hold them.
-    pub fn size(&self) -> Option<usize> {
+    pub(crate) fn size(&self) -> Option<usize> {
         let bits = self.shape.iter().try_fold(self.dtype.bitsize(), |bits, size| bits.checked_mul(*size))?;
         bits.is_multiple_of(8).then_some(bits / 8)
     }
@@ -44,7 +44,7 @@ pub struct Written {
 
 /// A file under a temporary name beside its own, taking bytes; dropped unfinished it leaves nothing.
 #[derive(Debug)]
-pub struct Replacement {
+pub(crate) struct Replacement {
     path: PathBuf,
     file: BufWriter<NamedTempFile>,
     hash: sha2::Sha256,
@@ -53,7 +53,7 @@ pub struct Replacement {
 
 impl Replacement {
     /// Starts a file that will be `path`; folders on the way are made.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or_else(|| Path::new("."));
         std::fs::create_dir_all(folder)?;
@@ -67,7 +67,7 @@ impl Replacement {
     }
 
     /// Puts it under its name.
-    pub fn finish(self) -> io::Result<Written> {
+    pub(crate) fn finish(self) -> io::Result<Written> {
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.as_file().sync_all()?;
         file.persist(&self.path).map_err(|error| error.error)?;
@@ -90,7 +90,7 @@ impl Write for Replacement {
 }
 
 /// Writes `tensors` to `path`; `values` is asked for each in turn and writes exactly the bytes that its entry calls for.
-pub fn write_safetensors<E: From<WeightsError>>(
+pub(crate) fn write_safetensors<E: From<WeightsError>>(
     path: &Path,
     tensors: &[Entry],
     mut values: impl FnMut(usize, &mut dyn Write) -> Result<(), E>,

@@ -7,7 +7,7 @@ use crate::types::Bytes;
 
 /// What the text encoders made of a prompt.
 #[derive(Clone, Debug)]
-pub struct Embedded {
+pub(super) struct Embedded {
     /// CLIP's, [1, pooled].
     pub pooled: Tensor,
     /// T5's, [tokens, context].
@@ -25,19 +25,19 @@ impl Embedded {
 
 /// The latest prompts, most recently used last.
 #[derive(Debug)]
-pub struct PromptCache {
+pub(super) struct PromptCache {
     capacity: usize,
     kept: Vec<(String, Embedded)>,
 }
 
 impl PromptCache {
     /// For `capacity` prompts.
-    pub fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         Self { capacity, kept: Vec::new() }
     }
 
     /// The embeddings of `prompt`, if they are kept.
-    pub fn find(&mut self, prompt: &str) -> Option<Embedded> {
+    pub(super) fn find(&mut self, prompt: &str) -> Option<Embedded> {
         let place = self.kept.iter().position(|(kept, _)| kept == prompt)?;
         let entry = self.kept.remove(place);
         let found = entry.1.clone();
@@ -46,7 +46,7 @@ impl PromptCache {
     }
 
     /// Keeps them; the prompt used longest ago makes room.
-    pub fn keep(&mut self, prompt: &str, embedded: &Embedded) {
+    pub(super) fn keep(&mut self, prompt: &str, embedded: &Embedded) {
         if self.capacity == 0 {
             return;
         }
@@ -57,7 +57,7 @@ impl PromptCache {
     }
 
     /// Forgets all; returns what they took.
-    pub fn clear(&mut self) -> Bytes {
+    pub(super) fn clear(&mut self) -> Bytes {
         std::mem::take(&mut self.kept).iter().map(|(_, embedded)| embedded.size()).sum()
     }
 }

@@ -10,7 +10,7 @@ const LONGEST_SIDE: u32 = 4096;
 
 /// A picture's size in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
+pub(super) struct Size {
     /// Rows of tokens.
     pub rows: usize,
     /// Columns.
@@ -19,7 +19,7 @@ pub struct Size {
 
 impl Size {
     /// Of a job that can be painted; else what would be.
-    pub fn of(job: &Paint, configs: &Configs) -> Result<Self, ModelError> {
+    pub(super) fn of(job: &Paint, configs: &Configs) -> Result<Self, ModelError> {
         if !(1..=MOST_STEPS).contains(&job.steps) {
             return Err(ModelError::own(format!(
                 "{} denoising steps; expected 1 to {MOST_STEPS}",

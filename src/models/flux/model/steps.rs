@@ -7,7 +7,7 @@ use crate::models::error::Context;
 
 /// Counts parts and notices cancellation. Networks speak candle's errors, which have no class for it, so it is kept
 /// aside here.
-pub struct Steps<'a> {
+pub(super) struct Steps<'a> {
     run: &'a Run,
     done: Cell<usize>,
     total: usize,
@@ -16,12 +16,12 @@ pub struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     /// Of `total` parts.
-    pub fn new(run: &'a Run, total: usize) -> Self {
+    pub(super) fn new(run: &'a Run, total: usize) -> Self {
         Self { run, done: Cell::new(0), total, cancelled: Cell::new(false) }
     }
 
     /// One more part is done; fails where the job is to stop.
-    pub fn part(&self) -> candle_core::Result<()> {
+    pub(super) fn part(&self) -> candle_core::Result<()> {
         self.skip(1);
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let progress = Progress::new(Unit::Parts, count(self.done.get()), count(self.total));
@@ -32,12 +32,12 @@ impl<'a> Steps<'a> {
     }
 
     /// Parts that need not be done.
-    pub fn skip(&self, parts: usize) {
+    pub(super) fn skip(&self, parts: usize) {
         self.done.set((self.done.get() + parts).min(self.total));
     }
 
     /// What came of some work, with cancellation told apart from failure.
-    pub fn done<T>(
+    pub(super) fn done<T>(
         &self,
         result: candle_core::Result<T>,
         doing: impl FnOnce() -> String,

@@ -9,7 +9,7 @@ use crate::models::kernels::{DirectConv, GroupNorm, Mask, attention_of_rows};
 const EPS: f64 = 1e-6;
 
 /// The convolution `name` of `source`, `side` × `side`, with bias.
-pub fn conv(
+pub(crate) fn conv(
     source: &Source<'_>,
     name: &str,
     (inputs, outputs): (usize, usize),
@@ -20,14 +20,14 @@ pub fn conv(
 }
 
 /// The group norm `name` of `source`.
-pub fn norm(source: &Source<'_>, name: &str, channels: usize, groups: usize) -> Result<GroupNorm> {
+pub(crate) fn norm(source: &Source<'_>, name: &str, channels: usize, groups: usize) -> Result<GroupNorm> {
     let get = |part: &str| source.tensor(&format!("{name}.{part}"), &[channels]);
     GroupNorm::new(groups, get("weight")?, get("bias")?, EPS)
 }
 
 /// x + conv(silu(norm(conv(silu(norm(x)))))), with a 1×1 convolution of x where the number of channels changes.
 #[derive(Debug)]
-pub struct Residual {
+pub(crate) struct Residual {
     norm1: GroupNorm,
     conv1: DirectConv,
     norm2: GroupNorm,
@@ -37,7 +37,7 @@ pub struct Residual {
 
 impl Residual {
     /// `name` of `source`.
-    pub fn new(
+    pub(crate) fn new(
         source: &Source<'_>,
         name: &str,
         (inputs, outputs): (usize, usize),
@@ -56,7 +56,7 @@ impl Residual {
     }
 
     /// Of `x` [1, inputs, h, w].
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let y = self.conv1.forward(&self.norm1.forward_silu(x)?)?;
         let y = self.conv2.forward(&self.norm2.forward_silu(&y)?)?;
         match &self.shortcut {
@@ -66,7 +66,7 @@ impl Residual {
     }
 
     /// Bytes it holds.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         let shortcut = self.shortcut.as_ref().map_or(0, DirectConv::size);
         self.norm1.size() + self.conv1.size() + self.norm2.size() + self.conv2.size() + shortcut
     }
@@ -74,7 +74,7 @@ impl Residual {
 
 /// Attention of every position to every other, one head over all channels.
 #[derive(Debug)]
-pub struct Attention {
+pub(crate) struct Attention {
     norm: GroupNorm,
     query: DirectConv,
     key: DirectConv,
@@ -84,7 +84,7 @@ pub struct Attention {
 
 impl Attention {
     /// `name` of `source`: 1×1 convolutions as Black Forest Labs store them, matrices as diffusers does.
-    pub fn new(
+    pub(crate) fn new(
         source: &Source<'_>,
         name: &str,
         channels: usize,
@@ -111,7 +111,7 @@ impl Attention {
     }
 
     /// Of `x` [1, channels, h, w].
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (_, channels, height, width) = x.dims4()?;
         let normal = self.norm.forward(x)?;
         let tokens =
@@ -124,7 +124,7 @@ impl Attention {
     }
 
     /// Bytes it holds.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         [&self.query, &self.key, &self.value, &self.output].map(DirectConv::size).iter().sum::<usize>()
             + self.norm.size()
     }

@@ -8,10 +8,10 @@ use pulp::{Simd, WithSimd};
 use crate::simd::vectorised;
 
 /// Output channels computed together; weights are laid out in panels of as many.
-pub const PANEL: usize = 8;
+pub(super) const PANEL: usize = 8;
 
 /// A dilated convolution of prepared rows with one panel of weights, onto `PANEL` or fewer rows of output.
-pub struct ConvPanel<'a> {
+pub(super) struct ConvPanel<'a> {
     /// Input rows, zero-padded, `stride` apart; row `c` at `t` is what tap 0 of output `t` sees.
     pub input: &'a [f32],
     /// Distance between input rows.
@@ -38,7 +38,7 @@ pub struct ConvPanel<'a> {
 
 impl ConvPanel<'_> {
     /// Runs it.
-    pub fn run(self) {
+    pub(super) fn run(self) {
         vectorised(self);
     }
 
@@ -118,4 +118,4 @@ impl WithSimd for ConvPanel<'_> {
 }
 
 /// Slack that prepared rows need behind their last sample: a tile may read to the end of its last vector.
-pub const SLACK: usize = 3 * 16;
+pub(super) const SLACK: usize = 3 * 16;

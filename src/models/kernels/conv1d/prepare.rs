@@ -9,7 +9,7 @@ use crate::simd::vectorised;
 
 /// The non-linearity in front of a convolution.
 #[derive(Clone, Debug, PartialEq)]
-pub enum InputActivation {
+pub(crate) enum InputActivation {
     /// None.
     Linear,
     /// max(x, slope · x).
@@ -20,7 +20,7 @@ pub enum InputActivation {
 
 /// (x − mean) · gain + shift for each channel.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Affine {
+pub(crate) struct Affine {
     /// Subtracted first.
     pub mean: Vec<f32>,
     /// Then multiplied.
@@ -31,7 +31,7 @@ pub struct Affine {
 
 /// An optional affine map and an activation.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Prepare {
+pub(crate) struct Prepare {
     /// For each channel; none leaves the signal as it is.
     pub affine: Option<Affine>,
     /// Applied behind it.
@@ -40,15 +40,15 @@ pub struct Prepare {
 
 impl Prepare {
     /// Leaves the signal as it is.
-    pub const NOTHING: Self = Self { affine: None, activation: InputActivation::Linear };
+    pub(crate) const NOTHING: Self = Self { affine: None, activation: InputActivation::Linear };
 
     /// Only an activation.
-    pub fn activation(activation: InputActivation) -> Self {
+    pub(crate) fn activation(activation: InputActivation) -> Self {
         Self { affine: None, activation }
     }
 
     /// Channel `channel` of the signal from `from` into `into`, of the same length.
-    pub fn row(&self, channel: usize, from: &[f32], into: &mut [f32]) {
+    pub(crate) fn row(&self, channel: usize, from: &[f32], into: &mut [f32]) {
         let (mean, gain, shift) = match &self.affine {
             None => (0.0, 1.0, 0.0),
             Some(affine) => (affine.mean[channel], affine.gain[channel], affine.shift[channel]),

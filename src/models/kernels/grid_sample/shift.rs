@@ -12,14 +12,14 @@ use crate::simd::vectorised;
 type Axis = Vec<([usize; 2], [f32; 2])>;
 
 /// A volume's grid under one shift.
-pub struct Shifts {
+pub(crate) struct Shifts {
     axes: [Axis; 3],
 }
 
 impl Shifts {
     /// Of a volume of `[depth, height, width]`. Coordinate i becomes `(identity[i] − minus) + plus`, in that order, for
     /// (x, y, z): rounded as a network rounds that subtracts one key point and adds another.
-    pub fn new([depth, height, width]: [usize; 3], minus: [f32; 3], plus: [f32; 3]) -> Self {
+    pub(crate) fn new([depth, height, width]: [usize; 3], minus: [f32; 3], plus: [f32; 3]) -> Self {
         let axis = |which: usize, count: usize| {
             let neighbours = |coordinate: f32| {
                 let at = voxels((coordinate - minus[which]) + plus[which], count);
@@ -44,7 +44,7 @@ impl Shifts {
 }
 
 /// One channel's volume under a shift, written to `out` of the same size.
-pub fn sample_shifted(x: &[f32], shifts: &Shifts, out: &mut [f32]) {
+pub(crate) fn sample_shifted(x: &[f32], shifts: &Shifts, out: &mut [f32]) {
     vectorised(Sample { x, shifts, out });
 }
 

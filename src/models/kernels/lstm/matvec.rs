@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 use crate::simd::vectorised;
 
 /// `sums[i] += Σ_j values[j] · matrix[j][i]` for a matrix in panels of [`COLUMNS`] columns: `[panel][j][COLUMNS]`.
-pub struct MatVec<'a> {
+pub(super) struct MatVec<'a> {
     /// The panels.
     pub matrix: &'a [f32],
     /// One for each row of the matrix.
@@ -17,11 +17,11 @@ pub struct MatVec<'a> {
 }
 
 /// Columns of a panel of [`MatVec`].
-pub const COLUMNS: usize = 64;
+pub(super) const COLUMNS: usize = 64;
 
 impl MatVec<'_> {
     /// Runs it.
-    pub fn run(self) {
+    pub(super) fn run(self) {
         vectorised(self);
     }
 }

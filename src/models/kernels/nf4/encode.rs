@@ -18,7 +18,7 @@ fn thresholds() -> [f32; 15] {
 
 /// The 256 values of bitsandbytes' signed dynamic map (Dettmers 2016, "8-bit approximations"): seven decades, the n-th
 /// with 2ⁿ values of each sign in the middles of equal parts of [0.1, 1], and besides 0 and 1.
-pub static DYNAMIC_MAP: LazyLock<[f32; 256]> = LazyLock::new(|| {
+pub(super) static DYNAMIC_MAP: LazyLock<[f32; 256]> = LazyLock::new(|| {
     let mut values = vec![0f32, 1.0];
     for decade in 0..7 {
         let parts = 1u32 << decade;

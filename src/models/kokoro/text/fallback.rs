@@ -13,11 +13,11 @@ use super::guess::guess;
 
 /// Which words no dictionary had, in order, each once; shared with the [`Speller`] inside the G2P.
 #[derive(Clone, Debug, Default)]
-pub struct Unknown(Arc<Mutex<Words>>);
+pub(super) struct Unknown(Arc<Mutex<Words>>);
 
 /// What became of unknown words.
 #[derive(Debug, Default)]
-pub struct Words {
+pub(super) struct Words {
     /// Said as their spelling suggests.
     pub guessed: Vec<String>,
     /// Said letter by letter.
@@ -26,12 +26,12 @@ pub struct Words {
 
 impl Unknown {
     /// What came up since the last time.
-    pub fn take(&self) -> Words {
+    pub(super) fn take(&self) -> Words {
         std::mem::take(&mut *self.0.lock())
     }
 
     /// Notes a word that was said as its spelling suggests.
-    pub fn guessed(&self, word: &str) {
+    pub(super) fn guessed(&self, word: &str) {
         self.note(word, |words| &mut words.guessed);
     }
 
@@ -46,24 +46,24 @@ impl Unknown {
 
 /// Misaki's way out for unknown words.
 #[derive(Debug)]
-pub struct Speller {
+pub(super) struct Speller {
     accent: Accent,
     unknown: Unknown,
 }
 
 impl Speller {
     /// Notes what it meets in `unknown`.
-    pub fn new(accent: Accent, unknown: Unknown) -> Self {
+    pub(super) fn new(accent: Accent, unknown: Unknown) -> Self {
         Self { accent, unknown }
     }
 }
 
 /// What stands for the phonemes of a word whose parts are still to be looked up; no symbol of Kokoro's.
-pub const IN_PARTS: char = '\u{f8ff}';
+pub(super) const IN_PARTS: char = '\u{f8ff}';
 
 /// The words, numbers and letters that an unknown group consists of: it is cut at marks, between letters and figures,
 /// and where a capital follows a small letter. Signs that are said are words; what is no Latin letter is left out.
-pub fn parts(group: &str) -> Vec<String> {
+pub(super) fn parts(group: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     let mut last = ' ';
     let mut chars = group.chars().peekable();
@@ -94,7 +94,7 @@ pub fn parts(group: &str) -> Vec<String> {
 }
 
 /// What follows an apostrophe in a word, as it is said there.
-pub fn contracted(part: &str) -> Option<&'static str> {
+pub(super) fn contracted(part: &str) -> Option<&'static str> {
     Some(match part {
         "s" => "z",
         "d" => "d",
@@ -131,7 +131,7 @@ impl Fallback for Speller {
 }
 
 /// The name of a letter or digit in Kokoro's alphabet.
-pub fn name_of(letter: char, accent: Accent) -> Option<&'static str> {
+pub(super) fn name_of(letter: char, accent: Accent) -> Option<&'static str> {
     let american = accent == Accent::American;
     Some(match letter {
         'a' => "ˈA",

@@ -81,7 +81,7 @@ const TEAMS: [(&str, &str); 27] = [
 ];
 
 /// The phonemes of `word`, or `None` where it is better spelled.
-pub fn guess(word: &str, accent: Accent) -> Option<String> {
+pub(super) fn guess(word: &str, accent: Accent) -> Option<String> {
     let lower = word.to_lowercase().replace('’', "'");
     let (stem, possessive) = match lower.strip_suffix("'s") {
         Some(stem) => (stem, true),
@@ -109,7 +109,7 @@ pub fn guess(word: &str, accent: Accent) -> Option<String> {
 }
 
 /// An American's phonemes as a speaker of Received Pronunciation says them.
-pub fn british(sounds: &str) -> String {
+pub(super) fn british(sounds: &str) -> String {
     without_final_r(&sounds.replace('O', "Q"))
 }
 

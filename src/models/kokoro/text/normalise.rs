@@ -18,7 +18,7 @@ use super::Accent;
 
 /// `text` with markup and invisible characters gone, accents folded, and every run of white space but line breaks one
 /// space.
-pub fn normalise(text: &str, accent: Accent) -> String {
+pub(super) fn normalise(text: &str, accent: Accent) -> String {
     let unmarked = markup::strip(text);
     let plain = amounts::join_groups(&characters::plain(&unmarked.text));
     let lines = plain.lines().map(|text| line(text, accent)).filter(|line| !line.is_empty());
@@ -26,7 +26,7 @@ pub fn normalise(text: &str, accent: Accent) -> String {
 }
 
 /// Whether a word is nothing but pictures, which are not heard.
-pub fn is_picture(word: &str) -> bool {
+pub(super) fn is_picture(word: &str) -> bool {
     !word.is_empty() && word.chars().all(characters::is_pictograph)
 }
 

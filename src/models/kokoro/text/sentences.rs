@@ -9,7 +9,7 @@ const ABBREVIATIONS: [&str; 46] = [
 ];
 
 /// The sentences of a text, trimmed; none is empty. Line breaks end a sentence, as headings and verses have no stops.
-pub fn split(text: &str) -> Vec<String> {
+pub(super) fn split(text: &str) -> Vec<String> {
     let mut sentences = Vec::new();
     for line in text.lines() {
         let mut start = 0;

@@ -23,7 +23,7 @@ pub(super) struct Archive {
 
 impl Archive {
     /// Opens the archive and looks for its pickle.
-    pub fn open(path: &Path) -> Result<Self, WeightsError> {
+    pub(super) fn open(path: &Path) -> Result<Self, WeightsError> {
         let unreadable = |source| WeightsError::Unreadable { file: path.to_owned(), source };
         let mut file = File::open(path).map_err(unreadable)?;
         let mut magic = Vec::new();
@@ -53,7 +53,7 @@ impl Archive {
     }
 
     /// Every tensor, in order of name.
-    pub fn tensors(&mut self) -> Result<Vec<Stored>, WeightsError> {
+    pub(super) fn tensors(&mut self) -> Result<Vec<Stored>, WeightsError> {
         if let Some(order) = self.optional("byteorder")?
             && order != b"little"
         {
@@ -66,7 +66,7 @@ impl Archive {
     }
 
     /// The values of a tensor, little-endian, row-major.
-    pub fn values(&mut self, tensor: &Stored) -> Result<Vec<u8>, WeightsError> {
+    pub(super) fn values(&mut self, tensor: &Stored) -> Result<Vec<u8>, WeightsError> {
         let width = tensor.dtype.bitsize() / 8;
         let expected = tensor.values.saturating_mul(width) as u64;
         let bytes = self.read(&format!("data/{}", tensor.storage), expected)?;

@@ -36,33 +36,33 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub fn get(&self, id: Id) -> &Value {
+    pub(super) fn get(&self, id: Id) -> &Value {
         // Ids come from this arena alone; one out of range cannot be made.
         self.values.get(id as usize).unwrap_or(&Value::None)
     }
 
-    pub fn text(&self, id: Id) -> Option<&str> {
+    pub(super) fn text(&self, id: Id) -> Option<&str> {
         match self.get(id) {
             Value::Text(text) => Some(text),
             _ => None,
         }
     }
 
-    pub fn global(&self, id: Id) -> Option<&str> {
+    pub(super) fn global(&self, id: Id) -> Option<&str> {
         match self.get(id) {
             Value::Global(name) => Some(name),
             _ => None,
         }
     }
 
-    pub fn tuple(&self, id: Id) -> Option<&[Id]> {
+    pub(super) fn tuple(&self, id: Id) -> Option<&[Id]> {
         match self.get(id) {
             Value::Tuple(items) => Some(items),
             _ => None,
         }
     }
 
-    pub fn size(&self, id: Id) -> Option<usize> {
+    pub(super) fn size(&self, id: Id) -> Option<usize> {
         match self.get(id) {
             Value::Int(number) => usize::try_from(*number).ok(),
             _ => None,
