@@ -22,9 +22,10 @@ pub(crate) struct MemoryRecord {
     pub(crate) remedies: RemedyPolicy,
     /// Own use before any model was loaded.
     pub(crate) base: Bytes,
-    /// Own use beyond what is expected: at the last look, and when a model was dropped last.
-    pub(crate) unexplained: Bytes,
-    pub(crate) unexplained_before: Bytes,
+    /// Own use beyond what is expected: at the last look at which each model still had its lease, and of these looks the
+    /// one before the last drop.
+    unexplained_with: PerModel<Bytes>,
+    unexplained_before: Bytes,
 }
 
 impl MemoryRecord {
@@ -34,9 +35,33 @@ impl MemoryRecord {
             growth: Growth::default(),
             remedies: RemedyPolicy::new(remedies),
             base: overhead,
-            unexplained: Bytes::ZERO,
+            unexplained_with: PerModel::default(),
             unexplained_before: Bytes::ZERO,
         }
+    }
+
+    /// Takes in a look: own use, the leases then, who is at work.
+    pub(crate) fn observe(&mut self, own: Bytes, usage: &Usage, at_work: &PerModel<bool>) {
+        self.growth.observe(own, usage, at_work);
+        let unexplained = own.saturating_sub(self.base.saturating_add(usage.reserved));
+        for (model, seen) in &mut self.unexplained_with {
+            if usage.resident[model] > Bytes::ZERO {
+                *seen = unexplained;
+            }
+        }
+    }
+
+    /// `model` was dropped at `now`.
+    pub(crate) fn dropped(&mut self, model: ModelId, now: Instant) {
+        self.growth.forget(model);
+        self.unexplained_before = self.unexplained_with[model];
+        self.remedies.dropped(model, now);
+    }
+
+    /// The look at `taken_at`, at which this process used `own`, for restarts.
+    pub(crate) fn view(&self, own: Bytes, taken_at: Instant) -> MemoryView {
+        let (growth, unexplained) = (self.growth.of_models(), self.unexplained_before);
+        MemoryView { own, taken_at, base: self.base, growth, unexplained }
     }
 }
 

@@ -208,15 +208,8 @@ impl WatchdogState {
         if usage.leases == 0 && !self.looked_once {
             record.base = record.base.max(own);
         }
-        record.growth.observe(own, &usage, &busy);
-        record.unexplained = own.saturating_sub(record.base.saturating_add(usage.reserved));
-        let view = MemoryView {
-            own,
-            taken_at: sample.taken_at,
-            base: record.base,
-            growth: record.growth.of_models(),
-            unexplained: record.unexplained_before,
-        };
+        record.observe(own, &usage, &busy);
+        let view = record.view(own, sample.taken_at);
         drop(record);
         self.args.memory.send_replace(Some(view));
         self.args.bus.tell(EventKind::Memory { sample });
@@ -354,9 +347,7 @@ impl WatchdogState {
 
     fn model_dropped(&mut self, model: ModelId) {
         let mut record = self.args.record.lock();
-        record.growth.forget(model);
-        record.unexplained_before = record.unexplained;
-        record.remedies.dropped(model, clock::now());
+        record.dropped(model, clock::now());
         drop(record);
         self.monitor.restarted();
     }

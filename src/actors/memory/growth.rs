@@ -26,7 +26,7 @@ const FADING: f64 = 0.99;
 const ROUNDS: usize = 25;
 
 /// Against explaining growth by leases that are off where a leak explains it as well.
-const RIDGE: f64 = 0.5;
+const RIDGE: f64 = 0.01;
 
 const MODELS: usize = ModelId::ALL.len();
 
