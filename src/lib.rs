@@ -2,6 +2,8 @@
 //!
 //! One part per module, each with a list of what it may not know; `tests/integration/architecture.rs` enforces it.
 //! Nothing is re-exported here: a path says which part a thing belongs to.
+//!
+//! [benches-build]: crate::benchmarks#build
 
 #![doc = include_str!("README.md")]
 #![warn(unreachable_pub)]
