@@ -31,7 +31,7 @@ pub struct Event {
     /// To which slot, where it happened to one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slot: Option<SlotId>,
-    /// What.
+    /// The kind of event, with what it carries; its fields stand beside the others in JSON.
     #[serde(flatten)]
     pub kind: EventKind,
 }

@@ -235,7 +235,7 @@ pub enum Ending {
     },
     /// Stopped.
     Cancelled {
-        /// By what.
+        /// What stopped it.
         cause: CancelCause,
     },
 }

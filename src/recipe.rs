@@ -80,7 +80,7 @@ pub struct AudioTrack {
     pub script: String,
     /// A character voice, a Kokoro voice or a blend, not yet resolved.
     pub voice_id: String,
-    /// How fast.
+    /// The speed, 0.8 to 1.2 times the voice's own.
     pub speed: SpeechSpeed,
     /// In what mood.
     pub emotion: Emotion,

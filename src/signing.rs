@@ -15,21 +15,21 @@ pub enum KeyError {
     /// The file cannot be read or written.
     #[error("the key file {}: {source}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
     /// The file holds something else.
     #[error("the key file {} does not hold a key; accepted: 64 hexadecimal digits, as `vortex-node recipe keygen` writes them", path.display())]
     NoKey {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// Others can read the file.
     #[error("the key file {} can be read by others (mode {mode:o}); accepted: owner only, `chmod 600`", path.display())]
     Exposed {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,

@@ -77,7 +77,7 @@ pub enum HostEvent<O> {
     Unfit(ModelError),
     /// A run has ended and its lease is returned.
     Ended {
-        /// Which.
+        /// The run, as its assignment numbered it.
         run: RunId,
         /// What it brought.
         result: Result<O, RunFailure>,

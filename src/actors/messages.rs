@@ -130,9 +130,9 @@ pub enum OrchestratorMsg {
     StageWritten(SlotId, Result<(), JournalError>),
     /// A run has ended; its model is free.
     RunEnded {
-        /// Which model.
+        /// The model.
         model: ModelId,
-        /// Which run.
+        /// The run.
         run: RunId,
         /// What it brought.
         result: Result<Output, RunFailure>,

@@ -25,7 +25,7 @@ type Spawn = dyn Fn(Option<Lease>, Registry, Bus, ActorRef<SupervisorMsg>) -> Sp
 /// One model of a tree.
 #[derive(Clone)]
 pub struct ModelSpec {
-    /// Which.
+    /// The model.
     pub model: ModelId,
     /// What its weights and permanent buffers may take; leased before the load.
     pub budget: Bytes,

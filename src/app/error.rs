@@ -81,7 +81,7 @@ pub enum BuildError {
         device: DeviceId,
         /// How much of it was free.
         free: Bytes,
-        /// Why.
+        /// Which limits contradict each other.
         source: ThresholdsError,
     },
     /// A scripted device was asked to hold models.
@@ -96,7 +96,7 @@ pub enum BuildError {
     /// A device's memory cannot be looked at.
     #[error("the memory of {device} cannot be read: {source}")]
     Memory {
-        /// Which.
+        /// The device.
         device: DeviceId,
         /// What the probe said.
         source: ProbeError,
@@ -104,7 +104,7 @@ pub enum BuildError {
     /// No probe of a device's memory answered.
     #[error("the memory of {device} cannot be read: {why}")]
     Blind {
-        /// Which.
+        /// The device.
         device: DeviceId,
         /// What each of them said.
         why: String,
@@ -123,9 +123,9 @@ pub enum BuildError {
     /// Any of these, of one device.
     #[error("{device}: {source}")]
     On {
-        /// Which.
+        /// The device.
         device: DeviceId,
-        /// What.
+        /// What is wrong with it.
         source: Box<BuildError>,
     },
 }

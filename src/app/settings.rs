@@ -177,7 +177,7 @@ fn best_devices(
 
 /// A device that models can be loaded onto: opened, and its memory looked at.
 pub(crate) struct Opened {
-    /// Which.
+    /// The device.
     pub id: DeviceId,
     /// For what has to know its kind.
     pub device: Device,

@@ -47,7 +47,7 @@ impl fmt::Display for AmountSource {
 /// An amount of memory and where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Amount {
-    /// How much.
+    /// The amount.
     pub bytes: Bytes,
     /// Who says so.
     pub from: AmountSource,

@@ -25,7 +25,7 @@ pub enum SignerError {
         to_hex(director)
     )]
     NotListed {
-        /// Who.
+        /// The director's public key, Ed25519.
         director: [u8; 32],
         /// Whose are.
         allowed: Signers,

@@ -33,7 +33,7 @@ pub struct Speak {
     pub text: String,
     /// In which voice; character names are already resolved.
     pub voice: VoiceBlend,
-    /// How fast.
+    /// The speed, 0.8 to 1.2 times the voice's own.
     pub speed: SpeechSpeed,
     /// In what mood.
     pub emotion: Emotion,

@@ -18,7 +18,7 @@ pub enum Fault {
     /// A library that computing needs is not there.
     #[error("{name} was not found; it comes with CUDA 13's run-time packages ({package})")]
     NoLibrary {
-        /// Which.
+        /// Its name.
         name: &'static str,
         /// Where it comes from.
         package: &'static str,
@@ -42,7 +42,7 @@ pub enum Fault {
     /// The card is too old for the models' arithmetic.
     #[error("cuda:{ordinal} ({name}) has compute capability {}.{}, at least {}.{} is needed (bf16)", .has.0, .has.1, .needs.0, .needs.1)]
     TooOld {
-        /// Which card.
+        /// The card.
         ordinal: u32,
         /// What it is called.
         name: String,
@@ -56,7 +56,7 @@ pub enum Fault {
         "cuda:{ordinal} is taken: another process has it exclusively, or its compute mode is prohibited ({code})"
     )]
     Busy {
-        /// Which card.
+        /// The card.
         ordinal: u32,
         /// The driver's name for it.
         code: String,
@@ -64,7 +64,7 @@ pub enum Fault {
     /// Not even a context fits on it.
     #[error("cuda:{ordinal} is full: its driver could not make a context ({code})")]
     Full {
-        /// Which card.
+        /// The card.
         ordinal: u32,
         /// The driver's name for it.
         code: String,

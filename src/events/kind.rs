@@ -114,7 +114,7 @@ pub enum EventKind {
     },
     /// A stage's work goes out, for the first time or again.
     StageBegan {
-        /// Which stage.
+        /// The stage.
         stage: Stage,
         /// The model that does it; none where the node does.
         model: Option<ModelId>,
@@ -132,7 +132,7 @@ pub enum EventKind {
     },
     /// A stage is set back and begun again.
     StageAgain {
-        /// Which.
+        /// The stage.
         stage: Stage,
         /// Whether it counts as a retry.
         counted: bool,
@@ -191,7 +191,7 @@ pub enum EventKind {
     },
     /// The slot was stopped.
     SlotCancelled {
-        /// By what.
+        /// What stopped it.
         cause: CancelCause,
     },
     /// It came to its end, which could not be written down: it stays open, and the next start ends it again.
@@ -228,14 +228,14 @@ pub enum EventKind {
     },
     /// A model's weights are loaded; its canary comes next.
     ModelLoaded {
-        /// Which.
+        /// The model.
         model: ModelId,
         /// Bytes that its weights and permanent buffers hold.
         resident: Bytes,
     },
     /// A model passed its canary.
     ModelReady {
-        /// Which.
+        /// The model.
         model: ModelId,
         /// Since its fault, where there was one.
         #[serde(serialize_with = "SomeSeconds::serialize")]
@@ -251,14 +251,14 @@ pub enum EventKind {
     },
     /// A model gave back memory.
     ModelTrimmed {
-        /// Which.
+        /// The model.
         model: ModelId,
         /// Bytes.
         freed: Bytes,
     },
     /// A model's restart budget is spent: its card is not ready.
     ModelCordoned {
-        /// Which.
+        /// The model.
         model: ModelId,
         /// Until its last chance.
         #[serde(serialize_with = "Seconds::serialize")]

@@ -31,7 +31,7 @@ impl Parity {
 /// What one model holds.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Footprint {
-    /// Which.
+    /// The model.
     pub model: ModelId,
     /// In which precision.
     pub precision: String,
@@ -50,7 +50,7 @@ pub(crate) struct Footprint {
 /// How long a stage takes.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct StageTimes {
-    /// Which.
+    /// The stage.
     pub stage: &'static str,
     /// In so many slots.
     pub runs: u32,

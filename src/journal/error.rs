@@ -69,7 +69,7 @@ pub enum JournalError {
         path: PathBuf,
         /// What was tried, as a participle.
         doing: &'static str,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
     /// A record without which the slot cannot be told is damaged or missing.
@@ -146,13 +146,13 @@ pub enum JournalError {
     Video {
         /// The slot's folder.
         dir: PathBuf,
-        /// Why.
+        /// What went wrong, in its own words.
         source: AnyError,
     },
     /// The signed result that goes before the record of an end could not be written.
     #[error("the result was not written: {source}")]
     Result {
-        /// Why.
+        /// What went wrong, in its own words.
         source: AnyError,
     },
     /// Whoever wrote or read has panicked, or was stopped with the runtime.
@@ -160,7 +160,7 @@ pub enum JournalError {
     Stopped {
         /// The slot's folder.
         dir: PathBuf,
-        /// How.
+        /// How the task ended.
         source: tokio::task::JoinError,
     },
 }

@@ -26,7 +26,7 @@ use crate::types::Sha256;
 pub(crate) struct Signer {
     /// The node's own.
     pub(crate) key: SigningKey,
-    /// Which weights.
+    /// The weights.
     pub(crate) bundle: BundleRef,
     /// Who renders; on the first of its devices, until a slot says on which.
     pub(crate) node: NodeReport,

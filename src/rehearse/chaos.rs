@@ -59,7 +59,7 @@ pub enum Told<'a> {
     Found(&'a Found),
     /// A seed has been played for this long in real time, and is not over.
     Slow {
-        /// Which.
+        /// The seed that draws the scenario.
         seed: u64,
         /// Since when.
         since: Duration,

@@ -35,7 +35,7 @@ pub struct Above {
 /// A device took nothing in though nothing was open there, and neither others nor the scenario kept it from that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Standstill {
-    /// Which device.
+    /// The device.
     pub device: DeviceId,
     /// Simulated time at which it began.
     pub since: Duration,

@@ -79,7 +79,7 @@ pub struct Device {
 pub struct Arrivals {
     /// The first.
     pub at: Duration,
-    /// How many.
+    /// The number of slots.
     pub count: u64,
     /// Between two; zero is a burst.
     pub every: Duration,
@@ -115,7 +115,7 @@ pub enum Fault {
     On(DeviceId, Box<Fault>),
     /// In a stage of certain slots, at its first so many attempts.
     Run {
-        /// Which stage.
+        /// The stage.
         stage: Stage,
         /// From which slot on, counted from 1 in the order of the tables of arrivals.
         slot: u64,
@@ -123,12 +123,12 @@ pub enum Fault {
         slots: u64,
         /// Attempts of each that go wrong.
         attempts: u64,
-        /// How.
+        /// How it goes wrong.
         how: RunFault,
     },
     /// The first so many loads of a model (after `after` good ones) fail.
     Load {
-        /// Which model.
+        /// The model.
         model: ModelId,
         /// Good loads before.
         after: u64,
@@ -139,55 +139,55 @@ pub enum Fault {
     },
     /// A model's use creeps up by this much a minute of work, until it is dropped.
     Drift {
-        /// Which model.
+        /// The model.
         model: ModelId,
-        /// How fast.
+        /// Bytes a minute of work.
         per_minute: Bytes,
-        /// From when.
+        /// Begins at this time from the start.
         at: Duration,
-        /// Until when.
+        /// Ends at this time from the start.
         until: Duration,
     },
     /// A model keeps this much of every job, until it is dropped.
     Leak {
-        /// Which model.
+        /// The model.
         model: ModelId,
-        /// How much.
+        /// Bytes of every job.
         per_slot: Bytes,
     },
     /// A model's memory does not come back when it is dropped.
     Keep {
-        /// Which model.
+        /// The model.
         model: ModelId,
     },
     /// Another process takes this much for a while.
     Others {
-        /// From when.
+        /// Begins at this time from the start.
         at: Duration,
-        /// For how long.
+        /// Its length.
         lasts: Duration,
-        /// How much.
+        /// The amount.
         bytes: Bytes,
     },
     /// The probe fails for a while.
     Probe {
-        /// From when.
+        /// Begins at this time from the start.
         at: Duration,
-        /// For how long.
+        /// Its length.
         lasts: Duration,
-        /// How.
+        /// What the probe does meanwhile.
         how: ScriptedFault,
     },
     /// An actor of a device's tree is killed where it stands.
     Kill {
-        /// Which.
+        /// The actor, by its place in the tree.
         actor: ActorName,
-        /// When.
+        /// Time from the beginning of the rehearsal.
         at: Duration,
     },
     /// The node is told to shut down.
     Shutdown {
-        /// When.
+        /// Time from the beginning of the rehearsal.
         at: Duration,
     },
 }

@@ -72,7 +72,7 @@ pub enum Outcome {
     },
     /// It was stopped before it was done.
     Cancelled {
-        /// By what.
+        /// What stopped it.
         cause: CancelCause,
     },
 }
@@ -99,7 +99,7 @@ pub struct BundleRef {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageReport {
-    /// Which.
+    /// The stage.
     pub stage: Stage,
     /// Done by an earlier run, and taken over: the other figures are none of this run's.
     pub resumed: bool,
@@ -129,7 +129,7 @@ pub struct Memory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelReport {
-    /// Which.
+    /// The model.
     pub model: ModelId,
     /// Runs that it was given.
     pub attempts: u32,

@@ -17,7 +17,7 @@ use crate::signing::{from_hex, to_hex};
 pub struct WriteError {
     /// The file.
     pub path: PathBuf,
-    /// Why.
+    /// What the system said.
     pub source: io::Error,
 }
 

@@ -58,7 +58,7 @@ pub enum NoResult {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
 }

@@ -38,9 +38,9 @@ pub struct Claim {
     pub model: ModelId,
     /// For which slot, where there is one.
     pub slot: Option<SlotId>,
-    /// For what.
+    /// What it is for: weights, or one run.
     pub purpose: Purpose,
-    /// How much.
+    /// The amount.
     pub bytes: Bytes,
 }
 
@@ -63,9 +63,9 @@ pub struct Holding {
     pub model: ModelId,
     /// For which slot.
     pub slot: Option<SlotId>,
-    /// For what.
+    /// What it is for: weights, or one run.
     pub purpose: Purpose,
-    /// How much.
+    /// The amount.
     pub bytes: Bytes,
 }
 
@@ -76,7 +76,7 @@ pub struct Refusal {
     pub device: DeviceId,
     /// Who claimed.
     pub model: ModelId,
-    /// For what.
+    /// What it is for: weights, or one run.
     pub purpose: Purpose,
     /// Promised by leases, or taken by what no lease stands for.
     pub used: Bytes,
@@ -185,7 +185,7 @@ impl Ledger {
         Self(Arc::new(Shared { device, book, changed: watch::Sender::new(0) }))
     }
 
-    /// Which device.
+    /// The device.
     pub fn device(&self) -> DeviceId {
         self.0.device
     }

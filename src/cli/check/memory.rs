@@ -18,7 +18,7 @@ use crate::vram::Boards;
 
 /// A device that models will run on.
 pub(super) struct Place {
-    /// Which.
+    /// The device.
     id: DeviceId,
     /// What its findings are called after, where there are others.
     suffix: String,

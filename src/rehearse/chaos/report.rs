@@ -12,7 +12,7 @@ use super::verdict::{Bounds, Way};
 /// A seed that failed, made as small as it still fails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Found {
-    /// Which.
+    /// The seed that draws the scenario.
     pub seed: u64,
     /// How it failed; what is left of it fails in the same way.
     pub way: Way,

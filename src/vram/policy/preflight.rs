@@ -23,7 +23,7 @@ pub struct Variant {
 /// A model to be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelNeed {
-    /// Which.
+    /// The model.
     pub model: ModelId,
     /// As configured.
     pub chosen: Variant,

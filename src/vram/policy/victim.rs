@@ -7,7 +7,7 @@ use crate::types::{Bytes, ModelId};
 /// What a model was given and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ModelUse {
-    /// Which.
+    /// The model.
     pub model: ModelId,
     /// Resident budget from configuration.
     pub budget: Bytes,
