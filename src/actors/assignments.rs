@@ -1,4 +1,4 @@
-//! Which card has which slot, and the journal as one card sees it: of the open slots, only its own.
+//! Which card has which slot: of the slots that are open in the journal a card takes up only its own.
 //!
 //! Owns the book of assignments behind one short lock. A slot is assigned before its card hears of it and leaves when its end is
 //! written, so a card's new orchestrator takes up what was its predecessor's and nothing else.
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::placement::DeviceIndex;
-use crate::journal::{Accepted, Journal, JournalFuture, Opened, StageOutput, Terminal};
+use crate::journal::Opened;
 use crate::types::SlotId;
 
 /// The book; clones are handles to the same one. Cards are named by their place in the node.
@@ -53,92 +53,62 @@ impl Assignments {
     }
 }
 
-/// The node's journal as `card` sees it.
-pub(super) struct AssignedJournal {
-    pub(super) journal: Arc<dyn Journal>,
+/// The slots of one card: what its orchestrator may take up, and lets go of.
+#[derive(Clone)]
+pub(super) struct CardSlots {
     pub(super) assignments: Assignments,
     pub(super) card: DeviceIndex,
 }
 
-impl Journal for AssignedJournal {
-    fn accept(&self, accepted: &Accepted) -> JournalFuture {
-        self.journal.accept(accepted)
+impl CardSlots {
+    /// Of what is open in the node's journal, what is this card's.
+    pub(super) fn own(&self, mut opened: Opened) -> Opened {
+        let is_own = |slot: SlotId| self.assignments.of(slot) == Some(self.card);
+        opened.slots.retain(|slot| is_own(slot.accepted.slot));
+        opened.unread.retain(|(slot, _)| is_own(*slot));
+        opened
     }
 
-    fn stage_done(&self, slot: SlotId, output: &StageOutput) -> JournalFuture {
-        self.journal.stage_done(slot, output)
-    }
-
-    fn terminal(&self, terminal: &Terminal) -> JournalFuture {
-        let (assignments, slot) = (self.assignments.clone(), terminal.slot);
-        // What could not be ended stays open, and its card's.
-        self.journal.terminal(terminal).map_ok(move |()| assignments.leave(slot))
-    }
-
-    fn open(&self) -> JournalFuture<Opened> {
-        let (assignments, card) = (self.assignments.clone(), self.card);
-        let own = move |mut opened: Opened| {
-            opened.slots.retain(|slot| assignments.of(slot.accepted.slot) == Some(card));
-            opened.unread.retain(|(slot, _)| assignments.of(*slot) == Some(card));
-            opened
-        };
-        self.journal.open().map_ok(own)
-    }
-
-    fn before_exit(&self) -> JournalFuture {
-        self.journal.before_exit()
+    /// The end of `slot` is written. What could not be ended stays open, and its card's.
+    pub(super) fn ended(&self, slot: SlotId) {
+        self.assignments.leave(slot);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::journal::{CancelCause, Ending, MemoryJournal};
+    use crate::journal::{Accepted, Journal, MemoryJournal};
     use crate::types::Deadline;
 
     fn slot(number: u128) -> SlotId {
         SlotId::new(uuid::Uuid::from_u128(number))
     }
 
-    fn now<T>(future: JournalFuture<T>) -> T {
-        future.now_or_never().unwrap().unwrap()
-    }
-
     #[test]
     fn a_card_sees_its_own_open_slots_and_an_ended_one_leaves_its_seat() {
-        let (journal, assignments) = (Arc::new(MemoryJournal::new()), Assignments::default());
-        let view =
-            |card| AssignedJournal { journal: journal.clone(), assignments: assignments.clone(), card };
-        let (first, second) = (view(DeviceIndex::new(0)), view(DeviceIndex::new(1)));
+        let (journal, assignments) = (MemoryJournal::new(), Assignments::default());
+        let cards = [DeviceIndex::new(0), DeviceIndex::new(1)];
+        let [first, second] = cards.map(|card| CardSlots { assignments: assignments.clone(), card });
         let at = crate::clock::now();
         for number in 1..=4 {
-            assignments.take(slot(number), DeviceIndex::new(usize::from(number > 1)));
-            let accepted = Accepted {
-                slot: slot(number),
-                recipe: Arc::new([]),
-                deadline: Deadline::at(at),
-                at,
-                traceparent: None,
-            };
-            now(first.accept(&accepted));
+            assignments.take(slot(number), cards[usize::from(number > 1)]);
+            let (recipe, deadline) = (Arc::new([]), Deadline::at(at));
+            let accepted = Accepted { slot: slot(number), recipe, deadline, at, traceparent: None };
+            journal.accept(&accepted).now_or_never().unwrap().unwrap();
         }
-        let open =
-            |of: &AssignedJournal| now(of.open()).slots.iter().map(|it| it.accepted.slot).collect::<Vec<_>>();
+        let open = |of: &CardSlots| {
+            let own = of.own(journal.open().now_or_never().unwrap().unwrap());
+            own.slots.iter().map(|it| it.accepted.slot).collect::<Vec<_>>()
+        };
         assert_eq!((open(&first), open(&second)), (vec![slot(1)], vec![slot(2), slot(3), slot(4)]));
-        let ending = Ending::Cancelled { cause: CancelCause::Requested };
-        let breakdown = Default::default();
-        now(second.terminal(&Terminal { slot: slot(3), ending, elapsed: Duration::ZERO, breakdown }));
-        assert_eq!((assignments.of(slot(3)), assignments.taken(DeviceIndex::new(1))), (None, 2));
-        assignments.hand_over(DeviceIndex::new(1), DeviceIndex::new(0));
-        assert_eq!(
-            (open(&first).len(), open(&second).len(), assignments.taken(DeviceIndex::new(0))),
-            (3, 0, 3)
-        );
-        assignments.clear(DeviceIndex::new(0));
+        second.ended(slot(3));
+        assert_eq!((assignments.of(slot(3)), assignments.taken(cards[1])), (None, 2));
+        assignments.hand_over(cards[1], cards[0]);
+        assert_eq!((open(&first).len(), open(&second).len(), assignments.taken(cards[0])), (3, 0, 3));
+        assignments.clear(cards[0]);
         assert_eq!(open(&first), vec![]);
     }
 }

@@ -167,6 +167,7 @@ impl DeviceState {
                     ledger: tree.ledger.clone(),
                     gauge: tree.gauge.clone(),
                     journal: tree.journal.clone(),
+                    slots: tree.slots.clone(),
                     pipeline: tree.pipeline.clone(),
                     bus: tree.bus.clone(),
                     node: myself.clone(),

@@ -13,7 +13,7 @@ use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
 use tokio::sync::watch;
 
 use super::admission::{Answer, Refusal, Request};
-use super::assignments::{AssignedJournal, Assignments};
+use super::assignments::{Assignments, CardSlots};
 use super::messages::{NodeMsg, OrchestratorMsg};
 use super::node::{NodeArgs, NodeSupervisor, close};
 use super::placement::DeviceIndex;
@@ -52,11 +52,7 @@ impl Cards {
         let journal = Arc::clone(&trees[0].journal);
         let (assignments, several) = (Assignments::default(), trees.len() > 1);
         for (card, tree) in DeviceIndex::all(trees.len()).zip(&mut trees) {
-            tree.journal = Arc::new(AssignedJournal {
-                journal: Arc::clone(&journal),
-                assignments: assignments.clone(),
-                card,
-            });
+            tree.slots = CardSlots { assignments: assignments.clone(), card };
             if several {
                 // What is finished is kept, and another card waits: nothing is won by staying on a lost one.
                 tree.settings.drain = Duration::ZERO;

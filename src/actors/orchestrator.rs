@@ -11,6 +11,7 @@ use std::time::Duration;
 use enum_map::enum_map;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
+use super::assignments::CardSlots;
 use super::deadline_timer::DeadlineTimer;
 use super::host::RunId;
 use super::limits::SlotLimits;
@@ -41,6 +42,7 @@ pub(super) struct OrchestratorArgs {
     pub(super) ledger: Ledger,
     pub(super) gauge: PressureGauge,
     pub(super) journal: Arc<dyn Journal>,
+    pub(super) slots: CardSlots,
     pub(super) pipeline: Arc<dyn Pipeline>,
     pub(super) bus: Bus,
     pub(super) node: ActorRef<DeviceMsg>,
@@ -109,7 +111,10 @@ impl Actor for Orchestrator {
         // Before the open slots are read: what is handed over from now on comes as a message, what was handed over before
         // is among them.
         args.registry.set_orchestrator(myself.clone());
-        args.journal.open().then(move |result| drop(myself.cast(OrchestratorMsg::Opened(result))));
+        let slots = args.slots.clone();
+        args.journal.open().then(move |result| {
+            let _ = myself.cast(OrchestratorMsg::Opened(result.map(|opened| slots.own(opened))));
+        });
         let state = OrchestratorState {
             estimates: Estimates::new(&args.policy),
             peaks: LearnedPeaks::new(PeakSettings::default()),

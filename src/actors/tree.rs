@@ -8,10 +8,12 @@ use parking_lot::Mutex;
 use ractor::rpc::CallResult;
 use tokio::sync::watch;
 
+use super::assignments::{Assignments, CardSlots};
 use super::limits::SlotLimits;
 use super::memory::{MemoryRecord, MemoryView};
 use super::messages::WatchdogMsg;
 use super::pipeline::Pipeline;
+use super::placement::DeviceIndex;
 use super::plan::PlanPolicy;
 use super::registry::Registry;
 use super::restart::{LadderPolicy, RestartPolicy};
@@ -86,6 +88,8 @@ pub struct DeviceTree {
     pub gauge: PressureGauge,
     /// Who hears what happens.
     pub bus: Bus,
+    /// Which of the slots that are open in the journal are its own.
+    pub(super) slots: CardSlots,
     /// Who is who.
     pub(super) registry: Registry,
     pub(super) memory: Arc<watch::Sender<Option<MemoryView>>>,
@@ -126,6 +130,7 @@ impl DeviceTree {
             ledger,
             gauge: PressureGauge::new(crate::clock::now()),
             bus: bus.on(device),
+            slots: CardSlots { assignments: Assignments::default(), card: DeviceIndex::new(0) },
             registry: Registry::new(device),
             memory: Arc::new(watch::Sender::new(None)),
             record: Arc::new(Mutex::new(record)),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::OrchestratorState;
+use crate::actors::assignments::CardSlots;
 use crate::actors::messages::WatchdogMsg;
 use crate::actors::pipeline::{PipelineError, SlotPipeline};
 use crate::actors::slot::{Slot, guarded};
@@ -61,6 +62,7 @@ impl OrchestratorState {
     /// Hands over the result of a slot that did not complete, records the end, and tells it.
     pub(super) fn write_end(&self, ended: Ended) {
         let (bus, journal) = (self.args.bus.clone(), Arc::clone(&self.args.journal));
+        let slots = self.args.slots.clone();
         let Ended { accepted, ending, breakdown, span, work } = ended;
         let elapsed = clock::now().saturating_duration_since(accepted.at);
         let terminal = Terminal { slot: accepted.slot, ending, elapsed, breakdown };
@@ -75,7 +77,7 @@ impl OrchestratorState {
         };
         // What is at hand at once is recorded at once, in order with everything else that this actor does.
         match delivering.as_mut().map(FutureExt::now_or_never) {
-            None | Some(Some(Ok(_))) => record(&bus, &*journal, &span, terminal),
+            None | Some(Some(Ok(_))) => record(&bus, &*journal, &slots, &span, terminal),
             Some(Some(Err(error))) => not_delivered(&bus, &span, &terminal, error),
             Some(None) => {
                 tokio::spawn(async move {
@@ -86,7 +88,7 @@ impl OrchestratorState {
                     };
                     match delivered {
                         // The record of the end comes last: where it stands, the result stands too.
-                        Ok(Ok(_)) => record(&bus, &*journal, &span, terminal),
+                        Ok(Ok(_)) => record(&bus, &*journal, &slots, &span, terminal),
                         Ok(Err(error)) => not_delivered(&bus, &span, &terminal, error),
                         Err(error) => {
                             let message = format!("writing the result panicked: {error}");
@@ -101,9 +103,14 @@ impl OrchestratorState {
 }
 
 /// Told when it is written: whoever hears of an end may count on its record.
-fn record(bus: &Bus, journal: &dyn Journal, span: &tracing::Span, terminal: Terminal) {
-    let (bus, span, writing) = (bus.clone(), span.clone(), journal.terminal(&terminal));
-    writing.then(move |result| ended(&bus, &span, &terminal, result));
+fn record(bus: &Bus, journal: &dyn Journal, slots: &CardSlots, span: &tracing::Span, terminal: Terminal) {
+    let (bus, slots, span) = (bus.clone(), slots.clone(), span.clone());
+    journal.terminal(&terminal).then(move |result| {
+        if result.is_ok() {
+            slots.ended(terminal.slot);
+        }
+        ended(&bus, &span, &terminal, result);
+    });
 }
 
 /// Without its result the end is not recorded: the next start takes the slot up and ends it again.
