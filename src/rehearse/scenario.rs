@@ -22,6 +22,7 @@ mod tests;
 mod write;
 
 pub use super::reader::Problem;
+pub use faults::FAULTS;
 
 /// Everything that is wrong with a scenario; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use vortex_node::events::{Event, EventKind, Subscriber};
 use vortex_node::rehearse::chaos::{Bounds, Chaos, ChaosReport, Told, Way, draw, shrink};
-use vortex_node::rehearse::scenario::{Arrivals, Fault, RunFault};
+use vortex_node::rehearse::scenario::{Arrivals, FAULTS, Fault, RunFault};
 use vortex_node::rehearse::{Pace, Scenario, rehearse};
 use vortex_node::types::{Bytes, DeviceId, ModelId, Stage};
 use vortex_node::vram::ScriptedFault;
@@ -59,22 +59,7 @@ fn a_seed_always_draws_the_same_and_its_text_reads_back_as_the_same() {
 fn every_kind_of_misfortune_arrival_and_node_is_drawn() {
     let all: Vec<Scenario> = (0..600).map(draw).collect();
     let texts: String = all.iter().map(Scenario::to_toml).collect();
-    for kind in [
-        "out_of_memory",
-        "panic",
-        "error",
-        "hang",
-        "poison",
-        "slow",
-        "load",
-        "drift",
-        "leak",
-        "keep",
-        "others",
-        "probe",
-        "kill",
-        "shutdown",
-    ] {
+    for kind in FAULTS {
         assert!(texts.contains(&format!("kind = {kind:?}")), "{kind} is never drawn");
     }
     let actors = ["root", "node", "watchdog", "models", "orchestrator"].into_iter().chain(ModelId::NAMES);

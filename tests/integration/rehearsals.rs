@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use vortex_node::actors::handle::ActorName;
 use vortex_node::events::{Event, EventKind};
-use vortex_node::rehearse::scenario::{Arrivals, Fault, RunFault};
+use vortex_node::rehearse::scenario::{Arrivals, FAULTS, Fault, RunFault};
 use vortex_node::rehearse::{Pace, Report, Scenario, rehearse};
 use vortex_node::types::{Bytes, ModelId, Stage};
 use vortex_node::vram::policy::Level;
@@ -61,22 +61,7 @@ fn every_shipped_scenario_ends_as_its_file_says() {
 #[test]
 fn every_kind_of_fault_has_a_shipped_scenario() {
     let all: String = shipped().iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
-    for kind in [
-        "out_of_memory",
-        "panic",
-        "error",
-        "hang",
-        "poison",
-        "slow",
-        "load",
-        "drift",
-        "leak",
-        "keep",
-        "others",
-        "probe",
-        "kill",
-        "shutdown",
-    ] {
+    for kind in FAULTS {
         assert!(all.contains(&format!("kind = {kind:?}")), "no scenario has a fault of kind {kind}");
     }
 }

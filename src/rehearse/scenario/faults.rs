@@ -5,7 +5,8 @@ use crate::rehearse::reader::Section;
 use crate::types::{DeviceId, ModelId, Stage, UnknownName};
 use crate::vram::ScriptedFault;
 
-const FAULTS: [&str; 14] = [
+/// The kinds of misfortune that a scenario can name.
+pub const FAULTS: [&str; 14] = [
     "out_of_memory",
     "panic",
     "error",

@@ -14,10 +14,3 @@ pub struct ModelUse {
     /// Resident use as attributed to it now.
     pub used: Bytes,
 }
-
-impl ModelUse {
-    /// How far it has grown beyond its budget.
-    pub fn growth(&self) -> Bytes {
-        self.used.saturating_sub(self.budget)
-    }
-}
