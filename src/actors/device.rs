@@ -85,9 +85,9 @@ impl Actor for DeviceSupervisor {
             DeviceMsg::Escalate { exit, cause } => state.escalate(&myself, exit, cause),
             DeviceMsg::Shutdown { exit, within } => state.drain(&myself, exit, within),
             DeviceMsg::Drained => state.finish(&myself).await,
-            DeviceMsg::AdmissionChanged { closed, is_idle } => {
+            DeviceMsg::AdmissionChanged { closed, activity } => {
                 let downs = state.tree.registry.downs();
-                state.liveness.observe(closed, is_idle, downs, clock::now());
+                state.liveness.observe(closed, activity, downs, clock::now());
                 state.liveness_timer.set(&myself, state.liveness.deadline());
             }
             DeviceMsg::LivenessDue => state.liveness_due(&myself),

@@ -11,6 +11,7 @@ use ractor::RpcReplyPort;
 use super::admission::{Answer, Refusal, Request};
 use super::host::{HostEvent, RunFailure, RunId};
 use super::job::{Job, Output};
+use super::liveness::Activity;
 use super::pipeline::PipelineError;
 use super::placement::{DeviceIndex, Offer};
 use super::slot::Slot;
@@ -63,12 +64,12 @@ pub enum DeviceMsg {
     },
     /// The orchestrator has no slot in work any more.
     Drained,
-    /// The orchestrator takes slots in, or no more, or its last slot has ended.
+    /// The orchestrator takes slots in, or no more, or what it does for them has changed.
     AdmissionChanged {
         /// Why nothing comes in; none where slots do.
         closed: Option<Closed>,
-        /// Whether nothing is open.
-        is_idle: bool,
+        /// What is done for those that are open.
+        activity: Activity,
     },
     /// Time to ask whether the device is of any use.
     LivenessDue,
@@ -149,7 +150,7 @@ pub enum OrchestratorMsg {
     PressureChanged(Pressure),
     /// A lease came or went while one was waited for.
     LeasesChanged,
-    /// Let this model be restarted at the next slot boundary.
+    /// Let this model be restarted at the next slot boundary, or once all slots in work wait.
     PlanRestart(ModelId),
     /// Take nothing in, begin nothing new; tell the node when the slots in work have ended.
     Drain,

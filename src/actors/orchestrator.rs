@@ -15,6 +15,7 @@ use super::assignments::CardSlots;
 use super::deadline_timer::DeadlineTimer;
 use super::host::RunId;
 use super::limits::SlotLimits;
+use super::liveness::Activity;
 use super::messages::{DeviceMsg, ModelMsg, OrchestratorMsg};
 use super::pipeline::Pipeline;
 use super::plan::{Estimates, PlanPolicy, Task};
@@ -85,8 +86,8 @@ pub(super) struct OrchestratorState {
     hands: PerModel<Hand>,
     met: PerModel<bool>,
     next_run: u64,
-    /// What was told last of admission, and whether nothing was open then.
-    admission: Option<(Option<Closed>, bool)>,
+    /// What was told last of admission and of what is done.
+    admission: Option<(Option<Closed>, Activity)>,
     pressure: Pressure,
     /// A slot has been failed for memory since memory last moved: the others wait.
     charged: bool,

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::host::Life;
 use super::messages::{DeviceMsg, ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg};
-use crate::types::{DeviceId, ModelId, PerModel};
+use crate::types::{Bytes, DeviceId, ModelId, PerModel};
 use crate::vram::policy::PressureCause;
 
 /// What a model's actor is doing.
@@ -85,8 +85,10 @@ fn tell<M: ractor::Message>(actor: Option<ActorRef<M>>, message: M) {
 pub struct Registry {
     device: DeviceId,
     entries: Arc<Mutex<Entries>>,
-    /// Whether no slot is in work or waits, as the orchestrator sees it.
-    idle: Arc<AtomicBool>,
+    /// Whether something is done for a slot, as the orchestrator sees it.
+    at_work: Arc<AtomicBool>,
+    /// The lease that each model's run was refused last, even with every other run over; zero since it was granted one.
+    wanted: Arc<Mutex<PerModel<Bytes>>>,
     /// How often a model went down.
     downs: Arc<AtomicU64>,
     /// Whose memory keeps use above a limit, as the watchdog sees it.
@@ -100,7 +102,8 @@ impl Registry {
         Self {
             device,
             entries: Arc::default(),
-            idle: Arc::new(AtomicBool::new(true)),
+            at_work: Arc::default(),
+            wanted: Arc::default(),
             downs: Arc::default(),
             cause: Arc::default(),
             states: Arc::new(watch::Sender::new(ModelStates::default())),
@@ -204,13 +207,24 @@ impl Registry {
         self.entries().node = actor;
     }
 
-    /// Whether no slot is in work or waits.
-    pub(super) fn is_idle(&self) -> bool {
-        self.idle.load(Ordering::Acquire)
+    /// Whether a run, a hand-over or a write of the journal is under way.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.at_work.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_idle(&self, idle: bool) {
-        self.idle.store(idle, Ordering::Release);
+    pub(super) fn set_at_work(&self, at_work: bool) {
+        self.at_work.store(at_work, Ordering::Release);
+    }
+
+    /// The largest lease that a run was refused, even with every other run over, and that none of its model was granted
+    /// since.
+    pub(super) fn wanted(&self) -> Bytes {
+        self.wanted.lock().values().copied().max().unwrap_or_default()
+    }
+
+    /// A run of `model` was refused a lease of this much; zero where it was granted one.
+    pub(super) fn set_wanted(&self, model: ModelId, lease: Bytes) {
+        self.wanted.lock()[model] = lease;
     }
 
     /// Whose memory keeps use above a limit; none where it is below.

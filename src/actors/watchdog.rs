@@ -261,7 +261,7 @@ impl WatchdogState {
         let scene = self.scene(assessment, &sample, &record);
         let remedy = record.remedies.assess(&scene, now);
         drop(record);
-        let cause = (scene.level != Level::Normal).then(|| scene.cause());
+        let cause = (!scene.is_calm()).then(|| scene.cause());
         if std::mem::replace(&mut self.cause, cause) != cause
             && let Some(cause) = cause
         {
@@ -285,11 +285,14 @@ impl WatchdogState {
                 self.args.registry.tell_supervisor(SupervisorMsg::Restart(model, Fault::Victim));
             }
             MemoryRemedy::GiveUpDevice => {
+                let kept_from = match scene.level {
+                    Level::Normal => "gave a waiting run its memory".to_owned(),
+                    level => format!("brought use below the {} limit", level.name()),
+                };
                 let cause = format!(
                     "{} of memory are this process's beyond what its leases stand for, and no restart of a model \
-                     brought use below the {} limit",
-                    scene.unexplained(),
-                    scene.level.name()
+                     {kept_from}",
+                    scene.unexplained()
                 );
                 let exit = Exit::DeviceLost;
                 self.args.registry.tell_device_supervisor(DeviceMsg::Escalate { exit, cause });
@@ -324,8 +327,15 @@ impl WatchdogState {
             floor: self.args.settings.monitor.thresholds.floor_of(assessment.level),
             tolerance: self.args.tolerance,
             suspects,
-            is_idle: self.args.registry.is_idle(),
+            missing: self.missing(),
+            is_idle: !self.args.registry.is_at_work(),
         }
+    }
+
+    /// What a run lacks that was refused its memory, even with every other run over.
+    fn missing(&self) -> Bytes {
+        let wanted = self.args.registry.wanted();
+        if wanted == Bytes::ZERO { Bytes::ZERO } else { self.args.ledger.shortfall(wanted) }
     }
 
     fn leak_checked(&mut self, verdict: LeakVerdict) {

@@ -186,6 +186,7 @@ impl Rehearsal<'_> {
             until_remedy: observed.until_remedy,
             until_relief: observed.until_relief,
             not_accepting: observed.not_accepting,
+            not_working: observed.not_working,
             ..self.recorder.report(accepted, &ended, &open, last.closes)
         })
     }
@@ -203,6 +204,8 @@ impl Rehearsal<'_> {
         }
         let ledgers: Vec<Ledger> = trees.iter().map(|tree| tree.ledger.clone()).collect();
         let first = trees.remove(0);
+        // Before anything is told of it.
+        self.witness.begin();
         let standby = self.scenario.device.standby;
         let cards = if standby { Cards::one_at_a_time(first, trees) } else { Cards::new(first, trees) };
         let node = cards.start().await.map_err(held)?;
@@ -244,13 +247,16 @@ impl Rehearsal<'_> {
     }
 
     /// Leases that are not returned though every host that can end has had the time to. The end of a process takes
-    /// everything with it, so where a new one is wanted there is nothing to leak, and nothing on a device given up. What a
-    /// hanging run holds is no leak where the process was ended by others before its grace was over.
+    /// everything with it, so where a new one is wanted there is nothing to leak, and nothing on a device that was lost. What
+    /// a hanging run holds is no leak where the process, or its device, was ended for another reason before its grace was
+    /// over: it ends with the process.
     async fn leaked(&self, ledger: &Ledger, exit: Exit) -> u64 {
-        if exit.wants_restart() || self.recorder.is_lost(ledger.device()) {
+        let given_up = self.recorder.given_up(ledger.device());
+        if exit.wants_restart() || given_up == Some(u64::from(Exit::DeviceLost.code())) {
             return 0;
         }
-        let hangs = |model| exit != Exit::Success && self.played.hangs(ledger.device(), model);
+        let is_cut_short = exit != Exit::Success || given_up.is_some();
+        let hangs = |model| is_cut_short && self.played.hangs(ledger.device(), model);
         let held = || ledger.holdings().iter().filter(|holding| !hangs(holding.model)).count() as u64;
         let mut changes = ledger.changes();
         let returned = async {

@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use super::report::{Refused, Report};
 use crate::clock;
 use crate::events::{Event, EventKind, Subscriber};
-use crate::exit::Exit;
 use crate::journal::{Ending, Terminal};
 use crate::types::{Bytes, DeviceId, SlotId};
 
@@ -42,9 +41,9 @@ impl Recorder {
         self.heard.lock()
     }
 
-    /// Whether `device` was lost with a code that leaves nothing of it to rely on.
-    pub(crate) fn is_lost(&self, device: DeviceId) -> bool {
-        self.heard().report.cards_lost.get(&device.to_string()) == Some(&u64::from(Exit::DeviceLost.code()))
+    /// The code with which `device` was given up, where it was and others were left.
+    pub(crate) fn given_up(&self, device: DeviceId) -> Option<u64> {
+        self.heard().report.cards_lost.get(&device.to_string()).copied()
     }
 
     /// An actor's or a model's name, told apart from that of the same on another device.

@@ -32,7 +32,8 @@ pub struct Above {
     pub own: Duration,
 }
 
-/// A device took nothing in though nothing was open there, and neither others nor the scenario kept it from that.
+/// A device took nothing in though nothing was open there, or did nothing for what was open, and neither others nor the
+/// scenario kept it from that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Standstill {
     /// The device.
@@ -41,7 +42,7 @@ pub struct Standstill {
     pub since: Duration,
     /// How long it lasted.
     pub lasted: Duration,
-    /// What the device answered last, and how its models and its memory stood.
+    /// How its memory stood, and what it answered where it was asked for a slot.
     pub cause: String,
 }
 
@@ -91,6 +92,8 @@ pub struct Report {
     pub until_relief: Duration,
     /// Longest time that a device took nothing in though nothing was open there, for reasons of the node's own.
     pub not_accepting: Option<Standstill>,
+    /// Longest time that slots were open on a device and nothing was done for any of them, for reasons of the node's own.
+    pub not_working: Option<Standstill>,
     /// Leases refused before anything was allocated.
     pub leases_refused: u64,
     /// Leases still out after the end: leaked.
@@ -172,11 +175,13 @@ impl Report {
         if let Some(wanted) = expect.highest_use.filter(|wanted| self.highest_use > *wanted) {
             wrong("highest_use", format!("at most {wanted}"), self.highest_use.to_string());
         }
-        let stood = self.not_accepting.as_ref().map(|it| it.lasted).unwrap_or_default();
+        let lasted =
+            |it: &Option<Standstill>| it.as_ref().map(|it| it.lasted).unwrap_or_default();
         for (what, most, got) in [
             ("until_remedy", expect.until_remedy, self.until_remedy),
             ("until_relief", expect.until_relief, self.until_relief),
-            ("not_accepting", expect.not_accepting, stood),
+            ("not_accepting", expect.not_accepting, lasted(&self.not_accepting)),
+            ("not_working", expect.not_working, lasted(&self.not_working)),
         ] {
             if let Some(most) = most.filter(|most| got > *most) {
                 wrong(what, format!("at most {most:.1?}"), format!("{got:.1?}"));
@@ -243,6 +248,9 @@ impl fmt::Display for Report {
         }
         if let Some(Standstill { device, lasted, cause, .. }) = &self.not_accepting {
             writeln!(f, "  not accepting   {lasted:.1?} on {device}, nothing open: {cause}")?;
+        }
+        if let Some(Standstill { device, lasted, cause, .. }) = &self.not_working {
+            writeln!(f, "  not working     {lasted:.1?} on {device}, slots open: {cause}")?;
         }
         writeln!(f, "  leases          {} refused, {} leaked", self.leases_refused, self.leases_leaked)?;
         if !self.pressure.is_empty() {

@@ -253,6 +253,8 @@ pub struct Expectations {
     pub until_relief: Option<Duration>,
     /// Longest time that a device took nothing in though nothing was open there, for reasons of the node's own.
     pub not_accepting: Option<Duration>,
+    /// Longest time that nothing was done for open slots, for reasons of the node's own.
+    pub not_working: Option<Duration>,
     /// Leases refused.
     pub leases_refused: Option<u64>,
     /// Exit code of each process, in order.

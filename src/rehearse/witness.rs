@@ -40,14 +40,46 @@ pub(super) struct Observed {
     pub(super) until_remedy: Duration,
     pub(super) until_relief: Duration,
     pub(super) not_accepting: Option<Standstill>,
+    pub(super) not_working: Option<Standstill>,
+}
+
+/// How long something has lasted, without the time in which the scenario kept the node from knowing.
+#[derive(Clone, Copy)]
+struct Lasting {
+    since: Instant,
+    looked: Instant,
+    lasted: Duration,
+}
+
+impl Lasting {
+    fn begin(now: Instant) -> Self {
+        Self { since: now, looked: now, lasted: Duration::ZERO }
+    }
+
+    fn go_on(&mut self, now: Instant, counts: bool) -> Duration {
+        let passed = now.saturating_duration_since(std::mem::replace(&mut self.looked, now));
+        self.lasted += if counts { passed } else { Duration::ZERO };
+        self.lasted
+    }
 }
 
 #[derive(Default)]
 struct Card {
     looked: Option<Instant>,
-    /// Since when own use has stood at the hard limit, and whether anything was done about it since.
-    above: Option<(Instant, bool)>,
-    closed: Option<Instant>,
+    /// Own use has stood at the hard limit, and whether anything was done about it.
+    above: Option<(Lasting, bool)>,
+    /// Nothing was taken in though nothing was open.
+    closed: Option<Lasting>,
+    /// Nothing was told of any open slot.
+    silent: Option<Lasting>,
+    /// Until then nothing could be known.
+    blind_until: Option<Instant>,
+}
+
+impl Card {
+    fn is_blind(&self, now: Instant) -> bool {
+        self.blind_until.is_some_and(|until| now <= until)
+    }
 }
 
 #[derive(Default)]
@@ -66,6 +98,10 @@ pub(super) struct Witness {
     floor: Bytes,
     /// What this process may hold before any job.
     resident: Bytes,
+    /// The most that a run takes beside.
+    workspace: Bytes,
+    /// How old what was seen last may be.
+    stale_after: Duration,
     played: Memory,
     seen: Mutex<Seen>,
 }
@@ -81,6 +117,8 @@ impl Witness {
             hard: device.hard_limit,
             floor: device.soft_limit.saturating_sub(device.hysteresis),
             resident: budgets.saturating_add(device.overhead),
+            workspace: scenario.parts.values().map(|part| part.workspace).max().unwrap_or_default(),
+            stale_after: device.stale_after,
             played,
             seen: Mutex::default(),
         }
@@ -91,10 +129,8 @@ impl Witness {
         self.seen.lock().all.clone()
     }
 
-    /// Watches one process for ever. Its devices are empty and nothing is open there at first; a standstill goes on from
-    /// one process to the next.
+    /// Watches one process for ever.
     pub(super) async fn watch(self: Arc<Self>, handle: NodeHandle, devices: Vec<(DeviceId, ScriptedDevice)>) {
-        self.begin();
         let mut looks = 0u32;
         loop {
             tokio::time::sleep(LOOK).await;
@@ -114,30 +150,33 @@ impl Witness {
         }
     }
 
-    fn begin(&self) {
+    /// A process begins: its devices are empty, and nothing is open there yet. A standstill goes on from one process to
+    /// the next.
+    pub(super) fn begin(&self) {
         let mut seen = self.seen.lock();
         seen.open.clear();
         for card in seen.cards.values_mut() {
-            (card.looked, card.above) = (None, None);
+            (card.looked, card.above, card.silent) = (None, None, None);
         }
     }
 
-    /// Whether something stands in the way that is not the node's: a probe that the scenario plays as faulty, so that
-    /// nothing can be known; a load that the scenario makes fail; memory of others without which there would be no
-    /// pressure, or with which not every model could be loaded. Use of this process's own that alone keeps pressure up is
-    /// never excused.
-    fn excused(&self, device: DeviceId, figures: &ScriptedFigures) -> bool {
+    /// Whether something stands in the way that is not the node's: a load that the scenario makes fail; memory of others
+    /// without which there would be no pressure, or with which not every model could be loaded beside what is `needed`.
+    /// Use of this process's own that alone keeps pressure up is never excused. A probe that the scenario plays as faulty
+    /// excuses nothing: the time in which nothing could be known does not count, what was before and comes after does.
+    fn excused(&self, device: DeviceId, figures: &ScriptedFigures, needed: Bytes) -> bool {
         let Self { floor, hard, resident, .. } = *self;
         let all = figures.own.saturating_add(figures.others);
-        let crowded = all >= floor || resident.saturating_add(figures.others) > hard;
+        let whole = resident.saturating_add(figures.others).saturating_add(needed);
+        let crowded = all >= floor || whole > hard;
         let by_others = figures.others > Bytes::ZERO && figures.own < floor && crowded;
-        figures.fault.is_some() || by_others || self.played.load_fails_on(device)
+        by_others || self.played.load_fails_on(device)
     }
 
     fn look(&self, device: DeviceId, figures: ScriptedFigures) {
         let now = clock::now();
         let mut seen = self.seen.lock();
-        let Seen { all, cards, .. } = &mut *seen;
+        let Seen { all, cards, open } = &mut *seen;
         let card = cards.entry(device).or_default();
         let passed = now.saturating_duration_since(card.looked.replace(now).unwrap_or(now));
         let (own, used) = (figures.own, figures.own.saturating_add(figures.others));
@@ -145,19 +184,32 @@ impl Witness {
             above.any += if used >= limit { passed } else { Duration::ZERO };
             above.own += if own >= limit { passed } else { Duration::ZERO };
         }
-        // Whoever is made blind by the scenario cannot know.
-        if own < self.hard || figures.fault.is_some() {
+        if figures.fault.is_some() {
+            card.blind_until = now.checked_add(self.stale_after);
+        }
+        let is_blind = card.is_blind(now);
+        if own < self.hard {
             card.above = None;
         } else {
-            let (since, done) = *card.above.get_or_insert((now, false));
-            let stood = now.saturating_duration_since(since);
+            let (standing, done) = card.above.get_or_insert((Lasting::begin(now), false));
+            let stood = standing.go_on(now, !is_blind);
             all.until_relief = all.until_relief.max(stood);
-            if !done {
+            if !*done {
                 all.until_remedy = all.until_remedy.max(stood);
             }
         }
-        if self.excused(device, &figures) {
+        if self.excused(device, &figures, Bytes::ZERO) {
             card.closed = None;
+        }
+        if self.excused(device, &figures, self.workspace) || !open.values().any(|on| *on == device) {
+            card.silent = None;
+        } else {
+            let silent = card.silent.get_or_insert(Lasting::begin(now));
+            let lasted = silent.go_on(now, !is_blind);
+            longest(&mut all.not_working, lasted, || {
+                let since = silent.since.saturating_duration_since(self.start);
+                Standstill { device, since, lasted, cause: format!("own use {own}, others' {}", figures.others) }
+            });
         }
     }
 
@@ -167,19 +219,26 @@ impl Witness {
         let busy = seen.open.values().any(|on| *on == device);
         let Seen { all, cards, .. } = &mut *seen;
         let card = cards.entry(device).or_default();
-        let Some(cause) = closed.filter(|_| !busy && !self.excused(device, &figures)) else {
+        let Some(cause) = closed.filter(|_| !busy && !self.excused(device, &figures, Bytes::ZERO)) else {
             card.closed = None;
             return;
         };
-        let since = *card.closed.get_or_insert(now);
-        let lasted = now.saturating_duration_since(since);
-        let longest = all.not_accepting.as_ref().map(|it| it.lasted).unwrap_or_default();
-        if lasted > longest {
-            let since = since.saturating_duration_since(self.start);
+        let is_blind = card.is_blind(now);
+        let closed = card.closed.get_or_insert(Lasting::begin(now));
+        let lasted = closed.go_on(now, !is_blind);
+        longest(&mut all.not_accepting, lasted, || {
+            let since = closed.since.saturating_duration_since(self.start);
             let ScriptedFigures { own, others, .. } = figures;
             let cause = format!("{cause}; own use {own}, others' {others}");
-            all.not_accepting = Some(Standstill { device, since, lasted, cause });
-        }
+            Standstill { device, since, lasted, cause }
+        });
+    }
+}
+
+/// Keeps the longest standstill.
+fn longest(kept: &mut Option<Standstill>, lasted: Duration, it: impl FnOnce() -> Standstill) {
+    if lasted > kept.as_ref().map(|it| it.lasted).unwrap_or_default() {
+        *kept = Some(it());
     }
 }
 
@@ -228,6 +287,14 @@ fn is_remedy(kind: &EventKind) -> bool {
 
 impl Subscriber for Witness {
     fn hear(&self, event: &Event) {
+        if let Some(slot) = event.slot {
+            let mut seen = self.seen.lock();
+            // Whatever is told of a slot says that its device is at work.
+            let device = seen.open.get(&slot).copied();
+            if let Some(card) = device.and_then(|device| seen.cards.get_mut(&device)) {
+                card.silent = None;
+            }
+        }
         if let (EventKind::Accepted { .. }, Some(slot), Some(device)) =
             (&event.kind, event.slot, event.device)
         {

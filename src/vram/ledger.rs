@@ -230,11 +230,15 @@ impl Ledger {
         self.0.book().holdings()
     }
 
+    /// By how much a lease of `needed` would cross the limit even if every workspace were returned; zero where it would
+    /// fit. Allocates nothing.
+    pub fn shortfall(&self, needed: Bytes) -> Bytes {
+        self.0.book().shortfall(needed)
+    }
+
     fn refusal(&self, book: &Book, claim: Claim) -> Refusal {
         let usage = book.usage();
         let unaccounted = book.floor();
-        let without_workspaces: Bytes = usage.resident.values().copied().sum();
-        let later = [without_workspaces, unaccounted, claim.bytes].into_iter().sum::<Bytes>();
         Refusal {
             device: self.0.device,
             model: claim.model,
@@ -243,7 +247,7 @@ impl Ledger {
             unaccounted,
             needed: claim.bytes,
             limit: usage.limit,
-            fits_later: later <= usage.limit,
+            fits_later: book.shortfall(claim.bytes) == Bytes::ZERO,
             holders: book.holdings(),
         }
     }

@@ -22,7 +22,8 @@ fn chaos(seeds: std::ops::Range<u64>) -> Chaos {
 /// Longer than anything is simulated.
 const LONG: Duration = Duration::from_secs(100_000_000);
 /// States of the node's own making may last as long as they like.
-const UNBOUNDED: Bounds = Bounds { until_remedy: LONG, until_relief: LONG, not_accepting: LONG };
+const UNBOUNDED: Bounds =
+    Bounds { until_remedy: LONG, until_relief: LONG, not_accepting: LONG, not_working: LONG };
 
 fn play(chaos: &Chaos) -> ChaosReport {
     chaos.play(&|_| ())

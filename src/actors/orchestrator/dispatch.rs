@@ -8,6 +8,7 @@ use ractor::ActorRef;
 use super::{Current, Hand, OrchestratorState};
 use crate::actors::host::RunId;
 use crate::actors::job::Job;
+use crate::actors::liveness::Activity;
 use crate::actors::messages::{DeviceMsg, ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg, Work};
 use crate::actors::pipeline::PipelineError;
 use crate::actors::plan::Task;
@@ -53,7 +54,7 @@ impl OrchestratorState {
     /// Begins whatever can begin now. Called after every message; cheap where nothing can.
     pub(super) fn pump(&mut self, myself: &ActorRef<OrchestratorMsg>) {
         let now = clock::now();
-        self.restart_at_boundary();
+        self.restart_planned(self.active.is_empty());
         loop {
             self.fill(now);
             let ended = self.begin_all(myself, now);
@@ -61,19 +62,34 @@ impl OrchestratorState {
                 break;
             }
         }
+        // Slots that all wait may wait for the very memory that the restart is to bring back.
+        self.restart_planned(self.activity() != Activity::AtWork);
         if self.draining && self.active.is_empty() {
             let _ = self.args.node.cast(DeviceMsg::Drained);
         }
         self.set_timer(myself, now);
     }
 
-    fn restart_at_boundary(&mut self) {
-        if self.active.is_empty()
+    fn restart_planned(&mut self, is_boundary: bool) {
+        if is_boundary
             && let Some(model) = self.restart_due.take()
         {
             // Away at once: nothing is to be given to a model about to go.
             self.hands[model] = Hand::Away;
             self.args.registry.tell_supervisor(SupervisorMsg::Restart(model, Fault::Leak));
+        }
+    }
+
+    /// What is done for the open slots. Where none of them has anything under way, whatever is restarted cuts nothing off.
+    pub(super) fn activity(&self) -> Activity {
+        let is_working = |hand: &Hand| matches!(hand, Hand::Working(_));
+        let is_under_way = |slot: &Slot| slot.unwritten > 0 || slot.plan.is_running(Task::Package);
+        if self.hands.values().any(is_working) || self.active.iter().any(is_under_way) {
+            Activity::AtWork
+        } else if self.open.is_empty() {
+            Activity::Idle
+        } else {
+            Activity::Waiting
         }
     }
 
@@ -214,6 +230,7 @@ impl OrchestratorState {
         let refusal = match self.args.ledger.reserve(claim) {
             Ok(lease) => {
                 self.charged = false;
+                self.args.registry.set_wanted(model, Bytes::ZERO);
                 return Ok(Some(lease));
             }
             Err(refusal) => refusal,
@@ -227,7 +244,11 @@ impl OrchestratorState {
                 }
             });
         }
-        Err(if refusal.fits_later { None } else { self.charge(|_| refusal) })
+        if refusal.fits_later {
+            return Err(None);
+        }
+        self.args.registry.set_wanted(model, needed);
+        Err(self.charge(|_| refusal))
     }
 
     /// One slot pays for a shortage with `refusal`; failing all that come after it would free nothing more.

@@ -5,6 +5,7 @@ use ractor::{ActorRef, RpcReplyPort};
 use super::OrchestratorState;
 use super::ending::Ended;
 use crate::actors::admission::{self, Answer, Refusal, Request, Standing};
+use crate::actors::liveness::Activity;
 use crate::actors::messages::{DeviceMsg, OrchestratorMsg};
 use crate::actors::placement::Offer;
 use crate::actors::plan::Task;
@@ -103,15 +104,15 @@ impl OrchestratorState {
         }
     }
 
-    /// Tells the device and whoever listens where admission has changed, or the last open slot has ended.
+    /// Tells the device and whoever listens where admission has changed, or what is done for the open slots.
     pub(super) fn tell_admission(&mut self) {
-        let (closed, is_idle) = (self.closed(clock::now()), self.open.is_empty());
-        let told = self.admission.replace((closed, is_idle));
-        if told == Some((closed, is_idle)) {
+        let (closed, activity) = (self.closed(clock::now()), self.activity());
+        let told = self.admission.replace((closed, activity));
+        if told == Some((closed, activity)) {
             return;
         }
-        self.args.registry.set_idle(is_idle);
-        let _ = self.args.node.cast(DeviceMsg::AdmissionChanged { closed, is_idle });
+        self.args.registry.set_at_work(activity == Activity::AtWork);
+        let _ = self.args.node.cast(DeviceMsg::AdmissionChanged { closed, activity });
         if told.is_none_or(|(before, _)| before != closed) {
             self.args.bus.tell(EventKind::AdmissionChanged { closed });
         }

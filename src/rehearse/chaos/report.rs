@@ -106,6 +106,8 @@ pub struct ChaosReport {
     pub until_relief: Longest,
     /// Longest time that a device took nothing in, for reasons of the node's own.
     pub not_accepting: Longest,
+    /// Longest time that nothing was done for open slots, for reasons of the node's own.
+    pub not_working: Longest,
     /// Simulated time in all.
     pub simulated: Duration,
     /// Real time in all.
@@ -130,6 +132,7 @@ impl ChaosReport {
             until_remedy: Longest::default(),
             until_relief: Longest::default(),
             not_accepting: Longest::default(),
+            not_working: Longest::default(),
             simulated: Duration::ZERO,
             took: Duration::ZERO,
         }
@@ -150,8 +153,13 @@ impl ChaosReport {
         self.simulated += report.simulated;
         self.until_remedy.add(seed, report.until_remedy, None);
         self.until_relief.add(seed, report.until_relief, None);
-        if let Some(it) = &report.not_accepting {
-            self.not_accepting.add(seed, it.lasted, Some(&it.cause));
+        for (longest, standstill) in [
+            (&mut self.not_accepting, &report.not_accepting),
+            (&mut self.not_working, &report.not_working),
+        ] {
+            if let Some(it) = standstill {
+                longest.add(seed, it.lasted, Some(&it.cause));
+            }
         }
     }
 
@@ -189,6 +197,7 @@ impl fmt::Display for ChaosReport {
             ("to a remedy ", &self.until_remedy, self.bounds.until_remedy),
             ("to relief   ", &self.until_relief, self.bounds.until_relief),
             ("no accepting", &self.not_accepting, self.bounds.not_accepting),
+            ("no working  ", &self.not_working, self.bounds.not_working),
         ] {
             write!(f, "  {name}  at most {:.1?} of {most:.0?}", longest.lasted)?;
             match longest.seed {

@@ -18,6 +18,8 @@ pub struct Bounds {
     pub until_relief: Duration,
     /// A device that takes nothing in though nothing is open there.
     pub not_accepting: Duration,
+    /// A device on which slots are open, and nothing is done for any of them.
+    pub not_working: Duration,
 }
 
 impl Bounds {
@@ -28,6 +30,7 @@ impl Bounds {
         until_remedy: Duration::from_secs(60),
         until_relief: Duration::from_secs(600),
         not_accepting: Duration::from_secs(900),
+        not_working: Duration::from_secs(900),
     };
 
     /// The same as a scenario expects it.
@@ -36,6 +39,7 @@ impl Bounds {
             until_remedy: Some(self.until_remedy),
             until_relief: Some(self.until_relief),
             not_accepting: Some(self.not_accepting),
+            not_working: Some(self.not_working),
             ..Expectations::default()
         }
     }
@@ -61,6 +65,8 @@ pub enum Way {
     NoRelief,
     /// Nothing taken in for too long, though nothing was open and nothing but the node stood in the way.
     NotAccepting,
+    /// Nothing done for open slots for too long, though nothing but the node stood in the way.
+    NotWorking,
 }
 
 impl fmt::Display for Way {
@@ -74,6 +80,7 @@ impl fmt::Display for Way {
             Self::NoRemedy => "no remedy",
             Self::NoRelief => "no relief",
             Self::NotAccepting => "not accepting",
+            Self::NotWorking => "not working",
         })
     }
 }
@@ -101,10 +108,15 @@ pub(super) fn judge(report: &Report, bounds: &Bounds) -> Vec<(Way, String)> {
     when(relief > bounds.until_relief, Way::NoRelief, &|| {
         over("above the hard limit", relief, bounds.until_relief)
     });
-    if let Some(it) = report.not_accepting.as_ref().filter(|it| it.lasted > bounds.not_accepting) {
-        let (since, device, cause) = (it.since, it.device, &it.cause);
-        let what = over("not accepting", it.lasted, bounds.not_accepting);
-        found.push((Way::NotAccepting, format!("{what}; {device}, from {since:.0?} on: {cause}")));
+    for (way, standstill, most) in [
+        (Way::NotAccepting, &report.not_accepting, bounds.not_accepting),
+        (Way::NotWorking, &report.not_working, bounds.not_working),
+    ] {
+        if let Some(it) = standstill.as_ref().filter(|it| it.lasted > most) {
+            let (since, device, cause) = (it.since, it.device, &it.cause);
+            let what = over(&way.to_string(), it.lasted, most);
+            found.push((way, format!("{what}; {device}, from {since:.0?} on: {cause}")));
+        }
     }
     found
 }

@@ -51,6 +51,7 @@ pub(super) fn expectations(section: &Section<'_>) -> Expectations {
         until_remedy: section.duration("until_remedy"),
         until_relief: section.duration("until_relief"),
         not_accepting: section.duration("not_accepting"),
+        not_working: section.duration("not_working"),
         leases_refused: count("leases_refused"),
         exits: section.codes("exits"),
         period,

@@ -302,6 +302,7 @@ fn expectations(lines: &mut Lines, it: &Expectations) {
     lines.some("until_remedy", it.until_remedy, duration);
     lines.some("until_relief", it.until_relief, duration);
     lines.some("not_accepting", it.not_accepting, duration);
+    lines.some("not_working", it.not_working, duration);
     lines.some("leases_refused", it.leases_refused, plain);
     lines.some("exits", it.exits.as_ref(), |codes| format!("{codes:?}"));
     if let Some((period, tolerance)) = it.period {

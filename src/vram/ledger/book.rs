@@ -60,6 +60,13 @@ impl Book {
         self.limit.saturating_sub(self.reserved).saturating_sub(self.floor())
     }
 
+    /// By how much `needed` would cross the limit with nothing but residents out.
+    pub(super) fn shortfall(&self, needed: Bytes) -> Bytes {
+        let residents = self.entries.values().filter(|entry| entry.claim.purpose == Purpose::Resident);
+        let lasting: Bytes = residents.map(|entry| entry.claim.bytes).sum();
+        lasting.saturating_add(self.floor()).saturating_add(needed).saturating_sub(self.limit)
+    }
+
     fn changed(&mut self) -> u64 {
         self.generation += 1;
         self.peak_reserved = self.peak_reserved.max(self.reserved);

@@ -1,4 +1,5 @@
-//! What follows where use stands above a limit: whose memory it is, and one remedy after the other until it clears.
+//! What follows where use stands above a limit, or a run cannot have its memory though no level stands: whose memory it
+//! is, and one remedy after the other until it clears.
 //!
 //! Pure, of fixed size; no clock, no I/O, no allocation. What this process uses beyond what its leases stand for is its
 //! own doing, and something always follows: trims (asked for by the pressure policy), then suspects one at a time, the
@@ -78,7 +79,9 @@ pub struct Scene {
     pub tolerance: Bytes,
     /// The models.
     pub suspects: PerModel<Suspect>,
-    /// Whether no slot is in work.
+    /// What a run that waits for memory lacks, even with every other run over; zero where none waits.
+    pub missing: Bytes,
+    /// Whether no run is under way.
     pub is_idle: bool,
 }
 
@@ -88,13 +91,25 @@ impl Scene {
         self.own.unwrap_or(self.used).saturating_sub(self.expected)
     }
 
-    /// Whose memory it is that keeps the level from clearing.
+    /// Whether nothing is wrong: no level stands, and no run waits for memory that leases do not take.
+    pub fn is_calm(&self) -> bool {
+        self.level == Level::Normal && self.missing == Bytes::ZERO
+    }
+
+    /// Whose memory it is that keeps the level from clearing, or a run from beginning.
     pub fn cause(&self) -> PressureCause {
         let Some(own) = self.own else { return PressureCause::Unknown };
         let unexplained = self.unexplained();
+        // A run that cannot begin is no allocator's habit, however little it lacks.
+        let keeps_a_run = self.missing > Bytes::ZERO && unexplained >= self.missing;
         let is_ours = unexplained > self.tolerance;
-        if is_ours && (own >= self.floor || self.used.saturating_sub(unexplained) < self.floor) {
+        let keeps_the_level =
+            is_ours && (own >= self.floor || self.used.saturating_sub(unexplained) < self.floor);
+        if keeps_a_run || (self.level > Level::Normal && keeps_the_level) {
             PressureCause::Ours
+        } else if self.level == Level::Normal {
+            let others = self.used.saturating_sub(own);
+            if others >= self.missing { PressureCause::Others } else { PressureCause::Leased }
         } else if own >= self.floor || self.used < self.floor {
             PressureCause::Leased
         } else {
@@ -199,7 +214,7 @@ impl RemedyPolicy {
 
     /// The remedy that is due, if one is. Enters it as tried.
     pub fn assess(&mut self, scene: &Scene, now: Instant) -> Option<MemoryRemedy> {
-        if scene.level == Level::Normal {
+        if scene.is_calm() {
             *self = Self::new(self.settings);
             return None;
         }

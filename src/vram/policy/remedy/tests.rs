@@ -22,6 +22,7 @@ fn scene(level: Level, own: u64, others: u64) -> Scene {
         floor: if level == Level::Hard { mb(10_500) } else { mb(9500) },
         tolerance: mb(100),
         suspects,
+        missing: Bytes::ZERO,
         is_idle: false,
     }
 }
@@ -74,6 +75,40 @@ fn whose_memory_it_is_follows_from_what_would_clear_the_level() {
     }
     let below = Scene { expected: mb(9300), ..scene(Level::Soft, 9400, 0) };
     assert_eq!(below.cause(), PressureCause::Leased, "it clears by itself");
+}
+
+#[test]
+fn a_run_that_cannot_have_its_memory_is_a_cause_though_no_level_stands() {
+    let short = |own, others, missing| Scene { missing: mb(missing), ..scene(Level::Normal, own, others) };
+    for (what, scene, cause) in [
+        ("a leak as large as what is missing", short(7700, 0, 500), PressureCause::Ours),
+        ("no habit, however little is missing", short(7250, 0, 50), PressureCause::Ours),
+        ("a leak and others", short(7700, 2000, 500), PressureCause::Ours),
+        ("others, and a leak that is not enough", short(7700, 2000, 501), PressureCause::Others),
+        ("nobody's: more than there is", short(7200, 0, 1), PressureCause::Leased),
+        ("nobody can tell", Scene { own: None, ..short(7700, 0, 500) }, PressureCause::Unknown),
+        ("others press, a leak keeps the run", Scene { missing: mb(300), ..scene(Level::Soft, 7600, 4000) },
+            PressureCause::Ours),
+    ] {
+        assert_eq!(scene.cause(), cause, "{what}");
+        assert!(!scene.is_calm());
+    }
+    assert!(scene(Level::Normal, 7700, 0).is_calm(), "a leak that keeps nobody from anything");
+}
+
+#[test]
+fn suspects_are_restarted_for_a_run_that_cannot_have_its_memory_and_then_the_device_goes() {
+    let mut bench = Bench::new();
+    let short =
+        Scene { missing: mb(200), is_idle: true, ..named(scene(Level::Normal, 7700, 0), VIDEO, 500) };
+    assert_eq!(bench.looks(30, &short), vec![], "what ends by itself gets the time to");
+    assert_eq!(bench.after(1, &short), Some(MemoryRemedy::PlanRestart(VIDEO)));
+    bench.policy.dropped(VIDEO, bench.now);
+    assert_eq!(bench.looks(10, &short), vec![(10, MemoryRemedy::PlanRestart(FLUX))]);
+    bench.policy.dropped(FLUX, bench.now);
+    assert_eq!(bench.looks(10, &short), vec![(10, MemoryRemedy::GiveUpDevice)]);
+    let by_others = Scene { missing: mb(600), ..scene(Level::Normal, 7700, 2000) };
+    assert_eq!(Bench::new().looks(3600, &by_others), vec![], "others' memory is waited out");
 }
 
 #[test]
