@@ -21,7 +21,7 @@ use crate::events::{Bus, EventKind, Fault};
 use crate::exit::Exit;
 use crate::types::{Bytes, ModelId, PerModel};
 use crate::vram::policy::{
-    Assessment, LeakVerdict, Level, MemoryRemedy, ModelUse, PressureCause, RemedySettings, Scene, Suspect,
+    Assessment, LeakVerdict, Level, MemoryRemedy, PressureCause, RemedySettings, Scene, Suspect,
 };
 use crate::vram::{
     Ledger, Mark, Monitor, MonitorSettings, Occasion, Pool, Pressure, PressureGauge, Reading, Sample,
@@ -255,7 +255,8 @@ impl WatchdogState {
         let now = clock::now();
         let Some(sample) = self.monitor.fresh(now).copied() else { return };
         let mut record = self.args.record.lock();
-        if assessment.actions.restart_victim {
+        if assessment.level == Level::Hard && assessment.actions.trim {
+            // Who has grown in the stretch that still lasts counts as well.
             record.growth.settle();
         }
         let scene = self.scene(assessment, &sample, &record);
@@ -272,16 +273,20 @@ impl WatchdogState {
             self.args.registry.set_pressure_cause(None);
         }
         let Some(remedy) = remedy else { return };
-        self.args.bus.tell(EventKind::MemoryRemedy(remedy));
+        let used = |model| {
+            let Suspect { resident, unexplained, .. } = scene.suspects[model];
+            resident.saturating_add(unexplained)
+        };
+        self.args.bus.tell(EventKind::MemoryRemedy {
+            remedy,
+            used: remedy.model().map(used),
+            budget: remedy.model().map(|model| self.args.models[model]),
+        });
         match remedy {
             MemoryRemedy::PlanRestart(model) => {
                 self.args.registry.tell_orchestrator(OrchestratorMsg::PlanRestart(model));
             }
             MemoryRemedy::Restart(model) => {
-                let suspect = scene.suspects[model];
-                let used = suspect.resident.saturating_add(suspect.unexplained);
-                let victim = ModelUse { model, budget: self.args.models[model], used };
-                self.args.bus.tell(EventKind::VictimChosen(victim));
                 self.args.registry.tell_supervisor(SupervisorMsg::Restart(model, Fault::Victim));
             }
             MemoryRemedy::GiveUpDevice => {

@@ -9,7 +9,7 @@ use crate::contract::Progress;
 use crate::exit::Exit;
 use crate::journal::{CancelCause, Ending, Failure, Terminal};
 use crate::types::{AttemptId, Bytes, DeviceId, ModelId, PerModel, PerStage, Stage};
-use crate::vram::policy::{Crossing, LeakVerdict, MemoryRemedy, ModelUse, PressureCause};
+use crate::vram::policy::{Crossing, LeakVerdict, MemoryRemedy, PressureCause};
 use crate::vram::{Refusal, Sample, Snapshot};
 
 /// Time spent per stage, all attempts together; seconds in JSON.
@@ -299,8 +299,6 @@ pub enum EventKind {
     },
     /// A lease was refused before anything was allocated.
     LeaseRefused(Box<Refusal>),
-    /// A model is restarted to make room.
-    VictimChosen(ModelUse),
     /// Use stands above a limit, and whose memory that is was not known before or has changed.
     PressureCaused {
         /// Whose.
@@ -308,8 +306,18 @@ pub enum EventKind {
         /// Used by this process beyond what its leases stand for; by everyone where no probe tells them apart.
         unexplained: Bytes,
     },
-    /// Something is done about memory of our own that keeps use above a limit.
-    MemoryRemedy(MemoryRemedy),
+    /// Something is done about memory of our own that keeps use above a limit, or a run from beginning.
+    MemoryRemedy {
+        /// What.
+        #[serde(flatten)]
+        remedy: MemoryRemedy,
+        /// What its model holds, as far as it is put down to it; none where no model is meant.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        used: Option<Bytes>,
+        /// What its model was given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        budget: Option<Bytes>,
+    },
     /// The device takes slots in, or no more, with the reason.
     AdmissionChanged {
         /// Why nothing comes in; none where slots do.

@@ -85,16 +85,30 @@ fn names_and_units_that_machines_read_stay_as_they_are() {
             Value::Null,
         ),
         (
-            EventKind::MemoryRemedy(MemoryRemedy::GiveUpDevice),
+            EventKind::MemoryRemedy { remedy: MemoryRemedy::GiveUpDevice, used: None, budget: None },
             "memory_remedy",
             "remedy",
             json!("give_up_device"),
         ),
         (
-            EventKind::MemoryRemedy(MemoryRemedy::Restart(ModelId::Flux)),
+            EventKind::MemoryRemedy {
+                remedy: MemoryRemedy::Restart(ModelId::Flux),
+                used: Some(Bytes::mb(5800)),
+                budget: Some(Bytes::gb(5)),
+            },
             "memory_remedy",
             "model",
             json!("flux"),
+        ),
+        (
+            EventKind::MemoryRemedy {
+                remedy: MemoryRemedy::PlanRestart(ModelId::Flux),
+                used: Some(Bytes::mb(5800)),
+                budget: Some(Bytes::gb(5)),
+            },
+            "memory_remedy",
+            "used",
+            json!(5_800_000_000u64),
         ),
         (
             EventKind::PressureCaused { cause: PressureCause::Others, unexplained: Bytes::ZERO },

@@ -277,8 +277,7 @@ fn is_remedy(kind: &EventKind) -> bool {
         EventKind::ActorDown { fault, .. } => {
             matches!(fault, Fault::Victim | Fault::Leak | Fault::MemoryKept)
         }
-        EventKind::MemoryRemedy(_)
-        | EventKind::VictimChosen(_)
+        EventKind::MemoryRemedy { .. }
         | EventKind::Escalated { .. }
         | EventKind::CardLost { .. } => true,
         _ => false,

@@ -5,7 +5,7 @@
 
 use super::names::event;
 use crate::events::{Closed, Event, EventKind, Subscriber};
-use crate::types::{ModelId, SlotId};
+use crate::types::{Bytes, ModelId, SlotId};
 
 /// The part that tells what is logged here.
 const ACTORS: &str = "vortex_node::actors";
@@ -128,22 +128,14 @@ fn of_memory(told: &Event) -> Result<(), ()> {
                 target: ACTORS, event = event::LEASE_REFUSED, device, refusal = numbers, "lease refused"
             );
         }
-        EventKind::VictimChosen(victim) => tracing::warn!(
-            target: ACTORS,
-            event = event::VICTIM_CHOSEN,
-            device,
-            model = victim.model.name(),
-            used = victim.used.get(),
-            budget = victim.budget.get(),
-            "victim chosen"
-        ),
         EventKind::PressureCaused { cause, unexplained } => tracing::warn!(
             target: ACTORS, event = event::PRESSURE_CAUSED, device, cause = cause.name(),
             unexplained = unexplained.get(), "memory stands above a limit"
         ),
-        EventKind::MemoryRemedy(remedy) => tracing::warn!(
+        EventKind::MemoryRemedy { remedy, used, budget } => tracing::warn!(
             target: ACTORS, event = event::MEMORY_REMEDY, device, remedy = remedy.name(),
-            model = remedy.model().map(ModelId::name), "memory of our own: remedy"
+            model = remedy.model().map(ModelId::name), used = used.map(Bytes::get), budget = budget.map(Bytes::get),
+            "memory of our own: remedy"
         ),
         EventKind::LeakChecked { verdict, grown } => tracing::info!(
             target: ACTORS,

@@ -43,7 +43,6 @@ pub mod event {
     /// Memory at one moment. Fields: `device`, `snapshot` as JSON.
     pub const MEMORY_SNAPSHOT: &str = "memory.snapshot";
     /// A model is restarted to make room. Fields: `device`, `model`, `used`, `budget`.
-    pub const VICTIM_CHOSEN: &str = "memory.victim_chosen";
     /// Whose memory keeps use above a limit. Fields: `device`, `cause`, `unexplained`.
     pub const PRESSURE_CAUSED: &str = "memory.pressure_caused";
     /// Something is done about memory of our own. Fields: `device`, `remedy`, `model`.

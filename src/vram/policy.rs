@@ -8,7 +8,6 @@ mod preflight;
 mod pressure;
 mod remedy;
 mod unaccounted;
-mod victim;
 
 pub use floor::{SlotFloor, memory_missing};
 pub use fragmentation::fragmentation;
@@ -17,4 +16,3 @@ pub use preflight::{Fit, Misfit, ModelNeed, Plan, Remedy, Variant, preflight};
 pub use pressure::{Actions, Assessment, Crossing, Level, PressurePolicy, Thresholds, ThresholdsError};
 pub use remedy::{MemoryRemedy, PressureCause, RemedyPolicy, RemedySettings, Scene, Suspect};
 pub use unaccounted::Unaccounted;
-pub use victim::ModelUse;

@@ -10,7 +10,7 @@ use vortex_node::events::{Event, EventKind};
 use vortex_node::rehearse::scenario::{Arrivals, FAULTS, Fault, RunFault};
 use vortex_node::rehearse::{Pace, Report, Scenario, rehearse};
 use vortex_node::types::{Bytes, ModelId, Stage};
-use vortex_node::vram::policy::Level;
+use vortex_node::vram::policy::{Level, MemoryRemedy};
 
 use crate::support::diary::play_with_diary;
 
@@ -377,7 +377,7 @@ fn a_run_that_stalls_and_a_model_that_grew_are_told() {
 
     let text = std::fs::read_to_string(folder().join("drift.toml")).unwrap();
     let victims = counted(&text.parse().unwrap(), |event| match event {
-        EventKind::VictimChosen(victim) => Some(format!("chosen {}", victim.model)),
+        EventKind::MemoryRemedy { remedy: MemoryRemedy::Restart(model), .. } => Some(format!("chosen {model}")),
         EventKind::ActorDown { fault, actor, .. } if fault.name() == "victim" => {
             Some(format!("down {actor}"))
         }

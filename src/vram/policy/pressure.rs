@@ -21,7 +21,7 @@ pub enum Level {
     Normal,
     /// At or above the soft limit: no new work, trim; running slots go on.
     Soft,
-    /// At or above the hard limit: the next stage of the offending slot is refused, a victim restarts.
+    /// At or above the hard limit: the next stage of the offending slot is refused; what else follows, its cause says.
     Hard,
 }
 
@@ -95,7 +95,7 @@ impl Thresholds {
         Ok(Self { soft, hard, hysteresis, dwell, max_age, repeat: REPEAT })
     }
 
-    /// The same, with trims and restarts due again after `repeat` where the level still stands.
+    /// The same, with trims due again after `repeat` where the level still stands.
     #[must_use]
     pub fn repeating_after(self, repeat: Duration) -> Self {
         Self { repeat, ..self }
@@ -155,8 +155,6 @@ pub struct Actions {
     pub backpressure: bool,
     /// Ask models and pools to give back what they keep.
     pub trim: bool,
-    /// Refuse the next stage of the offending slot and restart the model that grew most beyond its budget.
-    pub restart_victim: bool,
 }
 
 /// What follows from one sample, or from its absence.
@@ -201,7 +199,6 @@ pub struct PressurePolicy {
     seen_at: Option<Instant>,
     waiting_since: Option<Instant>,
     trimmed_at: Option<Instant>,
-    restarted_at: Option<Instant>,
 }
 
 impl PressurePolicy {
@@ -214,7 +211,6 @@ impl PressurePolicy {
             seen_at: None,
             waiting_since: None,
             trimmed_at: None,
-            restarted_at: None,
         }
     }
 
@@ -265,18 +261,13 @@ impl PressurePolicy {
             },
         });
 
-        let due =
-            |at: Option<Instant>| at.is_none_or(|at| now.saturating_duration_since(at) >= limits.repeat);
         let risen = crossing.is_some_and(|crossing| crossing.is_rise());
-        let trim = to >= Level::Soft && (risen || due(self.trimmed_at));
-        let restart_victim = to == Level::Hard && (risen || due(self.restarted_at));
+        let due = self.trimmed_at.is_none_or(|at| now.saturating_duration_since(at) >= limits.repeat);
+        let trim = to >= Level::Soft && (risen || due);
         if trim {
             self.trimmed_at = Some(now);
         }
-        if restart_victim {
-            self.restarted_at = Some(now);
-        }
-        let actions = Actions { backpressure: to >= Level::Soft, trim, restart_victim };
+        let actions = Actions { backpressure: to >= Level::Soft, trim };
         Assessment { level: to, blind: None, crossing, actions }
     }
 

@@ -76,14 +76,14 @@ fn a_limit_is_crossed_at_its_first_sample_and_told_once() {
     assert_eq!((soft.level, soft.blind), (Level::Soft, None));
     assert_eq!(soft.crossing, crossing(Level::Normal, Level::Soft, 11_000, 11_000));
     assert!(soft.crossing.is_some_and(|crossing| crossing.is_rise()));
-    assert_eq!(soft.actions, Actions { backpressure: true, trim: true, restart_victim: false });
+    assert_eq!(soft.actions, Actions { backpressure: true, trim: true });
     assert_eq!(scene.see(2, 11_400).crossing, None);
     let hard = scene.see(3, 11_500);
     assert_eq!(hard.crossing, crossing(Level::Soft, Level::Hard, 11_500, 11_500));
-    assert_eq!(hard.actions, Actions { backpressure: true, trim: true, restart_victim: true });
+    assert_eq!(hard.actions, Actions { backpressure: true, trim: true });
     let still = scene.see(4, 11_900);
     assert_eq!((still.crossing, still.level), (None, Level::Hard));
-    assert_eq!(still.actions, Actions { backpressure: true, trim: false, restart_victim: false });
+    assert_eq!(still.actions, Actions { backpressure: true, trim: false });
     assert_eq!(scene.policy.level(), Level::Hard);
 }
 
@@ -91,7 +91,7 @@ fn a_limit_is_crossed_at_its_first_sample_and_told_once() {
 fn hard_may_come_without_soft() {
     let jump = Scene::new().see(0, 11_700);
     assert_eq!(jump.crossing, crossing(Level::Normal, Level::Hard, 11_700, 11_500));
-    assert!(jump.actions.restart_victim);
+    assert!(jump.actions.trim);
 }
 
 #[test]
@@ -138,19 +138,12 @@ fn hard_clears_to_soft_or_at_once_to_normal() {
 }
 
 #[test]
-fn trims_and_restarts_are_due_again_while_the_level_stands() {
-    let mut scene = Scene::new();
-    let due: Vec<(bool, bool)> = (0..=50)
-        .map(|second| scene.see(second, 11_600).actions)
-        .map(|actions| (actions.trim, actions.restart_victim))
-        .collect();
-    let at = |which: fn(&(bool, bool)) -> bool| -> Vec<usize> {
-        due.iter().enumerate().filter(|(_, due)| which(due)).map(|(second, _)| second).collect()
-    };
-    assert_eq!((at(|due| due.0), at(|due| due.1)), (vec![0, 20, 40], vec![0, 20, 40]));
-    let mut soft = Scene::new();
-    let trims: Vec<u64> = (0..=50).filter(|second| soft.see(*second, 11_100).actions.trim).collect();
-    assert_eq!(trims, [0, 20, 40]);
+fn trims_are_due_again_while_the_level_stands() {
+    for used in [11_100, 11_600] {
+        let mut scene = Scene::new();
+        let trims: Vec<u64> = (0..=50).filter(|second| scene.see(*second, used).actions.trim).collect();
+        assert_eq!(trims, [0, 20, 40]);
+    }
 }
 
 #[test]
@@ -164,7 +157,7 @@ fn no_decision_rests_on_a_sample_that_is_not_usable() {
         let at = scene.at(second);
         let assessment = scene.policy.assess(Some(&sample), at);
         assert_eq!((assessment.level, assessment.crossing), (Level::Soft, None), "{sample:?}");
-        assert_eq!(assessment.actions, Actions { backpressure: true, trim: false, restart_victim: false });
+        assert_eq!(assessment.actions, Actions { backpressure: true, trim: false });
     }
 }
 
@@ -178,7 +171,7 @@ fn without_samples_the_policy_goes_blind_and_only_closes_admission() {
     assert_eq!((soon.blind, soon.actions), (None, Actions::default()), "a sample of 5 s ago still stands");
     let late = scene.miss(7);
     assert_eq!((late.blind, late.level, late.crossing), (Some(Duration::from_secs(6)), Level::Normal, None));
-    assert_eq!(late.actions, Actions { backpressure: true, trim: false, restart_victim: false });
+    assert_eq!(late.actions, Actions { backpressure: true, trim: false });
     assert_eq!(scene.see(8, 5000).actions, Actions::default());
 }
 
