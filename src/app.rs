@@ -3,10 +3,12 @@
 //! Knows every part but the command line, which calls it. What cannot be built is a [`BuildError`] with its source.
 
 pub mod bundle;
+mod crash_loop;
 mod error;
 pub(crate) mod models;
 mod node;
 pub(crate) mod settings;
 
+pub use crash_loop::CrashLoop;
 pub use error::BuildError;
 pub use node::{Limits, Node, NodeParts, Serving, door};

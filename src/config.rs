@@ -34,7 +34,7 @@ pub use places::{DirSource, shipped};
 pub use problem::{Problem, Problems};
 pub use settings::{
     Deadlines, FluxSettings, Http, Intake, KokoroSettings, Leak, LivePortraitSettings, Memory, ModelBudget,
-    Models, Node, Recovery, Restart, Settings, Slots, StageSettings, Stages, Telemetry,
+    Models, Node, Recovery, Restart, RestartProcess, Settings, Slots, StageSettings, Stages, Telemetry,
 };
 pub use signers::{SignerError, Signers};
 pub(crate) use values::parse_duration;

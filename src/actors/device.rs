@@ -140,6 +140,7 @@ impl DeviceState {
                 actor.get_cell()
             }
             Part::Models => {
+                let first = !std::mem::replace(&mut self.models_started, true);
                 let args = SupervisorArgs {
                     models: tree.models.clone(),
                     policy: tree.settings.ladder,
@@ -151,7 +152,8 @@ impl DeviceState {
                     registry: tree.registry.clone(),
                     node: myself.clone(),
                     bus: tree.bus.clone(),
-                    first: !std::mem::replace(&mut self.models_started, true),
+                    first,
+                    hold: if first { tree.settings.hold } else { Duration::ZERO },
                 };
                 let (actor, _) = Actor::spawn_linked(None, ModelSupervisor, args, root).await?;
                 tree.registry.set_supervisor(actor.clone());

@@ -65,7 +65,7 @@ impl Cards {
         let (exit, told) = watch::channel(None);
         let args = NodeArgs { placer: placer.clone(), journal: Arc::clone(&journal), serving, waiting, exit };
         let (root, join) = Actor::spawn(None, NodeSupervisor, args).await?;
-        Ok(Node { placer, journal, root, join, exit: told })
+        Ok(Node { placer, journal, root, join, exit: told, at_end: None })
     }
 }
 
@@ -93,7 +93,11 @@ pub struct Node {
     root: ActorRef<NodeMsg>,
     join: JoinHandle<()>,
     exit: watch::Receiver<Option<Exit>>,
+    at_end: Option<AtEnd>,
 }
+
+/// Called with the code before anybody hears of it.
+type AtEnd = Box<dyn FnOnce(Exit) + Send>;
 
 /// What may be asked of a node while something else waits for its end.
 #[derive(Clone)]
@@ -108,19 +112,29 @@ impl Node {
         NodeHandle { placer: self.placer.clone(), root: self.root.clone() }
     }
 
+    /// The same, with something that has to be done at its end before [`ended`](Self::ended) tells the code.
+    #[must_use]
+    pub fn at_end(self, then: impl FnOnce(Exit) + Send + 'static) -> Self {
+        Self { at_end: Some(Box::new(then)), ..self }
+    }
+
     /// Waits for the node's end; says with what code the process is to end. A root that died without a word leaves
     /// nothing to rely on in this process.
     pub async fn ended(self) -> Exit {
         // An error would be a panic of the join itself: the same as no word.
         let _ = self.join.await;
         let told = *self.exit.borrow();
-        match told {
+        let exit = match told {
             Some(exit) => exit,
             None => {
                 close(self.placer.first(), &*self.journal).await;
                 Exit::DeviceLost
             }
+        };
+        if let Some(at_end) = self.at_end {
+            at_end(exit);
         }
+        exit
     }
 }
 

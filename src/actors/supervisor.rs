@@ -37,6 +37,8 @@ pub(super) struct SupervisorArgs {
     pub(super) bus: Bus,
     /// Whether memory may be taken for free without a look: at the process's start only.
     pub(super) first: bool,
+    /// How long the first loads wait.
+    pub(super) hold: Duration,
 }
 
 struct Child {
@@ -84,7 +86,7 @@ impl Actor for ModelSupervisor {
             if !state.args.first {
                 state.children[place].down_since = Some(clock::now());
             }
-            state.await_return(&myself, place, Duration::ZERO);
+            state.await_return(&myself, place, state.args.hold);
         }
         Ok(state)
     }

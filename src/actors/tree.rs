@@ -58,6 +58,8 @@ pub struct TreeSettings {
     pub open_slots: OpenSlots,
     /// The longest that nothing may come in although nothing is open, where nothing explains it.
     pub stuck_after: Duration,
+    /// Before the first load of a model in this process: zero, unless earlier processes ended badly.
+    pub hold: Duration,
     /// Of the backoffs' jitter.
     pub seed: u64,
 }

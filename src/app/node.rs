@@ -7,12 +7,13 @@ use ractor::SpawnErr;
 
 use super::BuildError;
 use super::bundle::{Chosen, budgets, fit, voices_of};
+use super::crash_loop::{CrashLoop, CrashRecord};
 use super::models::model_specs;
 use super::settings::{Opened, hard_limit, model_limits, new_probes, open_all, tree_settings};
 use crate::actors::handle::{self, Cards};
 use crate::actors::sampler::ThreadSampler;
 use crate::actors::tree::OpenSlots;
-use crate::actors::tree::{DeviceTree, TreeParts};
+use crate::actors::tree::{DeviceTree, TreeParts, TreeSettings};
 use crate::config::{Loaded, Settings};
 use crate::events::{Bus, Subscriber};
 use crate::intake::Door;
@@ -70,6 +71,9 @@ pub struct Node {
     cards: Cards,
     limits: Limits,
     notes: Vec<String>,
+    crashes: Arc<CrashRecord>,
+    crash_loop: Option<CrashLoop>,
+    bus: Bus,
 }
 
 /// What recipes are checked against on a node with these settings and weights. Known before any device is opened.
@@ -100,8 +104,12 @@ impl Node {
             soft: memory.soft_limit.resolve(first.free),
             hard: memory.hard_limit.resolve(first.free),
         };
+        let crashes = Arc::new(CrashRecord::read(settings));
+        let crash_loop = crashes.standing(serving == Serving::All);
+        notes.extend(crashes.trouble().map(str::to_owned));
+        notes.extend(crash_loop.as_ref().map(ToString::to_string));
         let timings = Arc::new(Timings::default());
-        let mut told: Vec<Arc<dyn Subscriber>> = vec![Arc::new(EventLog), timings.clone()];
+        let mut told: Vec<Arc<dyn Subscriber>> = vec![Arc::new(EventLog), timings.clone(), crashes.clone()];
         told.extend(subscribers);
         let key = sink::node_key(&settings.key_file())?;
         let node = NodeReport {
@@ -122,6 +130,7 @@ impl Node {
             pipeline: Arc::new(RecipePipeline(Arc::new(shared))),
             folders,
             bus: Bus::new(told),
+            hold: crash_loop.as_ref().map(|it| it.delay).unwrap_or_default(),
         };
         let first = trees.tree(first)?;
         let others = opened.into_iter().map(|other| trees.tree(other)).collect::<Result<_, _>>()?;
@@ -129,10 +138,15 @@ impl Node {
             Serving::All => Cards::new(first, others),
             Serving::One => Cards::one_at_a_time(first, others),
         };
-        Ok(Self { cards, limits, notes })
+        Ok(Self { cards, limits, notes, crashes, crash_loop, bus: trees.bus })
     }
 
-    /// What an operator has to know of how it was built: devices left out or on standby.
+    /// What its last processes left, where they ended with 71: an alert, maybe.
+    pub fn crash_loop(&self) -> Option<&CrashLoop> {
+        self.crash_loop.as_ref()
+    }
+
+    /// What an operator has to know of how it was built: devices left out or on standby, and how its last processes ended.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -142,9 +156,13 @@ impl Node {
         self.limits
     }
 
-    /// Starts its actors; the models begin to load.
+    /// Starts its actors; the models begin to load, after a wait where earlier processes ended badly. How this one ends is
+    /// kept for the next.
     pub async fn start(self) -> Result<handle::Node, SpawnErr> {
-        self.cards.start().await
+        let Self { cards, crashes, crash_loop, bus, .. } = self;
+        crashes.begin(crash_loop.as_ref(), &bus);
+        let node = cards.start().await?;
+        Ok(node.at_end(move |exit| crashes.end(exit, &bus)))
     }
 }
 
@@ -185,6 +203,8 @@ struct Trees<'a> {
     pipeline: Arc<RecipePipeline>,
     folders: Arc<SlotFolders>,
     bus: Bus,
+    /// Before anything is loaded.
+    hold: Duration,
 }
 
 impl Trees<'_> {
@@ -197,7 +217,10 @@ impl Trees<'_> {
         let sampler = ThreadSampler::start(chain, move || new_probes(&probes, id))
             .map_err(|source| BuildError::Thread { device: id, source })?;
         Ok(DeviceTree::new(TreeParts {
-            settings: tree_settings(settings, id, free, OpenSlots::Resume)?,
+            settings: TreeSettings {
+                hold: self.hold,
+                ..tree_settings(settings, id, free, OpenSlots::Resume)?
+            },
             models: model_specs(self.bundle, settings, &budgets, id, model_limits(settings))?,
             pipeline: self.pipeline.clone(),
             journal: self.folders.clone(),

@@ -1,6 +1,8 @@
 //! From settings to what the parts are handed: the tree's behaviour, the models' limits, the device and how its memory
 //! is looked at. Every value of [`Settings`] that a running node heeds passes through here, and nothing is decided twice.
 
+use std::time::Duration;
+
 use candle_core::Device;
 
 use crate::actors::limits::ModelLimits;
@@ -29,7 +31,7 @@ use crate::vram::{
 mod tests;
 
 /// Before an actor other than a model's is started again: it holds nothing that takes time to come back.
-const FIRST_ACTOR_DELAY: std::time::Duration = std::time::Duration::from_millis(100);
+const FIRST_ACTOR_DELAY: Duration = Duration::from_millis(100);
 
 /// How a tree behaves on `device`, of which `free` was free at start: limits that are shares are resolved by it.
 pub(crate) fn tree_settings(
@@ -52,6 +54,7 @@ pub(crate) fn tree_settings(
         drain: settings.slots.drain,
         open_slots,
         stuck_after: settings.deadlines.stuck,
+        hold: Duration::ZERO,
         // Nodes that failed together are not to come back together; where the system has no randomness, the clock
         // tells them apart well enough.
         seed: getrandom::u64().unwrap_or_else(|_| clock::unix_time().as_nanos() as u64),

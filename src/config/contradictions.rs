@@ -20,8 +20,13 @@ pub(super) fn contradictions(
     memory(&settings.memory, &mut report);
     budgets(settings, &mut report);
     precisions(&settings.models, &mut report);
-    for (name, recovery) in [("model", settings.restart.model), ("device", settings.restart.device)] {
-        if recovery.backoff > recovery.backoff_max {
+    let restart = &settings.restart;
+    for (name, backoff, backoff_max) in [
+        ("model", restart.model.backoff, restart.model.backoff_max),
+        ("device", restart.device.backoff, restart.device.backoff_max),
+        ("process", restart.process.backoff, restart.process.backoff_max),
+    ] {
+        if backoff > backoff_max {
             let (longest, first) = (format!("restart.{name}.backoff_max"), format!("restart.{name}.backoff"));
             report.pair(&longest, "is shorter than", &first, "at least as long");
         }

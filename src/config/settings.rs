@@ -276,7 +276,8 @@ pub struct Slots {
     pub drain: Duration,
 }
 
-/// The ladder: a model's restarts, then its device's cordons, then the process ends.
+/// The ladder: a model's restarts, then its device's cordons, then the process ends; and what follows where processes end
+/// one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Restart {
@@ -284,6 +285,28 @@ pub struct Restart {
     pub model: Recovery,
     /// Of each device: cordons instead of restarts.
     pub device: Recovery,
+    /// Of processes that ended with 71.
+    pub process: RestartProcess,
+}
+
+/// What follows where a node's processes end with 71 one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestartProcess {
+    /// How long such an end counts.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub window: Duration,
+    /// From so many within the window on somebody is to be alerted.
+    pub alert_at: NonZeroU32,
+    /// Wait before anything is loaded after the second; doubles with each further one.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub backoff: Duration,
+    /// Longest wait. At least `backoff`.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub backoff_max: Duration,
+    /// Earlier ends do not count after a run of this length.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub clean_after: Duration,
 }
 
 /// A sliding-window budget and a jittered exponential backoff.

@@ -331,6 +331,26 @@ pub enum EventKind {
         /// Bytes that grew while each model was at work.
         grown: PerModel<Bytes>,
     },
+    /// The node starts, and its last processes ended with 71.
+    CrashLoop {
+        /// How many of them, within the window.
+        count: u32,
+        /// Earlier ones do not count.
+        #[serde(serialize_with = "Seconds::serialize")]
+        within: Duration,
+        /// Why the last one ended.
+        cause: String,
+        /// How long this one waits before it loads anything.
+        #[serde(serialize_with = "Seconds::serialize")]
+        delay: Duration,
+        /// Whether somebody should look: starting again has not helped.
+        alert: bool,
+    },
+    /// How this node's processes end could not be read or kept.
+    CrashRecordFailed {
+        /// Why, and what became of it.
+        message: String,
+    },
     /// The device is given up; where it is the last, the process is to end.
     Escalated {
         /// With what code.

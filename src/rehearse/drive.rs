@@ -392,6 +392,7 @@ fn settings(it: &Scenario, open_slots: OpenSlots) -> Result<TreeSettings, Rehear
         drain: it.drain,
         open_slots,
         stuck_after: Duration::from_secs(720),
+        hold: Duration::ZERO,
         seed: it.seed,
     })
 }

@@ -9,6 +9,8 @@ use crate::types::{Bytes, ModelId, SlotId};
 
 /// The part that tells what is logged here.
 const ACTORS: &str = "vortex_node::actors";
+/// The part that tells of processes.
+const APP: &str = "vortex_node::app";
 
 /// Writes a line for every event that is worth one.
 #[derive(Clone, Copy, Debug)]
@@ -201,8 +203,27 @@ fn of_device(told: &Event) {
                 "card lost"
             );
         }
+        EventKind::CrashLoop { .. } | EventKind::CrashRecordFailed { .. } => of_process(&told.kind),
         EventKind::JournalFailed { what, message } => tracing::error!(
             target: ACTORS, event = event::JOURNAL_FAILED, device, error = message, "{what}"
+        ),
+        _ => {}
+    }
+}
+
+fn of_process(kind: &EventKind) {
+    match kind {
+        // Alerts are raised by level where nothing better reads the event.
+        EventKind::CrashLoop { count, within, cause, delay, alert: true } => tracing::error!(
+            target: APP, event = event::CRASH_LOOP, count, within = within.as_secs_f64(), cause,
+            delay = delay.as_secs_f64(), alert = true, "this node ends with 71 again and again"
+        ),
+        EventKind::CrashLoop { count, within, cause, delay, alert: false } => tracing::warn!(
+            target: APP, event = event::CRASH_LOOP, count, within = within.as_secs_f64(), cause,
+            delay = delay.as_secs_f64(), alert = false, "the last process ended with 71"
+        ),
+        EventKind::CrashRecordFailed { message } => tracing::warn!(
+            target: APP, event = event::CRASH_RECORD_FAILED, error = message, "how processes ended is not kept"
         ),
         _ => {}
     }

@@ -42,10 +42,9 @@ pub mod event {
     pub const PROBES_REBUILT: &str = "memory.probes_rebuilt";
     /// Memory at one moment. Fields: `device`, `snapshot` as JSON.
     pub const MEMORY_SNAPSHOT: &str = "memory.snapshot";
-    /// A model is restarted to make room. Fields: `device`, `model`, `used`, `budget`.
     /// Whose memory keeps use above a limit. Fields: `device`, `cause`, `unexplained`.
     pub const PRESSURE_CAUSED: &str = "memory.pressure_caused";
-    /// Something is done about memory of our own. Fields: `device`, `remedy`, `model`.
+    /// Something is done about memory of our own. Fields: `device`, `remedy`, `model`, `used`, `budget`.
     pub const MEMORY_REMEDY: &str = "memory.remedy";
     /// The device takes slots in, or no more. Fields: `device`, `closed`.
     pub const ADMISSION_CHANGED: &str = "admission.changed";
@@ -71,6 +70,10 @@ pub mod event {
     pub const CARD_LOST: &str = "card.lost";
     /// A slot of a lost card goes on elsewhere. Fields: `slot`, `from`, `to`.
     pub const SLOT_MOVED: &str = "slot.moved";
+    /// The node's last processes ended with 71. Fields: `count`, `within`, `cause`, `delay`, `alert`.
+    pub const CRASH_LOOP: &str = "node.crash_loop";
+    /// How this node's processes end could not be read or kept. Fields: `error`.
+    pub const CRASH_RECORD_FAILED: &str = "node.crash_record_failed";
     /// The journal could not write. Fields: `slot`, `error`.
     pub const JOURNAL_FAILED: &str = "journal.failed";
 }

@@ -273,6 +273,7 @@ fn settings_that_cannot_hold_together_are_refused() {
         ("memory.stale_after", "250ms", "is not longer than memory.sample_every"),
         ("memory.soft_limit", "100MB", "is not below memory.soft_limit"),
         ("restart.model.backoff_max", "100ms", "is shorter than restart.model.backoff"),
+        ("restart.process.backoff", "1h", "is shorter than restart.process.backoff"),
         ("models.kokoro.precision", "nf4", "kokoro is not held in nf4; accepted: bundle, f32"),
         ("models.flux.precision", "int8", "flux is not held in int8"),
         ("telemetry.filter", "vortex_node=loud", "accepted: levels and targets"),

@@ -1,0 +1,146 @@
+//! Processes of one node that end with 71 again and again: counted in a small file of the data folder, told when the next
+//! one starts, and slowed down.
+//!
+//! Owns that file. What it says is decided in `ends`, which is pure. Never fatal: a file that cannot be read is set aside,
+//! one that cannot be written is told of.
+
+mod ends;
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+pub use ends::CrashLoop;
+
+use crate::clock;
+use crate::config::{RestartProcess, Settings};
+use crate::events::{Bus, Event, EventKind, Subscriber};
+use crate::exit::Exit;
+use crate::files::{Existing, Readers, write_whole};
+use ends::Ends;
+
+/// In the data folder.
+const FILE: &str = "crashes.json";
+/// What a file is called that cannot be read.
+const SET_ASIDE: &str = "crashes.json.unreadable";
+/// A record is a few kilobytes; what is larger is none.
+const LARGEST: u64 = 64 * 1024;
+
+/// Keeps how this node's processes end.
+pub(super) struct CrashRecord {
+    file: PathBuf,
+    settings: RestartProcess,
+    /// As an earlier process left it.
+    ends: Ends,
+    /// What could not be read, and what became of it.
+    trouble: Option<String>,
+    started: Mutex<Option<Instant>>,
+    /// Why a card was given up last.
+    cause: Mutex<Option<String>>,
+}
+
+impl CrashRecord {
+    /// Reads what earlier processes left.
+    pub(super) fn read(settings: &Settings) -> Self {
+        let file = settings.data_dir.join(FILE);
+        let (ends, trouble) = match read(&file) {
+            Ok(ends) => (ends, None),
+            Err(error) => (Ends::default(), Some(set_aside(&file, &error))),
+        };
+        let (started, cause) = (Mutex::default(), Mutex::default());
+        Self { file, settings: settings.restart.process, ends, trouble, started, cause }
+    }
+
+    /// What follows for a process that starts now, which waits before it loads where it `waits` at all.
+    pub(super) fn standing(&self, waits: bool) -> Option<CrashLoop> {
+        let standing = self.ends.standing(&self.settings, clock::unix_time())?;
+        Some(if waits { standing } else { CrashLoop { delay: Duration::ZERO, ..standing } })
+    }
+
+    /// What could not be read.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// The process begins: tells what earlier ones left.
+    pub(super) fn begin(&self, standing: Option<&CrashLoop>, bus: &Bus) {
+        *self.started.lock() = Some(clock::now());
+        if let Some(message) = &self.trouble {
+            bus.tell(EventKind::CrashRecordFailed { message: message.clone() });
+        }
+        if let Some(CrashLoop { count, within, cause, delay, alert }) = standing.cloned() {
+            bus.tell(EventKind::CrashLoop { count, within, cause, delay, alert });
+        }
+    }
+
+    /// The process ends: written before anybody hears of it.
+    pub(super) fn end(&self, exit: Exit, bus: &Bus) {
+        let lasted = self.started.lock().map(|at| clock::now().saturating_duration_since(at));
+        let cause = self.cause.lock().take();
+        let cause = cause.as_deref().unwrap_or("the root of the node died without a word");
+        let mut ends = self.ends.clone();
+        ends.ended(exit, cause, lasted.unwrap_or_default(), &self.settings, clock::unix_time());
+        if ends == self.ends {
+            return;
+        }
+        if let Err(error) = keep(&self.file, &ends) {
+            let message = format!("{} cannot be written: {error}", self.file.display());
+            bus.tell(EventKind::CrashRecordFailed { message });
+        }
+    }
+}
+
+impl Subscriber for CrashRecord {
+    fn hear(&self, event: &Event) {
+        if let EventKind::Escalated { exit: Exit::DeviceLost, cause } = &event.kind {
+            let device = event.device.map(|device| format!("{device}: ")).unwrap_or_default();
+            *self.cause.lock() = Some(format!("{device}{cause}"));
+        }
+    }
+
+    fn wants_steps(&self) -> bool {
+        false
+    }
+}
+
+fn read(file: &Path) -> io::Result<Ends> {
+    let mut text = Vec::new();
+    match std::fs::File::open(file) {
+        Ok(open) => open.take(LARGEST + 1).read_to_end(&mut text)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Ends::default()),
+        Err(error) => return Err(error),
+    };
+    if text.len() as u64 > LARGEST {
+        return Err(io::Error::new(ErrorKind::InvalidData, format!("it is larger than {LARGEST} bytes")));
+    }
+    Ok(serde_json::from_slice(&text)?)
+}
+
+/// Puts a file that cannot be read out of the way, and says so.
+fn set_aside(file: &Path, error: &io::Error) -> String {
+    let aside = file.with_file_name(SET_ASIDE);
+    let became = match std::fs::rename(file, &aside) {
+        Ok(()) => format!("it is set aside as {}", aside.display()),
+        Err(error) => format!("and it cannot be set aside: {error}"),
+    };
+    format!("{} says how earlier processes ended, and cannot be read: {error}; {became}", file.display())
+}
+
+fn keep(file: &Path, ends: &Ends) -> io::Result<()> {
+    if ends.is_empty() {
+        return match std::fs::remove_file(file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+    }
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let text = serde_json::to_vec(ends)?;
+    write_whole(file, Existing::Replace, Readers::Umask, |file| file.write_all(&text))
+}
+
+#[cfg(test)]
+mod tests;
