@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
-use super::report::{Refused, Report};
+use super::report::{Refused, Report, Unaccounted};
 use crate::clock;
 use crate::events::{Event, EventKind, Subscriber};
 use crate::journal::{Ending, Terminal};
@@ -148,6 +148,12 @@ impl Subscriber for Recorder {
                 report.highest_use = report.highest_use.max(sample.used);
                 let own = sample.own.unwrap_or(sample.used);
                 report.limit_violations += u64::from(own > self.hard_limit);
+            }
+            EventKind::MemorySnapshot(snapshot) => {
+                if let Some(bytes) = snapshot.ledger.unaccounted {
+                    let slope = snapshot.ledger.unaccounted_slope;
+                    report.unaccounted.insert(device.to_string(), Unaccounted { bytes, slope });
+                }
             }
             EventKind::MemoryPressure(crossing) => {
                 let at = (clock::now() - self.start).as_secs_f64();

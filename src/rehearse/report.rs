@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::scenario::Expectations;
 use crate::journal::Failure;
 use crate::types::{Bytes, DeviceId};
+use crate::vram::policy::Slope;
 
 /// How often something was refused, and when for the first and last time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -30,6 +31,15 @@ pub struct Above {
     pub any: Duration,
     /// By this process's own use alone.
     pub own: Duration,
+}
+
+/// What no lease stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Unaccounted {
+    /// How much, others' included.
+    pub bytes: Bytes,
+    /// How fast it grows; none in the first minutes.
+    pub slope: Option<Slope>,
 }
 
 /// A device took nothing in though nothing was open there, or did nothing for what was open, and neither others nor the
@@ -82,6 +92,8 @@ pub struct Report {
     pub highest_use: Bytes,
     /// Looks at which this process used more than the hard limit.
     pub limit_violations: u64,
+    /// What no lease stood for at each device's last snapshot, and how fast that grew.
+    pub unaccounted: BTreeMap<String, Unaccounted>,
     /// Simulated time at or above the soft limit, all devices together, by what they truly held.
     pub above_soft: Above,
     /// The same of the hard limit.
@@ -237,6 +249,17 @@ impl fmt::Display for Report {
         writeln!(f, "  fault to ready  {}", list(recovery))?;
         writeln!(f, "  highest use     {}", self.highest_use)?;
         writeln!(f, "  over the limit  {} looks", self.limit_violations)?;
+        for (device, Unaccounted { bytes, slope }) in &self.unaccounted {
+            write!(f, "  unaccounted     {device}: {bytes}")?;
+            match slope {
+                Some(Slope { per_hour, standard_error }) => {
+                    let sign = if *per_hour < 0 { "-" } else { "+" };
+                    let (slope, error) = (Bytes::new(per_hour.unsigned_abs()), Bytes::new(*standard_error));
+                    writeln!(f, ", {sign}{slope} an hour, standard error {error}")?;
+                }
+                None => writeln!(f)?,
+            }
+        }
         for (name, above) in [("above soft", self.above_soft), ("above hard", self.above_hard)] {
             if above.any > Duration::ZERO {
                 writeln!(f, "  {name}      {:.1?}, by own use {:.1?}", above.any, above.own)?;

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::types::{Bytes, DeviceId, ModelId, PerModel, SlotId};
 
+use super::policy::Slope;
 use super::sample::Sample;
 use book::{Book, Key};
 
@@ -134,6 +135,8 @@ pub struct Usage {
     pub actual: Option<Bytes>,
     /// Device use − leases at that sample; zero where more is promised than allocated.
     pub unaccounted: Option<Bytes>,
+    /// How fast it grows, over the last hour, without others' memory where that is told apart; none in the first minutes.
+    pub unaccounted_slope: Option<Slope>,
     /// The most that was ever reserved.
     pub peak_reserved: Bytes,
     /// The most that was ever used, as far as sampled.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::types::{Bytes, PerModel};
-use crate::vram::policy::Unaccounted;
+use crate::vram::policy::{Trend, Unaccounted};
 use crate::vram::sample::Sample;
 
 use super::{Claim, Holding, Purpose, Usage};
@@ -28,6 +28,7 @@ pub(super) struct Book {
     reserved: Bytes,
     peak_reserved: Bytes,
     unaccounted: Unaccounted,
+    trend: Trend,
     actual: Option<(Bytes, Bytes)>,
     peak_actual: Option<Bytes>,
 }
@@ -42,6 +43,7 @@ impl Book {
             reserved: Bytes::ZERO,
             peak_reserved: Bytes::ZERO,
             unaccounted: Unaccounted::new(overhead),
+            trend: Trend::default(),
             actual: None,
             peak_actual: None,
         }
@@ -111,7 +113,9 @@ impl Book {
         let before = self.floor();
         let steady = mark == self.generation;
         let settled = self.entries.values().all(|entry| entry.settled);
-        self.unaccounted.observe(sample, steady.then_some(self.reserved), settled);
+        if let Some(seen) = self.unaccounted.observe(sample, steady.then_some(self.reserved), settled) {
+            self.trend.observe(seen, settled, sample.taken_at);
+        }
         self.actual = Some((sample.used, sample.used.saturating_sub(self.reserved)));
         self.peak_actual = self.peak_actual.max(Some(sample.used));
         if self.floor() == before { self.generation } else { self.changed() }
@@ -125,6 +129,7 @@ impl Book {
             available: self.available(),
             actual: self.actual.map(|(used, _)| used),
             unaccounted: self.actual.map(|(_, unaccounted)| unaccounted),
+            unaccounted_slope: self.trend.slope(),
             peak_reserved: self.peak_reserved,
             peak_actual: self.peak_actual,
             resident: PerModel::default(),

@@ -36,8 +36,9 @@ impl Unaccounted {
     }
 
     /// Takes in a usable sample. `reserved` is what all leases stand for, or `None` where leases came or went while
-    /// the sample was taken: then only others are believed. `settled` says whether all of it is allocated.
-    pub fn observe(&mut self, sample: &Sample, reserved: Option<Bytes>, settled: bool) {
+    /// the sample was taken: then only others are believed. `settled` says whether all of it is allocated. Answers what this
+    /// sample shows beyond the leases, without others where they are told apart; none where only others are believed.
+    pub fn observe(&mut self, sample: &Sample, reserved: Option<Bytes>, settled: bool) -> Option<Bytes> {
         let before = self.floor();
         let others = sample.used_by_others();
         if others.is_none() && self.others.is_some() {
@@ -45,7 +46,7 @@ impl Unaccounted {
             self.whole_rest = Some(before);
         }
         self.others = others;
-        let Some(reserved) = reserved else { return };
+        let reserved = reserved?;
 
         let slack = sample.pool.map(Pool::slack).unwrap_or_default();
         let held = sample.used.saturating_sub(others.unwrap_or_default()).saturating_sub(slack);
@@ -61,6 +62,7 @@ impl Unaccounted {
             // Leases promise more than is allocated, so the truth is at least what is seen.
             (known, false) => Some(known.unwrap_or_default().max(seen)),
         };
+        Some(seen)
     }
 }
 

@@ -19,7 +19,7 @@ fn sample(used: u64, own: Option<u64>, slack: Option<u64>) -> Sample {
 fn floor(overhead: u64, samples: &[(Sample, Option<u64>, bool)]) -> u64 {
     let mut unaccounted = Unaccounted::new(Bytes::mb(overhead));
     for (sample, reserved, settled) in samples {
-        unaccounted.observe(sample, reserved.map(Bytes::mb), *settled);
+        let _ = unaccounted.observe(sample, reserved.map(Bytes::mb), *settled);
     }
     unaccounted.floor().get() / 1_000_000
 }
