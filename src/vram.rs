@@ -30,7 +30,7 @@ pub use monitor::{Monitor, MonitorSettings};
 pub use peaks::{LearnedPeaks, PeakSettings, Shape};
 pub use probe::{
     Board, BoardTrouble, Boards, CardFigures, CudaProbe, Fallback, HostMemory, HostProbe, HostProbeSetup,
-    NvmlProbe, NvmlSelector, Probe, ProbeError, ProbeErrorKind, ScriptedAllocation, ScriptedChange,
+    NvmlProbe, NvmlSelector, Occupant, Probe, ProbeError, ProbeErrorKind, ScriptedAllocation, ScriptedChange,
     ScriptedDevice, ScriptedFault, ScriptedFigures, ScriptedOutOfMemory, ScriptedProbe, TroubledBoard,
     WithPool, probes_of,
 };

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::plan::{Costs, Estimates, PlanPolicy};
+use super::registry::Pressing;
 use crate::events::Closed;
 use crate::types::{Deadline, SlotId, TraceParent};
+use crate::vram::policy::PressureCause;
 
 /// A slot that somebody wants.
 #[derive(Clone, Debug)]
@@ -30,9 +32,11 @@ pub(crate) type Answer = Result<Duration, Refusal>;
 
 /// What the node looks like from outside at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(super) struct Standing {
     /// Why nothing may come in at all, if so.
     pub closed: Option<Closed>,
+    /// Whose memory keeps it closed, where that is memory, and when that may be over.
+    pub pressing: Option<Pressing>,
     /// Accepted slots that have not ended.
     pub open: usize,
     /// The most there may be.
@@ -44,9 +48,11 @@ pub(crate) struct Standing {
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Refusal {
     /// Memory stands above a limit.
-    #[error("memory is under pressure; try again in {retry_after:.1?}")]
+    #[error("memory is under pressure{}; try again in {retry_after:.1?}", by(*cause))]
     Pressure {
-        /// When another try makes sense.
+        /// Whose memory it is, where that is known by now.
+        cause: Option<PressureCause>,
+        /// When another try makes sense: where it is others', when they may have given it back.
         retry_after: Duration,
     },
     /// A model is not ready.
@@ -87,6 +93,13 @@ pub enum Refusal {
     Journal(String),
 }
 
+fn by(cause: Option<PressureCause>) -> &'static str {
+    match cause {
+        Some(PressureCause::Others) => " of other processes",
+        Some(PressureCause::Ours | PressureCause::Leased | PressureCause::Unknown) | None => "",
+    }
+}
+
 impl Refusal {
     /// The name in metrics and reports.
     pub const fn name(&self) -> &'static str {
@@ -106,7 +119,7 @@ impl Refusal {
 /// The answer: when the slot is expected to be done, or why it may not come in.
 ///
 /// Slots ahead cost the slowest stage each, since stages of different slots overlap; the slot itself its whole walk.
-pub(crate) fn admit(
+pub(super) fn admit(
     standing: &Standing,
     deadline: Deadline,
     policy: &PlanPolicy,
@@ -118,7 +131,11 @@ pub(crate) fn admit(
     let ahead = slot.saturating_mul(u32::try_from(standing.open).unwrap_or(u32::MAX));
     match standing.closed {
         Some(Closed::Draining) => return Err(Refusal::Draining),
-        Some(Closed::Pressure) => return Err(Refusal::Pressure { retry_after: slot }),
+        Some(Closed::Pressure) => {
+            let cause = standing.pressing.map(|it| it.cause);
+            let retry_after = standing.pressing.and_then(|it| it.relief).unwrap_or(slot);
+            return Err(Refusal::Pressure { cause, retry_after });
+        }
         Some(Closed::NotReady) => return Err(Refusal::NotReady { retry_after: slot }),
         None => {}
     }
@@ -144,7 +161,7 @@ mod tests {
 
     fn ask(closed: Option<Closed>, open: usize, budget: u64) -> Result<Duration, Refusal> {
         let (now, policy) = (crate::clock::now(), PlanPolicy::default());
-        let standing = Standing { closed, open, capacity: NonZeroUsize::MIN.saturating_add(3) };
+        let standing = Standing { closed, pressing: None, open, capacity: NonZeroUsize::MIN.saturating_add(3) };
         let deadline = Deadline::after(now, Duration::from_secs(budget)).unwrap();
         admit(&standing, deadline, &policy, &Estimates::new(&policy), &UNIT, now)
     }
@@ -178,5 +195,27 @@ mod tests {
         for closed in [Closed::Pressure, Closed::NotReady] {
             assert!(ask(Some(closed), 0, 3600).is_err());
         }
+    }
+
+    #[test]
+    fn under_pressure_by_others_a_refusal_says_whose_it_is_and_when_it_may_be_over() {
+        let (now, policy) = (crate::clock::now(), PlanPolicy::default());
+        let refused = |pressing| {
+            let closed = Some(Closed::Pressure);
+            let standing = Standing { closed, pressing, open: 0, capacity: NonZeroUsize::MIN };
+            let deadline = Deadline::after(now, Duration::from_secs(3600)).unwrap();
+            admit(&standing, deadline, &policy, &Estimates::new(&policy), &UNIT, now).unwrap_err()
+        };
+        let relief = Some(Duration::from_secs(95));
+        let by_others = refused(Some(Pressing { cause: PressureCause::Others, relief }));
+        let text = "memory is under pressure of other processes; try again in 95.0s";
+        assert_eq!(by_others.to_string(), text);
+        let data = serde_json::to_value(&by_others).unwrap();
+        assert_eq!((&data["reason"], &data["cause"]), (&"pressure".into(), &"others".into()), "{data}");
+        let (cause, relief) = (PressureCause::Ours, None);
+        let retry_after = Duration::from_secs(12);
+        let ours = Refusal::Pressure { cause: Some(cause), retry_after };
+        assert_eq!(refused(Some(Pressing { cause, relief })), ours, "a slot's length where nothing is known");
+        assert_eq!(refused(None), Refusal::Pressure { cause: None, retry_after });
     }
 }

@@ -232,7 +232,7 @@ impl DeviceState {
         }
         let registry = &self.tree.registry;
         let view =
-            View { states: registry.states(), cause: registry.pressure_cause(), downs: registry.downs() };
+            View { states: registry.states(), cause: registry.pressing().map(|it| it.cause), downs: registry.downs() };
         if let Some(cause) = self.liveness.fault(&view, now) {
             return self.escalate(myself, Exit::DeviceLost, cause);
         }

@@ -20,7 +20,7 @@ use crate::events::{Closed, Fault};
 use crate::exit::Exit;
 use crate::journal::{JournalError, OpenSlot, Opened, Parcel};
 use crate::types::{AttemptId, Bytes, ModelId, SlotId};
-use crate::vram::{Lease, Mark, Occasion, Pressure, Reading, Snapshot};
+use crate::vram::{Lease, Mark, Occasion, Occupant, Pressure, Reading, Snapshot};
 
 /// What the root is told.
 pub(crate) enum NodeMsg {
@@ -164,6 +164,8 @@ pub enum WatchdogMsg {
     DeadlineDue,
     /// A look is done; the mark says where the ledger stood before it.
     Looked(Box<Reading>, Mark),
+    /// These other processes hold most of the device's memory.
+    Occupied(Vec<Occupant>),
     /// Keep a snapshot now.
     Snapshot(Occasion),
     /// The device goes from idle to work.

@@ -72,7 +72,7 @@ pub(crate) fn place(offers: &[(DeviceIndex, Offer)]) -> Option<DeviceIndex> {
 pub(crate) fn refusal(refusals: Vec<Refusal>) -> Option<Refusal> {
     let rank = |refusal: &Refusal| match refusal {
         Refusal::Duplicate | Refusal::Recipe(_) => (0, Duration::ZERO),
-        Refusal::Pressure { retry_after }
+        Refusal::Pressure { retry_after, .. }
         | Refusal::NotReady { retry_after }
         | Refusal::QueueFull { retry_after, .. } => (1, *retry_after),
         Refusal::TooLate { eta, .. } => (2, *eta),
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn the_refusal_that_helps_most_is_the_answer() {
         let second = Duration::from_secs;
-        let pressure = |seconds| Refusal::Pressure { retry_after: second(seconds) };
+        let pressure = |seconds| Refusal::Pressure { cause: None, retry_after: second(seconds) };
         let late = |eta| Refusal::TooLate { eta: second(eta), left: second(1) };
         for (all, wanted) in [
             (vec![], None),

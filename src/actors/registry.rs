@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use ractor::ActorRef;
@@ -59,6 +60,15 @@ impl ModelState {
     }
 }
 
+/// What keeps use above a limit, or a run from beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pressing {
+    /// Whose memory it is.
+    pub(super) cause: PressureCause,
+    /// When it may be over, where that can be said.
+    pub(super) relief: Option<Duration>,
+}
+
 /// The states of all models.
 pub(crate) type ModelStates = PerModel<ModelState>;
 
@@ -92,7 +102,7 @@ pub struct Registry {
     /// How often a model went down.
     downs: Arc<AtomicU64>,
     /// Whose memory keeps use above a limit, as the watchdog sees it.
-    cause: Arc<Mutex<Option<PressureCause>>>,
+    pressing: Arc<Mutex<Option<Pressing>>>,
     states: Arc<watch::Sender<ModelStates>>,
 }
 
@@ -105,7 +115,7 @@ impl Registry {
             at_work: Arc::default(),
             wanted: Arc::default(),
             downs: Arc::default(),
-            cause: Arc::default(),
+            pressing: Arc::default(),
             states: Arc::new(watch::Sender::new(ModelStates::default())),
         }
     }
@@ -228,12 +238,12 @@ impl Registry {
     }
 
     /// Whose memory keeps use above a limit; none where it is below.
-    pub(super) fn pressure_cause(&self) -> Option<PressureCause> {
-        *self.cause.lock()
+    pub(super) fn pressing(&self) -> Option<Pressing> {
+        *self.pressing.lock()
     }
 
-    pub(super) fn set_pressure_cause(&self, cause: Option<PressureCause>) {
-        *self.cause.lock() = cause;
+    pub(super) fn set_pressing(&self, pressing: Option<Pressing>) {
+        *self.pressing.lock() = pressing;
     }
 
     /// How often a model of this tree went down.

@@ -6,14 +6,18 @@ use std::sync::{Arc, mpsc};
 use parking_lot::Mutex;
 
 use crate::clock;
-use crate::vram::{ProbeChain, Reading};
+use crate::vram::{Occupant, ProbeChain, Reading};
 
 type Done = Box<dyn FnOnce(Reading) + Send>;
+type Named = Box<dyn FnOnce(Vec<Occupant>) + Send>;
 
 /// Where looks are made. One that is still at it refuses the next.
 pub trait Sampler: Send + Sync + 'static {
     /// Looks, and hands the reading to `done`; false where an earlier look is still under way.
     fn look(&self, done: Done) -> bool;
+
+    /// Finds out which other processes hold most of the device's memory, after a look that is under way.
+    fn occupants(&self, done: Named);
 
     /// Begins with new probes, and lets go of what the old ones are at; false where that cannot be done.
     fn rebuild(&self) -> bool;
@@ -38,30 +42,50 @@ impl Sampler for InlineSampler {
         true
     }
 
+    fn occupants(&self, done: Named) {
+        // One that is at it is asked again when the cause changes next.
+        if let Some(mut chain) = self.0.try_lock() {
+            let occupants = chain.occupants();
+            drop(chain);
+            done(occupants);
+        }
+    }
+
     /// What does not block holds on to nothing.
     fn rebuild(&self) -> bool {
         false
     }
 }
 
+/// What the thread is asked.
+enum Question {
+    Look(Done),
+    Occupants(Named),
+}
+
 /// The way to a thread that looks; the thread ends when this is dropped.
 struct Looking {
-    asked: mpsc::Sender<Done>,
+    asked: mpsc::Sender<Question>,
     /// No queue: a look asked for while another is under way is refused, not owed.
     busy: Arc<AtomicBool>,
 }
 
 impl Looking {
     fn start(mut chain: ProbeChain) -> std::io::Result<Self> {
-        let (asked, inbox) = mpsc::channel::<Done>();
+        let (asked, inbox) = mpsc::channel();
         let busy = Arc::new(AtomicBool::new(false));
         let done_with = Arc::clone(&busy);
         std::thread::Builder::new().name("probe".to_owned()).spawn(move || {
-            while let Ok(done) = inbox.recv() {
-                let reading = chain.sample(clock::now());
-                // Before it is told: whoever hears it may ask for the next at once.
-                done_with.store(false, Ordering::Release);
-                done(reading);
+            while let Ok(question) = inbox.recv() {
+                match question {
+                    Question::Look(done) => {
+                        let reading = chain.sample(clock::now());
+                        // Before it is told: whoever hears it may ask for the next at once.
+                        done_with.store(false, Ordering::Release);
+                        done(reading);
+                    }
+                    Question::Occupants(done) => done(chain.occupants()),
+                }
             }
         })?;
         Ok(Self { asked, busy })
@@ -87,7 +111,12 @@ impl ThreadSampler {
 impl Sampler for ThreadSampler {
     fn look(&self, done: Done) -> bool {
         let looking = self.looking.lock();
-        !looking.busy.swap(true, Ordering::AcqRel) && looking.asked.send(done).is_ok()
+        !looking.busy.swap(true, Ordering::AcqRel) && looking.asked.send(Question::Look(done)).is_ok()
+    }
+
+    fn occupants(&self, done: Named) {
+        // A thread that has ended answers nothing; the next look says so.
+        let _ = self.looking.lock().asked.send(Question::Occupants(done));
     }
 
     /// The old thread, which may hang in its driver, is left to end by itself.

@@ -14,17 +14,17 @@ use tokio::sync::watch;
 use super::deadline_timer::DeadlineTimer;
 use super::memory::{MemoryRecord, MemoryView};
 use super::messages::{DeviceMsg, ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg};
-use super::registry::{ModelState, Registry};
+use super::registry::{ModelState, Pressing, Registry};
 use super::sampler::Sampler;
 use crate::clock;
 use crate::events::{Bus, EventKind, Fault};
 use crate::exit::Exit;
 use crate::types::{Bytes, ModelId, PerModel};
 use crate::vram::policy::{
-    Assessment, LeakVerdict, Level, MemoryRemedy, PressureCause, RemedySettings, Scene, Suspect,
+    Assessment, LeakVerdict, Level, MemoryRemedy, PressureCause, Relief, RemedySettings, Scene, Suspect,
 };
 use crate::vram::{
-    Ledger, Mark, Monitor, MonitorSettings, Occasion, Pool, Pressure, PressureGauge, Reading, Sample,
+    Ledger, Mark, Monitor, MonitorSettings, Occasion, Occupant, Pool, Pressure, PressureGauge, Reading, Sample,
 };
 
 /// How a device is watched.
@@ -71,6 +71,7 @@ pub(super) struct WatchdogState {
     settling: bool,
     told: Option<Pressure>,
     cause: Option<PressureCause>,
+    relief: Relief,
     blind: bool,
     rebuilt: bool,
     next_snapshot: std::time::Instant,
@@ -99,6 +100,7 @@ impl Actor for Watchdog {
             settling: false,
             told: None,
             cause: None,
+            relief: Relief::default(),
             blind: false,
             rebuilt: false,
             next_snapshot,
@@ -116,7 +118,8 @@ impl Actor for Watchdog {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             WatchdogMsg::DeadlineDue => state.deadline_due(&myself),
-            WatchdogMsg::Looked(reading, mark) => state.looked(&reading, mark),
+            WatchdogMsg::Looked(reading, mark) => state.looked(&myself, &reading, mark),
+            WatchdogMsg::Occupied(occupants) => state.occupied(occupants),
             WatchdogMsg::Snapshot(occasion) => state.snapshot(occasion),
             WatchdogMsg::WorkBegan => state.work_began(),
             WatchdogMsg::SlotSettled => state.settling = true,
@@ -165,21 +168,21 @@ impl WatchdogState {
         }));
         if !began {
             // The driver has not answered the last look: that is a look without a sample.
-            self.assess(&Reading { sample: None, switch: None }, mark);
+            self.assess(myself, &Reading { sample: None, switch: None }, mark);
         }
         let next = clock::now().checked_add(self.args.settings.period);
         self.timer.set(myself, next);
     }
 
-    fn looked(&mut self, reading: &Reading, mark: Mark) {
+    fn looked(&mut self, myself: &ActorRef<WatchdogMsg>, reading: &Reading, mark: Mark) {
         if let Some(switch) = &reading.switch {
             let because = switch.because.as_ref().map(ToString::to_string);
             self.args.bus.tell(EventKind::ProbeSwitched { from: switch.from, to: switch.to, because });
         }
-        self.assess(reading, mark);
+        self.assess(myself, reading, mark);
     }
 
-    fn assess(&mut self, reading: &Reading, mark: Mark) {
+    fn assess(&mut self, myself: &ActorRef<WatchdogMsg>, reading: &Reading, mark: Mark) {
         let now = clock::now();
         let assessment = self.monitor.assess(reading.sample.as_ref(), mark, now);
         self.note_growth();
@@ -187,7 +190,7 @@ impl WatchdogState {
         if assessment.actions.trim {
             self.trim();
         }
-        self.remedy(&assessment);
+        self.remedy(myself, &assessment);
         if std::mem::take(&mut self.settling) {
             let verdict = self.monitor.slot_settled();
             self.monitor.slot_ended();
@@ -251,7 +254,7 @@ impl WatchdogState {
     }
 
     /// Does what is due against pressure of our own making, and says whose it is where that changes.
-    fn remedy(&mut self, assessment: &Assessment) {
+    fn remedy(&mut self, myself: &ActorRef<WatchdogMsg>, assessment: &Assessment) {
         let now = clock::now();
         let Some(sample) = self.monitor.fresh(now).copied() else { return };
         let mut record = self.args.record.lock();
@@ -262,16 +265,7 @@ impl WatchdogState {
         let scene = self.scene(assessment, &sample, &record);
         let remedy = record.remedies.assess(&scene, now);
         drop(record);
-        let cause = (!scene.is_calm()).then(|| scene.cause());
-        if std::mem::replace(&mut self.cause, cause) != cause
-            && let Some(cause) = cause
-        {
-            self.args.registry.set_pressure_cause(Some(cause));
-            self.args.bus.tell(EventKind::PressureCaused { cause, unexplained: scene.unexplained() });
-        }
-        if cause.is_none() {
-            self.args.registry.set_pressure_cause(None);
-        }
+        self.attribute(myself, &scene, now);
         let Some(remedy) = remedy else { return };
         let used = |model| {
             let Suspect { resident, unexplained, .. } = scene.suspects[model];
@@ -302,6 +296,40 @@ impl WatchdogState {
                 let exit = Exit::DeviceLost;
                 self.args.registry.tell_device_supervisor(DeviceMsg::Escalate { exit, cause });
             }
+        }
+    }
+
+    /// Says whose memory it is where that changes, and to whoever asks for a slot when it may be over.
+    fn attribute(&mut self, myself: &ActorRef<WatchdogMsg>, scene: &Scene, now: std::time::Instant) {
+        let cause = (!scene.is_calm()).then(|| scene.cause());
+        let by_others = cause == Some(PressureCause::Others);
+        let relief = if by_others {
+            self.relief.observe(scene.others(), now);
+            let dwell = self.args.settings.monitor.thresholds.dwell();
+            self.relief.expected(scene.used.saturating_sub(scene.floor), dwell, now)
+        } else {
+            self.relief.over();
+            None
+        };
+        self.args.registry.set_pressing(cause.map(|cause| Pressing { cause, relief }));
+        if std::mem::replace(&mut self.cause, cause) == cause {
+            return;
+        }
+        if let Some(cause) = cause {
+            self.args.bus.tell(EventKind::PressureCaused { cause, unexplained: scene.unexplained() });
+        }
+        if by_others {
+            let mailbox = myself.clone();
+            self.args.sampler.occupants(Box::new(move |occupants| {
+                let _ = mailbox.cast(WatchdogMsg::Occupied(occupants));
+            }));
+        }
+    }
+
+    /// By now it may be over; where the probe cannot tell, nothing is said.
+    fn occupied(&self, occupants: Vec<Occupant>) {
+        if self.cause == Some(PressureCause::Others) && !occupants.is_empty() {
+            self.args.bus.tell(EventKind::MemoryOccupied { occupants });
         }
     }
 

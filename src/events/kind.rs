@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::journal::{CancelCause, Ending, Failure, Terminal};
 use crate::types::{AttemptId, Bytes, DeviceId, ModelId, PerModel, PerStage, Stage};
 use crate::vram::policy::{Crossing, LeakVerdict, MemoryRemedy, PressureCause};
-use crate::vram::{Refusal, Sample, Snapshot};
+use crate::vram::{Occupant, Refusal, Sample, Snapshot};
 
 /// Time spent per stage, all attempts together; seconds in JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -305,6 +305,11 @@ pub enum EventKind {
         cause: PressureCause,
         /// Used by this process beyond what its leases stand for; by everyone where no probe tells them apart.
         unexplained: Bytes,
+    },
+    /// Others' memory keeps use above a limit: whose it is.
+    MemoryOccupied {
+        /// The largest, the largest first.
+        occupants: Vec<Occupant>,
     },
     /// Something is done about memory of our own that keeps use above a limit, or a run from beginning.
     MemoryRemedy {

@@ -73,7 +73,7 @@ impl Client {
                     self.recorder.promised(slot);
                     return true;
                 }
-                Refusal::Pressure { retry_after }
+                Refusal::Pressure { retry_after, .. }
                 | Refusal::NotReady { retry_after }
                 | Refusal::QueueFull { retry_after, .. } => Some(*retry_after),
                 Refusal::Draining | Refusal::TooLate { .. } | Refusal::Recipe(_) | Refusal::Journal(_) => {

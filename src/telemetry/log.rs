@@ -134,6 +134,12 @@ fn of_memory(told: &Event) -> Result<(), ()> {
             target: ACTORS, event = event::PRESSURE_CAUSED, device, cause = cause.name(),
             unexplained = unexplained.get(), "memory stands above a limit"
         ),
+        EventKind::MemoryOccupied { occupants } => {
+            let occupants = serde_json::to_string(occupants).unwrap_or_default();
+            tracing::warn!(
+                target: ACTORS, event = event::MEMORY_OCCUPIED, device, occupants, "other processes hold the memory"
+            );
+        }
         EventKind::MemoryRemedy { remedy, used, budget } => tracing::warn!(
             target: ACTORS, event = event::MEMORY_REMEDY, device, remedy = remedy.name(),
             model = remedy.model().map(ModelId::name), used = used.map(Bytes::get), budget = budget.map(Bytes::get),

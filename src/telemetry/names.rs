@@ -44,6 +44,8 @@ pub mod event {
     pub const MEMORY_SNAPSHOT: &str = "memory.snapshot";
     /// Whose memory keeps use above a limit. Fields: `device`, `cause`, `unexplained`.
     pub const PRESSURE_CAUSED: &str = "memory.pressure_caused";
+    /// Whose memory it is where it is other processes'. Fields: `device`, `occupants` as JSON.
+    pub const MEMORY_OCCUPIED: &str = "memory.occupied";
     /// Something is done about memory of our own. Fields: `device`, `remedy`, `model`, `used`, `budget`.
     pub const MEMORY_REMEDY: &str = "memory.remedy";
     /// The device takes slots in, or no more. Fields: `device`, `closed`.

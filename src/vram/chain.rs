@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::types::Bytes;
 
-use super::probe::{Probe, ProbeError, ProbeErrorKind};
+use super::probe::{Occupant, Probe, ProbeError, ProbeErrorKind};
 use super::sample::{Flaw, Sample, Standing};
 
 /// How probes are judged.
@@ -132,6 +132,12 @@ impl ProbeChain {
                 .and_then(|link| link.trouble.as_ref().map(|(error, _)| error.clone())),
         });
         Reading { sample: found.map(|(_, sample)| sample), switch }
+    }
+
+    /// The other processes that hold most of the device's memory, as the probe that answers has them.
+    pub fn occupants(&mut self) -> Vec<Occupant> {
+        let answering = self.answering.and_then(|place| self.links.get_mut(place));
+        answering.map(|link| link.probe.occupants()).unwrap_or_default()
     }
 
     /// Every probe's name and what is wrong with it, best first.

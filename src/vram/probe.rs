@@ -5,6 +5,7 @@ mod boards;
 mod cuda;
 mod host;
 mod nvml;
+mod occupants;
 mod of_device;
 mod scripted;
 
@@ -16,6 +17,7 @@ pub use boards::{Board, BoardTrouble, Boards, Fallback, TroubledBoard};
 pub use cuda::{CardFigures, CudaProbe, WithPool};
 pub use host::{HostProbe, HostProbeSetup};
 pub use nvml::{NvmlProbe, NvmlSelector};
+pub use occupants::Occupant;
 pub use of_device::probes_of;
 pub use scripted::{
     ScriptedAllocation, ScriptedChange, ScriptedDevice, ScriptedFault, ScriptedFigures, ScriptedOutOfMemory,
@@ -34,6 +36,12 @@ pub trait Probe: Send {
 
     /// Looks once. The sample is [`Unchecked`](super::Standing::Unchecked).
     fn sample(&mut self, now: Instant) -> Result<Sample, ProbeError>;
+
+    /// The other processes that hold most of the device's memory, the largest first; empty where it cannot tell. Slower
+    /// than a look, and asked for rarely.
+    fn occupants(&mut self) -> Vec<Occupant> {
+        Vec::new()
+    }
 }
 
 /// What kind of trouble a probe has.

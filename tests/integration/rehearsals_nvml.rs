@@ -12,7 +12,7 @@ use vortex_node::rehearse::{Pace, Report, Scenario, rehearse_seen_by};
 use vortex_node::types::{Bytes, ModelId};
 use vortex_node::vram::policy::Level;
 use vortex_node::vram::{
-    NvmlProbe, NvmlSelector, Probe, ProbeError, Sample, ScriptedDevice, ScriptedFault, ScriptedFigures,
+    NvmlProbe, NvmlSelector, Occupant, Probe, ProbeError, Sample, ScriptedDevice, ScriptedFault, ScriptedFigures,
 };
 
 use crate::support::simulated_nvml::{SimulatedNvml, codes};
@@ -72,6 +72,10 @@ impl Probe for ThroughNvml {
             self.show(figures);
         }
         self.nvml.sample(now)
+    }
+
+    fn occupants(&mut self) -> Vec<Occupant> {
+        self.nvml.occupants()
     }
 }
 
@@ -185,6 +189,29 @@ fn others_seen_through_nvml_raise_pressure_step_by_step_and_it_clears() {
     assert!(levels.contains(&Level::Hard) && levels.last() == Some(&Level::Normal), "{levels:?}");
     assert!(report.restarts.is_empty(), "nobody is restarted for what others take:\n{report}");
     assert_eq!(report.completed, 1);
+    // Once for each time that others began to be the cause.
+    let told = diary.0.lock().unwrap();
+    let occupied = told.iter().filter_map(|(_, event)| match event {
+        EventKind::MemoryOccupied { occupants } => Some(occupants.clone()),
+        _ => None,
+    });
+    let name = std::fs::read_to_string(format!("/proc/{THEM}/comm")).unwrap().trim_end().to_owned();
+    let by = |bytes| vec![Occupant { pid: THEM, name: Some(name.clone()), bytes }];
+    assert_eq!(occupied.collect::<Vec<_>>(), [by(Bytes::mb(4200)), by(Bytes::mb(4600))]);
+}
+
+#[test]
+fn refused_under_others_pressure_whoever_asks_is_told_when_it_may_be_over() {
+    // From 30.3 s on, asked every second.
+    let (at, lasts, bytes) = (Duration::from_millis(30_300), Duration::from_secs(40), Bytes::mb(4600));
+    let mut scenario = slots(30, vec![Fault::Others { at, lasts, bytes }]);
+    scenario.arrivals[0] = Arrivals { at: Duration::from_secs(32), every: Duration::from_secs(40),
+        patient: true, ..scenario.arrivals[0] };
+    let Some((report, _)) = play(&scenario) else { return };
+    // One that comes at 32 s asks again after as long as it has lasted, and again: not every few hundred milliseconds.
+    let refused = report.refused.get("pressure").map(|it| it.count).unwrap_or_default();
+    assert!((1..=8).contains(&refused), "{report}");
+    assert_eq!(report.completed, 30, "{report}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use vortex_node::types::{Bytes, DeviceId, ModelId};
 use vortex_node::vram::policy::{LeakSettings, Level, Thresholds};
 use vortex_node::vram::{
     ChainSettings, Claim, HostProbe, HostProbeSetup, Ledger, Monitor, MonitorSettings, NvmlProbe,
-    NvmlSelector, Occasion, Pressure, PressureGauge, Probe, ProbeChain, ProbeErrorKind, ScriptedChange,
+    NvmlSelector, Occasion, Occupant, Pressure, PressureGauge, Probe, ProbeChain, ProbeErrorKind, ScriptedChange,
     ScriptedDevice, ScriptedProbe, Standing,
 };
 
@@ -63,6 +63,34 @@ fn where_this_process_is_not_listed_nobody_is_told_apart() {
     assert_eq!((sample.used, sample.own), (Bytes::mb(800), None));
     board.processes_answer(0, codes::NOT_SUPPORTED);
     assert_eq!(nvml.sample(clock::now()).unwrap().own, None);
+}
+
+#[test]
+fn nvml_names_the_other_processes_that_hold_most() {
+    let Some(board) = board() else { return };
+    let mut sleeper = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let (us, them, gone) = (std::process::id(), sleeper.id(), u32::MAX);
+    board.processes(
+        0,
+        &[(1, Bytes::MAX), (them, Bytes::mb(700)), (us, Bytes::mb(5000)), (gone, Bytes::mb(900))],
+        Bytes::ZERO,
+    );
+    let mut nvml = first(&board);
+    let found = nvml.occupants();
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    let occupant = |pid, name: Option<&str>, bytes| Occupant { pid, name: name.map(str::to_owned), bytes };
+    let expected = [occupant(gone, None, Bytes::mb(900)), occupant(them, Some("sleep"), Bytes::mb(700))];
+    assert_eq!(found, expected, "not this process, and not one that the driver says nothing of");
+    board.processes_answer(0, codes::NOT_SUPPORTED);
+    assert_eq!(nvml.occupants(), []);
+    board.memory_answers(0, codes::GPU_IS_LOST);
+    board.handle_answers(0, codes::GPU_IS_LOST);
+    assert_eq!(nvml.occupants(), [], "a lost board says nothing, and is told of by the next look");
+    board.handle_answers(0, 0);
+    board.memory_answers(0, 0);
+    board.processes_answer(0, 0);
+    assert_eq!(nvml.occupants().len(), 2, "the library is opened anew");
 }
 
 #[test]

@@ -79,6 +79,7 @@ impl OrchestratorState {
         let limits = self.args.limits;
         let standing = Standing {
             closed: self.closed(now),
+            pressing: self.args.registry.pressing(),
             open: self.open.len(),
             capacity: limits.queue.saturating_add(limits.lookahead.get()),
         };

@@ -124,7 +124,7 @@ impl RenderedSlot {
         let Some(entry) = self.asking.take() else { return Ok(()) };
         let Err(rejection) = intake::ask(&entry, &self.folders, &self.handle).await else { return Ok(()) };
         let Rejection::Refused(refusal) = rejection else { return Err(rejection.into()) };
-        let (Refusal::Pressure { retry_after } | Refusal::NotReady { retry_after }) = refusal else {
+        let (Refusal::Pressure { retry_after, .. } | Refusal::NotReady { retry_after }) = refusal else {
             return Err(refused(entry.recipe.slot(), refusal));
         };
         display.note(&refusal.to_string(), console)?;

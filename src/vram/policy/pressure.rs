@@ -121,6 +121,11 @@ impl Thresholds {
         limit.saturating_sub(self.hysteresis)
     }
 
+    /// How long use has to stay below a floor.
+    pub fn dwell(&self) -> Duration {
+        self.dwell
+    }
+
     /// The oldest a sample may be.
     pub fn max_age(&self) -> Duration {
         self.max_age

@@ -91,6 +91,11 @@ impl Scene {
         self.own.unwrap_or(self.used).saturating_sub(self.expected)
     }
 
+    /// Used by other processes; nothing where no probe tells them apart.
+    pub fn others(&self) -> Bytes {
+        self.own.map(|own| self.used.saturating_sub(own)).unwrap_or_default()
+    }
+
     /// Whether nothing is wrong: no level stands, and no run waits for memory that leases do not take.
     pub fn is_calm(&self) -> bool {
         self.level == Level::Normal && self.missing == Bytes::ZERO
@@ -108,8 +113,7 @@ impl Scene {
         if keeps_a_run || (self.level > Level::Normal && keeps_the_level) {
             PressureCause::Ours
         } else if self.level == Level::Normal {
-            let others = self.used.saturating_sub(own);
-            if others >= self.missing { PressureCause::Others } else { PressureCause::Leased }
+            if self.others() >= self.missing { PressureCause::Others } else { PressureCause::Leased }
         } else if own >= self.floor || self.used < self.floor {
             PressureCause::Leased
         } else {

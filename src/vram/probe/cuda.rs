@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::cuda::{Card, CardMemory, Fault, PoolUse};
 use crate::vram::sample::{Pool, Sample, Standing};
 
-use super::{Probe, ProbeError, ProbeErrorKind};
+use super::{Occupant, Probe, ProbeError, ProbeErrorKind};
 
 const NAME: &str = "cuda";
 
@@ -103,6 +103,10 @@ impl<P: Probe, C: CardFigures> Probe for WithPool<P, C> {
         let sample = self.probe.sample(now)?;
         // A pool that cannot be asked takes nothing away from the board's figures.
         Ok(Sample { pool: self.card.pool().ok().flatten().map(pool_of), ..sample })
+    }
+
+    fn occupants(&mut self) -> Vec<Occupant> {
+        self.probe.occupants()
     }
 }
 

@@ -15,6 +15,7 @@ use nvml_wrapper::{Device, Nvml};
 use crate::types::Bytes;
 use crate::vram::sample::{Sample, Standing};
 
+use super::occupants::{Occupant, largest};
 use super::{Probe, ProbeError, ProbeErrorKind};
 
 pub(super) const NAME: &str = "nvml";
@@ -75,23 +76,35 @@ impl NvmlProbe {
         Self { library, selector, pid: std::process::id(), open: None }
     }
 
-    fn look(&mut self, now: Instant) -> Result<Sample, Refused> {
+    /// Asks the board; a library through which that failed is opened anew at the next question.
+    fn ask<T>(
+        &mut self,
+        question: impl FnOnce(&Device<'_>, u32) -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
         let nvml = match self.open.take() {
             Some(nvml) => nvml,
             None => {
                 asked(queries::INIT, Nvml::builder().lib_path(self.library.as_os_str() as &OsStr).init())?
             }
         };
-        let sample = {
+        let answer = {
             let board = match &self.selector {
                 NvmlSelector::Index(index) => asked(queries::BY_INDEX, nvml.device_by_index(*index))?,
                 NvmlSelector::Uuid(uuid) => by_uuid(&nvml, uuid)?,
             };
+            question(&board, self.pid)?
+        };
+        self.open = Some(nvml);
+        Ok(answer)
+    }
+
+    fn look(&mut self, now: Instant) -> Result<Sample, Refused> {
+        self.ask(|board, pid| {
             // Version 2 of the structure: what the driver keeps back is neither used nor free.
             let memory = asked(queries::MEMORY, board.memory_info())?;
             let used = Bytes::new(memory.used);
-            let own = asked(queries::PROCESSES, own_use(&board, self.pid))?;
-            Sample {
+            let own = asked(queries::PROCESSES, own_use(board, pid))?;
+            Ok(Sample {
                 source: NAME,
                 standing: Standing::Unchecked,
                 taken_at: now,
@@ -101,10 +114,8 @@ impl NvmlProbe {
                 own,
                 others: own.map(|own| used.saturating_sub(own)),
                 pool: None,
-            }
-        };
-        self.open = Some(nvml);
-        Ok(sample)
+            })
+        })
     }
 }
 
@@ -139,16 +150,18 @@ fn by_uuid<'a>(nvml: &'a Nvml, uuid: &str) -> Result<Device<'a>, Refused> {
 /// What the driver attributes to `pid`. `None` where it does not say, or does not list it: inside a container it lists
 /// the host's numbers, and then this process cannot be told from others.
 fn own_use(board: &Device<'_>, pid: u32) -> Result<Option<Bytes>, NvmlError> {
+    // A process with both kinds of context is in both lists, with the same figure.
+    Ok(processes(board)?.filter(|(process, _)| *process == pid).map(|(_, bytes)| bytes).max())
+}
+
+/// Every process that the driver attributes memory to; one with both kinds of context twice.
+fn processes(board: &Device<'_>) -> Result<impl Iterator<Item = (u32, Bytes)> + use<>, NvmlError> {
     let compute = listed(board.running_compute_processes())?;
     let graphics = listed(board.running_graphics_processes())?;
-    // A process with both kinds of context is in both lists, with the same figure.
-    let ours = compute.iter().chain(&graphics).filter(|process| process.pid == pid);
-    Ok(ours
-        .filter_map(|process| match process.used_gpu_memory {
-            UsedGpuMemory::Used(bytes) => Some(Bytes::new(bytes)),
-            UsedGpuMemory::Unavailable => None,
-        })
-        .max())
+    Ok(compute.into_iter().chain(graphics).filter_map(|process| match process.used_gpu_memory {
+        UsedGpuMemory::Used(bytes) => Some((process.pid, Bytes::new(bytes))),
+        UsedGpuMemory::Unavailable => None,
+    }))
 }
 
 /// An empty list where this driver, board or account has none to give; other errors stay errors.
@@ -194,5 +207,12 @@ impl Probe for NvmlProbe {
             let message = format!("{board} through {}: {query}: {error}", self.library.display());
             ProbeError::new(NAME, kind_of(&error), message)
         })
+    }
+
+    fn occupants(&mut self) -> Vec<Occupant> {
+        let asked =
+            self.ask(|board, pid| Ok(largest(asked(queries::PROCESSES, processes(board))?, pid)));
+        // Whose memory it is is good to know; a driver that does not say is told of by the next look.
+        asked.unwrap_or_default()
     }
 }
