@@ -161,7 +161,8 @@ mod tests {
 
     fn ask(closed: Option<Closed>, open: usize, budget: u64) -> Result<Duration, Refusal> {
         let (now, policy) = (crate::clock::now(), PlanPolicy::default());
-        let standing = Standing { closed, pressing: None, open, capacity: NonZeroUsize::MIN.saturating_add(3) };
+        let standing =
+            Standing { closed, pressing: None, open, capacity: NonZeroUsize::MIN.saturating_add(3) };
         let deadline = Deadline::after(now, Duration::from_secs(budget)).unwrap();
         admit(&standing, deadline, &policy, &Estimates::new(&policy), &UNIT, now)
     }

@@ -231,8 +231,11 @@ impl DeviceState {
             return;
         }
         let registry = &self.tree.registry;
-        let view =
-            View { states: registry.states(), cause: registry.pressing().map(|it| it.cause), downs: registry.downs() };
+        let view = View {
+            states: registry.states(),
+            cause: registry.pressing().map(|it| it.cause),
+            downs: registry.downs(),
+        };
         if let Some(cause) = self.liveness.fault(&view, now) {
             return self.escalate(myself, Exit::DeviceLost, cause);
         }

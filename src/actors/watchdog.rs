@@ -24,7 +24,8 @@ use crate::vram::policy::{
     Assessment, LeakVerdict, Level, MemoryRemedy, PressureCause, Relief, RemedySettings, Scene, Suspect,
 };
 use crate::vram::{
-    Ledger, Mark, Monitor, MonitorSettings, Occasion, Occupant, Pool, Pressure, PressureGauge, Reading, Sample,
+    Ledger, Mark, Monitor, MonitorSettings, Occasion, Occupant, Pool, Pressure, PressureGauge, Reading,
+    Sample,
 };
 
 /// How a device is watched.

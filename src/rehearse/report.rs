@@ -187,8 +187,7 @@ impl Report {
         if let Some(wanted) = expect.highest_use.filter(|wanted| self.highest_use > *wanted) {
             wrong("highest_use", format!("at most {wanted}"), self.highest_use.to_string());
         }
-        let lasted =
-            |it: &Option<Standstill>| it.as_ref().map(|it| it.lasted).unwrap_or_default();
+        let lasted = |it: &Option<Standstill>| it.as_ref().map(|it| it.lasted).unwrap_or_default();
         for (what, most, got) in [
             ("until_remedy", expect.until_remedy, self.until_remedy),
             ("until_relief", expect.until_relief, self.until_relief),

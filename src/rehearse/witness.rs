@@ -208,7 +208,12 @@ impl Witness {
             let lasted = silent.go_on(now, !is_blind);
             longest(&mut all.not_working, lasted, || {
                 let since = silent.since.saturating_duration_since(self.start);
-                Standstill { device, since, lasted, cause: format!("own use {own}, others' {}", figures.others) }
+                Standstill {
+                    device,
+                    since,
+                    lasted,
+                    cause: format!("own use {own}, others' {}", figures.others),
+                }
             });
         }
     }
@@ -277,9 +282,7 @@ fn is_remedy(kind: &EventKind) -> bool {
         EventKind::ActorDown { fault, .. } => {
             matches!(fault, Fault::Victim | Fault::Leak | Fault::MemoryKept)
         }
-        EventKind::MemoryRemedy { .. }
-        | EventKind::Escalated { .. }
-        | EventKind::CardLost { .. } => true,
+        EventKind::MemoryRemedy { .. } | EventKind::Escalated { .. } | EventKind::CardLost { .. } => true,
         _ => false,
     }
 }

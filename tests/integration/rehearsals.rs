@@ -377,7 +377,9 @@ fn a_run_that_stalls_and_a_model_that_grew_are_told() {
 
     let text = std::fs::read_to_string(folder().join("drift.toml")).unwrap();
     let victims = counted(&text.parse().unwrap(), |event| match event {
-        EventKind::MemoryRemedy { remedy: MemoryRemedy::Restart(model), .. } => Some(format!("chosen {model}")),
+        EventKind::MemoryRemedy { remedy: MemoryRemedy::Restart(model), .. } => {
+            Some(format!("chosen {model}"))
+        }
         EventKind::ActorDown { fault, actor, .. } if fault.name() == "victim" => {
             Some(format!("down {actor}"))
         }

@@ -12,7 +12,8 @@ use vortex_node::rehearse::{Pace, Report, Scenario, rehearse_seen_by};
 use vortex_node::types::{Bytes, ModelId};
 use vortex_node::vram::policy::Level;
 use vortex_node::vram::{
-    NvmlProbe, NvmlSelector, Occupant, Probe, ProbeError, Sample, ScriptedDevice, ScriptedFault, ScriptedFigures,
+    NvmlProbe, NvmlSelector, Occupant, Probe, ProbeError, Sample, ScriptedDevice, ScriptedFault,
+    ScriptedFigures,
 };
 
 use crate::support::simulated_nvml::{SimulatedNvml, codes};
@@ -205,8 +206,12 @@ fn refused_under_others_pressure_whoever_asks_is_told_when_it_may_be_over() {
     // From 30.3 s on, asked every second.
     let (at, lasts, bytes) = (Duration::from_millis(30_300), Duration::from_secs(40), Bytes::mb(4600));
     let mut scenario = slots(30, vec![Fault::Others { at, lasts, bytes }]);
-    scenario.arrivals[0] = Arrivals { at: Duration::from_secs(32), every: Duration::from_secs(40),
-        patient: true, ..scenario.arrivals[0] };
+    scenario.arrivals[0] = Arrivals {
+        at: Duration::from_secs(32),
+        every: Duration::from_secs(40),
+        patient: true,
+        ..scenario.arrivals[0]
+    };
     let Some((report, _)) = play(&scenario) else { return };
     // One that comes at 32 s asks again after as long as it has lasted, and again: not every few hundred milliseconds.
     let refused = report.refused.get("pressure").map(|it| it.count).unwrap_or_default();

@@ -8,8 +8,8 @@ use vortex_node::types::{Bytes, DeviceId, ModelId};
 use vortex_node::vram::policy::{LeakSettings, Level, Thresholds};
 use vortex_node::vram::{
     ChainSettings, Claim, HostProbe, HostProbeSetup, Ledger, Monitor, MonitorSettings, NvmlProbe,
-    NvmlSelector, Occasion, Occupant, Pressure, PressureGauge, Probe, ProbeChain, ProbeErrorKind, ScriptedChange,
-    ScriptedDevice, ScriptedProbe, Standing,
+    NvmlSelector, Occasion, Occupant, Pressure, PressureGauge, Probe, ProbeChain, ProbeErrorKind,
+    ScriptedChange, ScriptedDevice, ScriptedProbe, Standing,
 };
 
 use crate::support::allocations::allocations;

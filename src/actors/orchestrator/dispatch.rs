@@ -71,9 +71,7 @@ impl OrchestratorState {
     }
 
     fn restart_planned(&mut self, is_boundary: bool) {
-        if is_boundary
-            && let Some(model) = self.restart_due.take()
-        {
+        if is_boundary && let Some(model) = self.restart_due.take() {
             // Away at once: nothing is to be given to a model about to go.
             self.hands[model] = Hand::Away;
             self.args.registry.tell_supervisor(SupervisorMsg::Restart(model, Fault::Leak));

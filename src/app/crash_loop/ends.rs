@@ -50,7 +50,10 @@ impl fmt::Display for CrashLoop {
         let Self { count, within, cause, delay, .. } = self;
         match count {
             1 => write!(f, "the last process of this node ended with 71: {cause}")?,
-            _ => write!(f, "{count} processes of this node in a row ended with 71 within {within:.0?}; the last: {cause}")?,
+            _ => write!(
+                f,
+                "{count} processes of this node in a row ended with 71 within {within:.0?}; the last: {cause}"
+            )?,
         }
         if *delay > Duration::ZERO { write!(f, "; nothing is loaded for {delay:.0?}") } else { Ok(()) }
     }
@@ -131,6 +134,7 @@ mod tests {
     fn the_wait_grows_from_the_second_on_up_to_the_longest_and_the_third_alerts() {
         let mut ends = Ends::default();
         assert_eq!(ends.standing(&SETTINGS, seconds(0)), None);
+        assert!(ends.is_empty());
         let told: Vec<(u32, u64, bool)> = (1..=6)
             .map(|nth| {
                 lost(&mut ends, 30, 1000 + nth);
@@ -139,8 +143,10 @@ mod tests {
                 (it.count, it.delay.as_secs(), it.alert)
             })
             .collect();
-        let expected = [(1, 0, false), (2, 10, false), (3, 20, true), (4, 40, true), (5, 60, true), (6, 60, true)];
+        let expected =
+            [(1, 0, false), (2, 10, false), (3, 20, true), (4, 40, true), (5, 60, true), (6, 60, true)];
         assert_eq!(told, expected);
+        assert!(!ends.is_empty());
         for nth in 0..100 {
             lost(&mut ends, 30, 1100 + nth);
         }
@@ -161,6 +167,19 @@ mod tests {
         assert_eq!(ends.standing(&SETTINGS, seconds(1010)).unwrap().count, 4);
         lost(&mut ends, 1800, 1010);
         assert_eq!(ends.standing(&SETTINGS, seconds(1010)).unwrap().count, 1);
+    }
+
+    #[test]
+    fn what_earlier_processes_left_is_said_in_one_line() {
+        let mut ends = Ends::default();
+        lost(&mut ends, 30, 1000);
+        let told = ends.standing(&SETTINGS, seconds(1001)).unwrap().to_string();
+        assert_eq!(told, "the last process of this node ended with 71: at 1000");
+        lost(&mut ends, 30, 1001);
+        let told = ends.standing(&SETTINGS, seconds(1002)).unwrap().to_string();
+        let expected = "2 processes of this node in a row ended with 71 within 3600s; the last: at 1001; nothing is \
+                        loaded for 10s";
+        assert_eq!(told, expected);
     }
 
     #[test]

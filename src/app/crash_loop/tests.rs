@@ -71,7 +71,9 @@ fn who_does_not_wait_is_told_all_the_same() {
 #[test]
 fn a_file_that_cannot_be_read_is_set_aside_and_told_and_stops_nobody() {
     let large = format!("{{\"ends\": [], \"x\": \"{}\"}}", "x".repeat(70_000));
-    for text in ["", "nonsense", "{\"ends\": 3}", "{\"ends\": [{\"at\": -1, \"cause\": \"x\"}]}", "\u{0}", &large] {
+    for text in
+        ["", "nonsense", "{\"ends\": 3}", "{\"ends\": [{\"at\": -1, \"cause\": \"x\"}]}", "\u{0}", &large]
+    {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE);
         std::fs::write(&file, text).unwrap();

@@ -153,10 +153,9 @@ impl ChaosReport {
         self.simulated += report.simulated;
         self.until_remedy.add(seed, report.until_remedy, None);
         self.until_relief.add(seed, report.until_relief, None);
-        for (longest, standstill) in [
-            (&mut self.not_accepting, &report.not_accepting),
-            (&mut self.not_working, &report.not_working),
-        ] {
+        for (longest, standstill) in
+            [(&mut self.not_accepting, &report.not_accepting), (&mut self.not_working, &report.not_working)]
+        {
             if let Some(it) = standstill {
                 longest.add(seed, it.lasted, Some(&it.cause));
             }

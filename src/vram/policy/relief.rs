@@ -77,7 +77,11 @@ mod tests {
 
     #[test]
     fn use_that_falls_is_followed_to_the_floor() {
-        assert_eq!(after(30, |second| 5000 - 50 * second, 1000), Some(seconds(22)), "1000 MB at 50 MB a second");
+        assert_eq!(
+            after(30, |second| 5000 - 50 * second, 1000),
+            Some(seconds(22)),
+            "1000 MB at 50 MB a second"
+        );
         assert_eq!(after(30, |second| 5000 - 50 * second, 0), Some(DWELL), "below already");
         assert_eq!(after(30, |second| 5000 - second, 1_000_000), Some(LONGEST));
     }

@@ -186,10 +186,10 @@ impl Default for RemedySettings {
 #[derive(Clone, Copy, Debug)]
 pub struct RemedyPolicy {
     settings: RemedySettings,
-    /// Since when it has been our own memory, without a break.
-    ours_since: Option<Instant>,
-    hard_since: Option<Instant>,
-    idle_since: Option<Instant>,
+    /// It has been our own memory; at the hard limit; with no run under way.
+    ours: Lasting,
+    hard: Lasting,
+    idle: Lasting,
     last_at: Option<Instant>,
     planned_at: Option<Instant>,
     tried: PerModel<bool>,
@@ -200,9 +200,9 @@ impl RemedyPolicy {
     pub fn new(settings: RemedySettings) -> Self {
         Self {
             settings,
-            ours_since: None,
-            hard_since: None,
-            idle_since: None,
+            ours: Lasting::default(),
+            hard: Lasting::default(),
+            idle: Lasting::default(),
             last_at: None,
             planned_at: None,
             tried: PerModel::default(),
@@ -224,9 +224,15 @@ impl RemedyPolicy {
         }
         let is_hard = scene.level == Level::Hard;
         let is_ours = scene.cause() == PressureCause::Ours;
-        let ours_since = since(&mut self.ours_since, is_ours, now);
-        let hard_since = since(&mut self.hard_since, is_ours && is_hard, now);
-        let idle_since = since(&mut self.idle_since, is_ours && scene.is_idle, now);
+        let settle = self.settings.settle;
+        let was_ours = self.ours.is_begun();
+        let ours_since = self.ours.since(is_ours, settle, now);
+        let hard_since = self.hard.since(is_ours && is_hard, settle, now);
+        let idle_since = self.idle.since(is_ours && scene.is_idle, Duration::ZERO, now);
+        if was_ours && !self.ours.is_begun() {
+            // What was tried has helped, though others keep the level up: whoever grows again is tried again.
+            (self.tried, self.planned_at) = (PerModel::default(), None);
+        }
         let longer = |since: Option<Instant>, than: Duration| {
             since.is_some_and(|since| now.saturating_duration_since(since) >= than)
         };
@@ -303,10 +309,25 @@ impl RemedyPolicy {
     }
 }
 
-/// Keeps when something began to be so; none while it is not.
-fn since(kept: &mut Option<Instant>, is_so: bool, now: Instant) -> Option<Instant> {
-    *kept = if is_so { Some(kept.unwrap_or(now)) } else { None };
-    *kept
+/// Since when something is so, and when it was last seen to be. A look caught between a lease and its memory is no end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lasting(Option<(Instant, Instant)>);
+
+impl Lasting {
+    fn is_begun(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Since when it is so, without a break of `gap` or more; none while it is not.
+    fn since(&mut self, is_so: bool, gap: Duration, now: Instant) -> Option<Instant> {
+        self.0 = match self.0 {
+            Some((since, _)) if is_so => Some((since, now)),
+            None if is_so => Some((now, now)),
+            Some((_, last)) if now.saturating_duration_since(last) >= gap => None,
+            kept => kept,
+        };
+        self.0.filter(|_| is_so).map(|(since, _)| since)
+    }
 }
 
 #[cfg(test)]

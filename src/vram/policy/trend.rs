@@ -98,7 +98,8 @@ impl Trend {
         let mut fit = Fit::default();
         self.points[..self.count].iter().for_each(|(minute, bytes)| fit.add(minute / HOUR, *bytes));
         let (slope, error) = fit.slope();
-        self.slope = (self.count > 2).then_some(Slope { per_hour: slope as i64, standard_error: error as u64 });
+        self.slope =
+            (self.count > 2).then_some(Slope { per_hour: slope as i64, standard_error: error as u64 });
     }
 }
 
@@ -148,10 +149,19 @@ mod tests {
         let (start, mut trend) = (crate::clock::now(), Trend::default());
         for minute in 0..=10u64 {
             let at = |second| start + Duration::from_secs(minute * 60 + second);
-            trend.observe(Bytes::mb(500), minute % 2 == 0, at(0));
-            // A workspace is promised, and half of it not yet taken.
+            let settled = minute % 2 == 0;
+            trend.observe(Bytes::mb(500), settled, at(0));
+            // A workspace is promised, and not yet taken; or freed, and not yet back.
             trend.observe(Bytes::mb(100 * (minute % 3)), false, at(30));
+            trend.observe(Bytes::mb(if settled { 900 } else { 400 }), false, at(40));
         }
         assert_eq!(trend.slope(), Some(Slope { per_hour: 0, standard_error: 0 }));
+        // Never a settled look: growth shows all the same.
+        let mut busy = Trend::default();
+        for minute in 0..=10u64 {
+            busy.observe(Bytes::mb(500 + minute), false, start + Duration::from_secs(minute * 60));
+        }
+        let slope = busy.slope().unwrap();
+        assert!((slope.per_hour - 60_000_000).abs() <= 1, "{slope:?}");
     }
 }

@@ -210,8 +210,7 @@ impl Probe for NvmlProbe {
     }
 
     fn occupants(&mut self) -> Vec<Occupant> {
-        let asked =
-            self.ask(|board, pid| Ok(largest(asked(queries::PROCESSES, processes(board))?, pid)));
+        let asked = self.ask(|board, pid| Ok(largest(asked(queries::PROCESSES, processes(board))?, pid)));
         // Whose memory it is is good to know; a driver that does not say is told of by the next look.
         asked.unwrap_or_default()
     }

@@ -70,6 +70,22 @@ fn whose_memory_it_is_follows_from_what_would_clear_the_level() {
         ),
         ("below the floor, the dwell not over", scene(Level::Soft, 9000, 400), PressureCause::Ours),
         ("nobody can tell", Scene { own: None, ..scene(Level::Hard, 11_200, 0) }, PressureCause::Unknown),
+        (
+            "a leak, own use exactly at the floor",
+            Scene { expected: mb(9300), ..scene(Level::Soft, 9500, 400) },
+            PressureCause::Ours,
+        ),
+        (
+            "a leak without which use is exactly at the floor",
+            scene(Level::Soft, 7500, 2300),
+            PressureCause::Others,
+        ),
+        (
+            "leases exactly at the floor",
+            Scene { expected: mb(9450), ..scene(Level::Soft, 9500, 500) },
+            PressureCause::Leased,
+        ),
+        ("use exactly at the floor", scene(Level::Soft, 7200, 2300), PressureCause::Others),
     ] {
         assert_eq!(scene.cause(), cause, "{what}");
     }
@@ -85,10 +101,14 @@ fn a_run_that_cannot_have_its_memory_is_a_cause_though_no_level_stands() {
         ("no habit, however little is missing", short(7250, 0, 50), PressureCause::Ours),
         ("a leak and others", short(7700, 2000, 500), PressureCause::Ours),
         ("others, and a leak that is not enough", short(7700, 2000, 501), PressureCause::Others),
+        ("others with just as much", short(7200, 500, 500), PressureCause::Others),
         ("nobody's: more than there is", short(7200, 0, 1), PressureCause::Leased),
         ("nobody can tell", Scene { own: None, ..short(7700, 0, 500) }, PressureCause::Unknown),
-        ("others press, a leak keeps the run", Scene { missing: mb(300), ..scene(Level::Soft, 7600, 4000) },
-            PressureCause::Ours),
+        (
+            "others press, a leak keeps the run",
+            Scene { missing: mb(300), ..scene(Level::Soft, 7600, 4000) },
+            PressureCause::Ours,
+        ),
     ] {
         assert_eq!(scene.cause(), cause, "{what}");
         assert!(!scene.is_calm());
@@ -99,8 +119,7 @@ fn a_run_that_cannot_have_its_memory_is_a_cause_though_no_level_stands() {
 #[test]
 fn suspects_are_restarted_for_a_run_that_cannot_have_its_memory_and_then_the_device_goes() {
     let mut bench = Bench::new();
-    let short =
-        Scene { missing: mb(200), is_idle: true, ..named(scene(Level::Normal, 7700, 0), VIDEO, 500) };
+    let short = Scene { missing: mb(200), is_idle: true, ..named(scene(Level::Normal, 7700, 0), VIDEO, 500) };
     assert_eq!(bench.looks(30, &short), vec![], "what ends by itself gets the time to");
     assert_eq!(bench.after(1, &short), Some(MemoryRemedy::PlanRestart(VIDEO)));
     bench.policy.dropped(VIDEO, bench.now);
@@ -128,6 +147,15 @@ fn who_has_grown_goes_even_where_others_take_the_most() {
     let grown = named(scene(Level::Hard, 7400, 5000), FLUX, 101);
     assert_eq!(bench.after(0, &grown), Some(MemoryRemedy::Restart(FLUX)));
     let mut bench = Bench::new();
+    let mut beyond = scene(Level::Hard, 7300, 5000);
+    beyond.suspects[FLUX].beyond_budget = mb(1);
+    let remedy = bench.after(0, &beyond).unwrap();
+    assert_eq!(
+        (remedy, remedy.model()),
+        (MemoryRemedy::Restart(FLUX), Some(FLUX)),
+        "and who is beyond its budget"
+    );
+    let mut bench = Bench::new();
     let habit = named(scene(Level::Hard, 7300, 5000), FLUX, 100);
     assert_eq!(bench.looks(3600, &habit), vec![], "others' memory is waited out");
 }
@@ -144,7 +172,7 @@ fn at_the_hard_limit_nobody_named_every_suspect_is_tried_and_then_the_device_goe
     assert_eq!(bench.looks(19, &coming), vec![], "its return has to show");
     assert_eq!(bench.after(1, &coming), Some(MemoryRemedy::Restart(VIDEO)), "but it is not waited for long");
     bench.policy.dropped(VIDEO, bench.now);
-    assert_eq!(bench.looks(10, &unnamed), vec![(10, MemoryRemedy::GiveUpDevice)]);
+    assert_eq!(bench.looks(19, &unnamed), vec![(10, MemoryRemedy::GiveUpDevice)], "told once in a while");
 }
 
 #[test]
@@ -152,7 +180,7 @@ fn at_the_hard_limit_by_our_own_memory_time_is_limited_where_nothing_can_be_trie
     let mut bench = Bench::new();
     let mut coming = scene(Level::Hard, 11_200, 0);
     coming.suspects.values_mut().take(2).for_each(|it| (it.is_up, it.is_coming) = (false, true));
-    assert_eq!(bench.looks(302, &coming), vec![(301, MemoryRemedy::GiveUpDevice)]);
+    assert_eq!(bench.looks(310, &coming), vec![(301, MemoryRemedy::GiveUpDevice)]);
 }
 
 #[test]
@@ -181,7 +209,7 @@ fn at_the_soft_limit_a_restart_waits_for_a_boundary_and_is_asked_for_again() {
     bench.policy.dropped(FLUX, bench.now);
     assert_eq!(bench.looks(3600, &left), vec![], "slots in work are not cut off while soft");
     let idle = Scene { is_idle: true, ..left };
-    assert_eq!(bench.after(1, &idle), Some(MemoryRemedy::GiveUpDevice));
+    assert_eq!(bench.looks(10, &idle), vec![(1, MemoryRemedy::GiveUpDevice)]);
 }
 
 #[test]
@@ -210,15 +238,41 @@ fn while_soft_a_coming_model_is_waited_for() {
 #[test]
 fn normal_forgets_what_was_tried_and_another_cause_begins_the_time_anew() {
     let mut bench = Bench::new();
-    let ours = scene(Level::Soft, 10_200, 0);
+    let (ours, others) = (scene(Level::Soft, 10_200, 0), scene(Level::Soft, 7200, 3000));
     assert_eq!(bench.looks(20, &ours), vec![]);
-    assert_eq!(bench.after(1, &scene(Level::Soft, 7200, 3000)), None);
+    assert_eq!(bench.looks(10, &others), vec![]);
     assert_eq!(bench.looks(30, &ours), vec![]);
     assert_eq!(bench.after(1, &ours), Some(MemoryRemedy::PlanRestart(FLUX)));
     bench.policy.dropped(FLUX, bench.now);
     assert_eq!(bench.looks(10, &ours).last(), Some(&(10, MemoryRemedy::PlanRestart(VIDEO))));
     assert_eq!(bench.after(1, &scene(Level::Normal, 7200, 0)), None);
     assert_eq!(bench.looks(31, &ours), vec![(31, MemoryRemedy::PlanRestart(FLUX))]);
+}
+
+#[test]
+fn a_look_caught_between_a_lease_and_its_memory_is_no_other_cause() {
+    let mut bench = Bench::new();
+    let (ours, leased) =
+        (scene(Level::Soft, 10_200, 0), Scene { expected: mb(10_150), ..scene(Level::Soft, 10_200, 0) });
+    assert_eq!(leased.cause(), PressureCause::Leased);
+    assert_eq!(bench.looks(20, &ours), vec![]);
+    assert_eq!(bench.looks(9, &leased), vec![], "nobody is restarted while it looks like that");
+    assert_eq!(
+        bench.looks(2, &ours),
+        vec![(2, MemoryRemedy::PlanRestart(FLUX))],
+        "30 s after the first look"
+    );
+}
+
+#[test]
+fn whoever_grows_again_is_restarted_again_though_others_keep_the_level_up_all_the_time() {
+    let mut bench = Bench::new();
+    let (grown, others) = (named(scene(Level::Soft, 7800, 2000), VIDEO, 600), scene(Level::Soft, 7200, 3000));
+    for _ in 0..3 {
+        assert_eq!(bench.looks(31, &grown), vec![(31, MemoryRemedy::PlanRestart(VIDEO))]);
+        bench.policy.dropped(VIDEO, bench.now);
+        assert_eq!(bench.looks(120, &others), vec![]);
+    }
 }
 
 #[test]
