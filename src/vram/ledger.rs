@@ -233,6 +233,12 @@ impl Ledger {
         self.0.book().holdings()
     }
 
+    /// What a single run could have at best: beside all residents, with every workspace returned and nothing else on the
+    /// device.
+    pub fn room(&self) -> Bytes {
+        self.0.book().room()
+    }
+
     /// By how much a lease of `needed` would cross the limit even if every workspace were returned; zero where it would
     /// fit. Allocates nothing.
     pub fn shortfall(&self, needed: Bytes) -> Bytes {

@@ -81,9 +81,12 @@ impl LearnedPeaks {
         recent.used_at = self.uses;
     }
 
-    /// The job did not fit into what was estimated: the next of its shape asks for at least this much.
-    pub fn exceeded(&mut self, model: ModelId, shape: Shape, leased: Bytes) {
-        self.learn(model, shape, leased.saturating_add(leased.share(self.settings.margin)));
+    /// The job did not fit into what was estimated: the next of its shape asks for more, yet never for more than `most`,
+    /// which it can have at all: a guess is no reason to refuse every job of the shape for good.
+    pub fn exceeded(&mut self, model: ModelId, shape: Shape, leased: Bytes, most: Bytes) {
+        let more = leased.saturating_add(leased.share(self.settings.margin));
+        // What is estimated from it lies above it by the margin.
+        self.learn(model, shape, more.min(most.share(1.0 / (1.0 + self.settings.margin))));
     }
 }
 
@@ -122,8 +125,19 @@ mod tests {
     #[test]
     fn a_job_that_did_not_fit_raises_the_next_estimate() {
         let mut peaks = peaks(&[1000]);
-        peaks.exceeded(ModelId::Flux, SHAPE, Bytes::mb(1100));
+        peaks.exceeded(ModelId::Flux, SHAPE, Bytes::mb(1100), Bytes::gb(4));
         assert_eq!(peaks.estimate(ModelId::Flux, SHAPE, OWN), Bytes::mb(1331));
+    }
+
+    #[test]
+    fn however_often_it_does_not_fit_no_guess_asks_for_more_than_can_be_had() {
+        let (mut peaks, most) = (peaks(&[1000]), Bytes::mb(4000));
+        for _ in 0..50 {
+            let leased = peaks.estimate(ModelId::Flux, SHAPE, OWN);
+            peaks.exceeded(ModelId::Flux, SHAPE, leased, most);
+        }
+        let estimate = peaks.estimate(ModelId::Flux, SHAPE, OWN);
+        assert!(estimate <= most && estimate >= Bytes::mb(3990), "{estimate}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::events::EventKind;
 use crate::journal::{Ending, Failure, JournalError, Parcel, StageOutput};
 use crate::types::{AttemptId, Bytes, ModelId, SlotId, Stage};
 use crate::vram::Pressure;
-use crate::vram::policy::Level;
+use crate::vram::policy::{Level, PressureCause};
 
 impl OrchestratorState {
     pub(super) fn place(&self, slot: SlotId) -> Option<usize> {
@@ -39,11 +39,19 @@ impl OrchestratorState {
         match result {
             _ if current != run => {}
             Ok(_) => self.peaks.learn(model, shape, peak.unwrap_or_default()),
-            Err(RunFailure::Model(error)) if error.class() == ErrorClass::OutOfMemory => {
-                self.peaks.exceeded(model, shape, leased);
+            Err(RunFailure::Model(error)) if error.class() == ErrorClass::OutOfMemory && self.is_seen() => {
+                // A tenth is left for what may be unaccounted then.
+                self.peaks.exceeded(model, shape, leased, self.args.ledger.room().share(0.9));
             }
             Err(_) => {}
         }
+    }
+
+    /// Whether a run that runs out of memory needs more than was leased for it: not where nobody can see how full the device
+    /// is, nor where others have taken what was promised.
+    fn is_seen(&self) -> bool {
+        let by_others = self.args.registry.pressing().is_some_and(|it| it.cause == PressureCause::Others);
+        !self.pressure.blind && !by_others
     }
 
     pub(super) fn run_ended(

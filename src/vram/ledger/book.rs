@@ -64,9 +64,17 @@ impl Book {
 
     /// By how much `needed` would cross the limit with nothing but residents out.
     pub(super) fn shortfall(&self, needed: Bytes) -> Bytes {
+        self.residents().saturating_add(self.floor()).saturating_add(needed).saturating_sub(self.limit)
+    }
+
+    fn residents(&self) -> Bytes {
         let residents = self.entries.values().filter(|entry| entry.claim.purpose == Purpose::Resident);
-        let lasting: Bytes = residents.map(|entry| entry.claim.bytes).sum();
-        lasting.saturating_add(self.floor()).saturating_add(needed).saturating_sub(self.limit)
+        residents.map(|entry| entry.claim.bytes).sum()
+    }
+
+    /// What would be left for one run, with nothing but residents out and nothing unaccounted but the overhead.
+    pub(super) fn room(&self) -> Bytes {
+        self.limit.saturating_sub(self.residents().saturating_add(self.unaccounted.overhead()))
     }
 
     fn changed(&mut self) -> u64 {

@@ -60,6 +60,7 @@ fn a_claim_over_the_limit_is_refused_with_numbers_and_takes_nothing() {
     assert_eq!((short(5100), short(5200)), (Bytes::ZERO, Bytes::mb(100)), "with nothing but residents out");
     ledger.observe(&sample(10_300, 400), ledger.mark());
     assert_eq!(short(5200), Bytes::mb(500), "what no lease stands for is in the way as well");
+    assert_eq!(ledger.room(), Bytes::mb(5100), "once it is gone");
     ledger.observe(&sample(9900, 0), ledger.mark());
     assert!(!ledger.reserve(workspace(ModelId::Flux, 5200)).unwrap_err().fits_later);
     assert!(ledger.reserve(workspace(ModelId::Flux, 5100)).unwrap_err().fits_later);

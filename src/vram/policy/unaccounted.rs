@@ -27,6 +27,11 @@ impl Unaccounted {
         Self { overhead, others: None, own_rest: None, whole_rest: None }
     }
 
+    /// What is taken by context and libraries, whatever the samples say.
+    pub fn overhead(&self) -> Bytes {
+        self.overhead
+    }
+
     /// What leases cannot have.
     pub fn floor(&self) -> Bytes {
         match self.others {
