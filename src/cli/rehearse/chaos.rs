@@ -1,13 +1,15 @@
 //! `vortex-node rehearse --chaos`: scenarios from seeds, on every core, failures kept as files.
 
+use std::fmt::Write;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use parking_lot::Mutex;
 
 use crate::cli::{Context, Failed};
@@ -73,12 +75,16 @@ pub(super) fn play(flags: &ChaosFlags, json: bool, context: &mut Context<'_>) ->
         seeds,
     };
     let bar = bar(&chaos);
+    let shown = AtomicUsize::new(0);
     let unwritten = Mutex::new(None);
     let console = Mutex::new(&mut *context.console);
     let report = chaos.play(&|told| match told {
         Told::Played { played, failed } => {
             bar.set_position(played);
-            bar.set_message(format!("{failed} failed"));
+            // Each would draw the bar once more.
+            if shown.swap(failed, Ordering::Relaxed) != failed {
+                bar.set_message(format!("{failed} failed"));
+            }
         }
         Told::Found(found) => {
             if let Err(error) = keep(out, found) {
@@ -111,21 +117,29 @@ fn keep(folder: &Path, found: &Found) -> Result<(), String> {
     std::fs::write(&file, &found.text).map_err(|error| format!("{} was not written: {error}", file.display()))
 }
 
-/// A bar over the seeds on a terminal; over nothing where only the time is bounded.
+/// A bar over the seeds on a terminal; without an end where only the time is bounded.
 fn bar(chaos: &Chaos) -> ProgressBar {
     if !Terminal::of(&std::io::stderr()).moves_cursor() {
         return ProgressBar::hidden();
     }
+    let within = chaos.within.map(|within| format!(" of {} min", within.as_secs() / 60)).unwrap_or_default();
     let (bar, style) = match chaos.seeds.end {
-        u64::MAX => (ProgressBar::new_spinner(), "{spinner} {pos} scenarios {per_sec} {elapsed} {msg}"),
+        u64::MAX => (
+            ProgressBar::new_spinner(),
+            format!("{{spinner}} {{pos}} scenarios {{rate}} {{elapsed}}{within} {{msg}}"),
+        ),
         end => {
             let bar = ProgressBar::new(end - chaos.seeds.start);
-            (bar, "{bar:30} {pos:>7}/{len} {per_sec:>12} {eta:>4} {msg}")
+            (bar, format!("{{wide_bar}} {{pos:>7}}/{{len}} {{rate}} {{elapsed}}{within} {{msg}}"))
         }
     };
     // A template that cannot be read would be a mistake here; the plain bar serves as well.
-    if let Ok(style) = ProgressStyle::with_template(style) {
-        bar.set_style(style);
+    if let Ok(style) = ProgressStyle::with_template(&style) {
+        let rate = |state: &ProgressState, to: &mut dyn Write| {
+            // A line of a bar that cannot be written is drawn again soon.
+            let _ = write!(to, "{:.0}/s", state.per_sec());
+        };
+        bar.set_style(style.with_key("rate", rate));
     }
-    bar
+    bar.with_message("0 failed")
 }
