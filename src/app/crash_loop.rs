@@ -79,7 +79,7 @@ impl CrashRecord {
     pub(super) fn end(&self, exit: Exit, bus: &Bus) {
         let lasted = self.started.lock().map(|at| clock::now().saturating_duration_since(at));
         let cause = self.cause.lock().take();
-        let cause = cause.as_deref().unwrap_or("the root of the node died without a word");
+        let cause = cause.as_deref().unwrap_or("no part of the node said why");
         let mut ends = self.ends.clone();
         ends.ended(exit, cause, lasted.unwrap_or_default(), &self.settings, clock::unix_time());
         if ends == self.ends {

@@ -7,6 +7,7 @@ mod bundles;
 mod chaos;
 mod check;
 mod config;
+mod crash_loop;
 mod cuda_driver;
 mod demo;
 mod flux_model;
