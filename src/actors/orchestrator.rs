@@ -89,8 +89,8 @@ pub(super) struct OrchestratorState {
     /// What was told last of admission and of what is done.
     admission: Option<(Option<Closed>, Activity)>,
     pressure: Pressure,
-    /// A slot has been failed for memory since memory last moved: the others wait.
-    charged: bool,
+    /// For whose run a slot was failed for memory that none of that model was granted since: the others wait.
+    charged: Option<ModelId>,
     watching_leases: bool,
     restart_due: Option<ModelId>,
     timer: DeadlineTimer<OrchestratorMsg>,
@@ -129,7 +129,7 @@ impl Actor for Orchestrator {
             next_run: 0,
             admission: None,
             pressure: args.gauge.read(clock::now(), args.max_age),
-            charged: false,
+            charged: None,
             watching_leases: false,
             restart_due: None,
             timer: DeadlineTimer::new(|| OrchestratorMsg::DeadlineDue),

@@ -221,13 +221,14 @@ impl OrchestratorState {
         if self.pressure.level == Level::Hard {
             // The ledger may still have room while the device has none: what is measured counts. A change of
             // pressure, not of leases, is what ends this wait.
-            return Err(self.charge(|state| state.measured_refusal(&claim)));
+            return Err(self.charge(model, |state| state.measured_refusal(&claim)));
         }
         // Taken before the claim, so that a change between the two is seen.
         let changes = (!self.watching_leases).then(|| self.args.ledger.changes());
         let refusal = match self.args.ledger.reserve(claim) {
             Ok(lease) => {
-                self.charged = false;
+                // Memory for another model's run says nothing: that of this one was short.
+                self.charged = self.charged.filter(|charged| *charged != model);
                 self.args.registry.set_wanted(model, Bytes::ZERO);
                 return Ok(Some(lease));
             }
@@ -246,14 +247,15 @@ impl OrchestratorState {
             return Err(None);
         }
         self.args.registry.set_wanted(model, needed);
-        Err(self.charge(|_| refusal))
+        Err(self.charge(model, |_| refusal))
     }
 
     /// One slot pays for a shortage with `refusal`; failing all that come after it would free nothing more.
-    fn charge(&mut self, refusal: impl FnOnce(&Self) -> Refusal) -> Option<Box<Refusal>> {
-        if std::mem::replace(&mut self.charged, true) {
+    fn charge(&mut self, model: ModelId, refusal: impl FnOnce(&Self) -> Refusal) -> Option<Box<Refusal>> {
+        if self.charged.is_some() {
             return None;
         }
+        self.charged = Some(model);
         Some(Box::new(refusal(self)))
     }
 

@@ -54,6 +54,7 @@ impl OrchestratorState {
         });
         self.snapshot(Occasion::AfterSlot(id));
         if self.active.is_empty() && self.queue.is_empty() {
+            self.charged = None;
             self.args.registry.tell_watchdog(WatchdogMsg::SlotSettled);
         }
         true

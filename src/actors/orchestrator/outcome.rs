@@ -228,7 +228,7 @@ impl OrchestratorState {
 
     pub(super) fn pressure_changed(&mut self, pressure: Pressure) {
         if self.pressure.level == Level::Hard && pressure.level != Level::Hard {
-            self.charged = false;
+            self.charged = None;
         }
         self.pressure = pressure;
     }
