@@ -9,6 +9,6 @@ pub(crate) mod models;
 mod node;
 pub(crate) mod settings;
 
-pub use crash_loop::CrashLoop;
+pub use crash_loop::{CrashLoop, crash_loop};
 pub use error::BuildError;
 pub use node::{Limits, Node, NodeParts, Serving, door};

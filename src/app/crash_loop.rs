@@ -105,6 +105,13 @@ impl Subscriber for CrashRecord {
     }
 }
 
+/// What earlier processes of the node with these settings left, for whoever only wants to know: changes nothing. None too
+/// where that cannot be read.
+pub fn crash_loop(settings: &Settings) -> Option<CrashLoop> {
+    let ends = read(&settings.data_dir.join(FILE)).ok()?;
+    ends.standing(&settings.restart.process, clock::unix_time())
+}
+
 fn read(file: &Path) -> io::Result<Ends> {
     let mut text = Vec::new();
     match std::fs::File::open(file) {

@@ -15,6 +15,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{ConfigFlags, Context, Failed, Style};
+use crate::app::crash_loop;
 use crate::config::{DirSource, Inputs, Loaded, Problems, load};
 use crate::exit::Exit;
 use finding::{Finding, Verdict};
@@ -85,6 +86,7 @@ fn check(inputs: &Inputs, asked: &Asked<'_>) -> (Vec<Finding>, Exit) {
         findings.push(weights::voices(&loaded.voices, bundle));
     }
     findings.extend(machine::data_folder(&settings.data_dir));
+    findings.extend(crash_loop(settings).as_ref().map(machine::earlier_processes));
     findings.push(machine::clock());
     findings.push(machine::port(settings.http.listen));
     findings.push(machine::node_key(&settings.key_file()));

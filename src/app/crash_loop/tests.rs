@@ -58,6 +58,19 @@ fn count_and_cause_persist_over_processes_until_one_ends_otherwise() {
 }
 
 #[test]
+fn who_only_asks_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    assert_eq!(crash_loop(&settings), None);
+    process(folder.path(), Exit::DeviceLost, "x");
+    let before = std::fs::read(folder.path().join(FILE)).unwrap();
+    assert_eq!(crash_loop(&settings).map(|it| it.count), Some(1));
+    assert_eq!(std::fs::read(folder.path().join(FILE)).unwrap(), before);
+    std::fs::write(folder.path().join(FILE), "nonsense").unwrap();
+    assert_eq!((crash_loop(&settings), folder.path().join(SET_ASIDE).exists()), (None, false));
+}
+
+#[test]
 fn who_does_not_wait_is_told_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     for _ in 0..3 {

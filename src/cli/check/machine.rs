@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::finding::Finding;
+use crate::app::CrashLoop;
 use crate::clock;
 use crate::signing::{KeyError, read_key};
 use crate::simd;
@@ -29,6 +30,15 @@ pub(super) fn data_folder(folder: &Path) -> Vec<Finding> {
         return vec![Finding::wrong("data folder", format!("{name} cannot be written: {error}"), advice)];
     }
     vec![Finding::ok("data folder", format!("{name} can be written")), room(folder, PER_SLOT.times(SLOTS))]
+}
+
+/// How earlier processes ended, where they ended with 71.
+pub(super) fn earlier_processes(left: &CrashLoop) -> Finding {
+    if !left.alert {
+        return Finding::ok("earlier processes", left.to_string());
+    }
+    let advice = "look into the cause: starting again has not helped; a run that ends otherwise begins anew";
+    Finding::doubtful("earlier processes", left.to_string(), advice)
 }
 
 fn room(folder: &Path, needed: Bytes) -> Finding {
@@ -168,6 +178,16 @@ mod tests {
         let full = room(folder.path(), Bytes::MAX);
         assert_eq!(full.verdict, Verdict::Wrong);
         assert!(full.advice.unwrap().contains("make room for"), "{}", full.found);
+    }
+
+    #[test]
+    fn earlier_processes_are_told_and_doubtful_from_the_alert_on() {
+        let (within, cause) = (Duration::from_secs(3600), "cuda:0: it hangs".to_owned());
+        let left = CrashLoop { count: 2, within, cause, delay: Duration::from_secs(10), alert: false };
+        let told = earlier_processes(&left);
+        assert_eq!((told.verdict, &told.found), (Verdict::Ok, &left.to_string()));
+        let alert = earlier_processes(&CrashLoop { count: 3, alert: true, ..left });
+        assert!(alert.verdict == Verdict::Doubtful && alert.found.contains("cuda:0: it hangs"), "{alert:?}");
     }
 
     #[test]
