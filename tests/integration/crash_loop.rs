@@ -101,7 +101,7 @@ async fn all_ready(told: &mut UnboundedReceiver<Event>) {
 async fn ends_with_71_are_counted_over_processes_slow_the_next_start_and_are_forgotten_after_another_end() {
     let place = Place::new();
     let (all, lost) = (Serving::All, Exit::DeviceLost);
-    let at_once = async |_, mut told: UnboundedReceiver<Event>| all_ready(&mut told).await;
+    let at_once = async |_: NodeHandle, mut told: UnboundedReceiver<Event>| all_ready(&mut told).await;
     assert_eq!(place.process(all, lost, at_once).await, None);
     let second = place.process(all, lost, at_once).await.unwrap();
     assert_eq!((second.count, second.delay, second.alert), (1, Duration::ZERO, false));
@@ -120,7 +120,7 @@ async fn ends_with_71_are_counted_over_processes_slow_the_next_start_and_are_for
     let fourth = place.process(Serving::One, lost, at_once).await.unwrap();
     assert_eq!((fourth.count, fourth.delay, fourth.alert), (3, Duration::ZERO, true));
 
-    let waits = async |_, mut told: UnboundedReceiver<Event>| {
+    let waits = async |_: NodeHandle, mut told: UnboundedReceiver<Event>| {
         until(&mut told, |kind| matches!(kind, EventKind::AdmissionChanged { .. })).await;
     };
     let fifth = place.process(all, Exit::Interrupted, waits).await.unwrap();
