@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::plan::{Costs, Estimates, PlanPolicy};
-use super::registry::Pressing;
 use crate::events::Closed;
 use crate::types::{Deadline, SlotId, TraceParent};
 use crate::vram::policy::PressureCause;
@@ -29,6 +28,15 @@ pub struct Request {
 
 /// The answer to a request: when the slot is expected to be done, or why it may not come in.
 pub(crate) type Answer = Result<Duration, Refusal>;
+
+/// What keeps use above a limit, or a run from beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pressing {
+    /// Whose memory it is.
+    pub(super) cause: PressureCause,
+    /// When it may be over, where that can be said.
+    pub(super) relief: Option<Duration>,
+}
 
 /// What the node looks like from outside at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

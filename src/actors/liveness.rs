@@ -8,6 +8,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::messages::Activity;
 use super::registry::ModelState;
 use crate::events::Closed;
 use crate::types::PerModel;
@@ -15,17 +16,6 @@ use crate::vram::policy::PressureCause;
 
 /// Models that go down so often while nothing comes in are not on their way.
 const FAILING: u64 = 4;
-
-/// What is done on a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activity {
-    /// No slot is open.
-    Idle,
-    /// Slots are open, and all of them wait: for a model, for memory, for pressure to clear.
-    Waiting,
-    /// A run, a hand-over or a write of the journal is under way.
-    AtWork,
-}
 
 /// Why a device is of no use at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

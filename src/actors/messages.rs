@@ -11,7 +11,6 @@ use ractor::RpcReplyPort;
 use super::admission::{Answer, Refusal, Request};
 use super::host::{HostEvent, RunFailure, RunId};
 use super::job::{Job, Output};
-use super::liveness::Activity;
 use super::pipeline::PipelineError;
 use super::placement::{DeviceIndex, Offer};
 use super::slot::Slot;
@@ -44,6 +43,17 @@ pub(crate) enum NodeMsg {
     },
     /// Every slot of this lost card has moved.
     Moved(DeviceIndex),
+}
+
+/// What is done on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// No slot is open.
+    Idle,
+    /// Slots are open, and all of them wait: for a model, for memory, for pressure to clear.
+    Waiting,
+    /// A run, a hand-over or a write of the journal is under way.
+    AtWork,
 }
 
 /// What a card's root is told.

@@ -4,17 +4,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use ractor::ActorRef;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::admission::Pressing;
 use super::host::Life;
 use super::messages::{DeviceMsg, ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg};
 use crate::types::{Bytes, DeviceId, ModelId, PerModel};
-use crate::vram::policy::PressureCause;
 
 /// What a model's actor is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -58,15 +57,6 @@ impl ModelState {
             Self::Cordoned => "cordoned",
         }
     }
-}
-
-/// What keeps use above a limit, or a run from beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pressing {
-    /// Whose memory it is.
-    pub(super) cause: PressureCause,
-    /// When it may be over, where that can be said.
-    pub(super) relief: Option<Duration>,
 }
 
 /// The states of all models.

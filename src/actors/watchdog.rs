@@ -11,10 +11,11 @@ use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 
+use super::admission::Pressing;
 use super::deadline_timer::DeadlineTimer;
 use super::memory::{MemoryRecord, MemoryView};
 use super::messages::{DeviceMsg, ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg};
-use super::registry::{ModelState, Pressing, Registry};
+use super::registry::{ModelState, Registry};
 use super::sampler::Sampler;
 use crate::clock;
 use crate::events::{Bus, EventKind, Fault};

@@ -89,6 +89,8 @@ const TABLE: &[Row] = &[
             "contract",
             "cuda",
             "events",
+            "exit",
+            "files",
             "intake",
             "journal",
             "models",

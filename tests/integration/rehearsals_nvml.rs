@@ -202,24 +202,6 @@ fn others_seen_through_nvml_raise_pressure_step_by_step_and_it_clears() {
 }
 
 #[test]
-fn refused_under_others_pressure_whoever_asks_is_told_when_it_may_be_over() {
-    // From 30.3 s on, asked every second.
-    let (at, lasts, bytes) = (Duration::from_millis(30_300), Duration::from_secs(40), Bytes::mb(4600));
-    let mut scenario = slots(30, vec![Fault::Others { at, lasts, bytes }]);
-    scenario.arrivals[0] = Arrivals {
-        at: Duration::from_secs(32),
-        every: Duration::from_secs(40),
-        patient: true,
-        ..scenario.arrivals[0]
-    };
-    let Some((report, _)) = play(&scenario) else { return };
-    // One that comes at 32 s asks again after as long as it has lasted, and again: not every few hundred milliseconds.
-    let refused = report.refused.get("pressure").map(|it| it.count).unwrap_or_default();
-    assert!((1..=8).contains(&refused), "{report}");
-    assert_eq!(report.completed, 30, "{report}");
-}
-
-#[test]
 fn a_library_that_disappears_in_the_middle_of_a_slot_closes_admission_and_costs_the_slot_nothing() {
     // The first slot is at work from 10 s to 31 s.
     let (at, lasts) = (Duration::from_millis(15_300), Duration::from_secs(30));

@@ -8,8 +8,9 @@ use ractor::ActorRef;
 use super::{Current, Hand, OrchestratorState};
 use crate::actors::host::RunId;
 use crate::actors::job::Job;
-use crate::actors::liveness::Activity;
-use crate::actors::messages::{DeviceMsg, ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg, Work};
+use crate::actors::messages::{
+    Activity, DeviceMsg, ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg, Work,
+};
 use crate::actors::pipeline::PipelineError;
 use crate::actors::plan::Task;
 use crate::actors::slot::{Slot, guarded};

@@ -21,7 +21,7 @@ impl Subscriber for Heard {
 }
 
 fn settings(folder: &Path) -> Settings {
-    let settings = load(&Inputs::default()).unwrap().settings.clone();
+    let settings = load(&Inputs::default()).unwrap().settings;
     Settings { data_dir: folder.to_owned(), ..settings }
 }
 
