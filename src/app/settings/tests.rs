@@ -22,6 +22,8 @@ fn told(settings: &Settings) -> BTreeSet<String> {
     tree.seed = 0;
     let mut text = format!("{tree:#?}\n{:#?}\n{:#?}", model_limits(settings), chain_settings(settings));
     write!(text, "\npool_kept: {:#?}", pool_kept(settings)).unwrap();
+    // As the record of this node's ends has it.
+    write!(text, "\nprocess: {:#?}", settings.restart.process).unwrap();
     for model in ModelId::ALL {
         let set = settings.models.budget(model);
         let told = (set.budget.unwrap_or_default(), set.workspace.unwrap_or_default(), set.precision);
@@ -46,7 +48,7 @@ fn told(settings: &Settings) -> BTreeSet<String> {
 }
 
 /// Each setting with another value, and how that value is told.
-const CHANGES: [(&str, &str, &str); 58] = [
+const CHANGES: [(&str, &str, &str); 63] = [
     ("memory.soft_limit", "10.0GB", "10000000000"),
     ("memory.hard_limit", "19.0GB", "19000000000"),
     ("memory.overhead", "123MB", "123000000"),
@@ -95,6 +97,11 @@ const CHANGES: [(&str, &str, &str); 58] = [
     ("restart.device.backoff", "13s", "13s"),
     ("restart.device.backoff_max", "64s", "64s"),
     ("restart.device.jitter", "0.65", "0.65"),
+    ("restart.process.window", "901s", "901s"),
+    ("restart.process.alert_at", "17", "17"),
+    ("restart.process.backoff", "14s", "14s"),
+    ("restart.process.backoff_max", "902s", "902s"),
+    ("restart.process.clean_after", "903s", "903s"),
     ("deadlines.loading", "71s", "71s"),
     ("deadlines.warming", "72s", "72s"),
     ("deadlines.ready", "73s", "73s"),
