@@ -18,6 +18,7 @@ use self::slot::RecipeSlot;
 use self::timings::Timings;
 use crate::actors::pipeline::{Pipeline, PipelineError, SlotPipeline};
 use crate::config::Voices;
+use crate::events::Bus;
 use crate::journal::{Accepted, SlotFolders};
 use crate::models::vocabulary::Vocabulary;
 use crate::types::Resolution;
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) afterwards: Duration,
     /// Where each slot's files go.
     pub(crate) folders: Arc<SlotFolders>,
+    /// Who hears what happens.
+    pub(crate) bus: Bus,
     /// When the stages of each open slot ran.
     pub(crate) timings: Arc<Timings>,
     /// Who renders, with what; signs every result.

@@ -162,6 +162,16 @@ pub enum EventKind {
         #[serde(serialize_with = "Seconds::serialize")]
         took: Duration,
     },
+    /// The video's file is whole; told beside the stage's end, which comes with its frames.
+    VideoEncoded {
+        /// How many it has.
+        frames: u32,
+        /// Its size.
+        bytes: Bytes,
+        /// How long its encoder was busy; waiting for frames does not count.
+        #[serde(serialize_with = "Seconds::serialize")]
+        encoding: Duration,
+    },
     /// The semantic check was passed.
     ClipComplete {
         /// The stage's time, all attempts together.

@@ -2,21 +2,15 @@
 
 use std::path::PathBuf;
 
+use crate::events::{Bus, EventKind};
 use crate::journal::AnyError;
 use crate::media::VideoEnd;
-use crate::telemetry::names::event;
 use crate::types::SlotId;
 
-/// Where the video of `slot` is, once it is complete.
-pub(crate) async fn encoded(slot: SlotId, end: VideoEnd) -> Result<PathBuf, AnyError> {
+/// Where the video of `slot` is, once it is complete, which `bus` is told.
+pub(crate) async fn encoded(slot: SlotId, end: VideoEnd, bus: Bus) -> Result<PathBuf, AnyError> {
     let file = end.closed().await?;
-    tracing::debug!(
-        event = event::VIDEO_ENCODED,
-        %slot,
-        frames = file.frames,
-        bytes = file.bytes.get(),
-        encoding = file.encoding.as_secs_f64(),
-        "video encoded"
-    );
+    let (frames, bytes, encoding) = (file.frames, file.bytes, file.encoding);
+    bus.tell_of(slot, EventKind::VideoEncoded { frames, bytes, encoding });
     Ok(file.path)
 }

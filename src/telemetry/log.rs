@@ -49,6 +49,10 @@ fn of_slot(slot: SlotId, told: &Event) {
         EventKind::ImageComplete { took } => stage_complete(event::IMAGE_COMPLETE, slot, *took),
         EventKind::VideoComplete { took } => stage_complete(event::VIDEO_COMPLETE, slot, *took),
         EventKind::ClipComplete { took, .. } => stage_complete(event::CLIP_COMPLETE, slot, *took),
+        EventKind::VideoEncoded { frames, bytes, encoding } => tracing::debug!(
+            target: ACTORS, event = event::VIDEO_ENCODED, %slot, frames, bytes = bytes.get(),
+            encoding = encoding.as_secs_f64(), "video encoded"
+        ),
         EventKind::GenerationComplete { elapsed, breakdown, deadline_met } => tracing::info!(
             target: ACTORS,
             event = event::GENERATION_COMPLETE,

@@ -102,6 +102,16 @@ impl Diary {
         told.iter().filter_map(|(_, event)| crossing(event)).collect()
     }
 
+    /// Every change of the probe that answers, with whether a reason was told.
+    fn switches(&self) -> Vec<(Option<&'static str>, Option<&'static str>, bool)> {
+        let told = self.0.lock().unwrap();
+        let switch = |event: &EventKind| match event {
+            EventKind::ProbeSwitched { from, to, because } => Some((*from, *to, because.is_some())),
+            _ => None,
+        };
+        told.iter().filter_map(|(_, event)| switch(event)).collect()
+    }
+
     fn sources(&self) -> Vec<&'static str> {
         let told = self.0.lock().unwrap();
         let source = |event: &EventKind| match event {
@@ -211,6 +221,13 @@ fn a_library_that_disappears_in_the_middle_of_a_slot_closes_admission_and_costs_
     let Some((report, diary)) = play(&scenario) else { return };
     let blind = diary.0.lock().unwrap().iter().any(|(_, event)| matches!(event, EventKind::Blind { .. }));
     assert!(blind, "a watch without eyes says so:\n{report}");
+    let (nvml, nobody) = (Some("nvml"), None);
+    let (answers, lost) = ((nobody, nvml, false), (nvml, nobody, true));
+    assert_eq!(
+        diary.switches(),
+        [answers, lost, answers],
+        "each change is told once, the loss with its reason"
+    );
     assert!(report.refused.contains_key("pressure"), "{report}");
     assert!(report.failed.is_empty() && report.completed >= 1 && report.restarts.is_empty(), "{report}");
     assert_eq!((report.lost, report.leases_leaked), (0, 0), "{report}");

@@ -40,6 +40,11 @@ fn a_recipe_becomes_a_video_that_others_can_read_and_a_result_that_verifies() {
         assert!(folder.join(name).exists(), "{name}");
     }
     assert_eq!(bench.verify(&folder).code, 0);
+    let told = run.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let encoded: Vec<Value> = told.filter(|event| event["event"] == "video_encoded").collect();
+    let size = std::fs::metadata(folder.join("video.mp4")).unwrap().len();
+    assert_eq!(encoded.len(), 1, "told once: {}", run.stdout);
+    assert_eq!((encoded[0]["frames"].as_u64(), encoded[0]["bytes"].as_u64()), (Some(18), Some(size)));
     let Some(probe) = ffprobe(&folder.join("video.mp4")) else { return };
     let streams = probe["streams"].as_array().unwrap();
     let of = |kind: &str| streams.iter().find(|stream| stream["codec_type"] == kind).unwrap();
