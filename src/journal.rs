@@ -19,10 +19,13 @@ mod error;
 pub(crate) mod folder;
 mod folders;
 mod future;
+pub mod index;
 mod memory;
 
 pub use error::{AnyError, JournalError, Misuse};
+pub(crate) use folder::FolderTold;
 pub use folder::{FolderState, Key, SlotFolder};
+pub(crate) use folders::TakenUp;
 pub use folders::{Resumed, SlotFolders};
 pub use future::JournalFuture;
 pub use memory::MemoryJournal;

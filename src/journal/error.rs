@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::str::Utf8Error;
 
 use super::folder::VERSION;
+use super::index::IndexError;
 use crate::types::{Bytes, SlotId};
 
 /// Any error, kept as the source of another.
@@ -62,6 +63,9 @@ pub enum JournalError {
         /// The system's error.
         source: io::Error,
     },
+    /// The index of slots could not do it.
+    #[error(transparent)]
+    Index(IndexError),
     /// Any other file operation that failed.
     #[error("{} cannot be {doing}: {source}", path.display())]
     Io {

@@ -15,14 +15,16 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::folders::TakenUp;
 use super::{
     Accepted, AnyError, Artifact, JournalError, JournalFuture, Misuse, OpenSlot, StageOutput, Terminal,
 };
-use crate::types::{Deadline, Sha256, SlotId};
+use crate::types::{Deadline, Sha256, SlotId, TraceParent};
 
 mod blocking;
 mod disk;
@@ -41,6 +43,25 @@ pub(super) use record::VERSION;
 pub use state::{FolderState, Key};
 
 use blocking::Inner;
+
+/// What a folder says of its slot, for an index that has lost it.
+#[derive(Debug)]
+pub(crate) struct FolderTold {
+    /// The slot.
+    pub(crate) slot: SlotId,
+    /// The recipe's bytes as they came.
+    pub(crate) recipe: Arc<[u8]>,
+    /// What it is rendered from.
+    pub(crate) key: Key,
+    /// Since the Unix epoch.
+    pub(crate) accepted_at: Duration,
+    /// Likewise; far ahead where the recipe names none.
+    pub(crate) deadline: Duration,
+    /// The trace that it belongs to.
+    pub(crate) traceparent: Option<TraceParent>,
+    /// Its end and its artifacts, where it has ended.
+    pub(crate) end: Option<(Terminal, Vec<Artifact>)>,
+}
 
 /// Resolves with the file of a video once it is complete, or with why it never will be.
 type Encoding = Pin<Box<dyn Future<Output = Result<PathBuf, AnyError>> + Send>>;
@@ -148,6 +169,31 @@ impl SlotFolder {
     pub fn accept(&self, accepted: &Accepted) -> JournalFuture {
         let accepted = accepted.clone();
         self.later(None, move |inner, _| inner.accept(&accepted))
+    }
+
+    /// The same, now. Blocks on the disk.
+    pub(super) fn accept_now(&self, accepted: &Accepted) -> Result<(), JournalError> {
+        self.inner.accept(accepted)
+    }
+
+    /// What it holds of its slot, which was accepted. Blocks on the disk.
+    pub(super) fn held(&self) -> Result<TakenUp, JournalError> {
+        if let FolderState::Ended(terminal) = self.standing() {
+            return Ok(TakenUp::Ended(terminal, self.artifacts()));
+        }
+        let open = self.inner.read()?;
+        Ok(TakenUp::Open(open.map(|(_, slot)| slot.outputs).unwrap_or_default()))
+    }
+
+    /// The end of `slot` in `dir` and the artifacts of its finished stages, where it has ended. Touches nothing that is not
+    /// whole. Blocks on the disk.
+    pub(super) fn ended(dir: &Path, slot: SlotId) -> Result<Option<(Terminal, Vec<Artifact>)>, JournalError> {
+        blocking::ended(dir, slot)
+    }
+
+    /// What `dir` says of `slot`, where its acceptance can be read. Blocks on the disk.
+    pub(super) fn told(dir: &Path, slot: SlotId) -> Result<Option<FolderTold>, JournalError> {
+        blocking::told(dir, slot)
     }
 
     /// Keeps a stage's output; with an animation, the video that [`Self::encoding`] brings.

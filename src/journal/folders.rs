@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::folder::FolderTold;
 use super::{
-    Accepted, FolderState, Journal, JournalError, JournalFuture, Key, Misuse, Opened, SlotFolder,
-    StageOutput, Terminal,
+    Accepted, Artifact, FolderState, Journal, JournalError, JournalFuture, Key, Misuse, Opened, Outputs,
+    SlotFolder, StageOutput, Terminal,
 };
 use crate::types::{Sha256, SlotId};
 
@@ -37,7 +38,27 @@ struct Known {
 enum Held {
     /// Somebody is opening it, without the lock on all.
     Preparing,
+    /// Accepted elsewhere; made when the first stage begins.
+    Planned(Arc<Plan>),
     Ready(Arc<SlotFolder>),
+}
+
+/// A slot that has no folder yet.
+#[derive(Debug)]
+struct Plan {
+    accepted: Accepted,
+    key: Key,
+    /// Held by whoever makes the folder, so that it is made once.
+    making: Mutex<()>,
+}
+
+/// What the folder of a slot holds that was accepted by an earlier process.
+#[derive(Debug)]
+pub(crate) enum TakenUp {
+    /// It goes on, with the outputs of its finished stages.
+    Open(Outputs),
+    /// Its end was written into its folder, and perhaps nowhere else.
+    Ended(Terminal, Vec<Artifact>),
 }
 
 /// What an earlier process left in a store.
@@ -58,6 +79,11 @@ impl SlotFolders {
     /// With one folder per slot in `root`, under the slot's id; made when the first is.
     pub fn under(root: &Path) -> Self {
         Self { root: Some(root.to_owned()), known: Mutex::default() }
+    }
+
+    /// Where the folders of slots are that have none of their own.
+    pub(crate) fn root(&self) -> Option<&Path> {
+        self.root.as_deref()
     }
 
     /// Names the folder of one slot, which counts when it is prepared next. Touches no disk.
@@ -91,7 +117,7 @@ impl SlotFolders {
                     return Ok((Arc::clone(folder), folder.standing()));
                 }
                 Some(Held::Ready(_)) => return Err(misuse(Misuse::OtherRendering)),
-                Some(Held::Preparing) => return Err(misuse(Misuse::Preparing)),
+                Some(Held::Preparing | Held::Planned(_)) => return Err(misuse(Misuse::Preparing)),
                 None => Claim::new(self, &mut known, slot),
             }
         };
@@ -99,11 +125,85 @@ impl SlotFolders {
         Ok((claim.ready(folder), standing))
     }
 
+    /// `accepted` was written down elsewhere; its folder is made by [`Self::ensure`]. Touches no disk. A slot that is known
+    /// stays as it is.
+    pub(crate) fn plan(&self, accepted: Accepted, key: Key) {
+        let slot = accepted.slot;
+        let plan = Plan { accepted, key, making: Mutex::default() };
+        self.known().slots.entry(slot).or_insert_with(|| Held::Planned(Arc::new(plan)));
+    }
+
+    /// The folder of `slot`: as it was prepared, else made now as it was [planned](Self::plan). Blocks on the disk where it
+    /// is made.
+    pub(crate) fn ensure(&self, slot: SlotId) -> Result<Arc<SlotFolder>, JournalError> {
+        let misuse = |what| JournalError::misuse(slot, what, self.dir_of(slot).as_deref());
+        let plan = match self.known().slots.get(&slot) {
+            Some(Held::Ready(folder)) => return Ok(Arc::clone(folder)),
+            Some(Held::Planned(plan)) => Arc::clone(plan),
+            Some(Held::Preparing) => return Err(misuse(Misuse::Preparing)),
+            None => return Err(misuse(Misuse::NotPrepared)),
+        };
+        let _making = plan.making.lock();
+        if let Some(folder) = self.get(slot) {
+            return Ok(folder);
+        }
+        let dir = self.dir_of(slot).ok_or_else(|| misuse(Misuse::NoPlace))?;
+        let (folder, standing) = SlotFolder::open(&dir, slot, plan.key)?;
+        if matches!(standing, FolderState::New | FolderState::Replaced { .. }) {
+            folder.accept_now(&plan.accepted)?;
+        }
+        let folder = Arc::new(folder);
+        self.known().slots.insert(slot, Held::Ready(Arc::clone(&folder)));
+        Ok(folder)
+    }
+
+    /// What there is of a slot that an earlier process accepted; one without a folder is planned. A folder whose acceptance
+    /// is damaged is moved aside, since `accepted` says it again. Blocks on the disk.
+    pub(crate) fn take_up(&self, accepted: Accepted, key: Key) -> Result<TakenUp, JournalError> {
+        let slot = accepted.slot;
+        let misuse = |what| JournalError::misuse(slot, what, self.dir_of(slot).as_deref());
+        if let Some(folder) = self.get(slot) {
+            return folder.held();
+        }
+        if matches!(self.known().slots.get(&slot), Some(Held::Planned(_))) {
+            return Ok(TakenUp::Open(Outputs::default()));
+        }
+        let dir = self.dir_of(slot).ok_or_else(|| misuse(Misuse::NoPlace))?;
+        let ended = SlotFolder::ended(&dir, slot)?;
+        if let Some((terminal, artifacts)) = ended {
+            return Ok(TakenUp::Ended(terminal, artifacts));
+        }
+        match SlotFolder::resume(&dir, slot, key.bundle) {
+            Ok(Some((folder, _))) => {
+                let held = folder.held()?;
+                self.known().slots.insert(slot, Held::Ready(Arc::new(folder)));
+                Ok(held)
+            }
+            Ok(None) => {
+                self.plan(accepted, key);
+                Ok(TakenUp::Open(Outputs::default()))
+            }
+            Err(JournalError::Corrupt { .. }) => {
+                move_aside(&dir)?;
+                self.plan(accepted, key);
+                Ok(TakenUp::Open(Outputs::default()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the folders under the root say of their slots, one after the other; those that say nothing are left out. Opens
+    /// and locks nothing. Blocks on the disk.
+    pub(crate) fn told(&self) -> impl Iterator<Item = FolderTold> + use<> {
+        let slots = self.root.as_deref().map(slots_in).and_then(Result::ok).unwrap_or_default();
+        slots.into_iter().filter_map(|(slot, dir)| SlotFolder::told(&dir, slot).ok().flatten())
+    }
+
     /// The folder of `slot`, if it is prepared.
     pub fn get(&self, slot: SlotId) -> Option<Arc<SlotFolder>> {
         match self.known().slots.get(&slot) {
             Some(Held::Ready(folder)) => Some(Arc::clone(folder)),
-            Some(Held::Preparing) | None => None,
+            Some(Held::Preparing | Held::Planned(_)) | None => None,
         }
     }
 
@@ -113,6 +213,9 @@ impl SlotFolders {
     pub fn release(&self, slot: SlotId) -> Result<(), JournalError> {
         let folder = {
             let mut known = self.known();
+            if matches!(known.slots.get(&slot), Some(Held::Planned(_))) {
+                known.slots.remove(&slot);
+            }
             let Some(Held::Ready(folder)) = known.slots.get(&slot) else { return Ok(()) };
             if matches!(folder.standing(), FolderState::Resumable { .. }) {
                 return Err(JournalError::misuse(slot, Misuse::Open, Some(folder.dir())));
@@ -165,7 +268,7 @@ impl SlotFolders {
             .values()
             .filter_map(|held| match held {
                 Held::Ready(folder) => Some(Arc::clone(folder)),
-                Held::Preparing => None,
+                Held::Preparing | Held::Planned(_) => None,
             })
             .collect();
         all.sort_by_key(|folder| folder.slot());
@@ -199,6 +302,15 @@ impl Drop for Claim<'_> {
             known.slots.remove(&self.slot);
         }
     }
+}
+
+/// Renames a folder that cannot be read to the first free name beside it.
+fn move_aside(dir: &Path) -> Result<(), JournalError> {
+    let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let free =
+        (1..).map(|number| dir.with_file_name(format!("{name}.damaged-{number}"))).find(|to| !to.exists());
+    let Some(to) = free else { return Ok(()) };
+    std::fs::rename(dir, &to).map_err(|error| JournalError::io(dir.to_owned(), "moved aside", error))
 }
 
 /// The folders in `root` that slots have their names from, in order; none where there is no root yet.

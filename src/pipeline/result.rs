@@ -51,7 +51,11 @@ pub(super) async fn deliver(mut ended: Ended, shared: Arc<Shared>) -> Result<Par
     let slot = ended.accepted.slot;
     let failed =
         |message: String| PipelineError { transient: true, ..PipelineError::new(Failure::Package, message) };
-    let folder = shared.folders.get(slot).ok_or_else(|| failed(format!("slot {slot} has no folder")))?;
+    let folders = Arc::clone(&shared.folders);
+    let folder = tokio::task::spawn_blocking(move || folders.ensure(slot)).await;
+    let folder = folder
+        .map_err(|error| failed(format!("making the slot's folder: {error}")))?
+        .map_err(|error| failed(error.to_string()))?;
     if !matches!(ended.ending, Ending::Completed { .. }) {
         // What the folder has: an output may still be on its way there, or may not have arrived.
         let kept = folder.read().await.map_err(|error| failed(error.to_string()))?;

@@ -114,6 +114,16 @@ impl RecipeSlot {
         Ok(speaker.voice)
     }
 
+    /// Has the slot's folder made where there is none yet, beside the first run. What goes wrong is told by whoever writes.
+    fn make_folder(&self) {
+        let (folders, slot) = (Arc::clone(&self.shared.folders), self.accepted.slot);
+        if folders.get(slot).is_none()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            drop(runtime.spawn_blocking(move || folders.ensure(slot).map(drop)));
+        }
+    }
+
     /// Time for the video, where there is a deadline.
     fn left(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.remaining(clock::now()).saturating_sub(self.shared.afterwards))
@@ -153,6 +163,7 @@ impl SlotPipeline for RecipeSlot {
     }
 
     fn speak(&self) -> Result<Speak, PipelineError> {
+        self.make_folder();
         let audio = &self.recipe.audio;
         let voice = self.voice()?;
         Ok(Speak {
@@ -166,6 +177,7 @@ impl SlotPipeline for RecipeSlot {
     }
 
     fn paint(&self) -> Result<Paint, PipelineError> {
+        self.make_folder();
         Ok(Paint {
             prompt: self.recipe.visual.prompt.clone(),
             seed: self.recipe.seed,
@@ -187,13 +199,14 @@ impl SlotPipeline for RecipeSlot {
         let frames = self.frames();
         let (slot, resolution) = (self.recipe.slot(), self.recipe.resolution);
         let spec = VideoSpec { resolution, fps: self.recipe.fps, frames, sound: Arc::new(voice) };
+        // Made when the first stage began, so that nothing is waited for here.
         let folder = self
             .shared
             .folders
-            .get(slot)
-            .ok_or_else(|| PipelineError::new(Failure::Journal, format!("slot {slot} has no folder")))?;
+            .ensure(slot)
+            .map_err(|error| PipelineError::new(Failure::Journal, error.to_string()))?;
         let (sink, end) = media::video(folder.partial_video(), spec);
-        folder.encoding(encoded(slot, end));
+        folder.encoding(encoded(slot, end, self.shared.bus.clone()));
         Ok(Animate {
             image: Arc::new(painting.image.clone()),
             plan: Arc::new(planned.plan),

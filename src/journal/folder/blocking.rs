@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -12,7 +13,7 @@ use super::load::{self, Contents, Held};
 use super::lock::{Lock, lock};
 use super::record::{self, AcceptedRecord, Found};
 use super::wall_clock::{from_wall, to_wall};
-use super::{FolderState, Key, keep, layout};
+use super::{FolderState, FolderTold, Key, keep, layout};
 use crate::clock;
 use crate::journal::{
     Accepted, Artifact, Ending, Failure, JournalError, Misuse, OpenSlot, Outputs, StageOutput, Terminal,
@@ -82,6 +83,40 @@ fn foreign(disk: &Disk) -> Result<Option<String>, JournalError> {
 pub(super) fn holds_end(dir: &Path, slot: SlotId) -> Result<bool, JournalError> {
     let found = record::read::<Terminal>(&Disk::new(dir), layout::END)?;
     Ok(matches!(found, Found::Record(end) if end.slot == slot))
+}
+
+/// What `dir` says of `slot`, where its acceptance can be read.
+pub(super) fn told(dir: &Path, slot: SlotId) -> Result<Option<FolderTold>, JournalError> {
+    let found = record::read::<AcceptedRecord>(&Disk::new(dir), layout::ACCEPTED)?;
+    let Found::Record(accepted) = found else { return Ok(None) };
+    if accepted.slot != slot {
+        return Ok(None);
+    }
+    Ok(Some(FolderTold {
+        slot,
+        recipe: accepted.text.into_bytes().into(),
+        key: Key { recipe: accepted.recipe_sha256, bundle: accepted.bundle_sha256 },
+        accepted_at: Duration::from_micros(accepted.at),
+        deadline: Duration::from_micros(accepted.deadline),
+        traceparent: accepted.traceparent,
+        end: ended(dir, slot)?,
+    }))
+}
+
+/// The end of `slot` in `dir`, and the artifacts of its finished stages.
+pub(super) fn ended(dir: &Path, slot: SlotId) -> Result<Option<(Terminal, Vec<Artifact>)>, JournalError> {
+    if !holds_end(dir, slot)? {
+        return Ok(None);
+    }
+    let disk = Disk::new(dir);
+    let Found::Record(accepted) = record::read::<AcceptedRecord>(&disk, layout::ACCEPTED)? else {
+        return Ok(None);
+    };
+    let key = Key { recipe: accepted.recipe_sha256, bundle: accepted.bundle_sha256 };
+    let Contents::Ours(held) = load::look(&disk, slot, &key)? else { return Ok(None) };
+    let Held { accepted, artifacts, end, .. } = *held;
+    let artifacts = std::iter::once(accepted.file).chain(artifacts.into_values().flatten()).collect();
+    Ok(end.map(|end| (end, artifacts)))
 }
 
 impl Inner {
