@@ -15,6 +15,8 @@ mod verification;
 #[cfg(test)]
 mod tests;
 
+pub mod store;
+
 pub use manifest::{
     BundleRef, Frames, Manifest, Memory, ModelReport, NodeReport, Outcome, PublicKey, RecipeRef, StageReport,
     VERSION,
