@@ -1,0 +1,57 @@
+// What an event says, in one line. Pure.
+import { bytes, coarse, duration, words } from './format.js';
+
+const progress = ({ done, total, unit }) => `${done} of ${total} ${words(unit)}`;
+const because = event => (event.message ? `: ${event.message}` : '');
+
+// Of each kind; kinds that are not named here are told by their fields.
+const SAY = {
+  accepted: e => (e.resumed ? `taken up again, expected in ${coarse(e.eta)}` : `accepted, expected in ${coarse(e.eta)}`),
+  stage_began: e => `${e.stage} began${e.model ? ` on ${words(e.model)}` : ''}${e.attempt > 1 ? `, attempt ${e.attempt}` : ''}`,
+  stage_progress: e => `${e.stage}: ${progress(e.progress)}`,
+  stage_again: e => `${e.stage} is begun again${because(e)}`,
+  audio_complete: e => `the speech is there, after ${duration(e.took)}`,
+  image_complete: e => `the picture is there, after ${duration(e.took)}`,
+  video_progress: e => `video: ${progress(e.progress)}`,
+  video_complete: e => `the video is there, after ${duration(e.took)}`,
+  clip_complete: e => `the check is passed, after ${duration(e.took)}: ${e.summary}`,
+  generation_complete: e => `completed after ${duration(e.elapsed)}${e.deadline_met ? '' : ', past its deadline'}`,
+  slot_failed: e => `failed (${words(e.cause)}${e.stage ? ` in ${e.stage}` : ''})${because(e)}`,
+  slot_cancelled: e => `cancelled (${words(e.cause)})`,
+  end_not_kept: e => `its end could not be written down${because(e)}`,
+  slot_moved: e => `moved here from ${e.from}`,
+  journal_failed: e => `journal: ${e.what}${because(e)}`,
+  actor_down: e => `${words(e.actor)} went down (${words(e.fault)})${because(e)}`,
+  actor_restarted: e => `${words(e.actor)} is started again`,
+  model_loaded: e => `${words(e.model)} is loaded, ${bytes(e.resident)}`,
+  model_ready: e => `${words(e.model)} is ready${e.after ? `, ${duration(e.after)} after its fault` : ''}`,
+  model_stalled: e => `${words(e.model)} made no step for ${duration(e.age)}`,
+  model_trimmed: e => `${words(e.model)} gave back ${bytes(e.freed)}`,
+  model_cordoned: e => `${words(e.model)} is cordoned for ${coarse(e.rest)}`,
+  memory: e => `${bytes(e.used_bytes)} in use`,
+  memory_pressure: e => `memory pressure is ${words(e.level)}, it was ${words(e.from)}: ${bytes(e.used)} in use, limit ${bytes(e.limit)}`,
+  blind: e => `memory could not be seen for ${duration(e.waited)}`,
+  probes_rebuilt: e => `probes ${e.rebuilt ? 'were' : 'could not be'} made anew`,
+  probe_switched: e => `memory is seen by ${e.to ?? 'no probe'}${e.from ? `, it was ${e.from}` : ''}`,
+  admission_changed: e => (e.closed ? `takes nothing in: ${words(e.closed)}` : 'takes slots in'),
+  leak_checked: () => 'looked for leaks',
+  escalated: e => `given up (exit ${e.exit}): ${e.cause}`,
+  card_lost: e => `this device serves no more${e.next ? `; its slots go on on ${e.next}` : ''}`,
+};
+
+function plain(event) {
+  const { event: _, at: __, device: ___, slot: ____, ...rest } = event;
+  const text = Object.entries(rest).filter(([, value]) => typeof value !== 'object').map(([name, value]) => `${words(name)} ${value}`).join(', ');
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}
+
+export function tellingOf(event) {
+  // An event of a newer node may lack what is expected here.
+  try { return SAY[event.event]?.(event) ?? plain(event); } catch { return plain(event); }
+}
+
+const BAD = new Set(['slot_failed', 'end_not_kept', 'journal_failed', 'actor_down', 'model_cordoned', 'escalated', 'card_lost']);
+const ODD = new Set(['stage_again', 'actor_restarted', 'model_stalled', 'lease_refused', 'memory_occupied', 'crash_loop', 'crash_record_failed', 'memory_pressure', 'pressure_caused', 'blind', 'slot_cancelled', 'memory_remedy']);
+const GOOD = new Set(['generation_complete', 'model_ready']);
+
+export const toneOf = event => (BAD.has(event.event) ? 'bad' : ODD.has(event.event) ? 'warn' : GOOD.has(event.event) ? 'good' : 'idle');
