@@ -20,9 +20,10 @@ pub(crate) mod report;
 pub mod scenario;
 pub(crate) mod scripted_models;
 mod scripted_pipeline;
+pub mod serving;
 mod theatre;
 mod witness;
 
-pub use drive::{Pace, rehearse, rehearse_seen_by};
+pub use drive::{Pace, RehearsalError, rehearse, rehearse_seen_by};
 pub use report::{Above, Report, Standstill};
 pub use scenario::{Scenario, ScenarioError};

@@ -58,7 +58,7 @@ const END: Duration = Duration::from_secs(600);
 #[error("the rehearsal could not be held: {0}")]
 pub struct RehearsalError(String);
 
-fn held(error: impl std::fmt::Display) -> RehearsalError {
+pub(super) fn held(error: impl std::fmt::Display) -> RehearsalError {
     RehearsalError(error.to_string())
 }
 
@@ -298,16 +298,6 @@ impl Rehearsal<'_> {
         let _ = tokio::time::timeout(self.patience(), idle).await;
     }
 
-    fn ledger(&self, id: DeviceId, device: &ScriptedDevice) -> Ledger {
-        let settings = &self.scenario.device;
-        device.apply(ScriptedChange::Overhead(settings.overhead));
-        let slack: Bytes = self.scenario.parts.values().map(|part| part.slack).sum();
-        if slack > Bytes::ZERO {
-            device.apply(ScriptedChange::PoolSlack(slack));
-        }
-        Ledger::new(id, settings.hard_limit, settings.overhead)
-    }
-
     fn tree(
         &self,
         id: DeviceId,
@@ -331,7 +321,7 @@ impl Rehearsal<'_> {
             pipeline: Arc::new(ScriptedPipeline::new(it.package).map_err(held)?),
             journal: self.journal.clone(),
             sampler: Arc::new(sampler),
-            ledger: self.ledger(id, device),
+            ledger: ledger(it, id, device),
             bus: self.bus.clone(),
         }))
     }
@@ -362,7 +352,18 @@ impl Rehearsal<'_> {
     }
 }
 
-fn settings(it: &Scenario, open_slots: OpenSlots) -> Result<TreeSettings, RehearsalError> {
+/// The account of an empty device, on which the process takes what the scenario says before any model.
+pub(super) fn ledger(it: &Scenario, id: DeviceId, device: &ScriptedDevice) -> Ledger {
+    let settings = &it.device;
+    device.apply(ScriptedChange::Overhead(settings.overhead));
+    let slack: Bytes = it.parts.values().map(|part| part.slack).sum();
+    if slack > Bytes::ZERO {
+        device.apply(ScriptedChange::PoolSlack(slack));
+    }
+    Ledger::new(id, settings.hard_limit, settings.overhead)
+}
+
+pub(super) fn settings(it: &Scenario, open_slots: OpenSlots) -> Result<TreeSettings, RehearsalError> {
     let device = &it.device;
     let (soft, hard) = (device.soft_limit, device.hard_limit);
     let thresholds = Thresholds::new(soft, hard, device.hysteresis, device.dwell, device.stale_after);

@@ -35,6 +35,14 @@ impl ScriptedPipeline {
     }
 }
 
+impl ScriptedPipeline {
+    /// The work of slot `number`.
+    pub(super) fn slot(&self, number: u64) -> Arc<dyn SlotPipeline> {
+        let (voice, plan, image) = (self.voice.clone(), Arc::clone(&self.plan), Arc::clone(&self.image));
+        Arc::new(ScriptedSlot { number, voice, plan, image, package: self.package })
+    }
+}
+
 /// The recipe of slot `number`.
 pub(super) fn recipe(number: u64) -> Arc<[u8]> {
     Arc::new(number.to_le_bytes())
@@ -50,9 +58,7 @@ impl Pipeline for ScriptedPipeline {
         let bytes: [u8; 8] = (*accepted.recipe)
             .try_into()
             .map_err(|_| PipelineError::new(Failure::Recipe, "a rehearsal's recipe is eight bytes long"))?;
-        let number = u64::from_le_bytes(bytes);
-        let (voice, plan, image) = (self.voice.clone(), Arc::clone(&self.plan), Arc::clone(&self.image));
-        Ok(Arc::new(ScriptedSlot { number, voice, plan, image, package: self.package }))
+        Ok(self.slot(u64::from_le_bytes(bytes)))
     }
 }
 
