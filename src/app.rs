@@ -7,6 +7,7 @@ mod crash_loop;
 mod error;
 pub(crate) mod models;
 mod node;
+pub mod service;
 pub(crate) mod settings;
 
 pub use crash_loop::{CrashLoop, crash_loop};

@@ -21,17 +21,26 @@
 //!
 #![doc = include_str!("cli/README.md")]
 
+pub(crate) mod cancel;
 pub(crate) mod check;
 pub mod config;
 mod console;
 mod failed;
+pub(crate) mod fetch;
 mod flags;
 pub(crate) mod gpu_check;
 pub(crate) mod recipe;
 pub(crate) mod rehearse;
+mod remote;
 pub(crate) mod render;
 pub(crate) mod result;
+pub(crate) mod serve;
+pub(crate) mod slots;
 pub(crate) mod storyboard;
+pub(crate) mod submit;
+pub(crate) mod token;
+pub(crate) mod top;
+pub(crate) mod webhooks;
 pub(crate) mod weights;
 
 use clap::{Parser, Subcommand};
@@ -64,6 +73,22 @@ pub enum Command {
     GpuCheck(gpu_check::GpuCheckCommand),
     /// Start, check, sign and verify recipes.
     Recipe(recipe::RecipeCommand),
+    /// Serve the API, its page and its probes until stopped.
+    Serve(serve::ServeCommand),
+    /// Hand recipes in to a node that serves; with --wait follow them to their ends.
+    Submit(submit::SubmitCommand),
+    /// List the slots of a node that serves, or tell all about one.
+    Slots(slots::SlotsCommand),
+    /// Stop slots of a node that serves.
+    Cancel(cancel::CancelCommand),
+    /// Download what a slot has left.
+    Fetch(fetch::FetchCommand),
+    /// Watch a node that serves, in the terminal.
+    Top(top::TopCommand),
+    /// Make, list and revoke tokens for the API.
+    Token(token::TokenCommand),
+    /// List webhook messages that are waiting or given up, or send them again.
+    Webhooks(webhooks::WebhooksCommand),
     /// Draw what a recipe's directions look like, without a model.
     Storyboard(storyboard::StoryboardCommand),
     /// Check, describe, fetch, convert or make up bundles of weights.
@@ -85,6 +110,14 @@ impl Command {
         match self {
             Self::Config(command) => command.config_flags(),
             Self::Render(command) => command.config_flags(),
+            Self::Serve(command) => Some(command.config_flags()),
+            Self::Submit(command) => command.config_flags(),
+            Self::Slots(command) => command.config_flags(),
+            Self::Cancel(command) => command.config_flags(),
+            Self::Fetch(command) => command.config_flags(),
+            Self::Top(command) => command.config_flags(),
+            Self::Token(command) => command.config_flags(),
+            Self::Webhooks(command) => command.config_flags(),
             Self::Recipe(command) => command.config_flags(),
             Self::Storyboard(command) => command.config_flags(),
             Self::GpuCheck(_) => None,
@@ -104,7 +137,18 @@ impl Command {
             let given = matches!(value.source, Origin::Flag { .. } | Origin::Environment { .. });
             value.key == "telemetry.filter" && given
         });
-        if matches!(self, Self::Render(_)) && !asked {
+        let shows_its_work = matches!(
+            self,
+            Self::Render(_)
+                | Self::Submit(_)
+                | Self::Slots(_)
+                | Self::Cancel(_)
+                | Self::Fetch(_)
+                | Self::Top(_)
+                | Self::Token(_)
+                | Self::Webhooks(_)
+        );
+        if shows_its_work && !asked {
             "error".clone_into(&mut telemetry.filter);
         }
         telemetry
@@ -132,6 +176,14 @@ pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> R
     match command {
         Command::Config(command) => command.run(&mut context),
         Command::Render(command) => command.run(&mut context),
+        Command::Serve(command) => command.run(&mut context),
+        Command::Submit(command) => command.run(&mut context),
+        Command::Slots(command) => command.run(&mut context),
+        Command::Cancel(command) => command.run(&mut context),
+        Command::Fetch(command) => command.run(&mut context),
+        Command::Top(command) => command.run(&mut context),
+        Command::Token(command) => command.run(&mut context),
+        Command::Webhooks(command) => command.run(&mut context),
         Command::GpuCheck(command) => command.run(&mut context),
         Command::Recipe(command) => command.run(&mut context),
         Command::Storyboard(command) => command.run(&mut context),

@@ -18,6 +18,7 @@ mod origin;
 mod places;
 pub(crate) mod preflight;
 mod problem;
+mod service;
 mod settings;
 mod sift;
 mod signers;
@@ -32,9 +33,10 @@ pub use load::{Effective, Loaded, check_node, check_profile, load};
 pub use origin::Origin;
 pub use places::{DirSource, shipped};
 pub use problem::{Problem, Problems};
+pub use service::{Http, Journal, Store, Webhooks};
 pub use settings::{
-    Deadlines, FluxSettings, Http, Intake, KokoroSettings, Leak, LivePortraitSettings, Memory, ModelBudget,
-    Models, Node, Recovery, Restart, RestartProcess, Settings, Slots, StageSettings, Stages, Telemetry,
+    Deadlines, FluxSettings, Intake, KokoroSettings, Leak, LivePortraitSettings, Memory, ModelBudget, Models,
+    Node, Recovery, Restart, RestartProcess, Settings, Slots, StageSettings, Stages, Telemetry,
 };
 pub use signers::{SignerError, Signers};
 pub(crate) use values::parse_duration;

@@ -28,6 +28,8 @@ use crate::journal::{JournalError, Key, SlotFolders};
 use crate::recipe::{Recipe, document, signature};
 use crate::types::{Deadline, Sha256, TraceParent};
 
+/// How far a signer's clock may be ahead of ours.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 /// For a recipe that names no deadline: longer than any slot takes, short enough for every clock.
 const NO_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -47,12 +49,15 @@ pub struct Submission {
 pub enum Origin {
     /// A file, named on the command line.
     File(PathBuf),
+    /// A request to the API, by the name of its token.
+    Http(String),
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
+            Self::Http(_) => f.write_str("the recipe"),
         }
     }
 }
@@ -141,6 +146,17 @@ impl Entry {
             None => Ok(()),
             Some(problem) => Err(Rejection::Late { origin: self.origin.clone(), problem }),
         }
+    }
+
+    /// Refuses a signed recipe that was signed longer than `window` ago, or in the future: whoever has got hold of an old
+    /// one may hand it in again. Apart from [`Door::enter`] like the deadline.
+    pub fn is_fresh(&self, window: Duration) -> Result<(), Rejection> {
+        let Some(security) = &self.recipe.security else { return Ok(()) };
+        let (signed, now) = (Duration::from_secs(security.timestamp), clock::unix_time());
+        if signed.saturating_add(window) < now || signed > now.saturating_add(CLOCKS_DIFFER) {
+            return Err(Rejection::Replayed { origin: self.origin.clone(), signed, now, window });
+        }
+        Ok(())
     }
 
     /// By when the slot has to be done; far away where the recipe names no deadline.

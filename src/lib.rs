@@ -9,8 +9,10 @@
 #![warn(unreachable_pub)]
 
 pub mod actors;
+pub mod api;
 pub mod app;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod contract;
@@ -34,6 +36,7 @@ pub mod telemetry;
 pub mod types;
 pub(crate) mod verify;
 pub mod vram;
+pub mod webhooks;
 
 /// What was measured, for the parts' pages to link to; empty otherwise.
 #[cfg(doc)]

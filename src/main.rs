@@ -10,6 +10,9 @@ use vortex_node::exit::Exit;
 use vortex_node::telemetry;
 
 fn main() -> ExitCode {
+    // Two providers are linked in (a dependency brings the other): without a choice the first use of TLS would panic. Fails
+    // only where a choice was made before, and nobody was here before.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(answer) => {

@@ -7,6 +7,8 @@ mod log;
 pub mod names;
 mod terminal;
 
+use std::sync::OnceLock;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -60,23 +62,64 @@ pub fn subscriber<W>(lines: Lines, filter: EnvFilter, writer: W) -> Box<dyn trac
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    refilterable(lines, filter, writer).0
+}
+
+/// Changes the filter of a subscriber that is in use.
+type Refilter = Box<dyn Fn(EnvFilter) -> Result<(), tracing_subscriber::reload::Error> + Send + Sync>;
+
+/// Of the process's subscriber, once there is one.
+static REFILTER: OnceLock<Refilter> = OnceLock::new();
+
+fn refilterable<W>(
+    lines: Lines,
+    filter: EnvFilter,
+    writer: W,
+) -> (Box<dyn tracing::Subscriber + Send + Sync>, Refilter)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let detailed = filter.max_level_hint().is_none_or(|level| level >= LevelFilter::DEBUG);
     let spans = if detailed { FmtSpan::NEW | FmtSpan::CLOSE } else { FmtSpan::NONE };
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_span_events(spans).with_writer(writer);
+    let builder = tracing_subscriber::fmt().with_span_events(spans).with_writer(writer);
     match lines {
-        Lines::Json => Box::new(builder.json().flatten_event(true).finish()),
-        Lines::Human { colour } => Box::new(builder.with_ansi(colour).finish()),
+        Lines::Json => {
+            let builder = builder.json().flatten_event(true).with_env_filter(filter).with_filter_reloading();
+            let handle = builder.reload_handle();
+            (Box::new(builder.finish()), Box::new(move |filter| handle.reload(filter)))
+        }
+        Lines::Human { colour } => {
+            let builder = builder.with_ansi(colour).with_env_filter(filter).with_filter_reloading();
+            let handle = builder.reload_handle();
+            (Box::new(builder.finish()), Box::new(move |filter| handle.reload(filter)))
+        }
     }
+}
+
+fn parsed(filter: &str) -> Result<EnvFilter, InstallError> {
+    EnvFilter::try_new(filter).map_err(|error| InstallError::Filter(filter.to_owned(), error.to_string()))
 }
 
 /// Makes standard error the place of this process's logs.
 pub fn install(settings: &Telemetry) -> Result<(), InstallError> {
     let lines = Lines::new(settings.format, Terminal::of(&std::io::stderr()));
-    let filter = EnvFilter::try_new(&settings.filter)
-        .map_err(|error| InstallError::Filter(settings.filter.clone(), error.to_string()))?;
-    tracing::subscriber::set_global_default(subscriber(lines, filter, std::io::stderr))
-        .map_err(|_| InstallError::Twice)
+    let (subscriber, refilter) = refilterable(lines, parsed(&settings.filter)?, std::io::stderr);
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| InstallError::Twice)?;
+    // A process has one subscriber, so nobody was here before.
+    let _ = REFILTER.set(refilter);
+    Ok(())
+}
+
+/// Which lines are written from now on. A process without logs has none afterwards either. Whether spans have lines of
+/// their own stays as it was at the start.
+pub fn refilter(filter: &str) -> Result<(), InstallError> {
+    let filter = parsed(filter)?;
+    if let Some(refilter) = REFILTER.get()
+        && let Err(error) = refilter(filter)
+    {
+        tracing::warn!(%error, "the log filter cannot be changed");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

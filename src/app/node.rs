@@ -17,7 +17,7 @@ use crate::actors::tree::{DeviceTree, TreeParts, TreeSettings};
 use crate::config::{Loaded, Settings};
 use crate::events::{Bus, Subscriber};
 use crate::intake::Door;
-use crate::journal::SlotFolders;
+use crate::journal::{Journal, SlotFolders};
 use crate::models::bundle::Bundle;
 use crate::models::kokoro::text::check_speakable;
 use crate::models::vocabulary::Vocabulary;
@@ -39,6 +39,8 @@ pub struct NodeParts<'a> {
     pub chosen: &'a Chosen,
     /// Where its slots are kept.
     pub folders: Arc<SlotFolders>,
+    /// What is kept of them: the folders themselves, or an index over them.
+    pub journal: Arc<dyn Journal>,
     /// The largest slot that memory is planned for.
     pub size: SlotSize,
     /// Who hears what happens.
@@ -89,7 +91,7 @@ pub fn door(loaded: &Loaded, chosen: &Chosen) -> Door {
 impl Node {
     /// Opens the devices, refuses what cannot fit, and wires everything; starts and loads nothing.
     pub fn build(parts: NodeParts<'_>) -> Result<Self, BuildError> {
-        let NodeParts { loaded, chosen, folders, size, subscribers, serving } = parts;
+        let NodeParts { loaded, chosen, folders, journal, size, subscribers, serving } = parts;
         let settings = &loaded.settings;
         // Before anything is loaded: budgets and workspaces that cannot fit are refused by how much and with what would.
         let (mut opened, mut notes) =
@@ -122,14 +124,15 @@ impl Node {
         };
         let bundle = BundleRef { name: chosen.bundle.name.clone(), sha256: chosen.sha256 };
         let signer = Signer { key, bundle, node };
-        let shared = shared(loaded, &chosen.bundle, folders.clone(), timings, signer)?;
+        let bus = Bus::new(told);
+        let shared = shared(loaded, &chosen.bundle, folders, timings, signer, bus.clone())?;
         let trees = Trees {
             bundle: &chosen.bundle,
             settings,
             size,
             pipeline: Arc::new(RecipePipeline(Arc::new(shared))),
-            folders,
-            bus: Bus::new(told),
+            journal,
+            bus,
             hold: crash_loop.as_ref().map(|it| it.delay).unwrap_or_default(),
         };
         let first = trees.tree(first)?;
@@ -172,6 +175,7 @@ fn shared(
     folders: Arc<SlotFolders>,
     timings: Arc<Timings>,
     signer: Signer,
+    bus: Bus,
 ) -> Result<Shared, BuildError> {
     let (settings, verification) = (&loaded.settings, &bundle.verification);
     let estimate = |stage: Stage| -> Duration { settings.stages.of(stage).estimate };
@@ -190,6 +194,7 @@ fn shared(
         per_frame: estimate(Stage::Video).div_f64(FULL_FRAMES),
         afterwards: estimate(Stage::Verify) + estimate(Stage::Package) + settings.slots.deadline_buffer,
         folders,
+        bus,
         timings,
         signer,
     })
@@ -201,7 +206,7 @@ struct Trees<'a> {
     settings: &'a Settings,
     size: SlotSize,
     pipeline: Arc<RecipePipeline>,
-    folders: Arc<SlotFolders>,
+    journal: Arc<dyn Journal>,
     bus: Bus,
     /// Before anything is loaded.
     hold: Duration,
@@ -223,7 +228,7 @@ impl Trees<'_> {
             },
             models: model_specs(self.bundle, settings, &budgets, id, model_limits(settings))?,
             pipeline: self.pipeline.clone(),
-            journal: self.folders.clone(),
+            journal: self.journal.clone(),
             sampler: Arc::new(sampler),
             ledger: Ledger::new(id, hard_limit(settings, free), settings.memory.overhead),
             bus: self.bus.clone(),

@@ -31,6 +31,7 @@ pub(super) fn contradictions(
             report.pair(&longest, "is shorter than", &first, "at least as long");
         }
     }
+    service(settings, &mut report);
     if settings.data_dir.as_os_str().is_empty() {
         report.single("data_dir", "names no folder", "a path");
     }
@@ -99,6 +100,31 @@ fn memory(memory: &Memory, report: &mut Report<'_>) {
     }
     if memory.blind_at_most <= memory.blind_rebuild {
         report.pair("memory.blind_at_most", "is not longer than", "memory.blind_rebuild", "longer than that");
+    }
+}
+
+fn service(settings: &Settings, report: &mut Report<'_>) {
+    let (http, journal) = (&settings.http, &settings.journal);
+    match (&http.tls_certificate, &http.tls_key) {
+        (Some(_), None) => {
+            report.single("http.tls_key", "is off beside a certificate", "the certificate's key")
+        }
+        (None, Some(_)) => {
+            report.single("http.tls_certificate", "is off beside a key", "the key's certificate")
+        }
+        (None, None) if http.client_ca.is_some() => {
+            report.single("http.client_ca", "needs TLS, and there is no http.tls_certificate", "\"off\"");
+        }
+        _ => {}
+    }
+    if http.management == Some(http.listen) && http.listen.port() != 0 {
+        report.pair("http.management", "is the same as", "http.listen", "another address or port");
+    }
+    if journal.keep_at_most < journal.keep {
+        report.pair("journal.keep_at_most", "is shorter than", "journal.keep", "at least as long");
+    }
+    if journal.tombstones < settings.intake.replay_window {
+        report.pair("journal.tombstones", "is shorter than", "intake.replay_window", "at least as long");
     }
 }
 

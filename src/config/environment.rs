@@ -8,7 +8,7 @@ use super::tree::nearest_key;
 pub const ENV_PREFIX: &str = "VORTEX_";
 
 /// Variables of ours that are no settings: where configuration lies, and what the tests read.
-const NOT_SETTINGS: [&str; 3] = ["CONFIG_DIR", "FIXTURES", "REQUIRE_TOOLS"];
+const NOT_SETTINGS: [&str; 5] = ["CONFIG_DIR", "FIXTURES", "REQUIRE_TOOLS", "TOKEN", "URL"];
 
 /// What a variable's name says.
 pub(super) enum Meaning {

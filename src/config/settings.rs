@@ -2,13 +2,13 @@
 //!
 //! What each value means, its unit and why it has its default stands in `defaults.toml`, once.
 
-use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::service::{Http, Journal, Store, Webhooks};
 use super::signers::Signers;
 use super::values::{self, BundleChoice, Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
 use crate::types::{Bytes, ModelId, Stage};
@@ -43,6 +43,12 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// For the API.
     pub http: Http,
+    /// For the journal of the service.
+    pub journal: Journal,
+    /// For webhooks.
+    pub webhooks: Webhooks,
+    /// For the artifact store.
+    pub store: Store,
     /// For logs.
     pub telemetry: Telemetry,
 }
@@ -216,6 +222,9 @@ pub struct LivePortraitSettings {
 pub struct Intake {
     /// Whose recipes are rendered.
     pub signers: Signers,
+    /// How old a signature may be that comes in by the service.
+    #[serde(deserialize_with = "values::above_zero")]
+    pub replay_window: Duration,
 }
 
 /// Time and retries of each stage.
@@ -358,15 +367,6 @@ pub struct Deadlines {
     /// memory explains it.
     #[serde(deserialize_with = "values::above_zero")]
     pub stuck: Duration,
-}
-
-/// The API, metrics and health.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Http {
-    /// Address and port.
-    #[serde(deserialize_with = "values::address")]
-    pub listen: SocketAddr,
 }
 
 /// Logs.

@@ -1,5 +1,7 @@
 //! Why a submission does not become a slot.
 
+use std::time::Duration;
+
 use super::Origin;
 use crate::actors::admission::Refusal;
 use crate::config::{SignerError, SpeakerError};
@@ -33,6 +35,21 @@ pub enum Rejection {
         origin: Origin,
         /// Whose are.
         source: SignerError,
+    },
+    /// It was signed too long ago, or in the future.
+    #[error(
+        "{origin}: security.timestamp = {} was {}; accepted: signed within the last {window:?} (intake.replay_window)",
+        signed.as_secs(), age(*signed, *now)
+    )]
+    Replayed {
+        /// Where it came from.
+        origin: Origin,
+        /// When it was signed, since the Unix epoch.
+        signed: Duration,
+        /// Likewise.
+        now: Duration,
+        /// How long ago it may have been.
+        window: Duration,
     },
     /// Nothing of its script can be spoken.
     #[error("{origin}: audio_track.script: {source}")]
@@ -86,6 +103,13 @@ pub enum Kind {
     Storage,
 }
 
+fn age(signed: Duration, now: Duration) -> String {
+    match now.checked_sub(signed) {
+        Some(ago) => format!("{} s ago", ago.as_secs()),
+        None => format!("{} s ahead of this node's clock", signed.saturating_sub(now).as_secs()),
+    }
+}
+
 impl Rejection {
     /// What kind it is.
     pub fn kind(&self) -> Kind {
@@ -94,7 +118,7 @@ impl Rejection {
             | Self::Script { .. }
             | Self::Voice { .. }
             | Self::Refused(Refusal::Recipe(_)) => Kind::Invalid,
-            Self::Signature { .. } | Self::Signer { .. } => Kind::Forbidden,
+            Self::Signature { .. } | Self::Signer { .. } | Self::Replayed { .. } => Kind::Forbidden,
             Self::Late { .. } | Self::Refused(Refusal::TooLate { .. }) => Kind::Late,
             Self::Refused(
                 Refusal::Pressure { .. }

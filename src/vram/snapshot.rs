@@ -36,7 +36,9 @@ pub struct Snapshot {
     pub occasion: Occasion,
     /// On the wall clock, since the Unix epoch.
     pub unix_time: Duration,
-    /// What the last usable sample said; `None` where there is none or it is stale.
+    /// What the last usable sample said; `None` where there is none or it is stale. In JSON `probe`: an event that carries
+    /// a snapshot names the device it is of.
+    #[serde(rename = "probe")]
     pub device: Option<DeviceMemory>,
     /// The ledger's side.
     pub ledger: Usage,

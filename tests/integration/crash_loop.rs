@@ -59,10 +59,12 @@ impl Place {
         meanwhile: impl FnOnce(NodeHandle, UnboundedReceiver<Event>) -> F,
     ) -> Option<CrashLoop> {
         let (told_by, mut told) = unbounded_channel();
+        let folders = Arc::new(SlotFolders::under(&self.folder.path().join("slots")));
         let node = Node::build(NodeParts {
             loaded: &self.loaded,
             chosen: &self.chosen,
-            folders: Arc::new(SlotFolders::under(&self.folder.path().join("slots"))),
+            journal: Arc::<SlotFolders>::clone(&folders),
+            folders,
             size: SlotSize { resolution: "128x96".parse().unwrap(), duration: Duration::from_millis(1500) },
             subscribers: vec![Arc::new(Forward(told_by))],
             serving,

@@ -28,6 +28,7 @@ mod rehearsals_cards;
 mod rehearsals_nvml;
 mod render;
 mod result;
+mod serve;
 mod speech_kokoro;
 mod support;
 mod synthetic_kokoro;

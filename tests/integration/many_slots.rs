@@ -92,6 +92,7 @@ impl Place {
             loaded: &self.loaded,
             chosen: &self.chosen,
             folders: Arc::clone(folders),
+            journal: Arc::<SlotFolders>::clone(folders),
             size: SlotSize { resolution: longest.resolution, duration: longest.duration },
             subscribers: vec![Arc::new(Forward(told_by))],
             serving: Serving::All,

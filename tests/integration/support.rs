@@ -11,6 +11,7 @@ use vortex_node::types::DeviceId;
 
 pub mod allocations;
 pub mod diary;
+pub mod served;
 pub mod simulated_nvml;
 
 /// Whether a missing tool or fixture is a failure (`.ci/run` sets this) instead of a skip.

@@ -125,6 +125,7 @@ impl Rendering {
             loaded,
             chosen: &self.chosen,
             folders: self.folders.clone(),
+            journal: self.folders.clone(),
             size: SlotSize { resolution: recipe.resolution, duration: recipe.duration },
             subscribers: vec![Arc::new(Forward(heard_by))],
             serving: Serving::One,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -203,4 +204,53 @@ pub(in crate::config) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> 
     }
     const ADDRESS: &str = "an address and port such as \"127.0.0.1:9100\" or \"[::]:9100\"";
     from_text::<Address, D>(deserializer, ADDRESS).map(|Address(address)| address)
+}
+
+/// What stands for none where a setting may be left out.
+const OFF: &str = "off";
+
+/// An address and port, or none, for `#[serde(deserialize_with)]`.
+pub(in crate::config) fn address_or_off<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    struct Address(Option<SocketAddr>);
+    impl FromStr for Address {
+        type Err = String;
+
+        fn from_str(text: &str) -> Result<Self, Self::Err> {
+            if text == OFF {
+                return Ok(Self(None));
+            }
+            text.parse().map(|address| Self(Some(address))).map_err(|_| format!("{text:?} is not {ADDRESS}"))
+        }
+    }
+    const ADDRESS: &str = "an address and port such as \"127.0.0.1:9101\", or \"off\"";
+    from_text::<Address, D>(deserializer, ADDRESS).map(|Address(address)| address)
+}
+
+/// A text that is not empty, or none, for `#[serde(deserialize_with)]`.
+pub(in crate::config) fn text_or_off<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    struct Text(Option<String>);
+    impl FromStr for Text {
+        type Err = String;
+
+        fn from_str(text: &str) -> Result<Self, Self::Err> {
+            match text {
+                "" => Err(format!("an empty text is not {TEXT}")),
+                OFF => Ok(Self(None)),
+                text => Ok(Self(Some(text.to_owned()))),
+            }
+        }
+    }
+    const TEXT: &str = "a text, or \"off\"";
+    from_text::<Text, D>(deserializer, TEXT).map(|Text(text)| text)
+}
+
+/// A path, or none, for `#[serde(deserialize_with)]`.
+pub(in crate::config) fn path_or_off<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<PathBuf>, D::Error> {
+    Ok(text_or_off(deserializer)?.map(PathBuf::from))
 }

@@ -65,7 +65,7 @@ fn one_check_reaches_ledger_gauge_and_snapshot() {
     assert_eq!(snapshot.pressure.level, Level::Soft);
     assert_eq!(snapshot.ledger.actual, Some(Bytes::mb(11_200)));
     let json = serde_json::to_value(snapshot).unwrap();
-    assert_eq!(json["device"]["used"], 11_200_000_000u64);
+    assert_eq!(json["probe"]["used"], 11_200_000_000u64);
 }
 
 #[test]

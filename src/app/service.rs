@@ -1,0 +1,162 @@
+//! The service: the running node behind the API, with its journal, its events and its end.
+//!
+//! `serve` puts it together and runs it; this is what the API sees of it. Owns what is neither an actor's nor the journal's:
+//! whether the node takes slots in, and the views of slots. Reads of the index and of folders wait on threads of their own.
+//!
+#![doc = include_str!("service/README.md")]
+
+mod backend;
+mod events;
+mod journal;
+mod lifecycle;
+mod listen;
+mod open;
+mod outbox;
+mod reload;
+mod retention;
+mod signals;
+mod start;
+mod submit;
+mod systemd;
+mod table;
+mod tree;
+mod uploads;
+mod views;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::sync::{Notify, broadcast, watch};
+
+pub use start::{Announced, ServeError, ServeParts, serve};
+
+use self::journal::ServiceJournal;
+use self::submit::{Lanes, problem};
+use self::table::SlotTable;
+use self::tree::TreeLog;
+use crate::actors::handle::NodeHandle;
+use crate::api::backend::{Problem, ProblemKind, StoredEvent, Webhook};
+use crate::api::views::SlotView;
+use crate::clock;
+use crate::config::Signers;
+use crate::intake::Door;
+use crate::journal::SlotFolders;
+use crate::journal::index::{Found, Index, IndexError, SlotRow, WebhookTarget};
+use crate::sink::store::Store;
+use crate::types::SlotId;
+use crate::webhooks;
+
+/// What recipes are checked against; replaced whole when the settings are read again.
+#[derive(Clone, Debug)]
+struct DoorSettings {
+    door: Door,
+    signers: Signers,
+    /// How old a signature may be.
+    replay_window: Duration,
+}
+
+/// What never changes of a running node.
+#[derive(Clone, Debug)]
+struct Facts {
+    id: String,
+    started_at: Duration,
+    profile: String,
+    bundle: String,
+    capacity: usize,
+    estimates: BTreeMap<String, f64>,
+    voices: Vec<String>,
+    prompts: Vec<String>,
+    repairs: Vec<String>,
+    alerts: Vec<String>,
+    /// How long an ended slot's files are kept at least.
+    keep: Duration,
+}
+
+/// The running node, as the API sees it.
+pub(crate) struct Service {
+    facts: Facts,
+    node: NodeHandle,
+    index: Index,
+    folders: Arc<SlotFolders>,
+    journal: Arc<ServiceJournal>,
+    table: Arc<SlotTable>,
+    tree: Arc<TreeLog>,
+    door: RwLock<Arc<DoorSettings>>,
+    lanes: Lanes,
+    told: broadcast::Sender<Arc<StoredEvent>>,
+    /// Told to take nothing in, by an operator or because the process ends.
+    draining: AtomicBool,
+    /// The process ends.
+    ending: AtomicBool,
+    /// All models have been ready once.
+    started: AtomicBool,
+    /// Has the settings read again.
+    reload: lifecycle::Reload,
+    /// Whether webhooks may go to an address.
+    targets: watch::Sender<Arc<webhooks::Rules>>,
+    /// Wakes the sender of webhooks.
+    outbox: Arc<Notify>,
+    /// Wakes the uploader.
+    uploads: Arc<Notify>,
+    /// Where artifacts are handed over, where anywhere.
+    store: OnceLock<Store>,
+}
+
+impl Service {
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// What an operator has to acknowledge, in words.
+    fn lost(&self) -> Option<String> {
+        let loss = self.index.loss()?;
+        let since = match loss.since {
+            Some(since) => format!("since {} s after the Unix epoch", since.as_secs()),
+            None => "at any time before this start".to_owned(),
+        };
+        Some(format!(
+            "slots that were accepted {since} may be lost: index and log of the journal were both damaged; \
+             acknowledge it with POST /v1/node/acknowledge"
+        ))
+    }
+
+    /// Has `read` done where it may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Index) -> Result<T, IndexError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let index = self.index.clone();
+        match tokio::task::spawn_blocking(move || read(&index)).await {
+            Ok(Ok(read)) => Ok(read),
+            Ok(Err(error)) => Err(problem(ProblemKind::Storage, error.to_string())),
+            Err(error) => Err(problem(ProblemKind::Internal, format!("reading the index: {error}"))),
+        }
+    }
+
+    /// A slot in the index, or what is left of it.
+    async fn found(&self, slot: SlotId) -> Result<Option<Found>, Problem> {
+        self.read(move |index| index.slot(slot)).await
+    }
+
+    fn shown(&self, row: &SlotRow) -> SlotView {
+        views::of_row(row, self.facts.keep)
+    }
+
+    /// The webhook of a slot, where it may be told.
+    fn webhook(&self, webhook: &Webhook) -> Result<WebhookTarget, Problem> {
+        let rules = Arc::clone(&self.targets.borrow());
+        let refused = |error: &dyn std::fmt::Display| problem(ProblemKind::Webhook, error.to_string());
+        let target = rules.check(&webhook.url).map_err(|error| refused(&error))?;
+        let filter = webhooks::Filter::parse(&webhook.events).map_err(|error| refused(&error))?;
+        let events = filter.names().iter().map(|name| (*name).to_owned()).collect();
+        Ok(WebhookTarget { url: target.address().to_owned(), events })
+    }
+
+    /// Seconds since the process began to serve.
+    fn uptime(&self) -> Duration {
+        clock::unix_time().saturating_sub(self.facts.started_at)
+    }
+}
