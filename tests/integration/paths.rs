@@ -106,6 +106,9 @@ fn every_answer_in_json_flags_paths_that_are_no_text() {
         ("weights info", "weights info @bundle --plan --json", "folder"),
         ("weights load", "weights load @bundle --json", ""),
         ("weights convert", "weights convert @model.pth --json", "from"),
+        // A wrong recipe is told before any node is looked for.
+        ("submit", "submit @model.pth --json", "path"),
+        ("token list", "token list --json", ""),
         ("storyboard strip", "storyboard strip -o @strip.png --json", "file"),
         ("storyboard presets", "storyboard presets -o @presets.png --json", "file"),
         ("rehearse", "rehearse @steady.toml --json", ""),
@@ -116,11 +119,14 @@ fn every_answer_in_json_flags_paths_that_are_no_text() {
             "folder",
         ),
     ];
+    // They answer beside a node only, and are asked there: in `serve.rs`, and against a played node beside their code.
+    let beside_a_node = ["cancel", "fetch", "serve", "slots", "top", "webhooks list", "webhooks replay"];
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rehearsals/steady.toml");
     fs::copy(scenario, place.folder.join("steady.toml")).unwrap();
     let mut known = BTreeSet::new();
     with_json(&Cli::command(), &[], &mut known);
     let covered: BTreeSet<String> = asked.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    known.retain(|name| !beside_a_node.contains(&name.as_str()));
     assert_eq!(known, covered, "every command with --json has a line here");
     for (_, command, flagged) in asked {
         let answer = place.answer(command);
