@@ -269,3 +269,53 @@ fn a_second_process_in_the_same_folder_is_refused_and_the_port_is_named_where_it
     let said = String::from_utf8_lossy(&open.stderr).into_owned();
     assert!(open.status.code() == Some(2) && said.contains("token"), "{said}");
 }
+
+/// A file of the journal goes wrong between two processes: what was accepted a moment before is there, and it is told.
+#[tokio::test]
+async fn a_damaged_file_of_the_journal_is_told_and_loses_no_accepted_slot() {
+    // What is done to which file below the journal's folder, and whether it must be told.
+    type Damage = fn(&std::path::Path) -> std::io::Result<()>;
+    let gone: Damage =
+        |path| if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    let overwritten: Damage = |path| {
+        let mut bytes = std::fs::read(path)?;
+        let middle = bytes.len() / 2;
+        bytes[..64].fill(0xa5);
+        bytes[middle] ^= 0x10;
+        std::fs::write(path, bytes)
+    };
+    let cut: Damage = |path| {
+        let bytes = std::fs::read(path)?;
+        std::fs::write(path, &bytes[..bytes.len() / 2])
+    };
+    let place = Place::new(&scenario("20ms", ""));
+    let mut accepted = Vec::new();
+    let cases = [
+        ("index.sqlite3", gone, true),
+        ("index.sqlite3", overwritten, true),
+        ("index.sqlite3-wal", gone, false),
+        ("index.sqlite3-wal", cut, false),
+        ("log", gone, true),
+    ];
+    for (number, (file, damage, is_told)) in cases.into_iter().enumerate() {
+        let service = place.serve();
+        service.ready().await;
+        let recipe = recipe(number as u64);
+        assert_eq!(service.put(&recipe).await.status(), StatusCode::ACCEPTED);
+        accepted.push(recipe);
+        service.kill();
+        damage(&place.data().join("journal").join(file)).unwrap();
+        let service = place.serve();
+        if is_told {
+            assert!(!service.repaired.is_empty(), "{file}: nothing was told");
+        }
+        for recipe in &accepted {
+            let ended = tokio::time::timeout(LIMIT, service.ended(id(recipe))).await.unwrap();
+            assert_eq!(ended["state"], "completed", "{file}: {ended:#}");
+        }
+        let node = service.get("/v1/node").await;
+        assert!(node["journal"]["lost_since"].is_null(), "{file}: {node:#}");
+        let (code, logs) = service.stop();
+        assert_eq!(code, Some(0), "{file}: {logs}");
+    }
+}
