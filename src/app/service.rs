@@ -11,7 +11,7 @@ mod journal;
 mod lifecycle;
 mod listen;
 mod open;
-mod outbox;
+pub(crate) mod outbox;
 mod reload;
 mod retention;
 mod signals;
@@ -97,6 +97,8 @@ pub(crate) struct Service {
     reload: lifecycle::Reload,
     /// Whether webhooks may go to an address.
     targets: watch::Sender<Arc<webhooks::Rules>>,
+    /// What webhooks are signed with, once the sender runs.
+    secrets: OnceLock<watch::Sender<Arc<webhooks::Secrets>>>,
     /// Wakes the sender of webhooks.
     outbox: Arc<Notify>,
     /// Wakes the uploader.

@@ -1,13 +1,17 @@
 //! `vortex-node webhooks`: what a node has told others about its slots, and telling it again.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::remote::{RemoteFlags, ago, block_on, length, plain};
+use super::remote::{RemoteFlags, ago, block_on, length, plain, time_span};
 use super::{ConfigFlags, Console, Context, Failed, Style};
+use crate::app::service::outbox::secret_file;
 use crate::client::WebhookDelivery;
 use crate::exit::Exit;
 use crate::types::UnknownName;
+use crate::webhooks::Secrets;
 
 /// Arguments of `webhooks`.
 #[derive(Debug, Args)]
@@ -28,6 +32,19 @@ enum What {
         json: bool,
         #[command(flatten)]
         remote: RemoteFlags,
+        #[command(flatten)]
+        config: ConfigFlags,
+    },
+    /// Print the secret that messages are signed with, for receivers
+    Secret {
+        #[command(flatten)]
+        config: ConfigFlags,
+    },
+    /// Make a new secret; a node that runs takes it up at its next reload
+    Rotate {
+        /// For how long messages are signed with the old one as well
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = time_span)]
+        keep: Duration,
         #[command(flatten)]
         config: ConfigFlags,
     },
@@ -57,7 +74,10 @@ impl WebhooksCommand {
     /// The data folder leads to a node on this machine.
     pub fn config_flags(&self) -> Option<&ConfigFlags> {
         match &self.what {
-            What::List { config, .. } | What::Replay { config, .. } => Some(config),
+            What::List { config, .. }
+            | What::Replay { config, .. }
+            | What::Secret { config }
+            | What::Rotate { config, .. } => Some(config),
         }
     }
 
@@ -74,6 +94,17 @@ impl WebhooksCommand {
                 } else {
                     found.iter().try_for_each(|delivery| row(delivery, context.console))?;
                 }
+            }
+            What::Secret { .. } => {
+                let file = secret_file(&context.loaded()?.settings.data_dir);
+                let secrets = Secrets::open(&file).map_err(|error| Failed::failure(error.to_string()))?;
+                writeln!(context.console.out(), "{}", secrets.reveal())?;
+            }
+            What::Rotate { keep, .. } => {
+                let file = secret_file(&context.loaded()?.settings.data_dir);
+                let rotated = Secrets::rotate(&file, crate::clock::unix_time(), keep);
+                let rotated = rotated.map_err(|error| Failed::failure(error.to_string()))?;
+                writeln!(context.console.out(), "{}", rotated.reveal())?;
             }
             What::Replay { ids, json, remote, .. } => {
                 let client = remote.connect(context)?;

@@ -81,14 +81,16 @@ pub struct Journal {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Webhooks {
-    /// Origins that are allowed beside public https addresses, such as `http://10.0.0.5:8080`.
+    /// Whether public https addresses are accepted.
+    pub public: bool,
+    /// Origins that are accepted besides, such as `http://10.0.0.5:8080`.
     pub allow: Vec<String>,
+    /// Further authorities of receivers to trust, PEM.
+    #[serde(deserialize_with = "values::path_or_off")]
+    pub ca_file: Option<PathBuf>,
     /// For one delivery, all in all.
     #[serde(deserialize_with = "values::above_zero")]
     pub timeout: Duration,
-    /// After this an event is given up.
-    #[serde(deserialize_with = "values::above_zero")]
-    pub give_up_after: Duration,
     /// Deliveries under way at once.
     pub at_once: NonZeroUsize,
 }

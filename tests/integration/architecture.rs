@@ -153,6 +153,7 @@ const TABLE: &[Row] = &[
             "types",
             "verify",
             "vram",
+            "webhooks",
         ],
         &[],
     ),

@@ -20,9 +20,15 @@ const SECRET: &str = "webhooks.secret";
 /// So many due rows are looked at to find some that are wanted.
 const LOOKED_AT: usize = 512;
 
+/// Where the secret of the node of this data folder lies.
+pub(crate) fn secret_file(data: &std::path::Path) -> std::path::PathBuf {
+    data.join(SECRET)
+}
+
 /// Which addresses webhooks may go to.
 pub(super) fn rules(settings: &Settings) -> Result<Rules, ServeError> {
-    Rules::new(true, &settings.webhooks.allow).map_err(|error| ServeError::Access(error.to_string()))
+    Rules::new(settings.webhooks.public, &settings.webhooks.allow)
+        .map_err(|error| ServeError::Access(error.to_string()))
 }
 
 struct IndexOutbox {
@@ -94,11 +100,13 @@ pub(super) fn start(
     beside: &mut JoinSet<()>,
 ) -> Result<(), ServeError> {
     let refused = |error: &dyn std::fmt::Display| ServeError::Access(error.to_string());
-    let secrets = Secrets::open(&settings.data_dir.join(SECRET)).map_err(|error| refused(&error))?;
-    let (_, secrets) = watch::channel(Arc::new(secrets));
+    let secrets = Secrets::open(&secret_file(&settings.data_dir)).map_err(|error| refused(&error))?;
+    let (changed, secrets) = watch::channel(Arc::new(secrets));
+    // There is one start.
+    let _ = service.secrets.set(changed);
     let parts = Parts {
         outbox: Arc::new(IndexOutbox { index: service.index.clone(), keep: service.facts.keep }),
-        transport: Arc::new(HttpTransport::new(Arc::new(SystemLookup), None)),
+        transport: Arc::new(HttpTransport::new(Arc::new(SystemLookup), settings.webhooks.ca_file.clone())),
         rules: service.targets.subscribe(),
         secrets,
         notices: Arc::new(|notice| log(&notice)),

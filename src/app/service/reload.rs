@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::listen::{Opened, access_settings};
+use super::outbox::secret_file;
 use super::{DoorSettings, Service};
 use crate::app::bundle::Chosen;
 use crate::app::door;
 use crate::clock;
 use crate::config::{Effective, Inputs, Loaded, load};
 use crate::telemetry;
-use crate::webhooks::Rules;
+use crate::webhooks::{Rules, Secrets};
 
 /// Settings that take effect when they are read again. Tokens, certificates and keys are read again from their files,
 /// wherever the settings say they are since the start.
-const CHANGEABLE: [&str; 7] = [
+const CHANGEABLE: [&str; 8] = [
     "intake.signers",
     "intake.replay_window",
     "http.hosts",
@@ -23,6 +24,7 @@ const CHANGEABLE: [&str; 7] = [
     "http.burst",
     "telemetry.filter",
     "webhooks.allow",
+    "webhooks.public",
 ];
 /// Likewise, with everything below.
 const VOICES: &str = "voices";
@@ -54,7 +56,10 @@ impl Reloader {
         let settings = &loaded.settings;
         // Everything is checked before anything is changed.
         let access = access_settings(&settings.http)?;
-        let rules = Rules::new(true, &settings.webhooks.allow).map_err(|error| error.to_string())?;
+        let rules = Rules::new(settings.webhooks.public, &settings.webhooks.allow)
+            .map_err(|error| error.to_string())?;
+        let secrets =
+            Secrets::open(&secret_file(&self.loaded.settings.data_dir)).map_err(|error| error.to_string())?;
         let mut warnings = Vec::new();
         if let Some(tls) = &self.opened.tls {
             warnings = tls.reload(clock::unix_time()).map_err(|error| error.to_string())?;
@@ -63,6 +68,9 @@ impl Reloader {
         telemetry::refilter(&settings.telemetry.filter).map_err(|error| error.to_string())?;
         self.opened.access.change(&access);
         service.targets.send_replace(rules.into());
+        if let Some(signed_with) = service.secrets.get() {
+            signed_with.send_replace(secrets.into());
+        }
         service.change_door(DoorSettings {
             door: door(&loaded, &self.chosen),
             signers: settings.intake.signers.clone(),

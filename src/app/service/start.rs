@@ -230,6 +230,7 @@ pub async fn serve(
         started: AtomicBool::new(false),
         reload: Reload(reload),
         targets: watch::Sender::new(Arc::new(outbox::rules(&settings)?)),
+        secrets: Default::default(),
         outbox: Arc::default(),
         uploads: Arc::default(),
         store: Default::default(),
