@@ -1,7 +1,7 @@
 //! The node over HTTP: slots, their files and events, the node itself, probes, and the document that describes it all.
 //!
 //! Owns how requests are read and answers written. What the node does about them stands behind one trait,
-//! [`Backend`](backend::Backend); who may ask is for the layer around [`router`], by the table in [`scope`].
+//! [`Backend`]; who may ask is for the layer around [`router`], by the table in [`scope`].
 //!
 #![doc = include_str!("api/README.md")]
 
