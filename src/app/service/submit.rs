@@ -173,6 +173,14 @@ pub(super) fn refused(rejection: &Rejection) -> Problem {
             }
             of_refusal(refusal)
         }
+        Rejection::Voice { source, .. } => {
+            extra.insert("errors".to_owned(), wrong("audio_track.voice_id", source));
+            (ProblemKind::InvalidRecipe, None)
+        }
+        Rejection::Script { source, .. } => {
+            extra.insert("errors".to_owned(), wrong("audio_track.script", source));
+            (ProblemKind::InvalidRecipe, None)
+        }
         other => match other.kind() {
             Kind::Invalid => (ProblemKind::InvalidRecipe, None),
             Kind::Forbidden => (ProblemKind::Signer, None),
@@ -183,6 +191,13 @@ pub(super) fn refused(rejection: &Rejection) -> Problem {
         },
     };
     Problem { kind, detail, retry_after, extra }
+}
+
+/// One thing that is wrong with a recipe, as the parser's own are listed.
+fn wrong(path: &str, found: &dyn std::fmt::Display) -> Value {
+    let found = found.to_string();
+    let (found, accepted) = found.split_once("; accepted: ").unwrap_or((&found, ""));
+    json!([{ "path": path, "found": found, "accepted": accepted }])
 }
 
 fn of_refusal(refusal: &Refusal) -> (ProblemKind, Option<Duration>) {

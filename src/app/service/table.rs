@@ -139,7 +139,14 @@ impl SlotTable {
 
     /// The slot has ended, and that is durable; this is what is shown of it from now on.
     pub(super) fn ended(&self, slot: SlotId, view: SlotView) {
-        let view = SlotView { position: None, eta: None, ..view };
+        let mut view = SlotView { position: None, eta: None, ..view };
+        if view.state == SlotState::Completed {
+            // The last stage ends with the slot.
+            for stage in view.stages.iter_mut().filter(|stage| stage.state == StageState::Running) {
+                (stage.state, stage.ended_at) = (StageState::Done, view.ended_at);
+                (stage.done, stage.total) = (None, None);
+            }
+        }
         let mut views = self.views();
         if let Some(open) = views.open.remove(&slot) {
             views.queued.remove(&open.number);
