@@ -1,0 +1,69 @@
+"""The systemd unit: systemd's own verdict, and that it agrees with the node's settings and exit codes."""
+import re
+import tempfile
+from pathlib import Path
+
+from .tools import DEPLOY, ROOT, Failed, fail_if, grace_needed, run, seconds, settings, tool
+
+UNIT = DEPLOY / "systemd/vortex-node.service"
+# The exposure that `systemd-analyze security` gives out of 10; a GPU and the network are what is left.
+EXPOSURE = 2.0
+
+
+def values(text: str, key: str) -> list[str]:
+    """Every value of a key."""
+    return re.findall(rf"^{key}=(.*)$", text, re.M)
+
+
+def verify(text: str) -> str:
+    """What systemd says about a unit; nothing where all is well. The binary need not be installed for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        unit = Path(folder) / UNIT.name
+        unit.write_text(text.replace("/usr/bin/vortex-node", "/bin/true"))
+        done = run(tool("systemd-analyze"), "verify", "--recursive-errors=no", str(unit))
+        return done.stdout + done.stderr
+
+
+def exposure() -> float:
+    """How much of the system the service can reach, as systemd counts it."""
+    done = run(tool("systemd-analyze"), "security", "--no-pager", "--offline=true", str(UNIT))
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
+    if not found:
+        raise Failed(f"systemd-analyze security gives no level:\n{done.stdout}{done.stderr}")
+    return float(found[1])
+
+
+def disagreements(text: str) -> list[str]:
+    """Where the unit and the node differ."""
+    found = []
+    readme = (ROOT / "README.md").read_text()
+    restarts = re.findall(r"^\| (\d+) \| .*start the process again \|$", readme, re.M)
+    if values(text, "RestartForceExitStatus") != [" ".join(restarts)]:
+        found.append(f"RestartForceExitStatus= is not {' '.join(restarts)}, the exit codes that ask for a new start")
+    if values(text, "RestartPreventExitStatus") != ["2"]:
+        found.append("RestartPreventExitStatus= is not 2")
+    variables = dict(pair.split("=", 1) for line in values(text, "Environment") for pair in line.split())
+    with tempfile.TemporaryDirectory() as folder:
+        needed = grace_needed(settings(variables | {"VORTEX_CONFIG_DIR": folder}, Path(folder)))
+    given = seconds(values(text, "TimeoutStopSec")[0])
+    if given < needed:
+        found.append(f"TimeoutStopSec={given:.0f}s is shorter than the {needed:.0f} s that a stop may take")
+    return found
+
+
+def check() -> str:
+    text = UNIT.read_text()
+    said = verify(text)
+    fail_if(([said] if said else []) + disagreements(text))
+    level = exposure()
+    if level > EXPOSURE:
+        raise Failed(f"the exposure level is {level}, more than {EXPOSURE}")
+    if "Unknown key" not in verify(text.replace("WatchdogSec=", "WatchdogSecs=")):
+        raise Failed("a misspelt key goes unnoticed")
+    for what, broken in {
+        "a short stop": text.replace("TimeoutStopSec=120s", "TimeoutStopSec=90s"),
+        "an exit code less": text.replace("70 71", "70"),
+    }.items():
+        if not disagreements(broken):
+            raise Failed(f"{what} goes unnoticed")
+    return f"exposure level {level} of 10"
