@@ -5,6 +5,7 @@
 pub mod bundle;
 mod crash_loop;
 mod error;
+mod limits;
 pub(crate) mod models;
 mod node;
 pub mod service;

@@ -130,6 +130,7 @@ impl DeviceState {
                     ledger: tree.ledger.clone(),
                     gauge: tree.gauge.clone(),
                     memory: tree.memory.clone(),
+                    limits: tree.limits.clone(),
                     record: tree.record.clone(),
                     tolerance: tree.settings.floor_tolerance,
                     registry: tree.registry.clone(),
@@ -162,7 +163,7 @@ impl DeviceState {
             Part::Orchestrator => {
                 let args = OrchestratorArgs {
                     policy: tree.settings.plan,
-                    limits: tree.settings.slots,
+                    limits: tree.limits.clone(),
                     workspaces: tree.workspaces(),
                     max_age: tree.settings.max_age(),
                     registry: tree.registry.clone(),

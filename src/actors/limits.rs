@@ -1,7 +1,12 @@
-//! How long a model's states may last, and how many slots may be open. Data only.
+//! How long a model's states may last, how many slots may be open, and which limits may change while a tree runs.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::vram::policy::Thresholds;
 
 /// How much may be open at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +15,34 @@ pub struct SlotLimits {
     pub queue: NonZeroUsize,
     /// Slots in work at once.
     pub lookahead: NonZeroUsize,
+}
+
+/// Limits of one device that may change while its tree runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Slots at once.
+    pub slots: SlotLimits,
+    /// Where memory pressure begins and ends.
+    pub thresholds: Thresholds,
+}
+
+/// The limits in force; clones share them. Whoever needs one asks each time.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveLimits(Arc<Mutex<Limits>>);
+
+impl LiveLimits {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self(Arc::new(Mutex::new(limits)))
+    }
+
+    /// Those in force.
+    pub(crate) fn get(&self) -> Limits {
+        *self.0.lock()
+    }
+
+    pub(super) fn set(&self, limits: Limits) {
+        *self.0.lock() = limits;
+    }
 }
 
 /// How long each state of a model may last.

@@ -160,6 +160,8 @@ pub enum OrchestratorMsg {
     PressureChanged(Pressure),
     /// A lease came or went while one was waited for.
     LeasesChanged,
+    /// Other limits are in force.
+    LimitsChanged,
     /// Let this model be restarted at the next slot boundary, or once all slots in work wait.
     PlanRestart(ModelId),
     /// Take nothing in, begin nothing new; tell the node when the slots in work have ended.

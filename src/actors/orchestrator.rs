@@ -14,7 +14,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use super::assignments::CardSlots;
 use super::deadline_timer::DeadlineTimer;
 use super::host::RunId;
-use super::limits::SlotLimits;
+use super::limits::LiveLimits;
 use super::messages::{Activity, DeviceMsg, ModelMsg, OrchestratorMsg};
 use super::pipeline::Pipeline;
 use super::plan::{Estimates, PlanPolicy, Task};
@@ -35,7 +35,7 @@ mod outcome;
 #[derive(Clone)]
 pub(super) struct OrchestratorArgs {
     pub(super) policy: PlanPolicy,
-    pub(super) limits: SlotLimits,
+    pub(super) limits: LiveLimits,
     pub(super) workspaces: PerModel<Bytes>,
     pub(super) max_age: Duration,
     pub(super) registry: Registry,
@@ -174,6 +174,8 @@ impl Actor for Orchestrator {
             OrchestratorMsg::ModelDown(model) => state.model_down(model),
             OrchestratorMsg::PressureChanged(pressure) => state.pressure_changed(pressure),
             OrchestratorMsg::LeasesChanged => state.leases_changed(),
+            // What follows is done after every message.
+            OrchestratorMsg::LimitsChanged => {}
             OrchestratorMsg::PlanRestart(model) => state.restart_due = Some(model),
             OrchestratorMsg::Drain => state.draining = true,
             OrchestratorMsg::DeadlineDue => state.deadline_due(&myself),

@@ -9,9 +9,9 @@ use ractor::rpc::CallResult;
 use tokio::sync::watch;
 
 use super::assignments::{Assignments, CardSlots};
-use super::limits::SlotLimits;
+use super::limits::{Limits, LiveLimits, SlotLimits};
 use super::memory::{MemoryRecord, MemoryView};
-use super::messages::WatchdogMsg;
+use super::messages::{OrchestratorMsg, WatchdogMsg};
 use super::pipeline::Pipeline;
 use super::placement::DeviceIndex;
 use super::plan::PlanPolicy;
@@ -92,6 +92,8 @@ pub struct DeviceTree {
     pub bus: Bus,
     /// Which of the slots that are open in the journal are its own.
     pub(super) slots: CardSlots,
+    /// Limits that may change while it runs; at first those of the settings.
+    pub(super) limits: LiveLimits,
     /// Who is who.
     pub(super) registry: Registry,
     pub(super) memory: Arc<watch::Sender<Option<MemoryView>>>,
@@ -123,6 +125,7 @@ impl DeviceTree {
         let TreeParts { settings, models, pipeline, journal, sampler, ledger, bus } = parts;
         let device = ledger.device();
         let record = MemoryRecord::new(settings.watch.overhead, settings.watch.remedies);
+        let limits = Limits { slots: settings.slots, thresholds: settings.watch.monitor.thresholds };
         Self {
             settings,
             models: models.into(),
@@ -132,6 +135,7 @@ impl DeviceTree {
             ledger,
             gauge: PressureGauge::new(crate::clock::now()),
             bus: bus.on(device),
+            limits: LiveLimits::new(limits),
             slots: CardSlots { assignments: Assignments::default(), card: DeviceIndex::new(0) },
             registry: Registry::new(device),
             memory: Arc::new(watch::Sender::new(None)),
@@ -147,6 +151,19 @@ impl DeviceTree {
     /// Who is who, and how the models stand.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> Limits {
+        self.limits.get()
+    }
+
+    /// Puts other limits in force: the ledger heeds them at once, the orchestrator at its next step, the watchdog at its
+    /// next look. What is open or leased already stays, whatever they say.
+    pub fn change_limits(&self, limits: Limits) {
+        self.limits.set(limits);
+        self.ledger.change_limit(limits.thresholds.hard());
+        self.registry.tell_orchestrator(OrchestratorMsg::LimitsChanged);
     }
 
     /// Whether it runs.

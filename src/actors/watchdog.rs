@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::admission::Pressing;
 use super::deadline_timer::DeadlineTimer;
+use super::limits::LiveLimits;
 use super::memory::{MemoryRecord, MemoryView};
 use super::messages::{DeviceMsg, ModelMsg, OrchestratorMsg, SupervisorMsg, WatchdogMsg};
 use super::registry::{ModelState, Registry};
@@ -57,6 +58,8 @@ pub(super) struct WatchdogArgs {
     pub(super) ledger: Ledger,
     pub(super) gauge: PressureGauge,
     pub(super) memory: Arc<watch::Sender<Option<MemoryView>>>,
+    /// Where pressure begins and ends now.
+    pub(super) limits: LiveLimits,
     /// What an earlier watchdog of the tree knew.
     pub(super) record: Arc<Mutex<MemoryRecord>>,
     /// What an allocator may keep.
@@ -186,6 +189,7 @@ impl WatchdogState {
 
     fn assess(&mut self, myself: &ActorRef<WatchdogMsg>, reading: &Reading, mark: Mark) {
         let now = clock::now();
+        self.monitor.change_thresholds(self.args.limits.get().thresholds);
         let assessment = self.monitor.assess(reading.sample.as_ref(), mark, now);
         self.note_growth();
         self.tell(&assessment);
@@ -307,7 +311,7 @@ impl WatchdogState {
         let by_others = cause == Some(PressureCause::Others);
         let relief = if by_others {
             self.relief.observe(scene.others(), now);
-            let dwell = self.args.settings.monitor.thresholds.dwell();
+            let dwell = self.monitor.thresholds().dwell();
             self.relief.expected(scene.used.saturating_sub(scene.floor), dwell, now)
         } else {
             self.relief.over();
@@ -359,7 +363,7 @@ impl WatchdogState {
             used: sample.used.saturating_sub(slack),
             own,
             expected: record.base.saturating_add(usage.reserved),
-            floor: self.args.settings.monitor.thresholds.floor_of(assessment.level),
+            floor: self.monitor.thresholds().floor_of(assessment.level),
             tolerance: self.args.tolerance,
             suspects,
             missing: self.missing(),

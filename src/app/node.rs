@@ -8,6 +8,7 @@ use ractor::SpawnErr;
 use super::BuildError;
 use super::bundle::{Chosen, budgets, fit, voices_of};
 use super::crash_loop::{CrashLoop, CrashRecord};
+use super::limits::Card;
 use super::models::model_specs;
 use super::settings::{Opened, hard_limit, model_limits, new_probes, open_all, tree_settings};
 use crate::actors::handle::{self, Cards};
@@ -71,6 +72,7 @@ pub struct Limits {
 /// A node, ready to start.
 pub struct Node {
     cards: Cards,
+    changeable: Vec<Card>,
     limits: Limits,
     notes: Vec<String>,
     crashes: Arc<CrashRecord>,
@@ -135,13 +137,19 @@ impl Node {
             bus,
             hold: crash_loop.as_ref().map(|it| it.delay).unwrap_or_default(),
         };
-        let first = trees.tree(first)?;
-        let others = opened.into_iter().map(|other| trees.tree(other)).collect::<Result<_, _>>()?;
+        let (mut changeable, mut all) = (Vec::new(), Vec::new());
+        for card in std::iter::once(first).chain(opened) {
+            let (device, free) = (card.device.clone(), card.free);
+            let tree = trees.tree(card)?;
+            changeable.push(Card { tree: tree.clone(), device, free, size, started_with: settings.clone() });
+            all.push(tree);
+        }
+        let first = all.remove(0);
         let cards = match serving {
-            Serving::All => Cards::new(first, others),
-            Serving::One => Cards::one_at_a_time(first, others),
+            Serving::All => Cards::new(first, all),
+            Serving::One => Cards::one_at_a_time(first, all),
         };
-        Ok(Self { cards, limits, notes, crashes, crash_loop, bus: trees.bus })
+        Ok(Self { cards, changeable, limits, notes, crashes, crash_loop, bus: trees.bus })
     }
 
     /// What its last processes left, where they ended with 71: an alert, maybe.
@@ -152,6 +160,11 @@ impl Node {
     /// What an operator has to know of how it was built: devices left out or on standby, and how its last processes ended.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Its cards, for their limits to be changed while it runs.
+    pub(crate) fn changeable(&mut self) -> Vec<Card> {
+        std::mem::take(&mut self.changeable)
     }
 
     /// Of the device that serves first.

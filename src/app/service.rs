@@ -65,7 +65,6 @@ struct Facts {
     started_at: Duration,
     profile: String,
     bundle: String,
-    capacity: usize,
     estimates: BTreeMap<String, f64>,
     voices: Vec<String>,
     prompts: Vec<String>,
@@ -155,6 +154,11 @@ impl Service {
         let filter = webhooks::Filter::parse(&webhook.events).map_err(|error| refused(&error))?;
         let events = filter.names().iter().map(|name| (*name).to_owned()).collect();
         Ok(WebhookTarget { url: target.address().to_owned(), events })
+    }
+
+    /// Accepted slots that may wait, on all cards.
+    fn capacity(&self) -> usize {
+        self.node.cards().iter().map(|tree| tree.limits().slots.queue.get()).sum()
     }
 
     /// Seconds since the process began to serve.

@@ -21,7 +21,7 @@ use crate::models::catalog::load;
 use crate::models::device;
 use crate::models::flux::plan::{Options as FluxOptions, T5Place};
 use crate::types::{Bytes, DeviceId, ModelId, PerStage};
-use crate::vram::policy::{LeakSettings, RemedySettings, Thresholds};
+use crate::vram::policy::{LeakSettings, RemedySettings, Thresholds, ThresholdsError};
 use crate::vram::{
     ChainSettings, HostMemory, HostProbe, HostProbeSetup, MonitorSettings, Probe, ProbeChain, ProbeError,
     probes_of,
@@ -46,7 +46,7 @@ pub(crate) fn tree_settings(
             stages: PerStage::from_fn(|stage| stage_policy(settings.stages.of(stage))),
             buffer: settings.slots.deadline_buffer,
         },
-        slots: SlotLimits { queue: settings.slots.queue, lookahead: settings.slots.lookahead },
+        slots: slot_limits(settings),
         watch: watch(settings, device, free)?,
         ladder: LadderPolicy { model, device: recovery(&settings.restart.device) },
         actors: RestartPolicy { first_delay: FIRST_ACTOR_DELAY.min(model.longest_delay), ..model },
@@ -59,6 +59,29 @@ pub(crate) fn tree_settings(
         // tells them apart well enough.
         seed: getrandom::u64().unwrap_or_else(|_| clock::unix_time().as_nanos() as u64),
     })
+}
+
+/// How many slots may be open at once.
+pub(super) fn slot_limits(settings: &Settings) -> SlotLimits {
+    SlotLimits { queue: settings.slots.queue, lookahead: settings.slots.lookahead }
+}
+
+/// Why limits contradict each other, as they are configured.
+pub(super) fn limits_problem(
+    settings: &Settings,
+    device: DeviceId,
+    free: Bytes,
+    source: ThresholdsError,
+) -> BuildError {
+    let memory = &settings.memory;
+    BuildError::Limits {
+        soft: memory.soft_limit.to_string(),
+        hard: memory.hard_limit.to_string(),
+        hysteresis: memory.hysteresis,
+        device,
+        free,
+        source,
+    }
 }
 
 /// Where the hard limit lies, on a device of which `free` was free at start; what the ledger never promises beyond.
@@ -102,14 +125,7 @@ fn watch(settings: &Settings, device: DeviceId, free: Bytes) -> Result<WatchSett
     let memory = &settings.memory;
     let (soft, hard) = (memory.soft_limit.resolve(free), memory.hard_limit.resolve(free));
     let thresholds = Thresholds::new(soft, hard, memory.hysteresis, memory.dwell, memory.stale_after);
-    let thresholds = thresholds.map_err(|source| BuildError::Limits {
-        soft: memory.soft_limit.to_string(),
-        hard: memory.hard_limit.to_string(),
-        hysteresis: memory.hysteresis,
-        device,
-        free,
-        source,
-    })?;
+    let thresholds = thresholds.map_err(|source| limits_problem(settings, device, free, source))?;
     // What a host allocator keeps of freed memory makes the floor vague; a card's driver counts exactly.
     let tolerance = match device {
         DeviceId::Cpu => memory.floor_tolerance,

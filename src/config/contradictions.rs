@@ -3,6 +3,7 @@
 use super::origin::Origin;
 use super::preflight::{Budgets, preflight};
 use super::problem::Problem;
+use super::service::Http;
 use super::settings::{Memory, Models, Settings};
 use super::values::{Limit, Precision};
 use crate::types::ModelId;
@@ -119,6 +120,20 @@ fn service(settings: &Settings, report: &mut Report<'_>) {
     }
     if http.management == Some(http.listen) && http.listen.port() != 0 {
         report.pair("http.management", "is the same as", "http.listen", "another address or port");
+    }
+    let end = http.farewell + settings.slots.drain + Http::CLOSING;
+    if http.killed_after.is_some_and(|after| after < end) {
+        let closing = Http::CLOSING;
+        let (farewell, drain) = (http.farewell, settings.slots.drain);
+        report.add(
+            "http.killed_after",
+            &["http.farewell", "slots.drain"],
+            format!(
+                "is shorter than the end of the process may take: {farewell:?} of http.farewell, {drain:?} of \
+                 slots.drain and {closing:?} to close"
+            ),
+            &format!("at least {end:?}, and the same in the manifest; or a shorter slots.drain"),
+        );
     }
     if journal.keep_at_most < journal.keep {
         report.pair("journal.keep_at_most", "is shorter than", "journal.keep", "at least as long");

@@ -47,6 +47,14 @@ pub struct Http {
     /// How long the node answers "not ready" before it stops taking connections.
     #[serde(deserialize_with = "values::duration")]
     pub farewell: Duration,
+    /// How long after SIGTERM whoever stops the process kills it; none where that is not known.
+    #[serde(deserialize_with = "values::above_zero_or_off")]
+    pub killed_after: Option<Duration>,
+}
+
+impl Http {
+    /// For open answers, background tasks and the journal to end once the node has.
+    pub const CLOSING: Duration = Duration::from_secs(10);
 }
 
 /// The journal of the service.

@@ -4,7 +4,7 @@
 //! never waits: a claim is granted, or refused with numbers before anything is allocated; whoever can wait watches
 //! [`Ledger::changes`] and claims again.
 //!
-//! Always: leases + free = limit. A lease cannot be copied, so nothing is returned twice; what is returned is what the
+//! Always: leases + free = limit, unless the limit was lowered below what is out. A lease cannot be copied, so nothing is returned twice; what is returned is what the
 //! book says, so nothing goes negative; a lease that is dropped anywhere, in an unwinding thread too, is returned.
 
 mod book;
@@ -210,6 +210,12 @@ impl Ledger {
     /// receiver, claim, and where refused with [`Refusal::fits_later`] await its change and claim again.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.changed.subscribe()
+    }
+
+    /// Promises nothing beyond `limit` from now on; what is promised already stays, whatever it comes to.
+    pub fn change_limit(&self, limit: Bytes) {
+        let generation = self.0.book().change_limit(limit);
+        self.0.announce(generation);
     }
 
     /// To be taken before a sample is.

@@ -48,6 +48,16 @@ impl Monitor {
         }
     }
 
+    /// Where pressure begins and ends.
+    pub fn thresholds(&self) -> &Thresholds {
+        self.pressure.thresholds()
+    }
+
+    /// Decides by `thresholds` from now on.
+    pub fn change_thresholds(&mut self, thresholds: Thresholds) {
+        self.pressure.change_thresholds(thresholds);
+    }
+
     /// Takes in what a check brought: a sample, begun at `mark`, or none. What is not usable at `now` counts as none.
     pub fn assess(&mut self, sample: Option<&Sample>, mark: Mark, now: Instant) -> Assessment {
         let max_age = self.pressure.thresholds().max_age();

@@ -29,6 +29,7 @@ mod rehearsals_nvml;
 mod render;
 mod result;
 mod serve;
+mod serve_reload;
 mod speech_kokoro;
 mod support;
 mod synthetic_kokoro;

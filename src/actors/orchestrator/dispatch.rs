@@ -96,7 +96,8 @@ impl OrchestratorState {
     fn fill(&mut self, now: Instant) {
         // Under hard pressure, while draining, and before a planned restart nothing new begins.
         let held = self.draining || self.restart_due.is_some() || self.pressure.level == Level::Hard;
-        while !held && self.active.len() < self.args.limits.lookahead.get() {
+        let lookahead = self.args.limits.get().slots.lookahead.get();
+        while !held && self.active.len() < lookahead {
             let Some(slot) = self.queue.pop_front() else { return };
             let (policy, estimates) = (&self.args.policy, &self.estimates);
             let check = slot.plan.check(slot.accepted.deadline, policy, estimates, &slot.costs, now);

@@ -49,7 +49,7 @@ impl OrchestratorState {
                 needs: self.needs(&slot),
                 available: usage.available,
                 at_best: usage.available.saturating_add(out),
-                begins: self.open.len() < self.args.limits.lookahead.get(),
+                begins: self.open.len() < self.args.limits.get().slots.lookahead.get(),
                 open: self.open.len(),
                 eta,
             }
@@ -75,7 +75,7 @@ impl OrchestratorState {
         if self.open.contains(&slot) {
             return Err(Refusal::Duplicate);
         }
-        let limits = self.args.limits;
+        let limits = self.args.limits.get().slots;
         let standing = Standing {
             closed: self.closed(now),
             pressing: self.args.registry.pressing(),

@@ -196,7 +196,7 @@ impl Service {
             queue: QueueView {
                 waiting: u32::try_from(counts.waiting).unwrap_or(u32::MAX),
                 running: u32::try_from(counts.running).unwrap_or(u32::MAX),
-                capacity: u32::try_from(facts.capacity).unwrap_or(u32::MAX),
+                capacity: u32::try_from(self.capacity()).unwrap_or(u32::MAX),
             },
             estimates: facts.estimates.clone(),
             voices: facts.voices.clone(),

@@ -9,6 +9,7 @@ use super::outbox::secret_file;
 use super::{DoorSettings, Service};
 use crate::app::bundle::Chosen;
 use crate::app::door;
+use crate::app::limits::Card;
 use crate::clock;
 use crate::config::{Effective, Inputs, Loaded, load};
 use crate::telemetry;
@@ -26,6 +27,15 @@ const CHANGEABLE: [&str; 8] = [
     "webhooks.allow",
     "webhooks.public",
 ];
+/// Likewise, where the devices are not played ones: those have their scenario's.
+const LIMITS: [&str; 6] = [
+    "memory.soft_limit",
+    "memory.hard_limit",
+    "memory.hysteresis",
+    "memory.dwell",
+    "slots.queue",
+    "slots.lookahead",
+];
 /// Likewise, with everything below.
 const VOICES: &str = "voices";
 
@@ -36,11 +46,19 @@ pub(super) struct Reloader {
     loaded: Loaded,
     chosen: Chosen,
     opened: Opened,
+    /// Those whose limits can be changed; none where they are played.
+    cards: Vec<Card>,
 }
 
 impl Reloader {
-    pub(super) fn new(inputs: Inputs, loaded: Loaded, chosen: Chosen, opened: Opened) -> Self {
-        Self { inputs, loaded, chosen, opened }
+    pub(super) fn new(
+        inputs: Inputs,
+        loaded: Loaded,
+        chosen: Chosen,
+        opened: Opened,
+        cards: Vec<Card>,
+    ) -> Self {
+        Self { inputs, loaded, chosen, opened, cards }
     }
 
     /// What changed, and what waits for a restart; on an error everything stays as it was. Blocks for a few files.
@@ -51,8 +69,9 @@ impl Reloader {
     fn read(&mut self, service: &Service) -> Result<Value, String> {
         let loaded = load(&self.inputs).map_err(|problems| problems.to_string())?;
         let differing = differing(&self.loaded.effective, &loaded.effective);
+        let are_played = self.cards.is_empty();
         let (changed, kept): (Vec<String>, Vec<String>) =
-            differing.into_iter().partition(|key| can_change(key));
+            differing.into_iter().partition(|key| can_change(key, are_played));
         let settings = &loaded.settings;
         // Everything is checked before anything is changed.
         let access = access_settings(&settings.http)?;
@@ -60,6 +79,8 @@ impl Reloader {
             .map_err(|error| error.to_string())?;
         let secrets =
             Secrets::open(&secret_file(&self.loaded.settings.data_dir)).map_err(|error| error.to_string())?;
+        let limits = self.cards.iter().map(|card| card.limits(settings, &self.chosen.bundle));
+        let limits: Vec<_> = limits.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
         let mut warnings = Vec::new();
         if let Some(tls) = &self.opened.tls {
             warnings = tls.reload(clock::unix_time()).map_err(|error| error.to_string())?;
@@ -67,6 +88,7 @@ impl Reloader {
         let tokens = self.opened.access.tokens().reload().map_err(|error| error.to_string())?;
         telemetry::refilter(&settings.telemetry.filter).map_err(|error| error.to_string())?;
         self.opened.access.change(&access);
+        self.cards.iter().zip(limits).for_each(|(card, limits)| card.change(limits));
         service.targets.send_replace(rules.into());
         if let Some(signed_with) = service.secrets.get() {
             signed_with.send_replace(secrets.into());
@@ -77,7 +99,7 @@ impl Reloader {
             replay_window: settings.intake.replay_window,
         });
         // What waits for a restart is told again next time.
-        let effective = merged(&self.loaded.effective, &loaded.effective);
+        let effective = merged(&self.loaded.effective, &loaded.effective, are_played);
         self.loaded = Loaded { effective, ..loaded };
         Ok(json!({
             "changed": changed,
@@ -89,8 +111,9 @@ impl Reloader {
     }
 }
 
-fn can_change(key: &str) -> bool {
+fn can_change(key: &str, are_played: bool) -> bool {
     CHANGEABLE.contains(&key)
+        || (!are_played && LIMITS.contains(&key))
         || key.strip_prefix(VOICES).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
@@ -105,9 +128,9 @@ fn differing(before: &[Effective], after: &[Effective]) -> Vec<String> {
 }
 
 /// What is in force after a reload: new values of what can change, old ones of what cannot.
-fn merged(before: &[Effective], after: &[Effective]) -> Vec<Effective> {
-    let old = before.iter().filter(|it| !can_change(&it.key));
-    let new = after.iter().filter(|it| can_change(&it.key));
+fn merged(before: &[Effective], after: &[Effective], are_played: bool) -> Vec<Effective> {
+    let old = before.iter().filter(|it| !can_change(&it.key, are_played));
+    let new = after.iter().filter(|it| can_change(&it.key, are_played));
     old.chain(new).cloned().collect()
 }
 
@@ -125,7 +148,10 @@ mod tests {
         let before = [value("http.rate", 1), value("slots.queue", 1), value("voices.anna", 1)];
         let after = [value("http.rate", 2), value("slots.queue", 2), value("voices.bert", 1)];
         assert_eq!(differing(&before, &after), ["http.rate", "slots.queue", "voices.anna", "voices.bert"]);
-        assert_eq!(differing(&merged(&before, &after), &after), ["slots.queue"]);
-        assert!(can_change("voices.anna") && !can_change("voicesx") && !can_change("http.listen"));
+        assert_eq!(differing(&merged(&before, &after, true), &after), ["slots.queue"]);
+        assert!(differing(&merged(&before, &after, false), &after).is_empty());
+        for (key, changes) in [("voices.anna", true), ("voicesx", false), ("http.listen", false)] {
+            assert_eq!((can_change(key, true), can_change(key, false)), (changes, changes), "{key}");
+        }
     }
 }

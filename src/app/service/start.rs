@@ -179,17 +179,18 @@ pub async fn serve(
     let wired = wire(&loaded, &chosen, scripted, &folders, &journal, events)?;
     let to_cancel = cancelled_before(&index).await?;
 
-    let mut alerts = Vec::new();
+    let (mut alerts, mut cards) = (Vec::new(), Vec::new());
     let (node, _misfortunes) = match wired {
-        Wired::Real(node) => {
+        Wired::Real(mut node) => {
+            cards = node.changeable();
             alerts.extend(node.crash_loop().map(ToString::to_string));
             for note in node.notes() {
                 tracing::warn!(note, "devices");
             }
             (node.start().await?, None)
         }
-        Wired::Scripted(serving, cards) => {
-            let node = cards.start().await?;
+        Wired::Scripted(serving, played) => {
+            let node = played.start().await?;
             let misfortunes = serving.let_happen(clock::now(), &node.handle());
             (node, Some(misfortunes))
         }
@@ -202,7 +203,6 @@ pub async fn serve(
         started_at,
         profile: settings.profile.clone(),
         bundle: chosen.bundle.name.clone(),
-        capacity: node.handle().cards().iter().map(|tree| tree.settings.slots.queue.get()).sum(),
         estimates: estimates(&settings),
         voices: voices(&loaded, &chosen),
         prompts: known_prompts(&loaded).unwrap_or_default(),
@@ -253,7 +253,7 @@ pub async fn serve(
         signals,
         closing,
         beside,
-        reloader: Reloader::new(inputs, loaded, chosen, opened),
+        reloader: Reloader::new(inputs, loaded, chosen, opened, cards),
         reloads,
         farewell: settings.http.farewell,
         grace: settings.slots.drain,

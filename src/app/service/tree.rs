@@ -144,7 +144,7 @@ impl Heard {
         let device = tree.device();
         let (registry, states, usage) = (tree.registry(), tree.registry().states(), tree.ledger.usage());
         let pressure = tree.gauge.last();
-        let thresholds = tree.settings.watch.monitor.thresholds;
+        let thresholds = tree.limits().thresholds;
         let is_up = |up: bool| (if up { "up" } else { "down" }).to_owned();
         let of = |name, up| self.actor(Some(device), name, is_up(up));
         let mut actors = vec![

@@ -277,12 +277,18 @@ fn settings_that_cannot_hold_together_are_refused() {
         ("models.kokoro.precision", "nf4", "kokoro is not held in nf4; accepted: bundle, f32"),
         ("models.flux.precision", "int8", "flux is not held in int8"),
         ("telemetry.filter", "vortex_node=loud", "accepted: levels and targets"),
+        (
+            "http.killed_after",
+            "72s",
+            "is shorter than the end of the process may take: 3s of http.farewell, 60s of",
+        ),
         ("data_dir", "\"\"", "names no folder"),
         ("node.key_file", "\"\"", "names no file"),
     ] {
         let problem = Given::new().flag("--set", key, value).problem();
         assert!(problem.contains(what), "{problem}");
     }
+    assert!(Given::new().flag("--set", "http.killed_after", "73s").load().is_ok(), "exactly enough");
 }
 
 #[test]

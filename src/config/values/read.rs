@@ -102,6 +102,26 @@ pub(in crate::config) fn above_zero<'de, D: Deserializer<'de>>(
     from_text::<AboveZero, D>(deserializer, ABOVE_ZERO).map(|AboveZero(duration)| duration)
 }
 
+/// A duration above zero, or none, for `#[serde(deserialize_with)]`.
+pub(in crate::config) fn above_zero_or_off<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    struct AboveZero(Option<Duration>);
+    impl FromStr for AboveZero {
+        type Err = String;
+
+        fn from_str(text: &str) -> Result<Self, Self::Err> {
+            match parse_duration(text) {
+                _ if text == OFF => Ok(Self(None)),
+                Some(duration) if !duration.is_zero() => Ok(Self(Some(duration))),
+                _ => Err(format!("{text:?} is not {ABOVE_ZERO}")),
+            }
+        }
+    }
+    const ABOVE_ZERO: &str = "a duration above zero such as \"90s\" or \"5min\", or \"off\"";
+    from_text::<AboveZero, D>(deserializer, ABOVE_ZERO).map(|AboveZero(duration)| duration)
+}
+
 /// A duration of zero or more, for `#[serde(deserialize_with)]`.
 pub(in crate::config) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     struct Any(Duration);

@@ -24,7 +24,7 @@ pub(super) struct Book {
     entries: BTreeMap<Key, Entry>,
     next: u64,
     generation: u64,
-    /// Sum of all entries; never above `limit`.
+    /// Sum of all entries; never above `limit`, unless that was lowered since.
     reserved: Bytes,
     peak_reserved: Bytes,
     unaccounted: Unaccounted,
@@ -47,6 +47,14 @@ impl Book {
             actual: None,
             peak_actual: None,
         }
+    }
+
+    pub(super) fn change_limit(&mut self, limit: Bytes) -> u64 {
+        if limit == self.limit {
+            return self.generation;
+        }
+        self.limit = limit;
+        self.changed()
     }
 
     pub(super) fn generation(&self) -> u64 {

@@ -28,6 +28,29 @@ fn sample(used: u64, others: u64) -> Sample {
 }
 
 #[test]
+fn a_lowered_limit_leaves_what_is_out_and_grants_nothing_until_there_is_room_below_it() {
+    let ledger = ledger(10_000);
+    let mut changes = ledger.changes();
+    let flux = ledger.reserve(Claim::resident(ModelId::Flux, Bytes::mb(6000))).unwrap();
+    let mut video = ledger.reserve(workspace(ModelId::LivePortrait, 3000)).unwrap();
+    changes.mark_unchanged();
+    ledger.change_limit(Bytes::mb(8000));
+    assert!(changes.has_changed().unwrap(), "whoever waits claims again");
+    let usage = ledger.usage();
+    let mb = |usage: Usage| {
+        [usage.limit, usage.reserved, usage.free, usage.available].map(|it| it.get() / 1_000_000)
+    };
+    assert_eq!(mb(usage), [8000, 9000, 0, 0]);
+    assert!(ledger.reserve(workspace(ModelId::Kokoro, 1)).is_err());
+    video.resize(Bytes::mb(1000)).unwrap();
+    assert!(ledger.reserve(workspace(ModelId::Kokoro, 1001)).is_err());
+    assert!(ledger.reserve(workspace(ModelId::Kokoro, 1000)).is_ok(), "exactly the new limit fits");
+    ledger.change_limit(Bytes::mb(12_000));
+    assert_eq!(ledger.usage().available, Bytes::mb(5000));
+    drop((flux, video));
+}
+
+#[test]
 fn a_claim_over_the_limit_is_refused_with_numbers_and_takes_nothing() {
     let ledger = ledger(11_500);
     let _flux = ledger.reserve(Claim::resident(ModelId::Flux, Bytes::mb(6000))).unwrap();

@@ -101,6 +101,18 @@ impl Thresholds {
         Self { repeat, ..self }
     }
 
+    /// Other limits, with the rest as it is.
+    pub fn with_limits(
+        &self,
+        soft: Bytes,
+        hard: Bytes,
+        hysteresis: Bytes,
+        dwell: Duration,
+    ) -> Result<Self, ThresholdsError> {
+        let new = Self::new(soft, hard, hysteresis, dwell, self.max_age)?;
+        Ok(new.repeating_after(self.repeat))
+    }
+
     /// Where Soft begins.
     pub fn soft(&self) -> Bytes {
         self.soft
@@ -222,6 +234,11 @@ impl PressurePolicy {
     /// What it decides by.
     pub fn thresholds(&self) -> &Thresholds {
         &self.thresholds
+    }
+
+    /// Decides by `thresholds` from now on. A level that stands clears by them, too.
+    pub fn change_thresholds(&mut self, thresholds: Thresholds) {
+        self.thresholds = thresholds;
     }
 
     /// The level as of the last assessment.

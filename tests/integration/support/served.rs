@@ -27,7 +27,8 @@ pub fn scenario(run: &str, more: &str) -> String {
 /// A data folder and what is needed to serve from it.
 pub struct Place {
     folder: tempfile::TempDir,
-    scenario: PathBuf,
+    /// None with the demo weights.
+    scenario: Option<PathBuf>,
 }
 
 impl Place {
@@ -36,7 +37,12 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("scenario.toml");
         std::fs::write(&path, scenario).unwrap();
-        Self { folder, scenario: path }
+        Self { folder, scenario: Some(path) }
+    }
+
+    /// With the demo weights.
+    pub fn demo() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), scenario: None }
     }
 
     /// The data folder.
@@ -84,8 +90,13 @@ impl Place {
     /// The command, not started.
     pub fn command(&self, more: &[&str]) -> Command {
         let mut command = super::lone_binary();
-        command.arg("serve").arg("--json").arg("--scripted").arg(&self.scenario);
-        command.arg("--config-dir").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("config"));
+        command.arg("serve").arg("--json");
+        if let Some(scenario) = &self.scenario {
+            command.arg("--scripted").arg(scenario);
+        }
+        if !more.contains(&"--config-dir") {
+            command.arg("--config-dir").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("config"));
+        }
         command.arg("--data-dir").arg(self.data());
         command.args([
             "--set",
