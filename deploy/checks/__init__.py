@@ -1,5 +1,5 @@
 """The checks of deploy/check, by name."""
-from . import images, units
+from . import chart, images, manifests, probes, units
 from .tools import Failed, Missing
 
 __all__ = ["ALL", "Failed", "Missing"]
@@ -7,4 +7,8 @@ __all__ = ["ALL", "Failed", "Missing"]
 ALL = {
     "images": images.check,
     "systemd": units.check,
+    "schemas": manifests.schemas,
+    "settings": manifests.accepted,
+    "chart": chart.check,
+    "probes": probes.check,
 }

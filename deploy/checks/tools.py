@@ -75,21 +75,17 @@ def settings(env: dict, cwd: Path) -> dict:
 
 
 def seconds(text: str) -> float:
-    """Of a duration as settings, units and manifests write it: 15s, 250ms, 2min, 1h, or a plain number."""
-    match = re.fullmatch(r"([0-9.]+)(ms|s|min|m|h|)", str(text))
-    if not match:
+    """Of a duration as settings, units and manifests write it: 15s, 250ms, 2min, 2m0s, or a plain number."""
+    parts = re.findall(r"([0-9.]+)(ms|s|min|m|h|)", text := str(text))
+    if not text or "".join(number + unit for number, unit in parts) != text:
         raise Failed(f"{text!r} is no duration")
-    factor = {"ms": 0.001, "s": 1, "": 1, "min": 60, "m": 60, "h": 3600}[match[2]]
-    return float(match[1]) * factor
+    factor = {"ms": 0.001, "s": 1, "": 1, "min": 60, "m": 60, "h": 3600}
+    return sum(float(number) * factor[unit] for number, unit in parts)
 
 
-# After the drain has run out and runs are cancelled: open connections, tasks and the journal (app/service/lifecycle.rs).
-CLOSING = 10
-# For whoever stops the process to notice, and a loaded machine.
-MARGIN = 15
-
-
-def grace_needed(values: dict) -> float:
-    """How long a node with these settings may take from SIGTERM to its end."""
-    waits = ("http.farewell", "slots.drain", "deadlines.cancelling")
-    return sum(seconds(values[key]) for key in waits) + CLOSING + MARGIN
+def grace_problem(values: dict, grace: float) -> str | None:
+    """Where a manifest gives another time to stop than it tells the node, which refuses one that is too short."""
+    told = values["http.killed_after"]
+    if told is None or told == "off" or seconds(told) != grace:
+        return f"the node is told that it is killed after {told}, and it is killed after {grace:.0f} s"
+    return None

@@ -3,7 +3,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from .tools import DEPLOY, ROOT, Failed, fail_if, grace_needed, run, seconds, settings, tool
+from .tools import DEPLOY, ROOT, Failed, fail_if, grace_problem, run, seconds, settings, tool
 
 UNIT = DEPLOY / "systemd/vortex-node.service"
 # The exposure that `systemd-analyze security` gives out of 10; a GPU and the network are what is left.
@@ -44,11 +44,12 @@ def disagreements(text: str) -> list[str]:
         found.append("RestartPreventExitStatus= is not 2")
     variables = dict(pair.split("=", 1) for line in values(text, "Environment") for pair in line.split())
     with tempfile.TemporaryDirectory() as folder:
-        needed = grace_needed(settings(variables | {"VORTEX_CONFIG_DIR": folder}, Path(folder)))
-    given = seconds(values(text, "TimeoutStopSec")[0])
-    if given < needed:
-        found.append(f"TimeoutStopSec={given:.0f}s is shorter than the {needed:.0f} s that a stop may take")
-    return found
+        try:
+            accepted = settings(variables | {"VORTEX_CONFIG_DIR": folder}, Path(folder))
+        except Failed as refused:
+            return [*found, str(refused)]
+    problem = grace_problem(accepted, seconds(values(text, "TimeoutStopSec")[0]))
+    return found + ([problem] if problem else [])
 
 
 def check() -> str:
@@ -62,6 +63,7 @@ def check() -> str:
         raise Failed("a misspelt key goes unnoticed")
     for what, broken in {
         "a short stop": text.replace("TimeoutStopSec=120s", "TimeoutStopSec=90s"),
+        "a stop shorter than the node's": text.replace("=120s", "=60s"),
         "an exit code less": text.replace("70 71", "70"),
     }.items():
         if not disagreements(broken):
