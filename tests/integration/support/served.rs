@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -48,6 +48,21 @@ impl Place {
     /// The data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// Another command, asked of the node that serves from here.
+    pub fn tool(&self, words: &[&str]) -> Output {
+        let mut command = super::lone_binary();
+        command.args(words).arg("--data-dir").arg(self.data());
+        command.arg("--config-dir").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("config"));
+        command.output().unwrap()
+    }
+
+    /// The same, for what it answers; it must have done what was asked.
+    pub fn told(&self, words: &[&str]) -> String {
+        let output = self.tool(words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Starts to serve; returns once it listens.
