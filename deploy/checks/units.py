@@ -1,8 +1,11 @@
 """The systemd unit: systemd's own verdict, and that it agrees with the node's settings and exit codes."""
 import re
+import socket
 import tempfile
+import threading
 from pathlib import Path
 
+from .live import serving, wait
 from .tools import DEPLOY, ROOT, Failed, fail_if, grace_problem, run, seconds, settings, tool
 
 UNIT = DEPLOY / "systemd/vortex-node.service"
@@ -52,6 +55,32 @@ def disagreements(text: str) -> list[str]:
     return found + ([problem] if problem else [])
 
 
+def told(environment: dict, watchdog: float) -> list[str]:
+    """What a node that systemd had started tells it, from ready to the end."""
+    messages: list[str] = []
+
+    def listen(receiver: socket.socket) -> None:
+        while message := receiver.recv(4096).decode():
+            messages.extend(message.splitlines())
+
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        path = f"{folder}/notify"
+        receiver.bind(path)
+        reader = threading.Thread(target=listen, args=(receiver,))
+        reader.start()
+        try:
+            loopback = {"VORTEX_HTTP__LISTEN": "127.0.0.1:9100", "VORTEX_HTTP__MANAGEMENT": "127.0.0.1:9101"}
+            systemd = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": str(int(watchdog * 1e6))}
+            with serving(environment | loopback | systemd, "steady.toml"):
+                wait(lambda: messages.count("WATCHDOG=1") >= 3, "the watchdog hears nothing")
+        finally:
+            receiver_end = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            receiver_end.sendto(b"", path)
+            receiver_end.close()
+            reader.join()
+    return messages
+
+
 def check() -> str:
     text = UNIT.read_text()
     said = verify(text)
@@ -68,4 +97,9 @@ def check() -> str:
     }.items():
         if not disagreements(broken):
             raise Failed(f"{what} goes unnoticed")
-    return f"exposure level {level} of 10"
+    variables = dict(pair.split("=", 1) for line in values(text, "Environment") for pair in line.split())
+    messages = told(variables, seconds(values(text, "WatchdogSec")[0]))
+    order = [messages.index(word) for word in ("READY=1", "STOPPING=1") if word in messages]
+    if len(order) != 2 or order != sorted(order):
+        raise Failed(f"systemd is not told ready and then stopping: {messages}")
+    return f"exposure level {level} of 10, told {len(messages)} times"
