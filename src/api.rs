@@ -20,6 +20,11 @@ mod state;
 pub mod views;
 mod wait;
 
+#[cfg(all(fuzzing, not(test)))]
+#[path = "api/tests/fake.rs"]
+mod fake;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 

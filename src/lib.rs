@@ -21,6 +21,8 @@ pub mod direction;
 pub mod events;
 pub mod exit;
 pub mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub(crate) mod gpu_check;
 pub mod intake;
 pub mod journal;

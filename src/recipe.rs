@@ -6,6 +6,8 @@
 pub(crate) mod check;
 pub mod document;
 pub mod example;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod schema;
 pub(crate) mod signature;
 

@@ -34,6 +34,12 @@ use thin::Thinner;
 /// Kept events fetched at a time: enough that pages cost little, few enough that a slow client holds little memory.
 const PAGE: usize = 256;
 
+/// Between two chunks of a busy stream: events that come meanwhile go out together. A hundred listeners woken for each of some
+/// thousand events a second would cost more than rendering does.
+const TOGETHER: Duration = Duration::from_millis(50);
+/// A chunk is not much larger.
+const CHUNK: usize = 64 << 10;
+
 /// What somebody wants to hear.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
@@ -66,6 +72,8 @@ struct Listener {
     thinner: Thinner,
     keep_alive: Duration,
     idle: Pin<Box<Sleep>>,
+    /// The next chunk of what happens goes out no earlier.
+    next_chunk: Instant,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -96,6 +104,7 @@ pub(crate) async fn open(api: &Api, wanted: Wanted) -> Result<Response, Fault> {
         thinner: Thinner::default(),
         keep_alive,
         idle: Box::pin(tokio::time::sleep(keep_alive)),
+        next_chunk: Instant::from_std(clock::now()),
         backend,
         generation,
         _permit: permit,
@@ -166,9 +175,11 @@ impl Listener {
     /// The next bytes; none at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(frame) = self.frames.pop_front() {
-                self.idle.as_mut().reset(Instant::from_std(clock::now() + self.keep_alive));
-                return Some(frame);
+            if let Some(chunk) = self.chunk() {
+                let now = Instant::from_std(clock::now());
+                self.idle.as_mut().reset(now + self.keep_alive);
+                self.next_chunk = now + TOGETHER;
+                return Some(chunk);
             }
             if self.done {
                 return None;
@@ -179,6 +190,21 @@ impl Listener {
                 self.follow().await;
             }
         }
+    }
+
+    /// The frames that wait, together.
+    fn chunk(&mut self) -> Option<Bytes> {
+        let first = self.frames.pop_front()?;
+        if self.frames.is_empty() {
+            return Some(first);
+        }
+        let mut chunk = first.to_vec();
+        while chunk.len() < CHUNK
+            && let Some(frame) = self.frames.pop_front()
+        {
+            chunk.extend_from_slice(&frame);
+        }
+        Some(chunk.into())
     }
 
     async fn replay(&mut self) {
@@ -210,8 +236,9 @@ impl Listener {
         }
     }
 
-    /// Waits for something to happen.
+    /// Waits for something to happen, and takes all that has happened by then.
     async fn follow(&mut self) {
+        tokio::time::sleep_until(self.next_chunk).await;
         tokio::select! {
             heard = self.live.recv() => match heard {
                 Ok(event) => self.take(&event),
@@ -219,6 +246,11 @@ impl Listener {
                 Err(RecvError::Closed) => self.done = true,
             },
             () = self.idle.as_mut() => self.frames.push_back(frame::KEEP_ALIVE),
+        }
+        // What else went wrong is seen by the next wait.
+        while !self.done && !self.replaying && self.frames.len() < PAGE {
+            let Ok(event) = self.live.try_recv() else { break };
+            self.take(&event);
         }
     }
 

@@ -3,7 +3,7 @@
 mod artifacts;
 mod document;
 mod events;
-mod fake;
+pub(super) mod fake;
 mod fuzzed;
 mod intake;
 mod limits;

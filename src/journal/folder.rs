@@ -28,6 +28,8 @@ use crate::types::{Deadline, Sha256, SlotId, TraceParent};
 
 mod blocking;
 mod disk;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod keep;
 mod layout;
 mod load;

@@ -25,6 +25,8 @@ mod deliveries;
 mod disk;
 mod error;
 mod future;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod generation;
 mod keeper;
 mod log;
@@ -42,7 +44,7 @@ mod steps;
 mod tables;
 mod writer;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod samples;
 #[cfg(test)]
 mod tests;

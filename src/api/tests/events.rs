@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use super::fake::{GENERATION, id};
 use super::*;
 use crate::api::views::SlotState;
+use crate::clock;
 
 /// An open stream, read frame by frame.
 pub(super) struct Stream {
@@ -66,6 +67,32 @@ fn kept(sequence: u64, kind: &str) -> (String, String) {
 
 fn told(kind: &str) -> (String, String) {
     (String::new(), kind.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_at_once_goes_out_together_and_what_comes_soon_after_a_moment_later() {
+    let it = setup();
+    it.fake.add(id(1));
+    let mut stream = Stream::open(&it.router, "/v1/events", None).await;
+    let mut chunk = async || {
+        let bytes = stream.body.next().await.unwrap().unwrap();
+        std::str::from_utf8(&bytes).unwrap().matches("event: stage_began").count()
+    };
+    assert_eq!(chunk().await, 0, "the opening");
+    for _ in 0..5 {
+        it.fake.happen(Some(id(1)), "stage_began");
+    }
+    assert_eq!(chunk().await, 5);
+    // Within the moment: this one is no reason to wake anybody by itself.
+    it.fake.happen(Some(id(1)), "stage_began");
+    let began = clock::now();
+    assert_eq!(chunk().await, 1);
+    assert_eq!(clock::now() - began, Duration::from_millis(50));
+    // After a quiet time it goes out at once.
+    tokio::time::advance(Duration::from_secs(1)).await;
+    it.fake.happen(Some(id(1)), "stage_began");
+    let began = clock::now();
+    assert_eq!((chunk().await, clock::now() - began), (1, Duration::ZERO));
 }
 
 #[tokio::test]
@@ -204,9 +231,9 @@ async fn an_idle_stream_says_that_it_is_there() {
     let mut stream = Stream::open(&it.router, &format!("/v1/slots/{}/events", id(1)), None).await;
     stream.frame().await.unwrap();
     stream.frame().await.unwrap();
-    let begin = crate::clock::now();
+    let begin = clock::now();
     assert_eq!(stream.frame().await.unwrap(), ":");
-    assert_eq!((crate::clock::now() - begin).as_secs(), 15);
+    assert_eq!((clock::now() - begin).as_secs(), 15);
     // What happens to others keeps no connection alive.
     let fake = it.fake.clone();
     tokio::spawn(async move {
@@ -216,7 +243,7 @@ async fn an_idle_stream_says_that_it_is_there() {
         }
     });
     assert_eq!(stream.frame().await.unwrap(), ":");
-    assert_eq!((crate::clock::now() - begin).as_secs(), 30);
+    assert_eq!((clock::now() - begin).as_secs(), 30);
 }
 
 #[tokio::test]

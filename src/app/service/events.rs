@@ -15,7 +15,7 @@ use crate::events::{Event, EventKind, Subscriber};
 use crate::journal::index::{Index, NewEvent};
 use crate::types::DeviceId;
 
-/// Samples of memory come four times a second; listeners draw a line of them.
+/// Samples of memory come four times a second, snapshots around every slot; listeners draw a line of them.
 const MEMORY_EVERY: Duration = Duration::from_secs(1);
 
 /// The service's ear.
@@ -23,7 +23,8 @@ pub(super) struct ServiceEvents {
     pub(super) table: Arc<SlotTable>,
     pub(super) tree: Arc<TreeLog>,
     pub(super) index: Index,
-    pub(super) memory_told: Mutex<HashMap<DeviceId, Duration>>,
+    /// When memory was told last, by device, and whether it was a snapshot.
+    pub(super) memory_told: Mutex<HashMap<(DeviceId, bool), Duration>>,
 }
 
 /// What becomes of an event.
@@ -78,9 +79,14 @@ impl Subscriber for ServiceEvents {
 
 impl ServiceEvents {
     fn is_thinned(&self, event: &Event) -> bool {
-        let (EventKind::Memory { .. }, Some(device)) = (&event.kind, event.device) else { return false };
+        let is_snapshot = match &event.kind {
+            EventKind::Memory { .. } => false,
+            EventKind::MemorySnapshot(_) => true,
+            _ => return false,
+        };
+        let Some(device) = event.device else { return false };
         let mut told = self.memory_told.lock();
-        let last = told.entry(device).or_default();
+        let last = told.entry((device, is_snapshot)).or_default();
         // A clock that was set back tells again at once.
         if event.at < *last || event.at.saturating_sub(*last) >= MEMORY_EVERY {
             *last = event.at;

@@ -1,4 +1,6 @@
 //! Slots, ends and events for tests.
+// Samples are for tests and fuzz targets, where a mistake is to be loud.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

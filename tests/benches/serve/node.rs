@@ -1,0 +1,124 @@
+//! A `vortex-node serve` of its own, in a folder of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use vortex_node::clock::now;
+
+use super::client::Connection;
+
+/// Models that cost nothing, and a queue without an end.
+const SCENARIO: &str = r#"about = "a service to be measured"
+package = "0s"
+[policy]
+queue = 1000000
+lookahead = 8
+"#;
+
+pub struct Node {
+    child: Child,
+    pub address: String,
+    pub token: String,
+    /// Slots that have ended.
+    pub ended: Arc<AtomicU64>,
+    _folder: tempfile::TempDir,
+}
+
+impl Node {
+    /// With scripted models, ready.
+    pub fn scripted(dir: &Path) -> Self {
+        let models: String = ["flux", "liveportrait", "kokoro", "clip_b", "clip_l"]
+            .map(|model| {
+                format!("[models.{model}]\nload = \"1ms\"\ncanary = \"1ms\"\nrun = \"1ms\"\nsteps = 1\n")
+            })
+            .concat();
+        let folder = tempfile::tempdir_in(dir).unwrap();
+        let scenario = folder.path().join("scenario.toml");
+        let arrivals = "[[arrivals]]\nat = \"1s\"\ncount = 1\n";
+        std::fs::write(&scenario, format!("{SCENARIO}\n{models}\n{arrivals}")).unwrap();
+        Self::start(folder, &["--scripted", scenario.to_str().unwrap()])
+    }
+
+    /// How long a node with the demo weights takes to be ready.
+    pub fn demo(dir: &Path) -> Duration {
+        let began = now();
+        let _node = Self::start(tempfile::tempdir_in(dir).unwrap(), &[]);
+        now() - began
+    }
+
+    fn start(folder: tempfile::TempDir, more: &[&str]) -> Self {
+        let data = folder.path().join("data");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vortex-node"));
+        command.args(["serve", "--json", "--log", "error", "--data-dir"]).arg(&data).args(more);
+        command.arg("--config-dir").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("config"));
+        for setting in [
+            "http.listen=127.0.0.1:0",
+            "http.rate=1000000",
+            "http.burst=1000000",
+            "http.connections=4096",
+            "http.streams=256",
+        ] {
+            command.args(["--set", setting]);
+        }
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut address = None;
+        for line in lines.by_ref() {
+            let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            match line["event"].as_str().unwrap() {
+                "listening" => address = line["url"].as_str().map(|url| url.replace("http://", "")),
+                "ready" => break,
+                _ => {}
+            }
+        }
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = address.unwrap_or_else(|| panic!("the node ended before it listened"));
+        let token = std::fs::read_to_string(data.join("local.token")).unwrap().trim().to_owned();
+        let ended = Arc::new(AtomicU64::new(0));
+        let (weak, mut connection) = (Arc::downgrade(&ended), Connection::open(&address, &token));
+        // Asks some times a second how many slots have ended.
+        std::thread::spawn(move || {
+            while let Some(ended) = weak.upgrade() {
+                let Ok((_, node)) = connection.try_get("/v1/node") else { return };
+                let node: Value = serde_json::from_str(&node).unwrap();
+                let all = node["ended"].as_object();
+                let count = all.map_or(0, |all| all.values().filter_map(Value::as_u64).sum());
+                ended.store(count, Ordering::Release);
+                drop(ended);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        Self { child, address, token, ended, _folder: folder }
+    }
+
+    /// Slots that have ended, as of the last tenth of a second.
+    pub fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Waits for `slots` to have ended.
+    pub fn until_ended(&self, slots: u64) {
+        while self.ended() < slots {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Its resident memory, in bytes.
+    pub fn rss(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
