@@ -20,8 +20,7 @@ mod state;
 pub mod views;
 mod wait;
 
-#[cfg(all(fuzzing, not(test)))]
-#[path = "api/tests/fake.rs"]
+#[cfg(any(test, fuzzing))]
 mod fake;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

@@ -29,6 +29,7 @@ mod failed;
 pub(crate) mod fetch;
 mod flags;
 pub(crate) mod gpu_check;
+mod probe;
 pub(crate) mod recipe;
 pub(crate) mod rehearse;
 mod remote;
@@ -85,6 +86,8 @@ pub enum Command {
     Fetch(fetch::FetchCommand),
     /// Watch a node that serves, in the terminal.
     Top(top::TopCommand),
+    /// Ask a node's probe from beside it, for health checks of containers.
+    Probe(probe::ProbeCommand),
     /// Make, list and revoke tokens for the API.
     Token(token::TokenCommand),
     /// List webhook messages that are waiting or given up, or send them again.
@@ -116,6 +119,7 @@ impl Command {
             Self::Cancel(command) => command.config_flags(),
             Self::Fetch(command) => command.config_flags(),
             Self::Top(command) => command.config_flags(),
+            Self::Probe(command) => command.config_flags(),
             Self::Token(command) => command.config_flags(),
             Self::Webhooks(command) => command.config_flags(),
             Self::Recipe(command) => command.config_flags(),
@@ -145,6 +149,7 @@ impl Command {
                 | Self::Cancel(_)
                 | Self::Fetch(_)
                 | Self::Top(_)
+                | Self::Probe(_)
                 | Self::Token(_)
                 | Self::Webhooks(_)
         );
@@ -182,6 +187,7 @@ pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> R
         Command::Cancel(command) => command.run(&mut context),
         Command::Fetch(command) => command.run(&mut context),
         Command::Top(command) => command.run(&mut context),
+        Command::Probe(command) => command.run(&mut context),
         Command::Token(command) => command.run(&mut context),
         Command::Webhooks(command) => command.run(&mut context),
         Command::GpuCheck(command) => command.run(&mut context),

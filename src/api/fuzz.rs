@@ -9,10 +9,7 @@ use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-#[cfg(not(test))]
 use super::fake::Fake;
-#[cfg(test)]
-use super::tests::fake::Fake;
 use super::{ApiSettings, router};
 
 /// An answer is longer than this for nobody's request.

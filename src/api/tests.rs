@@ -3,7 +3,6 @@
 mod artifacts;
 mod document;
 mod events;
-pub(super) mod fake;
 mod fuzzed;
 mod intake;
 mod limits;
@@ -23,8 +22,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use super::fake::{self, Fake};
 use super::{ApiSettings, router};
-use fake::Fake;
 
 /// A router over a table, and what ends its streams.
 struct Setup {

@@ -157,6 +157,8 @@ const TABLE: &[Row] = &[
         ],
         &[],
     ),
+    // Compiled for tests and fuzzers only; known by nobody.
+    row("fuzz", &["api", "journal", "recipe"], TENSORS),
     row("main", &["cli", "config", "exit", "telemetry"], TENSORS),
 ];
 

@@ -30,6 +30,7 @@ mod rehearsals_nvml;
 mod render;
 mod result;
 mod serve;
+mod serve_probe;
 mod serve_reload;
 mod speech_kokoro;
 mod support;

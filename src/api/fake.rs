@@ -1,4 +1,6 @@
 //! A node that is a table: slots, kept events, and whatever a test wants it to refuse.
+// For tests and fuzz targets, where a mistake is to be loud.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,48 +15,48 @@ use crate::api::backend::*;
 use crate::api::views::*;
 use crate::types::{Sha256, SlotId};
 
-pub(in crate::api) const GENERATION: &str = "a1b2";
+pub(super) const GENERATION: &str = "a1b2";
 
 #[derive(Default)]
-pub(in crate::api) struct Table {
+pub(super) struct Table {
     /// In the order in which they came.
-    pub(in crate::api) slots: Vec<(SlotView, SlotRequest)>,
+    pub(super) slots: Vec<(SlotView, SlotRequest)>,
     /// Kept, in order; the first may be gone.
-    pub(in crate::api) events: Vec<Arc<StoredEvent>>,
-    pub(in crate::api) newest: u64,
+    pub(super) events: Vec<Arc<StoredEvent>>,
+    pub(super) newest: u64,
     /// What every call answers.
-    pub(in crate::api) refusal: Option<Problem>,
-    pub(in crate::api) not_ready: Vec<String>,
-    pub(in crate::api) operations: Vec<Operation>,
-    pub(in crate::api) asked: Vec<String>,
+    pub(super) refusal: Option<Problem>,
+    pub(super) not_ready: Vec<String>,
+    pub(super) operations: Vec<Operation>,
+    pub(super) asked: Vec<String>,
     /// Calls for slots never come back, or panic.
-    pub(in crate::api) hangs: bool,
-    pub(in crate::api) panics: bool,
+    pub(super) hangs: bool,
+    pub(super) panics: bool,
 }
 
-pub(in crate::api) struct Fake {
+pub(super) struct Fake {
     table: Mutex<Table>,
     tell: broadcast::Sender<Arc<StoredEvent>>,
     folder: tempfile::TempDir,
-    pub(in crate::api) replays: AtomicUsize,
-    pub(in crate::api) reads: AtomicUsize,
+    pub(super) replays: AtomicUsize,
+    pub(super) reads: AtomicUsize,
 }
 
-pub(in crate::api) fn id(number: u128) -> SlotId {
+pub(super) fn id(number: u128) -> SlotId {
     SlotId::new(Uuid::from_u128(number))
 }
 
 /// A recipe, as far as this node looks at it.
-pub(in crate::api) fn recipe(id: SlotId) -> String {
+pub(super) fn recipe(id: SlotId) -> String {
     json!({ "recipe_id": id.to_string(), "version": "2.0.0" }).to_string()
 }
 
-pub(in crate::api) fn problem(kind: ProblemKind, detail: &str) -> Problem {
+pub(super) fn problem(kind: ProblemKind, detail: &str) -> Problem {
     Problem { kind, detail: detail.to_owned(), retry_after: None, extra: serde_json::Map::new() }
 }
 
 /// The one message to a webhook.
-pub(in crate::api) const MESSAGE: &str = "a1b2-7";
+pub(super) const MESSAGE: &str = "a1b2-7";
 
 fn message(state: DeliveryState) -> WebhookMessage {
     WebhookMessage {
@@ -71,7 +73,7 @@ fn message(state: DeliveryState) -> WebhookMessage {
 
 impl Fake {
     /// `capacity` is how many events a listener may be behind.
-    pub(in crate::api) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         Self {
             table: Mutex::default(),
             tell: broadcast::channel(capacity).0,
@@ -81,22 +83,22 @@ impl Fake {
         }
     }
 
-    pub(in crate::api) fn table(&self) -> MutexGuard<'_, Table> {
+    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap()
     }
 
-    pub(in crate::api) fn listeners(&self) -> usize {
+    pub(super) fn listeners(&self) -> usize {
         self.tell.receiver_count()
     }
 
     /// An event that is kept, and told.
-    pub(in crate::api) fn happen(&self, slot: Option<SlotId>, kind: &str) -> u64 {
+    pub(super) fn happen(&self, slot: Option<SlotId>, kind: &str) -> u64 {
         let mut table = self.table();
         self.keep(&mut table, slot, kind)
     }
 
     /// The same many times, of no slot, in one go: nobody who listens is given a turn.
-    pub(in crate::api) fn happen_often(&self, times: usize) {
+    pub(super) fn happen_often(&self, times: usize) {
         for _ in 0..times {
             self.happen(None, "kept");
         }
@@ -113,13 +115,13 @@ impl Fake {
     }
 
     /// An event that is only told.
-    pub(in crate::api) fn step(&self, slot: Option<SlotId>, kind: &str) {
+    pub(super) fn step(&self, slot: Option<SlotId>, kind: &str) {
         let json = json!({ "event": kind, "slot": slot }).to_string();
         let _ = self.tell.send(Arc::new(StoredEvent::new(None, slot, kind.into(), json.into())));
     }
 
     /// A slot that is just there.
-    pub(in crate::api) fn add(&self, id: SlotId) {
+    pub(super) fn add(&self, id: SlotId) {
         let request = SlotRequest {
             id: Some(id),
             document: recipe(id).into(),
@@ -133,7 +135,7 @@ impl Fake {
     }
 
     /// Ends a slot: it shows first, then it is told.
-    pub(in crate::api) fn end(&self, id: SlotId, state: SlotState) {
+    pub(super) fn end(&self, id: SlotId, state: SlotState) {
         let mut table = self.table();
         let (slot, _) = table.slots.iter_mut().find(|(slot, _)| slot.id == id.to_string()).unwrap();
         slot.state = state;
@@ -149,7 +151,7 @@ impl Fake {
     }
 
     /// Leaves a file with a slot.
-    pub(in crate::api) fn leave(&self, id: SlotId, name: &str, bytes: &[u8]) {
+    pub(super) fn leave(&self, id: SlotId, name: &str, bytes: &[u8]) {
         let path = self.folder.path().join(id.to_string()).join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
@@ -163,7 +165,7 @@ impl Fake {
         });
     }
 
-    pub(in crate::api) fn folder(&self) -> &Path {
+    pub(super) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
