@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use rejection::{Kind, Rejection};
+pub use rejection::{Kind, Rejection, TooLarge};
 
 use crate::actors::admission::Refusal;
 use crate::actors::admission::Request;
@@ -26,7 +26,7 @@ use crate::config::{Signers, Voices};
 use crate::contract::ModelError;
 use crate::journal::{JournalError, Key, SlotFolders};
 use crate::recipe::{Recipe, document, signature};
-use crate::types::{Deadline, Sha256, TraceParent};
+use crate::types::{Deadline, Resolution, Sha256, TraceParent};
 
 /// How far a signer's clock may be ahead of ours.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
@@ -157,6 +157,16 @@ impl Entry {
             return Err(Rejection::Replayed { origin: self.origin.clone(), signed, now, window });
         }
         Ok(())
+    }
+
+    /// Refuses a video of more pixels than `largest` has. Apart from [`Door::enter`], since only a node that was planned before
+    /// it knew its slots has a largest one.
+    pub fn within(&self, largest: Resolution) -> Result<(), Rejection> {
+        let found = self.recipe.resolution;
+        if found.pixels() <= largest.pixels() {
+            return Ok(());
+        }
+        Err(Rejection::Size { origin: self.origin.clone(), source: TooLarge { found, largest } })
     }
 
     /// By when the slot has to be done; far away where the recipe names no deadline.

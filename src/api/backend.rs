@@ -107,6 +107,8 @@ pub enum ProblemKind {
     Draining,
     /// 507: it could not be written down.
     Storage,
+    /// 400: a parameter is not what only the node can tell apart.
+    BadRequest,
     /// 404: no such slot or artifact.
     NotFound,
     /// 410: it was here and has expired.

@@ -310,6 +310,7 @@ fn node(not_ready: Vec<String>, sequence: u64) -> NodeView {
             repairs: Vec::new(),
             lost_since: None,
         },
+        store: None,
         ended: BTreeMap::new(),
     }
 }

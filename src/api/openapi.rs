@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, OpenApiVersion};
 
+use super::backend::Webhook;
 use super::problem::{Kind, PROBLEM_JSON, TYPES};
 use super::scope::{ROUTES, Route, Scope};
 use super::state::ApiSettings;
@@ -76,6 +77,14 @@ fn describe(operation: &mut Value, route: &Route, responses: &mut Map<String, Va
         Some(scope) => json!([{ "token": [scope] }]),
         None => json!([]),
     };
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        never_null(&mut parameter["schema"]);
+        if parameter["name"] == "Vortex-Webhook-Events" {
+            let names = Webhook::EVENTS.join("|");
+            parameter["schema"]["pattern"] = format!("^({names})( *, *({names}))*$").into();
+        }
+    }
     if route.method == "HEAD" {
         // One handler answers both; their ids must differ.
         let id = operation["operationId"].as_str().unwrap_or_default();
@@ -101,6 +110,22 @@ fn describe(operation: &mut Value, route: &Route, responses: &mut Map<String, Va
         operation["responses"][status.to_string()] =
             json!({ "$ref": format!("#/components/responses/{name}") });
         responses.entry(name).or_insert_with(|| response(&kinds, plain));
+    }
+}
+
+/// Takes null out of what a parameter may be: one that is not given is left out, and one that says `null` is a text.
+fn never_null(schema: &mut Value) {
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|it| it != "null");
+        if let [only] = types.as_slice() {
+            schema["type"] = only.clone();
+        }
+    }
+    if let Some(Value::Array(cases)) = schema.get_mut("oneOf") {
+        cases.retain(|it| it["type"] != "null");
+        if let [only] = cases.as_slice() {
+            *schema = only.clone();
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use rust_embed::RustEmbed;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use crate::api::backend::Webhook;
 use crate::recipe::{example, schema};
 
 #[cfg(test)]
@@ -37,7 +38,7 @@ const ASSETS: &str = "/assets";
 const DIGITS: usize = 16;
 /// Of the page, whose placeholders are filled in here.
 const INDEX: &str = "index.html";
-/// What the form knows of recipes: the schema and the example, as the node itself has them.
+/// What the form knows of recipes and webhooks: the schema, the example and the events, as the node itself has them.
 const RECIPE: &str = "recipe.json";
 /// Scripts that the page loads as they are; every other one is a module, and fetched ahead.
 const CLASSIC: [&str; 2] = ["first.js", "vendor/uplot.js"];
@@ -91,7 +92,12 @@ impl Page {
             .filter(|name| content_type(name).is_some())
             .filter_map(|name| Some((name.to_string(), Files::get(&name)?.data.into_owned().into())))
             .collect();
-        let recipe = json!({ "schema": schema::schema(), "example": example::text() }).to_string();
+        let recipe = json!({
+            "schema": schema::schema(),
+            "example": example::text(),
+            "webhook_events": Webhook::EVENTS,
+        });
+        let recipe = recipe.to_string();
         files.insert(RECIPE.to_owned(), recipe.into());
         let styles: Vec<Bytes> = STYLE.1.iter().filter_map(|name| files.remove(*name)).collect();
         files.insert(STYLE.0.to_owned(), styles.join(&b'\n').into());

@@ -310,6 +310,26 @@ pub struct JournalView {
     pub lost_since: Option<f64>,
 }
 
+/// The artifact store that files of ended slots are handed over to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StoreView {
+    /// Where it is, without credentials.
+    pub url: String,
+    /// `unknown` before the first upload, `up` or `down`.
+    pub state: String,
+    /// Since when it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<f64>,
+    /// How many tries in a row failed.
+    pub failures: u32,
+    /// Why the last of them failed, shortened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Ended slots whose files are still to be handed over; none where the journal cannot say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
+}
+
 /// The node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NodeView {
@@ -323,7 +343,8 @@ pub struct NodeView {
     pub ready: bool,
     /// Why not, each in one sentence.
     pub not_ready: Vec<String>,
-    /// What an operator has to look at, each in one sentence, though slots are taken in: processes that ended badly.
+    /// What an operator has to look at, each in one sentence, though slots are taken in: processes that ended badly, an
+    /// artifact store that is down.
     #[serde(default)]
     pub alerts: Vec<String>,
     /// Whether it is on its way out, or was told to take nothing in.
@@ -346,6 +367,9 @@ pub struct NodeView {
     pub prompts: Vec<String>,
     /// The journal.
     pub journal: JournalView,
+    /// The artifact store, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreView>,
     /// Slots by how they ended, in this process.
     pub ended: BTreeMap<String, u64>,
 }

@@ -37,6 +37,7 @@ use self::journal::ServiceJournal;
 use self::submit::{Lanes, problem};
 use self::table::SlotTable;
 use self::tree::TreeLog;
+use self::uploads::HandOver;
 use crate::actors::handle::NodeHandle;
 use crate::api::backend::{Problem, ProblemKind, StoredEvent, Webhook};
 use crate::api::views::SlotView;
@@ -45,7 +46,6 @@ use crate::config::Signers;
 use crate::intake::Door;
 use crate::journal::SlotFolders;
 use crate::journal::index::{Found, Index, IndexError, SlotRow, WebhookTarget};
-use crate::sink::store::Store;
 use crate::types::SlotId;
 use crate::webhooks;
 
@@ -103,7 +103,7 @@ pub(crate) struct Service {
     /// Wakes the uploader.
     uploads: Arc<Notify>,
     /// Where artifacts are handed over, where anywhere.
-    store: OnceLock<Store>,
+    store: OnceLock<HandOver>,
 }
 
 impl Service {

@@ -334,6 +334,7 @@ pub(crate) fn node() -> NodeView {
             repairs: Vec::new(),
             lost_since: None,
         },
+        store: None,
         ended: std::collections::BTreeMap::from([("completed".to_owned(), 12), ("failed".to_owned(), 1)]),
     }
 }

@@ -8,6 +8,7 @@ use crate::config::{SignerError, SpeakerError};
 use crate::contract::ModelError;
 use crate::journal::JournalError;
 use crate::recipe::{Problem, Problems, SignatureError};
+use crate::types::Resolution;
 
 /// Why a submission does not become a slot.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +68,14 @@ pub enum Rejection {
         /// Why, and the nearest voices.
         source: Box<SpeakerError>,
     },
+    /// Its video is larger than what this node's memory was planned for.
+    #[error("{origin}: slot_params.resolution: {source}")]
+    Size {
+        /// Where it came from.
+        origin: Origin,
+        /// How large.
+        source: TooLarge,
+    },
     /// Its deadline has passed.
     #[error("{origin}: {problem}")]
     Late {
@@ -84,6 +93,19 @@ pub enum Rejection {
     /// The node does not take it in now.
     #[error(transparent)]
     Refused(#[from] Refusal),
+}
+
+/// A video of more pixels than a node takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{found} has {} pixels; accepted: at most {}, as {largest} has, for which this node is planned",
+    found.pixels(), largest.pixels()
+)]
+pub struct TooLarge {
+    /// What the recipe asks for.
+    pub found: Resolution,
+    /// The largest that is taken.
+    pub largest: Resolution,
 }
 
 /// The kinds of rejections that a way in tells apart.
@@ -117,6 +139,7 @@ impl Rejection {
             Self::Recipe { .. }
             | Self::Script { .. }
             | Self::Voice { .. }
+            | Self::Size { .. }
             | Self::Refused(Refusal::Recipe(_)) => Kind::Invalid,
             Self::Signature { .. } | Self::Signer { .. } | Self::Replayed { .. } => Kind::Forbidden,
             Self::Late { .. } | Self::Refused(Refusal::TooLate { .. }) => Kind::Late,

@@ -45,7 +45,7 @@ mod tables;
 mod writer;
 
 #[cfg(any(test, fuzzing))]
-mod samples;
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 
@@ -275,6 +275,11 @@ impl Index {
     /// How many uploads are pending, and the earliest moment since when.
     pub fn uploads_pending(&self) -> Result<(u64, Option<UnixTime>), IndexError> {
         self.read(read::uploads_pending)
+    }
+
+    /// How many uploads are pending.
+    pub fn uploads_waiting(&self) -> Result<u64, IndexError> {
+        self.read(read::uploads_waiting)
     }
 
     /// How many there are of everything.

@@ -33,9 +33,14 @@ impl Resolution {
         Some(Self { width: NonZeroU32::new(width)?, height: NonZeroU32::new(height)? })
     }
 
+    /// How many pixels a picture of this size has.
+    pub fn pixels(self) -> u64 {
+        u64::from(self.width.get()) * u64::from(self.height.get())
+    }
+
     /// Bytes of one u8 RGB picture of this size.
     pub fn rgb_bytes(self) -> Bytes {
-        Bytes::new(u64::from(self.width.get()) * u64::from(self.height.get())).times(3)
+        Bytes::new(self.pixels()).times(3)
     }
 }
 

@@ -43,7 +43,11 @@ pub struct Skip<'a> {
     pub(super) origins: &'a HashSet<String>,
 }
 
-impl Skip<'_> {
+impl<'a> Skip<'a> {
+    /// These slots, and rows to these origins.
+    pub fn of(slots: &'a HashSet<SlotId>, origins: &'a HashSet<String>) -> Self {
+        Self { slots, origins }
+    }
     /// Whether a row of this slot to this address is not wanted.
     pub fn skips(&self, slot: SlotId, url: &str) -> bool {
         self.slots.contains(&slot) || (!self.origins.is_empty() && self.origins.contains(&origin_of(url)))
@@ -91,6 +95,10 @@ pub trait Outbox: Send + Sync + 'static {
         limit: usize,
         skip: Skip<'a>,
     ) -> Reply<'a, Result<Vec<Row>, AnyError>>;
+
+    /// When rows that wait for their next try come due, at most `limit` of them, the soonest first: what an earlier process
+    /// knew.
+    fn later(&self, now: Duration, limit: usize) -> Reply<'_, Result<Vec<Duration>, AnyError>>;
 
     /// What became of a row's next try, which counts; answered once it is durable.
     fn mark(&self, id: u64, mark: Mark) -> Reply<'_, Result<(), AnyError>>;

@@ -25,8 +25,7 @@ mod delivery;
 
 use delivery::Delivery;
 
-/// What is due is looked for at least this often: rows of an earlier process are known to the outbox alone, and the wall
-/// clock may be set meanwhile.
+/// What is due is looked for at least this often: not all times are remembered, and the wall clock may be set meanwhile.
 const LOOK: Duration = Duration::from_secs(30);
 /// After the outbox could not be read.
 const TROUBLE: Duration = Duration::from_secs(5);
@@ -160,6 +159,7 @@ pub async fn run(parts: Parts, options: Options, stop: impl Future<Output = ()>)
     let mut stop = std::pin::pin!(stop);
     let wake = Arc::clone(&parts.wake);
     let mut desk = Desk::new(parts, options);
+    desk.recall().await;
     loop {
         let pause = desk.take_up().await;
         tokio::select! {
@@ -205,7 +205,7 @@ struct Desk {
     failing: HashSet<String>,
     /// Origins that are left alone, and until when.
     resting: HashMap<String, Instant>,
-    /// When rows come due again that failed in this process, on the wall clock.
+    /// When rows come due again that failed, on the wall clock.
     times: BinaryHeap<Reverse<Duration>>,
 }
 
@@ -224,6 +224,15 @@ impl Desk {
         }
     }
 
+    /// Learns when rows come due that failed in an earlier process.
+    async fn recall(&mut self) {
+        match self.parts.outbox.later((self.options.wall)(), MOST_TIMES).await {
+            Ok(times) => self.times.extend(times.into_iter().map(Reverse)),
+            // They are found by looking.
+            Err(error) => (self.parts.notices)(Notice::Trouble { error: error.to_string() }),
+        }
+    }
+
     /// Begins what is due, as far as there is room; says how long nothing more will be, unless something ends or is added.
     async fn take_up(&mut self) -> Duration {
         let now = (self.options.wall)();
@@ -239,7 +248,7 @@ impl Desk {
                 return LOOK;
             }
             let skipped = self.skipped();
-            let skip = Skip { slots: &self.slots, origins: &skipped };
+            let skip = Skip::of(&self.slots, &skipped);
             let rows = match self.parts.outbox.due(now, room, skip).await {
                 Ok(rows) => rows,
                 Err(error) => {

@@ -10,9 +10,11 @@ use vortex_node::models::parity::{self, Comparison};
 use vortex_node::types::DeviceId;
 
 pub mod allocations;
+pub mod authority;
 pub mod diary;
 pub mod served;
 pub mod simulated_nvml;
+pub mod weed;
 
 /// Whether a missing tool or fixture is a failure (`.ci/run` sets this) instead of a skip.
 pub fn tools_are_required() -> bool {

@@ -184,6 +184,24 @@ def the_node_says_no(page, failures):
     expect(beside).to_have_count(0)
 
 
+def webhook(page, failures):
+    """An address beside the recipe: checked as one types, then by the node, which allows none on this machine."""
+    page.locator("#new summary", has_text="Whom to tell of it").click()
+    address = page.locator("#field-webhook")
+    problem = page.locator("#field-webhook-problem")
+    address.fill("nobody")
+    expect(problem).to_contain_text("whole address")
+    address.fill("http://127.0.0.1:9/")
+    expect(problem).to_have_count(0)
+    page.locator("#new").get_by_label("slot failed", exact=True).check()
+    failures.check(page.locator("input[name=webhook-event]").count() == 11, "webhook: every event can be chosen")
+    page.get_by_role("button", name="Submit the slot").click()
+    expect(problem).to_contain_text("accepted: https")
+    failures.check(address.get_attribute("aria-invalid") == "true", "webhook: what the node says stands beside its field")
+    address.fill("")
+    expect(problem).to_have_count(0)
+
+
 def watch(page, slot, timeout, failures):
     """The slot's row: bars come and grow until it is done."""
     row = page.locator(f'.row[data-slot="{slot}"]')
@@ -382,6 +400,7 @@ def run(browser, arguments, failures):
     checks_as_one_types(page, failures)
     visit.quiet = True  # A refusal is told in the browser's console too.
     the_node_says_no(page, failures)
+    webhook(page, failures)
     visit.quiet = False
     slot = submit(page, HOSTILE, failures, "submit")
     watch(page, slot, arguments.timeout, failures)

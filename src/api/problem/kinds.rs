@@ -242,6 +242,7 @@ impl From<ProblemKind> for Kind {
             ProblemKind::NotReady => Self::NotReady,
             ProblemKind::Draining => Self::Draining,
             ProblemKind::Storage => Self::Storage,
+            ProblemKind::BadRequest => Self::BadRequest,
             ProblemKind::NotFound => Self::NotFound,
             ProblemKind::Gone => Self::Gone,
             ProblemKind::Webhook => Self::Webhook,

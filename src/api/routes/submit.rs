@@ -33,7 +33,7 @@ const LONGEST_ADDRESS: usize = 2048;
     params(
         ("id" = uuid::Uuid, Path, description = "The recipe's `recipe_id`."),
         ("Vortex-Webhook" = Option<String>, Header, pattern = "^https?://", max_length = 2048, description = "An address that the slot's events are posted to."),
-        ("Vortex-Webhook-Events" = Option<String>, Header, pattern = "^[a-z_]+( *, *[a-z_]+)*$",
+        ("Vortex-Webhook-Events" = Option<String>, Header,
             description = "Which events, with commas between them; without it the ends."),
         ("traceparent" = Option<String>, Header,
             description = "The trace that the slot belongs to (W3C Trace Context); one that is no such thing is ignored."),
@@ -57,7 +57,7 @@ pub(super) async fn put(api: State<Api>, Id(id): Id, request: Request) -> Respon
     post, path = "/v1/slots", operation_id = "post_slot", tag = "slots",
     params(
         ("Vortex-Webhook" = Option<String>, Header, pattern = "^https?://", max_length = 2048, description = "An address that the slot's events are posted to."),
-        ("Vortex-Webhook-Events" = Option<String>, Header, pattern = "^[a-z_]+( *, *[a-z_]+)*$",
+        ("Vortex-Webhook-Events" = Option<String>, Header,
             description = "Which events, with commas between them; without it the ends."),
         ("traceparent" = Option<String>, Header,
             description = "The trace that the slot belongs to (W3C Trace Context); one that is no such thing is ignored."),
@@ -136,7 +136,9 @@ fn webhook(headers: &HeaderMap) -> Result<Option<Webhook>, Fault> {
     let Some(url) = url else {
         return match events {
             Some(_) => {
-                Err(bad(format!("{WEBHOOK_EVENTS} without {WEBHOOK}; accepted: both, or the latter alone")))
+                let detail =
+                    format!("{WEBHOOK_EVENTS} without {WEBHOOK}; accepted: both, or the latter alone");
+                Err(Fault::new(Kind::Webhook, detail))
             }
             None => Ok(None),
         };

@@ -102,7 +102,7 @@ async fn webhooks_that_make_no_sense_are_refused() {
     send(&it.router, with(hooked(good), "vortex-webhook", good)).await.problem(400, "bad-request");
     send(&it.router, with(put(1, recipe(id(1))), "vortex-webhook-events", "slot_failed"))
         .await
-        .problem(400, "bad-request");
+        .problem(422, "webhook");
     let mut letters = put(1, recipe(id(1)));
     letters.headers_mut().insert("vortex-webhook", HeaderValue::from_bytes(b"https://\xff").unwrap());
     send(&it.router, letters).await.problem(400, "bad-request");

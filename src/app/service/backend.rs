@@ -9,6 +9,7 @@ use tokio::sync::broadcast;
 
 use super::Service;
 use super::submit::{gone, problem};
+use super::uploads::HandOver;
 use super::views;
 use crate::api::backend::{
     ArtifactFile, Backend, Cursor, Operation, Problem, ProblemKind, Replay, Reply, SlotQuery, SlotRequest,
@@ -19,7 +20,7 @@ use crate::api::views::{
 };
 use crate::clock;
 use crate::journal::index::{
-    Cancellation, DeliveryMark, EventCursor, Found, IndexError, KeptEvent, SlotFilter,
+    Cancellation, DeliveryMark, EventCursor, Found, Index, IndexError, KeptEvent, SlotFilter,
 };
 use crate::types::SlotId;
 
@@ -50,10 +51,10 @@ impl Service {
                 None => return Err(unknown(id)),
             },
         };
-        if let (Some(store), true) = (self.store.get(), view.delivery.is_some())
+        if let (Some(it), true) = (self.store.get(), view.delivery.is_some())
             && let Some(Found::Slot(row)) = self.found(id).await?
         {
-            super::uploads::addresses(store, &row, &mut view).await;
+            super::uploads::addresses(&it.store, &row, &mut view).await;
         }
         if view.webhook.is_some() {
             let newest = self.read(move |index| index.outbox_of(id)).await?;
@@ -71,7 +72,7 @@ impl Service {
                     "after = {:?} is not what an earlier page gave; accepted: its member \"after\", unchanged",
                     query.after.unwrap_or_default()
                 );
-                return Err(problem(ProblemKind::NotFound, detail));
+                return Err(problem(ProblemKind::BadRequest, detail));
             }
         };
         let states = query.states.iter().map(|state| views::row_state(*state)).collect();
@@ -178,7 +179,14 @@ impl Service {
         }
     }
 
-    fn shown_node(&self) -> NodeView {
+    async fn shown_node(&self) -> NodeView {
+        let store = match self.store.get() {
+            Some(it) => {
+                let waiting = self.read(Index::uploads_waiting).await;
+                Some(it.view(waiting.ok()))
+            }
+            None => None,
+        };
         let (counts, facts) = (self.table.counts(), &self.facts);
         let not_ready = self.why_not_ready();
         NodeView {
@@ -187,7 +195,7 @@ impl Service {
             started_at: facts.started_at.as_secs_f64(),
             ready: not_ready.is_empty(),
             not_ready,
-            alerts: facts.alerts.clone(),
+            alerts: facts.alerts.iter().cloned().chain(self.store.get().and_then(HandOver::alert)).collect(),
             draining: self.is_draining(),
             profile: facts.profile.clone(),
             bundle: facts.bundle.clone(),
@@ -207,6 +215,7 @@ impl Service {
                 repairs: facts.repairs.clone(),
                 lost_since: self.index.loss().map(|loss| loss.since.unwrap_or_default().as_secs_f64()),
             },
+            store,
             ended: self.tree.ended(),
         }
     }
@@ -312,7 +321,7 @@ impl Backend for Service {
     }
 
     fn node(&self) -> Reply<'_, NodeView> {
-        Box::pin(async { self.shown_node() })
+        Box::pin(self.shown_node())
     }
 
     fn snapshots(&self) -> Reply<'_, Value> {

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::start::ServeError;
 use super::{Service, views};
 use crate::config::Settings;
-use crate::journal::index::{Delivery, DeliveryMark, Found, Index, IndexError};
+use crate::journal::index::{Delivery, DeliveryMark, Found, Index, IndexError, Progress};
 use crate::webhooks::{
     self, AnyError, HttpTransport, Mark, Notice, Options, Outbox, Parts, Reply, Row, Rules, Secrets, Skip,
     SystemLookup,
@@ -17,7 +17,8 @@ use crate::webhooks::{
 
 /// Where the secret lies that webhooks are signed with.
 const SECRET: &str = "webhooks.secret";
-/// So many due rows are looked at to find some that are wanted.
+/// So many due rows are looked at first to find some that are wanted, then more: a receiver that is down for long may have
+/// thousands before those of another.
 const LOOKED_AT: usize = 512;
 
 /// Where the secret of the node of this data folder lies.
@@ -62,16 +63,35 @@ impl Outbox for IndexOutbox {
         skip: Skip<'a>,
     ) -> Reply<'a, Result<Vec<Row>, AnyError>> {
         Box::pin(async move {
-            let index = self.index.clone();
-            let looked_at = if skip.is_empty() { limit } else { LOOKED_AT.max(limit) };
-            let due = tokio::task::spawn_blocking(move || index.outbox_due(now, looked_at)).await??;
-            let wanted: Vec<Delivery> =
-                due.into_iter().filter(|row| !skip.skips(row.slot, &row.url)).take(limit).collect();
+            let mut looked_at = if skip.is_empty() { limit } else { LOOKED_AT.max(limit) };
+            let wanted: Vec<Delivery> = loop {
+                let index = self.index.clone();
+                let due = tokio::task::spawn_blocking(move || index.outbox_due(now, looked_at)).await??;
+                let is_all = due.len() < looked_at;
+                let wanted = due.into_iter().filter(|row| !skip.skips(row.slot, &row.url));
+                let wanted: Vec<Delivery> = wanted.take(limit).collect();
+                if is_all || !wanted.is_empty() || limit == 0 {
+                    break wanted;
+                }
+                looked_at = looked_at.saturating_mul(4);
+            };
             let this = Self { index: self.index.clone(), keep: self.keep };
             let rows = tokio::task::spawn_blocking(move || {
                 wanted.into_iter().map(|delivery| this.row(delivery)).collect::<Result<Vec<Row>, AnyError>>()
             });
             rows.await?
+        })
+    }
+
+    fn later(&self, now: Duration, limit: usize) -> Reply<'_, Result<Vec<Duration>, AnyError>> {
+        Box::pin(async move {
+            let index = self.index.clone();
+            let pending = move || index.outbox(Some(Progress::Pending), None, limit);
+            let pending = tokio::task::spawn_blocking(pending).await??;
+            let mut times: Vec<Duration> =
+                pending.into_iter().map(|row| row.next_at).filter(|at| *at > now).collect();
+            times.sort();
+            Ok(times)
         })
     }
 
@@ -137,5 +157,95 @@ fn log(notice: &Notice) {
             tracing::warn!(%slot, event_id = event, origin, attempts, error, "webhook given up");
         }
         Notice::Trouble { error } => tracing::error!(error, "the outbox cannot be read or written"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::journal::index::samples::{at, end, event, id, slot};
+    use crate::journal::index::{IndexSettings, NoFolders, State};
+
+    const KEEP: Duration = Duration::from_secs(3600);
+    const DEAD: &str = "https://dead.example.org/hook";
+
+    fn outbox(folder: &tempfile::TempDir) -> IndexOutbox {
+        let (index, _) = Index::open(folder.path(), IndexSettings::default(), &NoFolders).unwrap();
+        IndexOutbox { index, keep: KEEP }
+    }
+
+    /// Accepts a slot whose end goes to `url`, and ends it.
+    async fn ended(outbox: &IndexOutbox, number: u128, url: &str) {
+        outbox.index.accept(slot(number)).await.unwrap();
+        let mut ended = end(number, State::Completed);
+        let told = event(Some(number), "generation_complete", true);
+        ended.event = Some(crate::journal::index::NewEvent { deliver_to: Some(url.to_owned()), ..told });
+        outbox.index.end(ended).await.unwrap();
+    }
+
+    async fn due(outbox: &IndexOutbox, limit: usize, skipped: &[&str]) -> Vec<Row> {
+        let origins: HashSet<String> = skipped.iter().map(|url| webhooks::origin_of(url)).collect();
+        let slots = HashSet::new();
+        outbox.due(at(100), limit, Skip::of(&slots, &origins)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_row_says_what_happened_and_how_its_slot_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = outbox(&folder);
+        ended(&outbox, 1, "https://example.org/hook").await;
+        let rows = due(&outbox, 10, &[]).await;
+        let [row] = rows.as_slice() else { panic!("{rows:?}") };
+        assert_eq!((row.slot, row.url.as_str(), row.attempts), (id(1), "https://example.org/hook", 0));
+        assert_eq!(row.event, format!("{}-{}", outbox.index.generation(), row.id));
+        let body: Value = serde_json::from_str(&row.body).unwrap();
+        assert_eq!(body["type"], "generation_complete");
+        assert_eq!(body["data"]["event"], serde_json::json!({ "event": "generation_complete" }));
+        let shown = &body["data"]["slot"];
+        assert_eq!((&shown["id"], &shown["state"]), (&id(1).to_string().into(), &"completed".into()));
+        let (ended, expires) = (shown["ended_at"].as_f64().unwrap(), shown["expires_at"].as_f64().unwrap());
+        assert!((expires - ended - KEEP.as_secs_f64()).abs() < 1e-3, "{shown:#}");
+    }
+
+    #[tokio::test]
+    async fn thousands_for_a_receiver_that_is_down_hide_none_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = outbox(&folder);
+        let many = LOOKED_AT as u128 + 1;
+        for number in 1..=many {
+            ended(&outbox, number, DEAD).await;
+        }
+        ended(&outbox, many + 1, "https://example.org/hook").await;
+        let found = due(&outbox, 4, &[DEAD]).await;
+        assert_eq!(found.iter().map(|row| row.slot).collect::<Vec<_>>(), [id(many + 1)]);
+        assert_eq!(due(&outbox, 4, &[]).await.len(), 4);
+        assert_eq!(due(&outbox, 4, &[DEAD, "https://example.org/"]).await, []);
+    }
+
+    #[tokio::test]
+    async fn marks_are_written_and_what_waits_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = outbox(&folder);
+        for number in 1..=3 {
+            ended(&outbox, number, DEAD).await;
+        }
+        let rows = due(&outbox, 10, &[]).await;
+        let retry = Mark::Retry { next_at: at(500), error: "503".to_owned() };
+        outbox.mark(rows[0].id, retry).await.unwrap();
+        outbox.mark(rows[1].id, Mark::Delivered { at: at(101) }).await.unwrap();
+        let given_up = Mark::Undelivered { at: at(101), error: "gone".to_owned() };
+        outbox.mark(rows[2].id, given_up).await.unwrap();
+        assert_eq!(due(&outbox, 10, &[]).await, []);
+        assert_eq!(outbox.later(at(100), 10).await.unwrap(), [at(500)]);
+        assert!(outbox.later(at(500), 10).await.unwrap().is_empty());
+        let state = |row: &Row| outbox.index.outbox_of(row.slot).unwrap()[0].state;
+        let states: Vec<Progress> = rows.iter().map(state).collect();
+        assert_eq!(states, [Progress::Pending, Progress::Delivered, Progress::Undelivered]);
+        // Its slot has expired meanwhile: nothing is wrong.
+        outbox.mark(9_999, Mark::Delivered { at: at(101) }).await.unwrap();
     }
 }

@@ -16,6 +16,7 @@ use crate::api::backend::{Problem, ProblemKind, SlotRequest, Submitted};
 use crate::api::views::SlotView;
 use crate::intake::{Entry, Kind, Origin, Rejection, Submission};
 use crate::journal::index::{Found, WebhookTarget};
+use crate::models::workspace::SlotSize;
 use crate::types::{Sha256, SlotId};
 
 /// So many slots can be handed in side by side; two of the same id one after the other.
@@ -62,6 +63,7 @@ impl Service {
         if let Some(known) = self.known(slot, entry.key.recipe).await? {
             return Ok(Submitted::Known(Box::new(known)));
         }
+        entry.within(SlotSize::PLANNED.resolution).map_err(|rejection| refused(&rejection))?;
         entry.is_fresh(door.replay_window).map_err(|rejection| refused(&rejection))?;
         entry.in_time().map_err(|rejection| refused(&rejection))?;
         self.takes_in()?;
@@ -175,6 +177,10 @@ pub(super) fn refused(rejection: &Rejection) -> Problem {
         }
         Rejection::Voice { source, .. } => {
             extra.insert("errors".to_owned(), wrong("audio_track.voice_id", source));
+            (ProblemKind::InvalidRecipe, None)
+        }
+        Rejection::Size { source, .. } => {
+            extra.insert("errors".to_owned(), wrong("slot_params.resolution", source));
             (ProblemKind::InvalidRecipe, None)
         }
         Rejection::Script { source, .. } => {

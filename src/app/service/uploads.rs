@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::Service;
 use super::start::ServeError;
+use crate::api::views::StoreView;
 use crate::config::Settings;
 use crate::journal::SlotFolders;
 use crate::journal::index::{Index, SlotRow, UploadMark};
@@ -23,6 +24,49 @@ use crate::types::SlotId;
 const EVER: Duration = Duration::from_secs(1 << 40);
 /// So many due slots are looked at to find some that are wanted.
 const LOOKED_AT: usize = 256;
+
+/// Of the store's last error so much is shown.
+const MOST_ERROR: usize = 300;
+
+/// The store that artifacts are handed over to, and how it does.
+pub(super) struct HandOver {
+    pub(super) store: Store,
+    url: String,
+    health: watch::Receiver<Health>,
+}
+
+impl HandOver {
+    /// As the API shows it, with `waiting` slots to be handed over.
+    pub(super) fn view(&self, waiting: Option<u64>) -> StoreView {
+        shown(&self.url, &self.health.borrow(), waiting)
+    }
+
+    /// What an operator has to look at.
+    pub(super) fn alert(&self) -> Option<String> {
+        let Health::Down { since, failures, error } = &*self.health.borrow() else { return None };
+        let health = Health::Down { since: *since, failures: *failures, error: shortened(error) };
+        Some(format!("the artifact store is {health}"))
+    }
+}
+
+fn shown(url: &str, health: &Health, waiting: Option<u64>) -> StoreView {
+    let (state, since, failures, error) = match health {
+        Health::Unknown => ("unknown", None, 0, None),
+        Health::Up => ("up", None, 0, None),
+        Health::Down { since, failures, error } => {
+            ("down", Some(since.as_secs_f64()), *failures, Some(shortened(error)))
+        }
+    };
+    StoreView { url: url.to_owned(), state: state.to_owned(), since, failures, error, waiting }
+}
+
+/// What a store answers may be long.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MOST_ERROR) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
 
 struct IndexUploads {
     index: Index,
@@ -124,13 +168,14 @@ pub(super) fn start(
             service.table.forget(*slot);
         }
     };
+    let (told_health, health) = watch::channel(Health::Unknown);
     let parts = Parts {
         store: store.clone(),
         uploads: Arc::new(IndexUploads {
             index: service.index.clone(),
             folders: Arc::clone(&service.folders),
         }),
-        health: watch::Sender::new(Health::Unknown),
+        health: told_health,
         notices: Arc::new(notices),
         wake: Arc::clone(&service.uploads),
     };
@@ -141,7 +186,7 @@ pub(super) fn start(
         store::run(parts, options, stop).await;
     });
     // A second start would find it set; there is none.
-    let _ = service.store.set(store);
+    let _ = service.store.set(HandOver { store, url: wanted.address.to_string(), health });
     Ok(())
 }
 
@@ -165,5 +210,110 @@ fn log(notice: &Notice) {
         }
         Notice::Undelivered { slot, error } => tracing::warn!(%slot, error, "upload given up"),
         other => tracing::warn!(notice = ?other, "artifact store"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::index::samples::{at, end, id, slot};
+    use crate::journal::index::{ArtifactRow, Found, IndexSettings, NoFolders, Progress, State};
+    use crate::types::Sha256;
+
+    fn uploads(folder: &tempfile::TempDir) -> IndexUploads {
+        let (index, _) = Index::open(folder.path(), IndexSettings::default(), &NoFolders).unwrap();
+        IndexUploads { index, folders: Arc::new(SlotFolders::under(std::path::Path::new("/slots"))) }
+    }
+
+    fn artifact(name: &str) -> ArtifactRow {
+        ArtifactRow { name: name.to_owned(), sha256: Sha256::of(name.as_bytes()), bytes: 1000 }
+    }
+
+    async fn ended(uploads: &IndexUploads, number: u128) {
+        uploads.index.accept(slot(number)).await.unwrap();
+        let mut ended = end(number, State::Completed);
+        ended.upload = true;
+        ended.end.artifacts = ["video.mp4", sink::FILE_NAME, "keyframes/00001.png"].map(artifact).to_vec();
+        uploads.index.end(ended).await.unwrap();
+    }
+
+    fn row(uploads: &IndexUploads, number: u128) -> SlotRow {
+        match uploads.index.slot(id(number)).unwrap() {
+            Some(Found::Slot(row)) => *row,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_parcel_has_its_result_apart_and_what_is_stored_is_not_sent_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let uploads = uploads(&folder);
+        for number in 1..=3 {
+            ended(&uploads, number).await;
+        }
+        let (none, second) = (HashSet::new(), HashSet::from([id(2)]));
+        let slots = |parcels: Vec<Parcel>| parcels.iter().map(|it| it.slot).collect::<Vec<_>>();
+        assert_eq!(slots(uploads.due(at(100), 2, &none).await.unwrap()), [id(1), id(2)]);
+        assert_eq!(slots(uploads.due(at(100), 2, &second).await.unwrap()), [id(1), id(3)]);
+        let addresses = BTreeMap::from([("video.mp4".to_owned(), "s3://b/video".to_owned())]);
+        uploads.mark(id(1), Mark::Some { addresses: addresses.clone() }).await.unwrap();
+        let parcel = uploads.due(at(100), 1, &none).await.unwrap().remove(0);
+        assert_eq!(parcel.folder, std::path::Path::new("/slots").join(id(1).to_string()));
+        assert_eq!(
+            parcel.files.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(),
+            ["video.mp4", "keyframes/00001.png"]
+        );
+        assert_eq!(parcel.result.unwrap().name, "result.json");
+        assert_eq!((parcel.stored, parcel.attempts), (addresses, 0));
+    }
+
+    #[tokio::test]
+    async fn marks_put_a_slot_off_end_it_or_give_it_up_and_keep_what_is_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let uploads = uploads(&folder);
+        for number in 1..=3 {
+            ended(&uploads, number).await;
+        }
+        let stored = BTreeMap::from([("video.mp4".to_owned(), "s3://b/video".to_owned())]);
+        uploads.mark(id(1), Mark::Some { addresses: stored.clone() }).await.unwrap();
+        uploads.mark(id(1), Mark::Done { at: at(100) }).await.unwrap();
+        let retry = Mark::Retry { next_at: at(500), error: "503".to_owned() };
+        uploads.mark(id(2), retry).await.unwrap();
+        uploads.mark(id(3), Mark::GivenUp { at: at(100), error: "denied".to_owned() }).await.unwrap();
+        let shown: Vec<_> = (1..=3).map(|number| row(&uploads, number).upload.unwrap()).collect();
+        let states: Vec<Progress> = shown.iter().map(|upload| upload.state).collect();
+        assert_eq!(states, [Progress::Delivered, Progress::Pending, Progress::Undelivered]);
+        assert_eq!(shown[0].addresses, stored, "the last mark takes no address away");
+        assert!(uploads.due(at(499), 10, &HashSet::new()).await.unwrap().is_empty());
+        assert_eq!(uploads.due(at(500), 10, &HashSet::new()).await.unwrap()[0].attempts, 1);
+        // Due or not, it waits, and its size counts.
+        let waiting = uploads.pending(10).await.unwrap();
+        assert_eq!(waiting, [Waiting { slot: id(2), since: at(32), bytes: 3000 }]);
+    }
+
+    #[test]
+    fn a_store_is_shown_as_it_stands_and_never_at_length() {
+        let long = "x".repeat(10 * MOST_ERROR);
+        let down = Health::Down { since: at(0), failures: 3, error: long };
+        let view = shown("s3://b/p", &down, Some(7));
+        assert_eq!((view.state.as_str(), view.failures, view.waiting), ("down", 3, Some(7)));
+        assert_eq!(view.since, Some(at(0).as_secs_f64()));
+        assert_eq!(view.error.unwrap().chars().count(), MOST_ERROR + 1);
+        let (told, health) = watch::channel(down);
+        let folder = tempfile::tempdir().unwrap();
+        let address: StoreAddress = format!("file://{}", folder.path().display()).parse().unwrap();
+        let store = Store::open(&StoreSettings::at(address)).unwrap();
+        let it = HandOver { store, url: String::new(), health };
+        let alert = it.alert().unwrap();
+        assert!(
+            alert.starts_with("the artifact store is down, 3 tries failed")
+                && alert.ends_with("delivered later")
+                && alert.len() < 450,
+            "{alert}"
+        );
+        for well in [Health::Up, Health::Unknown] {
+            told.send_replace(well);
+            assert_eq!((it.alert(), it.view(None).error, it.view(None).since), (None, None, None));
+        }
     }
 }

@@ -138,3 +138,22 @@ pub(super) fn with_delivery(view: &mut SlotView, newest: Option<&Delivery>) {
         webhook.error = newest.error.clone();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_door_accepts_the_events_that_webhooks_are_sent_and_no_names_mean_the_ends() {
+        assert_eq!(crate::api::backend::Webhook::EVENTS, crate::webhooks::EVENTS);
+        let hook = |events: &[&str]| WebhookTarget {
+            url: String::new(),
+            events: events.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        assert!(wants(&hook(&[]), "slot_failed", true) && !wants(&hook(&[]), "accepted", false));
+        assert!(
+            wants(&hook(&["accepted"]), "accepted", false)
+                && !wants(&hook(&["accepted"]), "slot_failed", true)
+        );
+    }
+}

@@ -140,6 +140,7 @@ fn a_node_that_is_not_well_says_why() {
     let mut node = node();
     node.ready = false;
     node.not_ready = vec!["flux is loading".to_owned(), "memory is above the soft limit".to_owned()];
+    node.alerts = vec!["the artifact store is down, 3 tries failed".to_owned()];
     node.devices[0].pressure = "hard".to_owned();
     node.devices[0].closed = Some("pressure".to_owned());
     node.devices[0].actors[3].state = "restarting".to_owned();
@@ -151,6 +152,7 @@ fn a_node_that_is_not_well_says_why() {
             "NOT READY",
             "! flux is loading",
             "! memory is above the soft limit",
+            "! the artifact store is down, 3 tries failed",
             "hard",
             "closed: pressure",
             "flux restarting",

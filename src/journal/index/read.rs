@@ -191,6 +191,11 @@ pub(super) fn uploads_pending(connection: &Connection) -> Result<(u64, Option<Un
     Ok((pending.len() as u64, since))
 }
 
+/// Their number alone, which reads no rows: there may be thousands, and status asks every second.
+pub(super) fn uploads_waiting(connection: &Connection) -> Result<u64, RowError> {
+    one(connection, "SELECT count(*) FROM slots WHERE upload = 0", []).map(count)
+}
+
 pub(super) fn counts(connection: &Connection) -> Result<Counts, RowError> {
     let by = |sql: &str| {
         rows(connection, sql, [], |row| Ok((row.get::<_, i64>(0)?, count(row.get::<_, i64>(1)?))))

@@ -11,15 +11,15 @@ use super::deliveries::{DeliveryMark, UploadMark};
 use super::records::*;
 use crate::types::{Sha256, SlotId, Stage};
 
-pub(super) fn id(number: u128) -> SlotId {
+pub(crate) fn id(number: u128) -> SlotId {
     SlotId::new(uuid::Uuid::from_u128(number))
 }
 
-pub(super) fn at(seconds: u64) -> UnixTime {
+pub(crate) fn at(seconds: u64) -> UnixTime {
     Duration::from_secs(1_800_000_000 + seconds)
 }
 
-pub(super) fn event(slot: Option<u128>, kind: &str, deliver: bool) -> NewEvent {
+pub(crate) fn event(slot: Option<u128>, kind: &str, deliver: bool) -> NewEvent {
     NewEvent {
         at: at(1),
         slot: slot.map(id),
@@ -29,7 +29,7 @@ pub(super) fn event(slot: Option<u128>, kind: &str, deliver: bool) -> NewEvent {
     }
 }
 
-pub(super) fn slot(number: u128) -> NewSlot {
+pub(crate) fn slot(number: u128) -> NewSlot {
     let recipe: Arc<[u8]> = Arc::from(format!("{{\"recipe_id\":\"{}\"}}", id(number)).as_bytes());
     NewSlot {
         slot: id(number),
@@ -45,7 +45,7 @@ pub(super) fn slot(number: u128) -> NewSlot {
     }
 }
 
-pub(super) fn end(number: u128, state: State) -> EndRecord {
+pub(crate) fn end(number: u128, state: State) -> EndRecord {
     let sha256 = Sha256::of(b"video");
     EndRecord {
         slot: id(number),

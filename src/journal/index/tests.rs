@@ -243,6 +243,7 @@ fn slots_expire_when_everything_is_delivered_and_leave_a_tombstone() {
     assert_eq!(hold(), retention::Hold::Pending);
     assert_eq!(index.store_due(at(40), 5).unwrap().len(), 1);
     assert_eq!(index.uploads_pending().unwrap(), (1, Some(at(31))));
+    assert_eq!(index.uploads_waiting().unwrap(), 1);
     let addresses = [("video.mp4".to_owned(), "s3://bucket/video.mp4".to_owned())].into();
     index.store_mark(id(1), UploadMark::Done { addresses }, at(41)).wait().unwrap();
     assert_eq!(hold(), retention::Hold::Undelivered);

@@ -28,7 +28,8 @@ impl fmt::Display for Health {
             Self::Unknown => f.write_str("nothing was uploaded yet"),
             Self::Up => f.write_str("up"),
             Self::Down { failures, error, .. } => {
-                write!(f, "down, {failures} tries failed: {error}; slots are rendered and delivered later")
+                let tries = if *failures == 1 { "try" } else { "tries" };
+                write!(f, "down, {failures} {tries} failed: {error}; slots are rendered and delivered later")
             }
         }
     }

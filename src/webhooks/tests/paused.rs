@@ -230,3 +230,16 @@ async fn a_delivery_that_breaks_down_costs_its_receiver_a_minute_and_nobody_else
     assert_eq!(scripted.tries.lock().len(), 5);
     running.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_failed_in_an_earlier_process_is_tried_again_at_its_time() {
+    let scripted = Scripted::new(|_, _| Act::Answer(200));
+    let outbox = Arc::new(Table::default());
+    outbox.add(slot(1), GOOD, START);
+    outbox.entries.lock()[0].next_at = START + Duration::from_secs(7);
+    let mut running = Running::start(outbox, scripted, |_| {});
+    let begun = clock::now();
+    running.settled().await;
+    let took = clock::now() - begun;
+    assert!((7_000..7_100).contains(&took.as_millis()), "{took:?}");
+}

@@ -96,6 +96,15 @@ impl Outbox for Table {
         Box::pin(async { Ok(rows) })
     }
 
+    fn later(&self, now: Duration, limit: usize) -> Reply<'_, Result<Vec<Duration>, AnyError>> {
+        let entries = self.entries.lock();
+        let waiting = entries.iter().filter(|entry| entry.state == State::Pending && entry.next_at > now);
+        let mut times: Vec<Duration> = waiting.map(|entry| entry.next_at).collect();
+        times.sort();
+        times.truncate(limit);
+        Box::pin(async { Ok(times) })
+    }
+
     fn mark(&self, id: u64, mark: Mark) -> Reply<'_, Result<(), AnyError>> {
         Box::pin(async move {
             let mut broken = self.broken.lock();

@@ -29,6 +29,7 @@ pub struct Place {
     folder: tempfile::TempDir,
     /// None with the demo weights.
     scenario: Option<PathBuf>,
+    environment: Vec<(String, String)>,
 }
 
 impl Place {
@@ -37,12 +38,28 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("scenario.toml");
         std::fs::write(&path, scenario).unwrap();
-        Self { folder, scenario: Some(path) }
+        Self { folder, scenario: Some(path), environment: Vec::new() }
     }
 
     /// With the demo weights.
     pub fn demo() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), scenario: None }
+        Self { folder: tempfile::tempdir().unwrap(), scenario: None, environment: Vec::new() }
+    }
+
+    /// With a variable in the service's environment.
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A file beside the data folder, for its owner's eyes only.
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
     }
 
     /// The data folder.
@@ -80,13 +97,14 @@ impl Place {
             all
         });
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (mut repaired, mut url) = (Vec::new(), None);
+        let (mut repaired, mut url, mut management) = (Vec::new(), None, None);
         for line in lines.by_ref() {
             let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
             match line["event"].as_str() {
                 Some("repaired") => repaired = line["repairs"].as_array().unwrap().clone(),
                 Some("listening") => {
                     url = Some(line["url"].as_str().unwrap().to_owned());
+                    management = line["management"].as_str().map(|address| format!("http://{address}"));
                     break;
                 }
                 _ => {}
@@ -99,7 +117,7 @@ impl Place {
             panic!("it does not listen:\n{}", logs.join().unwrap());
         };
         let token = std::fs::read_to_string(self.data().join("local.token")).unwrap().trim().to_owned();
-        Served { child, logs: Some(logs), url, token, repaired, client: Client::new() }
+        Served { child, logs: Some(logs), url, management, token, repaired, client: Client::new() }
     }
 
     /// The command, not started.
@@ -122,6 +140,7 @@ impl Place {
             "json",
         ]);
         command.args(more);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 }
@@ -132,6 +151,8 @@ pub struct Served {
     logs: Option<std::thread::JoinHandle<String>>,
     /// Its address.
     pub url: String,
+    /// That of its second listener.
+    pub management: Option<String>,
     /// The local token.
     pub token: String,
     /// What was repaired at its start.
@@ -140,6 +161,25 @@ pub struct Served {
 }
 
 impl Served {
+    /// Asked by this client from now on, which trusts its certificate.
+    pub fn asked_by(mut self, client: Client) -> Self {
+        self.client = client;
+        self
+    }
+
+    /// Waits until what is at `path` is so.
+    pub async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let mut reader = self.ask(Method::GET, "/v1/events").send().await.unwrap();
+        loop {
+            let found = self.get(path).await;
+            if is_so(&found) {
+                return found;
+            }
+            // Something happens until it is, such as a look at the memory.
+            let _ = tokio::time::timeout(Duration::from_millis(500), reader.chunk()).await;
+        }
+    }
+
     /// A request with the local token.
     pub fn ask(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token).timeout(LIMIT)

@@ -1,11 +1,12 @@
 //! The tokens that a running node knows: in memory, checked in microseconds, read again when their file changes.
 //!
-//! A check is one look into a table by the token's id and one comparison in constant time; it never touches the disk.
-//! [`TokenStore::watch`] looks at the file's stamp from a blocking thread. A file that cannot be read leaves in force what
+//! A check is one look into a table by the token's id and one comparison in constant time, without the disk. Only an id
+//! that is not known has the file's stamp looked at, so that a token counts as soon as it is made. [`TokenStore::watch`] looks at the file's stamp from a blocking thread. A file that cannot be read leaves in force what
 //! was there: an operator's slip shuts nobody out, and lets nobody in.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -35,6 +36,8 @@ pub struct TokenStore {
     known: RwLock<Arc<HashMap<TokenId, TokenRecord>>>,
     seen: Mutex<Option<Stamp>>,
     local: Option<(TokenId, Digest)>,
+    /// The last look found a file that cannot be read, which was told.
+    failing: AtomicBool,
 }
 
 impl TokenStore {
@@ -44,7 +47,7 @@ impl TokenStore {
         let stamp = file.stamp()?;
         let known = RwLock::new(Arc::new(table(file.read()?)));
         let local = local.map(|token| (token.id(), token.digest()));
-        Ok(Self { file, known, seen: Mutex::new(stamp), local })
+        Ok(Self { file, known, seen: Mutex::new(stamp), local, failing: AtomicBool::new(false) })
     }
 
     /// Whose `text` is, at `now` (seconds since the Unix epoch).
@@ -56,7 +59,11 @@ impl TokenStore {
             let who = Who { id, kind: Kind::Local, scopes: Scopes::ALL };
             return if digest.is_of(text) { Ok(who) } else { Err(Refused::Unknown) };
         }
-        let known = self.known();
+        let mut known = self.known();
+        if !known.contains_key(&id) {
+            self.follow();
+            known = self.known();
+        }
         let record = known.get(&id).filter(|record| record.sha256.is_of(text)).ok_or(Refused::Unknown)?;
         current(record, now).ok_or(Refused::Expired)
     }
@@ -108,32 +115,35 @@ impl TokenStore {
     pub async fn watch(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(WATCH_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut failing = false;
         loop {
             ticks.tick().await;
             let store = Arc::clone(&self);
-            let changed = tokio::task::spawn_blocking(move || store.reload_if_changed()).await;
-            match changed {
-                Ok(Ok(true)) => {
-                    failing = false;
-                    let tokens = self.count(clock::unix_time());
-                    tracing::info!(event = super::super::event::TOKENS_READ, tokens, "tokens read again");
-                }
-                Ok(Ok(false)) => {}
-                // Said once, not every second.
-                Ok(Err(error)) if !failing => {
-                    failing = true;
-                    let error = error.to_string();
-                    tracing::error!(
-                        event = super::super::event::TOKENS_UNREADABLE,
-                        error,
-                        "the old tokens stay in force"
-                    );
-                }
-                Ok(Err(_)) => {}
+            if tokio::task::spawn_blocking(move || store.follow()).await.is_err() {
                 // The runtime is going down.
-                Err(_) => return,
+                return;
             }
+        }
+    }
+
+    /// As [`Self::reload_if_changed`], and tells what came of it. Blocks.
+    fn follow(&self) {
+        match self.reload_if_changed() {
+            Ok(true) => {
+                self.failing.store(false, Ordering::Release);
+                let tokens = self.count(clock::unix_time());
+                tracing::info!(event = super::super::event::TOKENS_READ, tokens, "tokens read again");
+            }
+            Ok(false) => {}
+            // Said once, not at every look.
+            Err(error) if !self.failing.swap(true, Ordering::AcqRel) => {
+                let error = error.to_string();
+                tracing::error!(
+                    event = super::super::event::TOKENS_UNREADABLE,
+                    error,
+                    "the old tokens stay in force"
+                );
+            }
+            Err(_) => {}
         }
     }
 

@@ -47,6 +47,23 @@ fn a_minted_token_is_let_in_until_it_expires_or_is_revoked() {
 }
 
 #[test]
+fn a_token_counts_as_soon_as_it_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = TokenFile::within(folder.path());
+    let store = TokenStore::open(file.clone(), None).unwrap();
+    let first = file.mint(read_only(), None, None, NOW).unwrap();
+    assert_eq!(store.check(first.token.reveal(), NOW).unwrap().id, first.record.id);
+    // The id alone opens nothing, known or not.
+    let second = file.mint(Scopes::ALL, None, None, NOW).unwrap();
+    let forged = format!("{PREFIX}{}_{}", second.record.id, "0".repeat(43));
+    assert_eq!(store.check(&forged, NOW), Err(Refused::Unknown));
+    fs::write(file.path(), "{").unwrap();
+    let third = format!("{PREFIX}0123456789ab_{}", "0".repeat(43));
+    assert_eq!(store.check(&third, NOW), Err(Refused::Unknown));
+    assert!(store.check(first.token.reveal(), NOW).is_ok(), "a damaged file shuts nobody out");
+}
+
+#[test]
 fn only_the_whole_token_is_let_in() {
     let folder = tempfile::tempdir().unwrap();
     let file = TokenFile::within(folder.path());

@@ -1,6 +1,7 @@
 // Requests to the node: JSON in and out, problem documents as errors, the server's clock. Holds no state of slots.
 //
 // The cookie signs requests; no token is ever seen here.
+import { capital } from './format.js';
 import { get, patch } from './store.js';
 
 // Long enough for a node that is busy with a write, short enough that a dead one is noticed.
@@ -23,7 +24,7 @@ class Problem extends Error {
   // It in one or two sentences.
   get words() {
     const said = [this.title, this.detail].filter((text, i, all) => text && all.indexOf(text) === i);
-    const parts = said.map(text => (/[.!?]$/.test(text) ? text : `${text}.`));
+    const parts = said.map(text => capital(/[.!?]$/.test(text) ? text : `${text}.`));
     if (this.retryAfter !== null) parts.push(`Try again in ${this.retryAfter} s.`);
     return parts.join(' ');
   }
@@ -80,9 +81,9 @@ function setScopes(response) {
 }
 
 // The answer's JSON (null for none); throws a Problem.
-export async function request(method, path, body) {
+export async function request(method, path, body, headers = {}) {
   const began = Date.now();
-  const sent = body === undefined ? {} : { body, headers: { 'Content-Type': 'application/json' } };
+  const sent = body === undefined ? {} : { body, headers: { 'Content-Type': 'application/json', ...headers } };
   let response;
   try {
     response = await fetch(path, {

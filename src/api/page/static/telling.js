@@ -14,7 +14,9 @@ const SAY = {
   image_complete: e => `the picture is there, after ${duration(e.took)}`,
   video_progress: e => `video: ${progress(e.progress)}`,
   video_complete: e => `the video is there, after ${duration(e.took)}`,
-  clip_complete: e => `the check is passed, after ${duration(e.took)}: ${e.summary}`,
+  // The summary begins with how it went.
+  clip_complete: e => `checked in ${duration(e.took)}: ${e.summary}`,
+  video_encoded: e => `${e.frames} frames are encoded, ${bytes(e.bytes)}, in ${duration(e.encoding)}`,
   generation_complete: e => `completed after ${duration(e.elapsed)}${e.deadline_met ? '' : ', past its deadline'}`,
   slot_failed: e => `failed (${words(e.cause)}${e.stage ? ` in ${e.stage}` : ''})${because(e)}`,
   slot_cancelled: e => `cancelled (${words(e.cause)})`,

@@ -55,5 +55,8 @@ pub(super) fn lines(board: &Board, palette: Palette, width: u16, now: Now) -> Ve
     if more > 0 {
         lines.push(palette.bad(format!("! and {more} more reasons")).into());
     }
+    for alert in node.alerts.iter().take(REASONS) {
+        lines.push(Line::from(vec![palette.doubtful("! "), Span::raw(plain(alert).into_owned())]));
+    }
     lines
 }

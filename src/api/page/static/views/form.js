@@ -5,9 +5,10 @@ import { patch, tell, useSlice } from '../store.js';
 import { may, now, request, slotPath } from '../api.js';
 import { choose, hold, loadPage } from '../slots.js';
 import { loadNode } from '../live.js';
-import { coarse, shortId } from '../format.js';
+import { capital, coarse, shortId } from '../format.js';
 import { newId, pretty, problemsOf, recipeOf, valuesOf, withoutRemarks } from '../recipe.js';
 import { Fields } from './fields.js';
+import { HOOK, Hook, headersOf, problemsOfHook } from './hook.js';
 import { idOf } from './field.js';
 
 // Lets others begin a recipe from one that there is, with an id of its own.
@@ -18,7 +19,7 @@ export function startFrom(recipe) {
   document.getElementById(idOf('visual_track.prompt'))?.focus({ preventScroll: true });
 }
 
-// What the node serves for the form: { schema, example }, the example as its file has it.
+// What the node serves for the form: { schema, example, webhook_events }, the example as its file has it.
 function useContract() {
   const [contract, set] = useState(null);
   useEffect(() => {
@@ -82,6 +83,8 @@ export function Form() {
   const [refusal, setRefusal] = useState(null);
   const [accepted, setAccepted] = useState(null);
   const [busy, setBusy] = useState(false);
+  // Beside the recipe, which may be signed: it travels in headers.
+  const [hook, setHook] = useState({ url: '', events: [] });
   const form = useRef(null);
   const summary = useRef(null);
 
@@ -108,10 +111,11 @@ export function Form() {
   if (!made) return html`<section id="new" class="card" aria-labelledby="new-title"><div class="card-head"><h2 id="new-title">New slot</h2></div><div class="empty"><span>Fetching what a recipe may say…</span></div></section>`;
 
   const found = made.problem ? [{ path: '', message: made.problem }] : problemsOf(made.recipe, contract.schema, now());
+  found.push(...problemsOfHook(hook));
   const said = refusal ? byPath(refusal) : {};
   const problems = { ...said, ...Object.fromEntries(found.map(({ path, message }) => [path, message])) };
   const shown = path => (touched[path] || touched.all || said[path] ? problems[path] : undefined);
-  const elsewhere = Object.entries(problems).filter(([path]) => editing || !document.getElementById(idOf(path)));
+  const elsewhere = Object.entries(problems).filter(([path]) => (editing && path !== HOOK) || !document.getElementById(idOf(path)));
 
   const change = (path, value) => {
     setValues({ ...values, [path]: value });
@@ -119,6 +123,13 @@ export function Form() {
     setAccepted(null);
     // What the node said of this field was said of another value.
     if (refusal) setRefusal({ ...refusal, words: refusal.words, errors: refusal.errors.filter(error => error.path !== path) });
+  };
+
+  const changeHook = changed => {
+    setHook({ ...hook, ...changed });
+    setTouched({ ...touched, [HOOK]: true });
+    setAccepted(null);
+    if (refusal) setRefusal({ ...refusal, words: refusal.words, errors: refusal.errors.filter(error => error.path !== HOOK) });
   };
 
   const submit = async event => {
@@ -136,7 +147,7 @@ export function Form() {
     setRefusal(null);
     try {
       const body = editing ? text : pretty(made.recipe);
-      const slot = await request('PUT', slotPath(made.recipe.recipe_id), body);
+      const slot = await request('PUT', slotPath(made.recipe.recipe_id), body, headersOf(hook));
       const where = Number.isFinite(slot.position) ? `place ${slot.position + 1} in the queue` : slot.state;
       const eta = Number.isFinite(slot.eta) ? `, expected in ${coarse(slot.eta)}` : '';
       setAccepted({ id: slot.id, words: `Slot ${shortId(slot.id)} is accepted: ${where}${eta}.` });
@@ -149,7 +160,8 @@ export function Form() {
       hold(slot);
       loadNode();
     } catch (problem) {
-      setRefusal({ words: problem.words, errors: problem.errors ?? [] });
+      const ofHook = problem.type.endsWith('/webhook') ? [{ path: HOOK, message: capital(problem.detail) }] : [];
+      setRefusal({ words: problem.words, errors: [...problem.errors, ...ofHook] });
       tell(`Not accepted. ${problem.words}`, true);
       setTimeout(() => (form.current?.querySelector('[aria-invalid="true"]') ?? summary.current)?.focus(), 30);
     }
@@ -169,6 +181,7 @@ export function Form() {
       <div class="form-main">
         ${!editing && html`<${Fields} values=${values} change=${change} problem=${shown} node=${node} schema=${contract.schema} />`}
         ${editing && html`<p class="note">The recipe is edited as JSON${made.recipe?.security ? '; it is signed' : ''}.</p>`}
+        <${Hook} value=${hook} names=${contract.webhook_events} problem=${shown(HOOK)} change=${changeHook} />
         <div class="form-end" ref=${summary} tabindex="-1">
           ${refusal && html`<div class="note note-bad"><p><strong>Not accepted.</strong> ${refusal.words}</p></div>`}
           ${(touched.all || editing) && elsewhere.length > 0 && html`<ul class="note note-bad">${elsewhere.map(([path, message]) => html`<li key=${path} class="break">${path && html`<code>${path}</code>: `}${message}</li>`)}</ul>`}

@@ -128,6 +128,8 @@ export function Notes() {
       <button type="button" class="small" onClick=${tryNow}>Try now</button></div>`}
     ${node && !node.ready && html`<div class="note note-warn"><p><strong>${node.draining ? 'The node is draining' : 'The node takes no slots in'}.</strong></p>
       ${node.not_ready.length > 0 && html`<ul>${node.not_ready.map(why => html`<li key=${why}>${why}</li>`)}</ul>`}</div>`}
+    ${node?.alerts?.length > 0 && html`<div class="note note-warn"><p><strong>To be looked at.</strong> Slots are taken in nevertheless.</p>
+      <ul>${node.alerts.map(alert => html`<li key=${alert} class="break">${alert}</li>`)}</ul></div>`}
     ${Number.isFinite(node?.journal.lost_since) && html`<${Lost} journal=${node.journal} />`}
     ${node?.journal.repairs.length > 0 && html`<details class="note"><summary>The journal was repaired at the start (${node.journal.repairs.length})</summary>
       <ul>${node.journal.repairs.map(repair => html`<li key=${repair}>${repair}</li>`)}</ul></details>`}
@@ -140,6 +142,8 @@ function Figure({ name, children, hint }) {
 
 // Today a time of day says enough.
 const sinceWhen = at => (now() - at < 43_200 ? clock(at, false) : moment(at).replace(/:\d\d$/, ''));
+
+const STORE = { up: 'Up', down: 'Down', unknown: 'Not used yet' };
 
 // The node at a glance.
 export function Glance() {
@@ -156,6 +160,8 @@ export function Glance() {
     <${Figure} name="Failed">${ended('failed')}<//>
     <${Figure} name="Cancelled">${ended('cancelled')}<//>
     <${Figure} name="A full slot takes" hint="all stages, estimated">${coarse(whole)}<//>
+    ${node.store && html`<${Figure} name="Store" hint=${node.store.waiting > 0 ? `${node.store.waiting.toLocaleString('en')} to hand over` : 'nothing waits'}>
+      <span class=${node.store.state === 'down' ? 'tone-bad' : ''} title=${node.store.url}>${STORE[node.store.state] ?? node.store.state}</span><//>`}
     <${Figure} name="Up" hint=${`since ${sinceWhen(node.started_at)}`}>${coarse(now() - node.started_at)}<//>
   </dl></section>`;
 }

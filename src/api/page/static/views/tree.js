@@ -2,6 +2,7 @@
 // tree: up and down between what is shown, left and right close, open, or lead to parent and child.
 import { html, useRef, useState } from '../lib.js';
 import { useSlice } from '../store.js';
+import { STAGES } from '../slots.js';
 import { count, duration, words } from '../format.js';
 import { State } from './marks.js';
 
@@ -80,7 +81,9 @@ export function Tree() {
     event.preventDefault();
     move();
   };
-  const estimates = Object.entries(node.estimates);
+  // In the order in which they are done; what this page does not know comes last.
+  const rank = ([stage]) => STAGES.indexOf(stage) >>> 0;
+  const estimates = Object.entries(node.estimates).sort((a, b) => rank(a) - rank(b));
   return html`<section id="tree" class="card" aria-labelledby="tree-title">
     <div class="card-head"><h2 id="tree-title">Supervision</h2><span class="push muted tiny">↻ restarts in this process</span></div>
     <ul class="tree" role="tree" aria-labelledby="tree-title" ref=${place} onKeyDown=${onKey}>
