@@ -256,6 +256,11 @@ impl Index {
         self.read(|connection| read::outbox(connection, state, after, limit))
     }
 
+    /// The newest deliveries, newest first, at most `limit`; of one state where it is named.
+    pub fn outbox_newest(&self, state: Option<Progress>, limit: usize) -> Result<Vec<Delivery>, IndexError> {
+        self.read(|connection| read::outbox_newest(connection, state, limit))
+    }
+
     /// The deliveries of one slot, in order.
     pub fn outbox_of(&self, slot: SlotId) -> Result<Vec<Delivery>, IndexError> {
         self.read(|connection| read::outbox_of(connection, slot))

@@ -139,9 +139,7 @@ impl Service {
 
     async fn messages(&self, state: Option<DeliveryState>) -> Result<Vec<WebhookMessage>, Problem> {
         let state = state.map(views::progress);
-        let mut all = self.read(move |index| index.outbox(state, None, usize::MAX)).await?;
-        all.reverse();
-        all.truncate(MESSAGES);
+        let all = self.read(move |index| index.outbox_newest(state, MESSAGES)).await?;
         let generation = self.index.generation();
         Ok(all.iter().map(|delivery| views::message(delivery, generation)).collect())
     }

@@ -161,6 +161,15 @@ pub(super) fn outbox(
     rows(connection, &sql, values, delivery_row)
 }
 
+pub(super) fn outbox_newest(
+    connection: &Connection,
+    state: Option<Progress>,
+    limit: usize,
+) -> Result<Vec<Delivery>, RowError> {
+    let sql = format!("{} WHERE ?1 IS NULL OR state = ?1 ORDER BY id DESC LIMIT ?2", select::OUTBOX);
+    rows(connection, &sql, rusqlite::params![state.map(progress_number), limited(limit)], delivery_row)
+}
+
 pub(super) fn outbox_of(connection: &Connection, slot: SlotId) -> Result<Vec<Delivery>, RowError> {
     let sql = format!("{} WHERE slot = ?1 ORDER BY id", select::OUTBOX);
     rows(connection, &sql, [slot.uuid().as_bytes()], delivery_row)

@@ -218,6 +218,9 @@ fn deliveries_of_a_slot_come_one_after_the_other() {
     assert_eq!(due(300), [3, 6]);
     let given_up = index.outbox(Some(Progress::Undelivered), None, 10).unwrap();
     assert_eq!((given_up.len(), given_up[0].id, given_up[0].error.as_deref()), (1, 5, Some("gone")));
+    assert_eq!(index.outbox_newest(Some(Progress::Undelivered), 10).unwrap(), given_up);
+    let newest = index.outbox_newest(None, 2).unwrap();
+    assert_eq!(newest.iter().map(|row| row.id).collect::<Vec<_>>(), [6, 5]);
     index.outbox_mark(5, DeliveryMark::Again { at: at(250) }).wait().unwrap();
     assert_eq!(due(300), [3, 5]);
     assert_eq!(index.deliveries_pending().unwrap(), 3);

@@ -163,11 +163,18 @@ async fn a_receiver_that_says_it_is_gone_is_given_up_and_told_again_on_request()
     assert!(given_up[0]["error"].as_str().unwrap().contains("410"), "{given_up:#?}");
     let shown = service.ended(id(&slot)).await;
     assert_eq!(shown["webhook"]["state"], "undelivered", "{shown:#}");
+    // Meanwhile the secret changes: for a while messages are signed by both.
+    let old = place.told(&["webhooks", "secret"]).trim().to_owned();
+    let new = place.told(&["webhooks", "rotate", "--keep", "1h"]).trim().to_owned();
+    let reloaded = service.ask(Method::POST, "/v1/node/reload").send().await.unwrap();
+    assert_eq!(reloaded.status(), StatusCode::OK);
     place.told(&["webhooks", "replay", given_up[0]["id"].as_str().unwrap()]);
     standing(&service, &place, "delivered", 1).await;
     let got = receiver.got();
     assert_eq!(kinds(&got), ["generation_complete", "generation_complete"]);
     assert_eq!(got[0].headers["webhook-id"], got[1].headers["webhook-id"]);
+    assert!(is_signed(&got[0], &old) && !is_signed(&got[0], &new));
+    assert!(is_signed(&got[1], &old) && is_signed(&got[1], &new));
 }
 
 #[tokio::test]
