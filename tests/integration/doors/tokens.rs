@@ -94,14 +94,13 @@ async fn no_address_is_opened_by_a_missing_wrong_expired_or_under_scoped_token()
         let without_body = |(status, kind)| (status, if is_head { String::new() } else { kind });
         assert_eq!(bare, without_body(missing.clone()), "{what} without a token");
         for token in [wrong, &expired] {
-            // After a few failures, no more are looked at closely; whoever has a good token is not kept out by that.
+            // After ten failures no more are looked at closely, but for one now and then; whoever has a good token is not
+            // kept out by that.
             let many = (StatusCode::TOO_MANY_REQUESTS, "/problems/rate-limited".to_owned());
-            let expected = if refused < 10 { missing.clone() } else { many };
-            assert_eq!(
-                ask(&client, &service, it, Some(token)).await,
-                without_body(expected),
-                "{what} with {token}"
-            );
+            let answer = ask(&client, &service, it, Some(token)).await;
+            let is_refused = answer == without_body(missing.clone());
+            let is_put_off = refused >= 10 && answer == without_body(many);
+            assert!(is_refused || is_put_off, "{what} with {token}: {answer:?}");
             refused += 1;
         }
         let (_, others) = all_but.iter().find(|(name, _)| name == scope).unwrap();

@@ -92,19 +92,25 @@ async fn messages_are_signed_filtered_in_order_tried_again_and_kept_over_a_kill(
     receiver.until(|got| got.len() == 1).await;
     let ended = service.ended(id(&slot)).await;
     assert_eq!(ended["state"], "completed", "a webhook that fails is not in its way: {ended:#}");
-    assert_eq!(ended["webhook"]["state"], "pending", "{ended:#}");
-    let pending = standing(&service, &place, "pending", 3).await;
-    assert_eq!(receiver.got().len(), 1, "what comes later waits for what came first");
+    let was_tried = |page: &Value| {
+        page["webhooks"].as_array().unwrap().iter().any(|it| it["attempts"].as_u64() > Some(0))
+    };
+    service.until("/v1/webhooks", was_tried).await;
+    let kept = listed(&place, &[]);
+    assert_eq!(kept.len(), 3, "{kept:#?}");
     let logs = service.kill();
-    assert!(logs.contains("500") && !logs.contains("hidden"), "paths may be secrets: {logs}");
+    assert!(!logs.contains("hidden"), "paths may be secrets: {logs}");
 
     let service = serve(&place, &allowed);
-    let got = receiver.until(|got| got.len() >= 4).await;
-    assert_eq!(kinds(&got), ["accepted", "accepted", "audio_complete", "generation_complete"]);
+    let got = receiver.until(|got| kinds(got).iter().any(|kind| kind == "generation_complete")).await;
+    // A slow machine may have been killed between an answer and its note: the same message may come once more.
+    let mut told = kinds(&got);
+    told.dedup();
+    assert_eq!(told, ["accepted", "audio_complete", "generation_complete"], "what comes later waits");
     let ids: Vec<&str> = got.iter().map(|it| it.headers["webhook-id"].as_str()).collect();
     assert_eq!(ids[0], ids[1], "the same message has the same id");
     let sequence = |id: &&str| id.rsplit_once('-').unwrap().1.parse::<u64>().unwrap();
-    assert!(ids[1..].is_sorted_by_key(sequence), "{ids:?}");
+    assert!(ids.is_sorted_by_key(sequence), "{ids:?}");
     assert!(got.iter().all(|it| it.path == "/hook?key=hidden"));
     let secret = place.told(&["webhooks", "secret"]).trim().to_owned();
     for message in &got {
@@ -118,15 +124,16 @@ async fn messages_are_signed_filtered_in_order_tried_again_and_kept_over_a_kill(
 
     let delivered = standing(&service, &place, "delivered", 3).await;
     let shown = |messages: &[Value]| messages.iter().map(|it| it["id"].clone()).collect::<Vec<_>>();
-    assert_eq!(shown(&delivered), shown(&pending), "none is lost or made anew");
+    assert_eq!(shown(&delivered), shown(&kept), "none is lost or made anew");
     assert_eq!(service.ended(id(&slot)).await["webhook"]["state"], "delivered");
     let text = place.told(&["webhooks", "list"]);
     assert!(text.contains("generation_complete") && text.contains("delivered"), "{text}");
     // The newest stands first.
     let again = place.told(&["webhooks", "replay", delivered[0]["id"].as_str().unwrap()]);
     assert!(again.contains("generation_complete"), "{again}");
-    let got = receiver.until(|got| got.len() >= 5).await;
-    assert_eq!(got[4].headers["webhook-id"], got[3].headers["webhook-id"]);
+    let before = got.len();
+    let got = receiver.until(|got| got.len() > before).await;
+    assert_eq!(got.last().unwrap().headers["webhook-id"], delivered[0]["id"].as_str().unwrap());
     let nothing = place.tool(&["webhooks", "replay", "nothing-1"]);
     assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");
 }
@@ -182,7 +189,9 @@ async fn a_receiver_that_hangs_holds_up_no_slot_and_no_other_receiver() {
     let place = Place::new(&scenario("10ms", ""));
     let hangs = Receiver::start(vec![Reply::Silence; 64]).await;
     let answers = Receiver::start(Vec::new()).await;
-    let service = serve(&place, &allow(&[&hangs, &answers]));
+    // However slow the machine is, none of them is given another try meanwhile.
+    let patient = ["--set", "webhooks.timeout=10min"].map(str::to_owned);
+    let service = serve(&place, &[&allow(&[&hangs, &answers])[..], &patient].concat());
     service.ready().await;
     let events = "accepted,stage_began,generation_complete";
     for number in 0..6 {
