@@ -1,6 +1,6 @@
 """The page, in a real browser: hand a slot in by the form, watch it, play it with sound, cancel another, look at it.
 
-    python tests/page/run.py URL OUT [--login ADDRESS] [--wait SECONDS] [--timeout SECONDS]
+    python tests/page/run.py URL OUT [--login ADDRESS] [--store] [--timeout SECONDS] [--paint MILLISECONDS]
 
 Exit code 0: everything holds; 1: something does not, each named; 2: something that the test needs is missing. OUT gets
 screenshots at 390 and 1440 px in both themes, to be looked at by a person, and `report.json`.
@@ -246,6 +246,14 @@ def verdict(page, failures):
     failures.check(json.loads(pathlib.Path(download.value.path()).read_text())["version"] == 1, "files: result.json is downloaded whole")
 
 
+def store(page, failures):
+    """The node hands its files over: the head says that the store is well, and that nothing waits."""
+    figure = page.locator(".figure", has=page.locator("dt", has_text="Store"))
+    expect(figure).to_contain_text("Up")
+    expect(figure).to_contain_text("nothing waits")
+    failures.check(True, "store: its state and what waits for it are shown")
+
+
 def hostile(page, failures):
     page.locator("#slot summary", has_text="What is said").click()
     said = page.locator("#slot .transcript p").inner_text()
@@ -406,6 +414,8 @@ def run(browser, arguments, failures):
     watch(page, slot, arguments.timeout, failures)
     play(page, failures)
     verdict(page, failures)
+    if arguments.store:
+        store(page, failures)
     hostile(page, failures)
     live(page, failures)
     cancel(page, failures)
@@ -423,6 +433,7 @@ def main():
     parser.add_argument("url", help="of the page, such as http://127.0.0.1:8700/")
     parser.add_argument("out", type=pathlib.Path, help="a folder for screenshots and report.json")
     parser.add_argument("--login", help="an address that signs in, opened once before the page")
+    parser.add_argument("--store", action="store_true", help="the node has an artifact store")
     parser.add_argument("--timeout", type=float, default=120, help="seconds until a slot must be rendered")
     parser.add_argument("--paint", type=float, default=FIRST_PAINT_MS, help="milliseconds until the first paint")
     arguments = parser.parse_args()

@@ -20,7 +20,7 @@ use crate::api::views::{
 };
 use crate::clock;
 use crate::journal::index::{
-    Cancellation, DeliveryMark, EventCursor, Found, Index, IndexError, KeptEvent, SlotFilter,
+    Cancellation, DeliveryMark, EventCursor, Found, Index, IndexError, KeptEvent, SlotFilter, SlotRow,
 };
 use crate::types::SlotId;
 
@@ -54,6 +54,8 @@ impl Service {
         if let (Some(it), true) = (self.store.get(), view.delivery.is_some())
             && let Some(Found::Slot(row)) = self.found(id).await?
         {
+            // What is held in memory does not follow it.
+            view.delivery = views::upload(&row);
             super::uploads::addresses(&it.store, &row, &mut view).await;
         }
         if view.webhook.is_some() {
@@ -82,9 +84,12 @@ impl Service {
         let is_last = rows.len() <= limit;
         rows.truncate(limit);
         let after = rows.last().filter(|_| !is_last).map(|row| row.order.to_string());
-        // What is open is shown as it stands now.
-        let slots = rows.iter().map(|row| self.table.get(row.slot).unwrap_or_else(|| self.shown(row)));
-        Ok(SlotPage { slots: slots.collect(), after })
+        // What is held in memory is shown as it stands now, but for what only the index follows.
+        let shown = |row: &SlotRow| match self.table.get(row.slot) {
+            Some(view) => SlotView { delivery: views::upload(row).or(view.delivery), ..view },
+            None => self.shown(row),
+        };
+        Ok(SlotPage { slots: rows.iter().map(shown).collect(), after })
     }
 
     async fn stop(&self, id: SlotId) -> Result<SlotView, Problem> {

@@ -1,4 +1,4 @@
-//! What systemd is told where it started the process: ready, stopping, reloading, and that the process is alive.
+//! What systemd is told where it started the process: ready, stopping, what keeps it from being ready, and that it is alive.
 //!
 //! Silent everywhere else. Says that the process is alive only while its runtime turns over, which is what the timer proves.
 

@@ -158,16 +158,6 @@ pub(super) fn start(
         ..StoreSettings::at(address)
     };
     let store = Store::open(&wanted).map_err(|error| refused(&error))?;
-    let told = Arc::downgrade(service);
-    let notices = move |notice: Notice| {
-        log(&notice);
-        // What is shown of the slot from memory is read anew.
-        if let (Notice::Delivered { slot, .. } | Notice::Undelivered { slot, .. }, Some(service)) =
-            (&notice, told.upgrade())
-        {
-            service.table.forget(*slot);
-        }
-    };
     let (told_health, health) = watch::channel(Health::Unknown);
     let parts = Parts {
         store: store.clone(),
@@ -176,7 +166,7 @@ pub(super) fn start(
             folders: Arc::clone(&service.folders),
         }),
         health: told_health,
-        notices: Arc::new(notices),
+        notices: Arc::new(|notice| log(&notice)),
         wake: Arc::clone(&service.uploads),
     };
     let options = Options { longest: settings.store.give_up_after, ..Options::default() };

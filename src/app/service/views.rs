@@ -69,6 +69,11 @@ pub(super) fn message(found: &Delivery, generation: Generation) -> WebhookMessag
     }
 }
 
+/// How far a slot's files are on their way to the store; none where they are not to go there.
+pub(super) fn upload(row: &SlotRow) -> Option<DeliveryState> {
+    row.upload.as_ref().map(|upload| delivery(upload.state))
+}
+
 /// Where this node serves an artifact.
 pub(super) fn artifact_url(slot: SlotId, name: &str) -> String {
     format!("/v1/slots/{slot}/artifacts/{name}")
@@ -107,7 +112,7 @@ pub(super) fn of_row(row: &SlotRow, keep: Duration) -> SlotView {
         cause: end.and_then(|end| end.cause.clone()),
         message: end.and_then(|end| end.message.clone()),
         artifacts: end.map(|end| end.artifacts.iter().map(artifact).collect()).unwrap_or_default(),
-        delivery: row.upload.as_ref().map(|upload| delivery(upload.state)),
+        delivery: upload(row),
         webhook,
         expires_at: ended_at.map(|at| at.saturating_add(keep).as_secs_f64()),
         trace_id: row.traceparent.as_ref().map(trace_id),

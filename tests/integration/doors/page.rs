@@ -23,8 +23,11 @@ async fn the_page_can_be_used_seen_and_heard_in_a_real_browser() {
         return skip("python3 with playwright");
     }
     let place = Place::demo();
-    let slow = ["audio", "image", "video", "verify"].map(|stage| format!("stages.{stage}.timeout=10min"));
-    let service = place.serve_with(&slow.each_ref().map(|setting| ["--set", setting]).concat());
+    let mut settings =
+        ["audio", "image", "video", "verify"].map(|stage| format!("stages.{stage}.timeout=10min")).to_vec();
+    settings.push(format!("store.url=file://{}", place.data().with_file_name("store").display()));
+    let arguments: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+    let service = place.serve_with(&arguments);
     service.ready().await;
     let login = place.told(&["token", "login"]);
     let login = login.lines().find(|line| line.contains("http://")).unwrap().trim().to_owned();
@@ -33,7 +36,7 @@ async fn the_page_can_be_used_seen_and_heard_in_a_real_browser() {
     let out = kept.unwrap_or_else(|| place.data().with_file_name("seen"));
     let mut command = Command::new(python);
     command.arg(script).arg(format!("{}/", service.url)).arg(out);
-    command.args(["--login", &login, "--timeout", SLOT, "--paint", PAINT]);
+    command.args(["--login", &login, "--store", "--timeout", SLOT, "--paint", PAINT]);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let said =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -46,7 +46,15 @@ async fn a_folder_gets_every_file_and_while_it_is_away_slots_are_rendered_and_th
     let node = service.get("/v1/node").await;
     assert_eq!(node["store"]["state"], "unknown", "{node:#}");
     completed(&service, &recipe(1)).await;
-    holds(&store, &delivered(&service, &recipe(1)).await);
+    let slot = delivered(&service, &recipe(1)).await;
+    holds(&store, &slot);
+    let stages = slot["stages"].as_array().unwrap();
+    assert!(stages.iter().all(|stage| stage["ended_at"].is_number()), "a delivery forgets no time: {slot:#}");
+    let page = service.get("/v1/slots").await;
+    assert_eq!(
+        (&page["slots"][0]["delivery"], &page["slots"][0]["stages"]),
+        (&slot["delivery"], &slot["stages"])
+    );
     let node = service.until("/v1/node", |node| node["store"]["state"] == "up").await;
     assert_eq!((&node["store"]["waiting"], &node["alerts"]), (&0.into(), &serde_json::json!([])), "{node:#}");
 

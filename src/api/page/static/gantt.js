@@ -17,6 +17,10 @@ export function segments(slot, now) {
   const end = Number.isFinite(slot.ended_at) ? slot.ended_at : now;
   const first = begun.length > 0 ? Math.min(...begun.map(stage => stage.began_at)) : end;
   const found = [];
+  // Of a slot that ended long ago it is known which stages were done, and no longer when.
+  if (begun.length === 0 && slot.stages.some(stage => stage.state === 'done')) {
+    return [{ stage: 'whole', from: slot.accepted_at, to: end, lane: 0, lanes: 1 }];
+  }
   if (first - slot.accepted_at > 0.01) found.push({ stage: 'queued', from: slot.accepted_at, to: first, lane: 0, lanes: 1 });
   // What overlaps, one after the other, and where each of its lanes is free again.
   let cluster = [];
