@@ -29,6 +29,7 @@ mod failed;
 pub(crate) mod fetch;
 mod flags;
 pub(crate) mod gpu_check;
+pub(crate) mod node;
 mod probe;
 pub(crate) mod recipe;
 pub(crate) mod rehearse;
@@ -88,6 +89,8 @@ pub enum Command {
     Top(top::TopCommand),
     /// Ask a node's probe from beside it, for health checks of containers.
     Probe(probe::ProbeCommand),
+    /// Tell a node that serves to take nothing in, to go on, or to read its settings again.
+    Node(node::NodeCommand),
     /// Make, list and revoke tokens for the API.
     Token(token::TokenCommand),
     /// List webhook messages that are waiting or given up, or send them again.
@@ -120,6 +123,7 @@ impl Command {
             Self::Fetch(command) => command.config_flags(),
             Self::Top(command) => command.config_flags(),
             Self::Probe(command) => command.config_flags(),
+            Self::Node(command) => command.config_flags(),
             Self::Token(command) => command.config_flags(),
             Self::Webhooks(command) => command.config_flags(),
             Self::Recipe(command) => command.config_flags(),
@@ -150,6 +154,7 @@ impl Command {
                 | Self::Fetch(_)
                 | Self::Top(_)
                 | Self::Probe(_)
+                | Self::Node(_)
                 | Self::Token(_)
                 | Self::Webhooks(_)
         );
@@ -188,6 +193,7 @@ pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> R
         Command::Fetch(command) => command.run(&mut context),
         Command::Top(command) => command.run(&mut context),
         Command::Probe(command) => command.run(&mut context),
+        Command::Node(command) => command.run(&mut context),
         Command::Token(command) => command.run(&mut context),
         Command::Webhooks(command) => command.run(&mut context),
         Command::GpuCheck(command) => command.run(&mut context),

@@ -287,6 +287,12 @@ pub trait Journal: Send + Sync + 'static {
     /// A slot ends. Its outputs may go. Writing the same slot's end twice keeps the first.
     fn terminal(&self, terminal: &Terminal) -> JournalFuture;
 
+    /// After how long an end that could not be written is tried again; not at all where nobody waits for it but the next
+    /// start.
+    fn tries_ends_again(&self) -> Option<Duration> {
+        None
+    }
+
     /// Every open slot: what a new orchestrator, or a new process, takes up again.
     fn open(&self) -> JournalFuture<Opened>;
 

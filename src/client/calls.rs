@@ -47,6 +47,8 @@ pub enum Operation {
     Undrain,
     /// Read the settings again.
     Reload,
+    /// Somebody knows that slots may have been lost: go on.
+    Acknowledge,
 }
 
 impl Operation {
@@ -55,6 +57,7 @@ impl Operation {
             Self::Drain => "drain",
             Self::Undrain => "undrain",
             Self::Reload => "reload",
+            Self::Acknowledge => "acknowledge",
         }
     }
 }

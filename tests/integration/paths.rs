@@ -120,8 +120,20 @@ fn every_answer_in_json_flags_paths_that_are_no_text() {
         ),
     ];
     // They answer beside a node only, and are asked there: in `serve.rs`, and against a played node beside their code.
-    let beside_a_node =
-        ["cancel", "fetch", "probe", "serve", "slots", "top", "webhooks list", "webhooks replay"];
+    let beside_a_node = [
+        "cancel",
+        "fetch",
+        "node acknowledge",
+        "node drain",
+        "node reload",
+        "node undrain",
+        "probe",
+        "serve",
+        "slots",
+        "top",
+        "webhooks list",
+        "webhooks replay",
+    ];
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rehearsals/steady.toml");
     fs::copy(scenario, place.folder.join("steady.toml")).unwrap();
     let mut known = BTreeSet::new();

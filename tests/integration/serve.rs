@@ -2,15 +2,55 @@
 //! kept, and how it ends.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::served::{LIMIT, Place, Served, recipe, scenario};
+use crate::support::served::{Place, Served, recipe, scenario};
+
+mod accounts;
+mod damage;
+mod disk;
+mod kills;
+mod stops;
 
 fn id(recipe: &Value) -> &str {
     recipe["recipe_id"].as_str().unwrap()
+}
+
+/// The id of a slot as the API shows it.
+fn id_of(slot: &Value) -> &str {
+    slot["id"].as_str().unwrap()
+}
+
+/// One event of a stream.
+pub(crate) struct Frame {
+    id: Option<String>,
+    kind: String,
+    data: Value,
+}
+
+/// The events that `answer` brings until `is_last` holds of one, or it ends.
+async fn frames_until(mut answer: Response, is_last: impl Fn(&Frame) -> bool) -> Vec<Frame> {
+    let (mut bytes, mut frames) = (Vec::new(), Vec::new());
+    while let Some(chunk) = answer.chunk().await.unwrap() {
+        bytes.extend_from_slice(&chunk);
+        while let Some(end) = bytes.windows(2).position(|pair| pair == b"\n\n") {
+            let frame: Vec<u8> = bytes.drain(..end + 2).collect();
+            let frame = String::from_utf8(frame).unwrap();
+            let field = |name: &str| {
+                let mut lines = frame.lines();
+                lines.find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
+            };
+            let Some(data) = field("data:") else { continue };
+            let data = serde_json::from_str(&data).unwrap();
+            frames.push(Frame { id: field("id:"), kind: field("event:").unwrap_or_default(), data });
+            if frames.last().is_some_and(&is_last) {
+                return frames;
+            }
+        }
+    }
+    frames
 }
 
 /// The events that a stream brings until one of kind `last`.
@@ -24,26 +64,10 @@ async fn events_until(
     if let Some(after) = after {
         ask = ask.header("Last-Event-ID", after);
     }
-    let mut answer = ask.send().await.unwrap();
+    let answer = ask.send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
-    let (mut text, mut events) = (String::new(), Vec::new());
-    while let Some(chunk) = answer.chunk().await.unwrap() {
-        text.push_str(std::str::from_utf8(&chunk).unwrap());
-        while let Some(end) = text.find("\n\n") {
-            let frame: String = text.drain(..end + 2).collect();
-            let field = |name: &str| {
-                let mut lines = frame.lines();
-                lines.find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
-            };
-            let Some(data) = field("data:") else { continue };
-            let kind = field("event:").unwrap_or_default();
-            events.push((field("id:"), serde_json::from_str(&data).unwrap()));
-            if kind == last {
-                return events;
-            }
-        }
-    }
-    events
+    let frames = frames_until(answer, |frame| frame.kind == last).await;
+    frames.into_iter().map(|frame| (frame.id, frame.data)).collect()
 }
 
 #[tokio::test]
@@ -193,65 +217,6 @@ async fn a_slot_can_be_cancelled_wherever_it_stands_and_again() {
     assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
 }
 
-/// Slots handed in while the process is killed again and again: each that was accepted ends once.
-#[tokio::test]
-async fn killed_again_and_again_it_loses_no_accepted_slot_and_ends_none_twice() {
-    // `tests/soak/run kills` asks for more.
-    let kills: u64 = std::env::var("VORTEX_SOAK_KILLS").map_or(4, |count| count.parse().unwrap());
-    let place = Place::new(&scenario("5ms", "[policy]\nqueue = 100000\n"));
-    let mut accepted = Vec::new();
-    for round in 0..kills {
-        let service = place.serve();
-        service.ready().await;
-        let many = (0..12).map(|number| recipe(round * 100 + number));
-        for recipe in many {
-            if service.put(&recipe).await.status() == StatusCode::ACCEPTED {
-                accepted.push(recipe);
-            }
-        }
-        // Somewhere in the middle of them.
-        service.ended(id(&accepted[accepted.len() - 12 + (round as usize * 5) % 11])).await;
-        service.kill();
-    }
-    assert_eq!(accepted.len() as u64, kills * 12);
-    let service = place.serve();
-    for recipe in &accepted {
-        let ended = tokio::time::timeout(LIMIT, service.ended(id(recipe))).await.unwrap();
-        assert_eq!(ended["state"], "completed", "{ended:#}");
-        let artifacts = ended["artifacts"].as_array().unwrap();
-        assert!(artifacts.iter().any(|it| it["name"] == "result.json"), "{ended:#}");
-    }
-    let mut ends = std::collections::BTreeMap::new();
-    let mut cursor = None;
-    loop {
-        let path = "/v1/events?limit=500";
-        let mut ask = service.ask(Method::GET, path).timeout(Duration::from_secs(5));
-        if let Some(cursor) = &cursor {
-            ask = ask.header("Last-Event-ID", cursor);
-        } else {
-            ask = service.ask(Method::GET, &format!("{path}&after=0")).timeout(Duration::from_secs(5));
-        }
-        let Ok(answer) = ask.send().await else { break };
-        let Ok(text) = answer.text().await else { break };
-        let before = cursor.clone();
-        for line in text.lines() {
-            if let Some(id) = line.strip_prefix("id:") {
-                cursor = Some(id.trim().to_owned());
-            }
-            if let Some(data) = line.strip_prefix("data:") {
-                let event: Value = serde_json::from_str(data.trim()).unwrap();
-                if event["event"] == "generation_complete" {
-                    *ends.entry(event["slot"].as_str().unwrap().to_owned()).or_insert(0) += 1;
-                }
-            }
-        }
-        if cursor == before {
-            break;
-        }
-    }
-    assert!(ends.values().all(|count| *count == 1), "{ends:?}");
-}
-
 #[test]
 fn a_second_process_in_the_same_folder_is_refused_and_the_port_is_named_where_it_is_taken() {
     let place = Place::new(&scenario("20ms", ""));
@@ -260,6 +225,13 @@ fn a_second_process_in_the_same_folder_is_refused_and_the_port_is_named_where_it
     assert_eq!(second.status.code(), Some(1));
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(said.contains(&service.pid().to_string()), "{said}");
+    // Nor does a rendering share the folder with it.
+    let recipe = concat!(env!("CARGO_MANIFEST_DIR"), "/config/recipes/hello.json");
+    let out = place.data().with_file_name("out");
+    let render = place.tool(&["render", recipe, "--output", out.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&render.stderr).into_owned();
+    assert!(render.status.code() == Some(1) && said.contains(&service.pid().to_string()), "{said}");
+    assert!(!out.join("video.mp4").exists());
     let other = Place::new(&scenario("20ms", ""));
     let address = service.url.strip_prefix("http://").unwrap();
     let taken = other.command(&["--set", &format!("http.listen={address}")]).output().unwrap();
@@ -268,55 +240,4 @@ fn a_second_process_in_the_same_folder_is_refused_and_the_port_is_named_where_it
     let open = other.command(&["--set", "http.listen=0.0.0.0:0"]).output().unwrap();
     let said = String::from_utf8_lossy(&open.stderr).into_owned();
     assert!(open.status.code() == Some(2) && said.contains("token"), "{said}");
-}
-
-/// A file of the journal goes wrong between two processes: what was accepted a moment before is there, and it is told.
-#[tokio::test]
-async fn a_damaged_file_of_the_journal_is_told_and_loses_no_accepted_slot() {
-    // What is done to which file below the journal's folder, and whether it must be told.
-    type Damage = fn(&std::path::Path) -> std::io::Result<()>;
-    let gone: Damage =
-        |path| if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
-    let overwritten: Damage = |path| {
-        let mut bytes = std::fs::read(path)?;
-        let middle = bytes.len() / 2;
-        bytes[..64].fill(0xa5);
-        bytes[middle] ^= 0x10;
-        std::fs::write(path, bytes)
-    };
-    let cut: Damage = |path| {
-        let bytes = std::fs::read(path)?;
-        std::fs::write(path, &bytes[..bytes.len() / 2])
-    };
-    let place = Place::new(&scenario("20ms", ""));
-    let mut accepted = Vec::new();
-    let cases = [
-        ("index.sqlite3", gone, true),
-        // What was overwritten may stand in the WAL again, and then nothing is wrong.
-        ("index.sqlite3", overwritten, false),
-        ("index.sqlite3-wal", gone, false),
-        ("index.sqlite3-wal", cut, false),
-        ("log", gone, true),
-    ];
-    for (number, (file, damage, is_told)) in cases.into_iter().enumerate() {
-        let service = place.serve();
-        service.ready().await;
-        let recipe = recipe(number as u64);
-        assert_eq!(service.put(&recipe).await.status(), StatusCode::ACCEPTED);
-        accepted.push(recipe);
-        service.kill();
-        damage(&place.data().join("journal").join(file)).unwrap();
-        let service = place.serve();
-        if is_told {
-            assert!(!service.repaired.is_empty(), "{file}: nothing was told");
-        }
-        for recipe in &accepted {
-            let ended = tokio::time::timeout(LIMIT, service.ended(id(recipe))).await.unwrap();
-            assert_eq!(ended["state"], "completed", "{file}: {ended:#}");
-        }
-        let node = service.get("/v1/node").await;
-        assert!(node["journal"]["lost_since"].is_null(), "{file}: {node:#}");
-        let (code, logs) = service.stop();
-        assert_eq!(code, Some(0), "{file}: {logs}");
-    }
 }

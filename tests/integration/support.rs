@@ -12,6 +12,8 @@ use vortex_node::types::DeviceId;
 pub mod allocations;
 pub mod authority;
 pub mod diary;
+pub mod preload;
+pub mod random;
 pub mod served;
 pub mod simulated_nvml;
 pub mod weed;
@@ -29,9 +31,12 @@ pub fn skip(what: &str) {
 
 /// The binary, installed in `folder`: nothing of the checkout that it was built in is near it.
 pub fn install_into(folder: &Path) -> PathBuf {
-    let (built, installed) = (env!("CARGO_BIN_EXE_vortex-node"), folder.join("vortex-node"));
+    // A soak test may be of a release build while the tests are not.
+    let built = std::env::var_os("VORTEX_SOAK_BINARY")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_vortex-node")), PathBuf::from);
+    let installed = folder.join("vortex-node");
     // Folders may lie on different file systems.
-    if std::fs::hard_link(built, &installed).is_err() {
+    if std::fs::hard_link(&built, &installed).is_err() {
         std::fs::copy(built, &installed).unwrap();
     }
     installed

@@ -29,6 +29,9 @@ use crate::types::{Deadline, Sha256, SlotId, Stage};
 /// For a slot whose recipe names no deadline: longer than any slot takes, short enough for every clock.
 const NO_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// After so long an end that could not be written is tried again.
+const END_AGAIN: Duration = Duration::from_secs(1);
+
 /// What the journal's seam does not carry of a slot that is handed in.
 #[derive(Clone, Debug)]
 pub(super) struct HandedIn {
@@ -186,6 +189,11 @@ impl Journal for ServiceJournal {
             let _ = blocking(&parts, move |parts| parts.folders.release(slot)).await;
             Ok(())
         })
+    }
+
+    fn tries_ends_again(&self) -> Option<Duration> {
+        // A full disk has room again while the process goes on.
+        Some(END_AGAIN)
     }
 
     fn open(&self) -> JournalFuture<Opened> {

@@ -19,6 +19,7 @@ use crate::events::Forward;
 use crate::exit::Exit;
 use crate::intake::resume::{Course, course};
 use crate::intake::{Entry, Kind, Origin, Rejection, Submission};
+use crate::journal::index::{DataFolder, FolderError};
 use crate::journal::{JournalError, SlotFolders};
 use crate::models::workspace::SlotSize;
 use crate::telemetry;
@@ -72,6 +73,8 @@ pub(super) fn render(command: &RenderCommand, context: &mut Context<'_>) -> Resu
         }
     };
     drop(kept);
+    // The node's key and its history of crashes lie there: one process at a time has them.
+    let _lock = DataFolder::lock(&loaded.settings.data_dir)?;
     let slot = Rendering { entry, resumed, folder, chosen, folders, notes };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // The tree's actors wait for models most of the time; two threads keep a slow journal from delaying the watchdog.
@@ -158,6 +161,12 @@ impl From<Rejection> for Failed {
                 Self::failure(rejection.to_string())
             }
         }
+    }
+}
+
+impl From<FolderError> for Failed {
+    fn from(error: FolderError) -> Self {
+        Self::failure(error.to_string())
     }
 }
 

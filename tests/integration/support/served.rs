@@ -89,7 +89,12 @@ impl Place {
 
     /// The same with further arguments.
     pub fn serve_with(&self, more: &[&str]) -> Served {
-        let mut child = self.command(more).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        self.serve_by(self.command(more))
+    }
+
+    /// The same by a command that was made for this place.
+    pub fn serve_by(&self, mut command: Command) -> Served {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut errors = BufReader::new(child.stderr.take().unwrap());
         let logs = std::thread::spawn(move || {
             let mut all = String::new();
