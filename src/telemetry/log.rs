@@ -125,6 +125,9 @@ fn of_memory(told: &Event) -> Result<(), ()> {
             target: ACTORS, event = event::PROBES_REBUILT, device, waited = waited.as_secs_f64(), rebuilt,
             "probes made anew"
         ),
+        EventKind::ProbeSwitched { from: None, to: Some(to), because: None } => tracing::info!(
+            target: ACTORS, event = event::PROBE_SWITCHED, device, to, "memory is looked at by this probe"
+        ),
         EventKind::ProbeSwitched { from, to, because } => tracing::warn!(
             target: ACTORS, event = event::PROBE_SWITCHED, device, from, to, because, "probe switched"
         ),

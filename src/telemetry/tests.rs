@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::names::event;
 use super::*;
+use crate::events::{Event, EventKind, Subscriber};
 
 #[derive(Clone, Default)]
 struct Captured(Arc<Mutex<Vec<u8>>>);
@@ -86,4 +87,15 @@ fn auto_is_for_people_only_on_a_terminal() {
     assert_eq!(Lines::new(TelemetryFormat::Auto, none), Lines::Json);
     assert_eq!(Lines::new(TelemetryFormat::Human, none), Lines::Human { colour: false });
     assert_eq!(Lines::new(TelemetryFormat::Json, full), Lines::Json);
+}
+
+#[test]
+fn the_first_probe_is_news_and_another_one_a_warning() {
+    let level = |from| {
+        let kind = EventKind::ProbeSwitched { from, to: Some("nvml"), because: None };
+        let event = Event { at: std::time::Duration::ZERO, device: None, slot: None, kind };
+        let lines = lines(Lines::Json, "info", || EventLog.hear(&event));
+        serde_json::from_str::<Value>(&lines[0]).unwrap()["level"].clone()
+    };
+    assert_eq!((level(None), level(Some("cuda"))), ("INFO".into(), "WARN".into()));
 }

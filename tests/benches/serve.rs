@@ -1,7 +1,7 @@
 //! `vortex-node serve` over HTTP on this machine: slots accepted a second, how long one hand-in takes, reads, listeners,
 //! memory over many slots, and the time to be ready. The load comes from this process, on the same cores.
 //!
-//! `cargo bench --bench serve [-- PART...]` with the parts `intake`, `rate`, `reads`, `events`, `memory`, `start`; all but
+//! `cargo bench --bench serve [-- PART...]` with the parts `intake`, `rate`, `reads`, `events`, `memory`, `start`, `lookahead`; all but
 //! `memory` where none is named. `--dir DIR` puts the data folder on another disk, `--slots N` sets how many `memory`
 //! renders, `--against URL` sends the load of `intake` elsewhere instead. Models are scripted and cost nothing, so that
 //! what is measured is the node. Figures of one run are comparable with each other, and with nothing else.
@@ -62,6 +62,9 @@ fn main() {
     }
     if is_asked("memory") {
         memory(&dir, slots);
+    }
+    if is_asked("lookahead") {
+        lookahead(&dir);
     }
     if is_asked("start") {
         let times = (0..5).map(|_| Node::demo(&dir)).collect();
@@ -211,6 +214,22 @@ fn events(dir: &std::path::Path) {
         heard
     );
     assert!(node.ended() < waiting, "there was nothing left to do; the rates mean nothing");
+}
+
+/// How long ten slots take whose stages take 100 (audio), 200 (image), 400 (video) and 50 ms, with one and with two in work.
+fn lookahead(dir: &std::path::Path) {
+    const SLOTS: u64 = 10;
+    let took = |lookahead: usize| {
+        let runs = [("kokoro", 100), ("flux", 200), ("liveportrait", 400), ("clip_b", 50), ("clip_l", 50)];
+        let node = Node::playing(dir, lookahead, &runs);
+        let mut connection = Connection::open(&node.address, &node.token);
+        let began = now();
+        (0..SLOTS).for_each(|number| connection.put((6 << 40) + number));
+        node.until_ended(SLOTS);
+        (now() - began).as_secs_f64() / SLOTS as f64
+    };
+    let (one, two) = (took(1), took(2));
+    println!("a slot takes {one:.2} s with one in work, {two:.2} s with two ({:.2} of it)", two / one);
 }
 
 /// Resident memory while so many slots come and go.

@@ -206,6 +206,12 @@ impl OrchestratorState {
             }
             Next::GiveUp => {
                 let id = slot.id();
+                // A stage that was lost runs once more.
+                let message = if setback == Setback::Lost {
+                    format!("{message}, for the second time")
+                } else {
+                    message
+                };
                 self.end(id, Ending::Failed { cause, stage: Some(task.stage()), message });
             }
         }
@@ -221,7 +227,7 @@ impl OrchestratorState {
         if let Hand::Working(Current { slot, task, dropped: false, .. }) = hand
             && let Some(place) = self.place(slot)
         {
-            let message = format!("{model} went down under it, for the second time");
+            let message = format!("{model} went down under it");
             self.set_back(place, task, Setback::Lost, Failure::Lost, message);
         }
     }

@@ -12,13 +12,9 @@ use vortex_node::clock::now;
 
 use super::client::Connection;
 
-/// Models that cost nothing, and a queue without an end.
-const SCENARIO: &str = r#"about = "a service to be measured"
-package = "0s"
-[policy]
-queue = 1000000
-lookahead = 8
-"#;
+/// The least that a model may cost, in milliseconds.
+const NOTHING: [(&str, u32); 5] =
+    [("flux", 1), ("liveportrait", 1), ("kokoro", 1), ("clip_b", 1), ("clip_l", 1)];
 
 pub struct Node {
     child: Child,
@@ -30,17 +26,25 @@ pub struct Node {
 }
 
 impl Node {
-    /// With scripted models, ready.
+    /// With scripted models that cost nothing, and a queue without an end, ready.
     pub fn scripted(dir: &Path) -> Self {
-        let models: String = ["flux", "liveportrait", "kokoro", "clip_b", "clip_l"]
-            .map(|model| {
-                format!("[models.{model}]\nload = \"1ms\"\ncanary = \"1ms\"\nrun = \"1ms\"\nsteps = 1\n")
+        Self::playing(dir, 8, &NOTHING)
+    }
+
+    /// With so many slots in work at once, and models whose runs take so many milliseconds.
+    pub fn playing(dir: &Path, lookahead: usize, runs: &[(&str, u32)]) -> Self {
+        let models: String = runs
+            .iter()
+            .map(|(model, run)| {
+                format!("[models.{model}]\nload = \"1ms\"\ncanary = \"1ms\"\nrun = \"{run}ms\"\nsteps = 1\n")
             })
-            .concat();
+            .collect();
+        let about = "about = \"a service to be measured\"\npackage = \"0s\"\n";
+        let policy = format!("[policy]\nqueue = 1000000\nlookahead = {lookahead}\n");
         let folder = tempfile::tempdir_in(dir).unwrap();
         let scenario = folder.path().join("scenario.toml");
         let arrivals = "[[arrivals]]\nat = \"1s\"\ncount = 1\n";
-        std::fs::write(&scenario, format!("{SCENARIO}\n{models}\n{arrivals}")).unwrap();
+        std::fs::write(&scenario, format!("{about}{policy}{models}{arrivals}")).unwrap();
         Self::start(folder, &["--scripted", scenario.to_str().unwrap()])
     }
 
