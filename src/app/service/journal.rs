@@ -26,6 +26,8 @@ use crate::journal::{
 use crate::sink;
 use crate::types::{Deadline, Sha256, SlotId, Stage};
 
+mod writes;
+
 /// For a slot whose recipe names no deadline: longer than any slot takes, short enough for every clock.
 const NO_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -61,6 +63,9 @@ struct Parts {
     handed_in: Mutex<HashMap<SlotId, HandedIn>>,
     /// Whether the slots of earlier processes are counted as taken up.
     taken_up: Mutex<bool>,
+    /// Slots whose folders are being made, and what is to be written into them then, in the order of the calls: an output
+    /// that came before another one would take that one away as void.
+    making: Mutex<HashMap<SlotId, Vec<writes::Write>>>,
 }
 
 /// What the journal is made of.
@@ -76,8 +81,8 @@ pub(super) struct JournalParts {
 impl ServiceJournal {
     pub(super) fn new(parts: JournalParts) -> Self {
         let JournalParts { index, folders, table, bundle, uploads, keep } = parts;
-        let (handed_in, taken_up) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Parts { index, folders, table, bundle, uploads, keep, handed_in, taken_up }))
+        let (handed_in, taken_up, making) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self(Arc::new(Parts { index, folders, table, bundle, uploads, keep, handed_in, taken_up, making }))
     }
 
     /// A slot is about to be asked for; what is said of it is taken when it is accepted, else [taken back](Self::forget).
@@ -161,28 +166,27 @@ impl Journal for ServiceJournal {
     }
 
     fn stage_done(&self, slot: SlotId, output: &StageOutput) -> JournalFuture {
-        let parts = Arc::clone(&self.0);
-        if let Some(folder) = parts.folders.get(slot) {
-            return folder.stage_done(output);
-        }
         let output = output.clone();
-        JournalFuture::going(async move {
-            let folder = blocking(&parts, move |parts| parts.folders.ensure(slot)).await?;
-            folder.stage_done(&output).await
-        })
+        self.0.in_folder(slot, move |folder| folder.stage_done(&output))
     }
 
     fn terminal(&self, terminal: &Terminal) -> JournalFuture {
         let (parts, terminal) = (Arc::clone(&self.0), terminal.clone());
-        // Begun now, in the order of the calls.
-        let kept = parts.folders.get(terminal.slot).map(|folder| (folder.terminal(&terminal), folder));
+        let slot = terminal.slot;
+        // Begun now, in the order of the calls. A slot that has no folder, nor is about to have one, ends without.
+        let kept = parts.has_folder(slot).then(|| {
+            let terminal = terminal.clone();
+            parts.in_folder(slot, move |folder| folder.terminal(&terminal))
+        });
         JournalFuture::going(async move {
-            let slot = terminal.slot;
             let mut artifacts = Vec::new();
-            if let Some((kept, folder)) = kept {
+            if let Some(kept) = kept {
                 kept.await?;
-                artifacts =
-                    blocking(&parts, move |_| Ok(with_result(folder.artifacts(), folder.dir()))).await?;
+                let kept = move |parts: &Parts| {
+                    let folder = parts.folders.ensure(slot)?;
+                    Ok(with_result(folder.artifacts(), folder.dir()))
+                };
+                artifacts = blocking(&parts, kept).await?;
             }
             end(&parts, &terminal, artifacts).await?;
             // What was written is safe; a folder that cannot be let go of costs some memory until the process ends.
