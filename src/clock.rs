@@ -22,3 +22,9 @@ pub fn wall() -> SystemTime {
 pub fn unix_time() -> Duration {
     wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
+
+/// Since this machine was started, its sleep included: nobody sets this clock, and it goes on from process to process.
+pub fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}

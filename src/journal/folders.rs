@@ -199,6 +199,12 @@ impl SlotFolders {
         slots.into_iter().filter_map(|(slot, dir)| SlotFolder::told(&dir, slot).ok().flatten())
     }
 
+    /// Whether a folder of this name beside the slots' was moved aside because it was damaged.
+    pub(crate) fn is_set_aside(name: &str) -> bool {
+        let parts = name.split_once(DAMAGED);
+        parts.is_some_and(|(slot, number)| slot.parse::<SlotId>().is_ok() && number.parse::<u64>().is_ok())
+    }
+
     /// The folder of `slot`, if it is prepared.
     pub fn get(&self, slot: SlotId) -> Option<Arc<SlotFolder>> {
         match self.known().slots.get(&slot) {
@@ -304,11 +310,14 @@ impl Drop for Claim<'_> {
     }
 }
 
+/// What the name of a slot's folder goes on with, before a number, once it was found damaged.
+const DAMAGED: &str = ".damaged-";
+
 /// Renames a folder that cannot be read to the first free name beside it.
 fn move_aside(dir: &Path) -> Result<(), JournalError> {
     let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let free =
-        (1..).map(|number| dir.with_file_name(format!("{name}.damaged-{number}"))).find(|to| !to.exists());
+        (1..).map(|number| dir.with_file_name(format!("{name}{DAMAGED}{number}"))).find(|to| !to.exists());
     let Some(to) = free else { return Ok(()) };
     std::fs::rename(dir, &to).map_err(|error| JournalError::io(dir.to_owned(), "moved aside", error))
 }

@@ -15,6 +15,7 @@ use tokio::sync::broadcast;
 
 use crate::types::SlotId;
 
+mod ages;
 mod apply;
 mod change;
 mod check;
@@ -38,6 +39,7 @@ mod report;
 pub mod retention;
 mod rows;
 mod schema;
+mod set_aside;
 mod settings;
 mod start;
 mod steps;
@@ -49,6 +51,7 @@ pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 
+pub use ages::Ages;
 pub use data_folder::{DataFolder, FolderError};
 pub use deliveries::{Delivery, DeliveryMark, Progress, Upload, UploadMark};
 pub use error::IndexError;
@@ -297,6 +300,11 @@ impl Index {
         self.read(read::expirable)
     }
 
+    /// How old what was written is, now: by the wall clock, and not by its jumps. Blocks for a moment.
+    pub fn ages(&self) -> Ages {
+        self.shared.common.clocks.lock().look()
+    }
+
     // The end.
 
     /// Makes a backup now.
@@ -325,7 +333,9 @@ impl Index {
         let start::Started { connection, state, log, mark, report } =
             start::start(&paths, &settings, folders, &steps)?;
         let threads = |error| IndexError::io(dir, "opened", error);
-        let common = Arc::new(Common::new(&state, settings.listener_backlog));
+        let clocks = ages::Clocks::open(&paths.clocks);
+        let common = Arc::new(Common::new(&state, settings.listener_backlog, clocks));
+        set_aside::tidy(&paths, &settings, &common.clocks.lock().look());
         common.health.lock().backed_up_at = disk::written_at(&paths.backup);
         let sync = SyncThread::start(steps.clone()).map_err(threads)?;
         let (writer, calls) = channel();

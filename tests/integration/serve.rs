@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::served::{Place, Served, recipe, scenario};
 
 mod accounts;
+mod clock;
 mod damage;
 mod disk;
 mod kills;

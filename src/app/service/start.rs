@@ -244,7 +244,7 @@ pub async fn serve(
     let opened = entrance.open(&service, &settings, &ends, &mut beside)?;
     let login = if shows_login { opened.access.new_login().ok() } else { None };
     announce(Announced::Listening { url: opened.url.clone(), management: opened.management, login });
-    let swept = Arc::clone(&service);
+    let swept = index.clone();
     let data = settings.data_dir.clone();
     drop(tokio::task::spawn_blocking(move || retention::sweep(&swept, &data)));
     let running = Running {

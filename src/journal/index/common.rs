@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
+use super::ages::Clocks;
 use super::change::Numbered;
 use super::generation::Generation;
 use super::records::{KeptEvent, Loss, NewEvent};
@@ -18,6 +19,7 @@ pub(super) struct Common {
     listeners: broadcast::Sender<Arc<KeptEvent>>,
     told: Mutex<Told>,
     pub health: Mutex<IndexHealth>,
+    pub clocks: Mutex<Clocks>,
     closed: AtomicBool,
 }
 
@@ -28,7 +30,7 @@ struct Told {
 }
 
 impl Common {
-    pub(super) fn new(state: &StateRow, backlog: usize) -> Self {
+    pub(super) fn new(state: &StateRow, backlog: usize, clocks: Clocks) -> Self {
         // The channel rounds up to a power of two and takes no more than half of the address space.
         let (listeners, _) = broadcast::channel(backlog.clamp(1, 1 << 20));
         Self {
@@ -36,6 +38,7 @@ impl Common {
             listeners,
             told: Mutex::new(Told { sequence: state.sequence, loss: state.loss }),
             health: Mutex::new(IndexHealth { group: state.group, ..IndexHealth::default() }),
+            clocks: Mutex::new(clocks),
             closed: AtomicBool::new(false),
         }
     }

@@ -18,6 +18,8 @@ pub(super) struct Paths {
     pub backup_dir: PathBuf,
     pub mark: PathBuf,
     pub rebuild: PathBuf,
+    pub clocks: PathBuf,
+    pub set_aside: PathBuf,
 }
 
 impl Paths {
@@ -30,6 +32,8 @@ impl Paths {
             backup_dir: dir.join("backup"),
             mark: dir.join("mark"),
             rebuild: dir.join("rebuild"),
+            clocks: dir.join("clocks"),
+            set_aside: dir.join("set-aside"),
         }
     }
 
@@ -90,8 +94,8 @@ pub(super) struct SetAside {
 }
 
 impl SetAside {
-    pub(super) fn below(dir: &Path) -> Self {
-        Self { root: dir.join("set-aside"), folder: None }
+    pub(super) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), folder: None }
     }
 
     /// Moves those of `files` that are there into the folder's part `part`; answers with that part.

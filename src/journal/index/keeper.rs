@@ -17,7 +17,7 @@ use super::readers;
 use super::rows::get_state;
 use super::steps::{Step, Steps};
 use super::writer::{Call, checkpoint};
-use super::{IndexError, IndexSettings};
+use super::{IndexError, IndexSettings, set_aside};
 use crate::clock;
 
 /// How often old events are looked for: their age is in days.
@@ -76,8 +76,9 @@ impl Keeper {
                 next_backup = clock::now().checked_add(self.settings.backup_every);
             }
             if passed(next_tidy) {
-                let before = clock::unix_time().saturating_sub(self.settings.events_kept_for);
-                self.tell(Call::Tidy { before });
+                let ages = self.common.clocks.lock().look();
+                self.tell(Call::Tidy { before: ages.older_than(self.settings.events_kept_for) });
+                set_aside::tidy(&self.paths, &self.settings, &ages);
                 next_tidy = clock::now().checked_add(TIDY_EVERY);
             }
         }

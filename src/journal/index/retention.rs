@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{State, UnixTime};
+use super::{Ages, State, UnixTime};
 use crate::types::{Bytes, SlotId};
 
 /// How long the files of ended slots are kept.
@@ -65,14 +65,14 @@ pub struct EndedSlot {
 }
 
 /// The slots of `ended` (in the order of acceptance) that expire now, oldest first. `free` is what the disk has left, where
-/// it can be told. A clock that was set back makes nothing expire.
+/// it can be told. A clock that jumps makes nothing expire.
 pub fn due(
-    now: UnixTime,
+    ages: &Ages,
     ended: &[EndedSlot],
     free: Option<Bytes>,
     settings: &RetentionSettings,
 ) -> Vec<SlotId> {
-    let age = |slot: &EndedSlot| now.saturating_sub(slot.ended_at);
+    let age = |slot: &EndedSlot| ages.of(slot.ended_at);
     let held = |slot: &EndedSlot| match slot.hold {
         Hold::Free => false,
         Hold::Pending => true,
@@ -130,10 +130,10 @@ mod tests {
     #[test]
     fn slots_go_when_they_are_too_old() {
         let ended = [slot(1, HOUR, 5, Hold::Free), slot(2, HOUR * 2, 5, Hold::Free)];
-        assert_eq!(numbers(&due(HOUR * 11, &ended, None, &settings())), [1]);
-        assert_eq!(numbers(&due(HOUR * 12, &ended, None, &settings())), [1, 2]);
+        assert_eq!(numbers(&due(&Ages::at(HOUR * 11), &ended, None, &settings())), [1]);
+        assert_eq!(numbers(&due(&Ages::at(HOUR * 12), &ended, None, &settings())), [1, 2]);
         // A clock that was set back.
-        assert!(due(Duration::ZERO, &ended, Some(Bytes::ZERO), &settings()).is_empty());
+        assert!(due(&Ages::at(Duration::ZERO), &ended, Some(Bytes::ZERO), &settings()).is_empty());
     }
 
     #[test]
@@ -145,11 +145,11 @@ mod tests {
             slot(4, HOUR * 4, 5, Hold::Free),
         ];
         let total = RetentionSettings { total: Some(Bytes::new(10)), ..settings() };
-        assert_eq!(numbers(&due(HOUR * 4, &ended, None, &total)), [1]);
+        assert_eq!(numbers(&due(&Ages::at(HOUR * 4), &ended, None, &total)), [1]);
         let free = RetentionSettings { free: Some(Bytes::new(100)), ..settings() };
-        assert_eq!(numbers(&due(HOUR * 4, &ended, Some(Bytes::new(92)), &free)), [1, 3]);
-        assert_eq!(numbers(&due(HOUR * 4, &ended, Some(Bytes::new(0)), &free)), [1, 3]);
-        assert!(due(HOUR * 4, &ended, None, &free).is_empty());
+        assert_eq!(numbers(&due(&Ages::at(HOUR * 4), &ended, Some(Bytes::new(92)), &free)), [1, 3]);
+        assert_eq!(numbers(&due(&Ages::at(HOUR * 4), &ended, Some(Bytes::new(0)), &free)), [1, 3]);
+        assert!(due(&Ages::at(HOUR * 4), &ended, None, &free).is_empty());
     }
 
     #[test]
@@ -157,17 +157,17 @@ mod tests {
         // The younger slot was accepted first, as a slot may end after later ones.
         let ended = [slot(1, HOUR * 11, 5, Hold::Free), slot(2, HOUR, 5, Hold::Free)];
         let total = RetentionSettings { total: Some(Bytes::new(5)), ..settings() };
-        assert_eq!(numbers(&due(HOUR * 12, &ended, None, &total)), [2]);
+        assert_eq!(numbers(&due(&Ages::at(HOUR * 12), &ended, None, &total)), [2]);
     }
 
     #[test]
     fn what_is_to_be_delivered_stays() {
         let ended = [slot(1, HOUR, 5, Hold::Pending), slot(2, HOUR, 5, Hold::Undelivered)];
         let greedy = RetentionSettings { total: Some(Bytes::ZERO), ..settings() };
-        assert!(due(HOUR * 1000, &ended, None, &greedy).is_empty());
+        assert!(due(&Ages::at(HOUR * 1000), &ended, None, &greedy).is_empty());
         let held = RetentionSettings { undelivered_held: Some(HOUR * 20), ..settings() };
-        assert!(due(HOUR * 20, &ended, None, &held).is_empty());
-        assert_eq!(numbers(&due(HOUR * 21, &ended, None, &held)), [2]);
+        assert!(due(&Ages::at(HOUR * 20), &ended, None, &held).is_empty());
+        assert_eq!(numbers(&due(&Ages::at(HOUR * 21), &ended, None, &held)), [2]);
     }
 
     proptest! {
@@ -184,7 +184,7 @@ mod tests {
                 total: Some(Bytes::new(total)), free: Some(Bytes::new(least)), ..settings()
             };
             let now = HOUR * now as u32;
-            let due = due(now, &ended, Some(Bytes::new(free)), &settings);
+            let due = due(&Ages::at(now), &ended, Some(Bytes::new(free)), &settings);
             let goes = |slot: &&EndedSlot| due.contains(&slot.slot);
             for slot in ended.iter().filter(goes) {
                 prop_assert!(slot.hold == Hold::Free && now.saturating_sub(slot.ended_at) >= HOUR);

@@ -20,6 +20,10 @@ pub struct IndexSettings {
     pub listener_backlog: usize,
     /// A file of the log is closed at this size. What two backups cover is removed.
     pub log_file: Bytes,
+    /// What was set aside is kept so long for whoever wants to look at it …
+    pub set_aside_for: Duration,
+    /// … and the newest of it, up to so many bytes.
+    pub set_aside: Bytes,
     /// A delivery or upload whose next try lies further ahead than this is due now: the clock was set back.
     pub longest_pause: Duration,
 }
@@ -36,6 +40,10 @@ impl Default for IndexSettings {
             event_delay: Duration::from_millis(50),
             listener_backlog: 4096,
             log_file: Bytes::mib(16),
+            // Whoever is told of a repair looks at it within weeks.
+            set_aside_for: Duration::from_secs(30 * 24 * 3600),
+            // Some indexes of 20,000 slots, of about 100 MB each.
+            set_aside: Bytes::gb(1),
             // Webhooks wait at most a few hours between two tries.
             longest_pause: Duration::from_secs(6 * 3600),
         }

@@ -75,7 +75,7 @@ pub(super) fn start(
     let began = clock::now();
     paths.make()?;
     let mark = Mark::read(&paths.mark)?;
-    let set_aside = SetAside::below(&paths.dir);
+    let set_aside = SetAside::new(&paths.set_aside);
     let mut this = Start { paths, settings, steps, mark, found: Vec::new(), set_aside };
     let main = open(&paths.index)?;
     let known = match &main {

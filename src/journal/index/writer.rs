@@ -86,6 +86,8 @@ struct Running {
     /// How many of them somebody waits for.
     urgent: usize,
     owed: Option<Owed>,
+    /// The disk did not take the last group: it is tried until it takes one, whether or not somebody calls.
+    failing: bool,
     /// Bytes and groups since the last checkpoint was asked for.
     unsaved: (usize, u32),
 }
@@ -93,7 +95,8 @@ struct Running {
 impl Writer {
     /// Until somebody closes the index.
     pub(super) fn run(self, calls: &Receiver<Call>) {
-        let running = Running { it: self, queue: VecDeque::new(), urgent: 0, owed: None, unsaved: (0, 0) };
+        let (queue, owed, unsaved) = (VecDeque::new(), None, (0, 0));
+        let running = Running { it: self, queue, urgent: 0, owed, failing: false, unsaved };
         running.run(calls);
     }
 }
@@ -124,7 +127,7 @@ impl Running {
             let overdue = due.is_some_and(|due| due <= clock::now());
             if self.urgent > 0 || overdue || self.queue.len() >= MOST_CHANGES {
                 let wrote = self.write();
-                due = if self.queue.is_empty() {
+                due = if self.queue.is_empty() && !self.failing {
                     None
                 } else {
                     clock::now().checked_add(if wrote { self.it.settings.event_delay } else { RETRY_AFTER })
@@ -169,14 +172,15 @@ impl Running {
     /// Writes all of the queue, in as many groups as that needs; whether all of it was written.
     fn write(&mut self) -> bool {
         let mut all = true;
-        while !self.queue.is_empty() {
+        while !self.queue.is_empty() || self.failing {
             match self.group() {
-                Ok(()) => {}
+                Ok(()) => self.failing = false,
                 Err(error) if error.is_storage() => {
+                    self.failing = true;
                     self.refuse(&error);
                     return false;
                 }
-                Err(_) => all = false,
+                Err(_) => (all, self.failing) = (false, false),
             }
         }
         all

@@ -55,6 +55,11 @@ impl Faults {
         self.put(0, room as i64);
     }
 
+    /// The wall clock is so many seconds ahead from now on; behind where negative.
+    pub fn clock(&self, ahead: i64) {
+        self.put(1, ahead);
+    }
+
     fn put(&self, word: u64, value: i64) {
         self.control.write_all_at(&value.to_le_bytes(), word * 8).unwrap();
     }

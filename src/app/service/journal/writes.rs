@@ -42,7 +42,9 @@ impl Parts {
         }
         let dir = self.folders.dir_of(slot).unwrap_or_default();
         JournalFuture::going(async move {
-            outcome.await.unwrap_or_else(|error| Err(JournalError::io(dir, "made", std::io::Error::other(error))))
+            outcome
+                .await
+                .unwrap_or_else(|error| Err(JournalError::io(dir, "made", std::io::Error::other(error))))
         })
     }
 }

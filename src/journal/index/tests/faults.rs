@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::super::steps::{Step, Steps};
 use super::*;
 
+/// A second is enough; this is for machines that do much else.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// An index whose disk fails at `step` while the switch is on.
 fn failing(dir: &Path, step: Step, kind: io::ErrorKind) -> (Index, Arc<AtomicBool>) {
     let fails = Arc::new(AtomicBool::new(false));
@@ -57,6 +60,28 @@ fn a_full_disk_answers_everybody_and_keeps_nothing_half() {
         }
         drop(index);
     }
+}
+
+#[test]
+fn a_disk_that_takes_writes_again_is_noticed_by_itself_and_not_before() {
+    let dir = folder();
+    let (index, full) = failing(dir.path(), Step::LogWrite, io::ErrorKind::StorageFull);
+    full.store(true, Ordering::SeqCst);
+    assert!(index.accept(slot(1)).wait().is_err());
+    // What changes nothing shows nothing: it fails as well, and the error stays.
+    assert!(index.forget_tombstones(at(0)).wait().is_err());
+    assert!(index.health().error.is_some());
+    full.store(false, Ordering::SeqCst);
+    // Nobody calls: the writer tries once a second.
+    let limit = crate::clock::now() + LIMIT;
+    while index.health().error.is_some() {
+        assert!(crate::clock::now() < limit, "{:?}", index.health());
+        std::thread::yield_now();
+    }
+    drop(index);
+    let (index, report) = open(dir.path());
+    assert_eq!((report.repairs(), report.open), (Vec::new(), 0));
+    assert!(matches!(index.accept(slot(1)).wait().unwrap(), Acceptance::Accepted { order: 1 }));
 }
 
 #[test]

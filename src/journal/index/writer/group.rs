@@ -9,7 +9,6 @@ use super::super::steps::Step;
 use super::super::tables::Tables;
 use super::super::{IndexError, apply};
 use super::{MOST_CHANGES, Running, Work, Writer};
-use crate::clock;
 
 /// A group has about so many bytes of recipes and events; see [`MOST_CHANGES`].
 const MOST_BYTES: usize = 8 << 20;
@@ -137,13 +136,14 @@ impl Running {
 
     /// Has the open transaction and its frame made durable, side by side.
     fn commit(&mut self, group: &mut Group) -> Result<(), IndexError> {
-        if group.payload.is_empty() {
+        // After a failure even an empty group is written: only that shows whether the disk takes one again.
+        if group.payload.is_empty() && !self.failing {
             // Nothing was changed: what was answered is as durable as it was.
             self.roll_back();
             return Ok(());
         }
         self.it.state.group += 1;
-        self.it.state.at = clock::unix_time();
+        self.it.state.at = self.it.common.clocks.lock().time();
         let frame = match self.written(&group.payload) {
             Ok(frame) => frame,
             Err(error) => {
