@@ -38,14 +38,18 @@ async fn stopped_and_continued_it_does_nothing_twice() {
     while state_of(service.pid()) != 'T' {
         std::thread::yield_now();
     }
-    // Somebody asks meanwhile, and is answered in the end.
+    // Somebody asks meanwhile, and waits.
     let asked = service.ask(reqwest::Method::GET, "/v1/node").send();
     let asked = tokio::spawn(asked);
     // The time for which nothing happens is what this test is about; it waits once, and for that alone.
     tokio::time::sleep(Duration::from_secs(stopped_for)).await;
     assert!(!asked.is_finished(), "a process that is stopped answers nothing");
     service.signal(libc::SIGCONT);
-    assert_eq!(asked.await.unwrap().unwrap().status(), StatusCode::OK);
+    match asked.await.unwrap() {
+        Ok(answer) => assert_eq!(answer.status(), StatusCode::OK),
+        // A connection that was open for longer than requests may take is closed before anything else.
+        Err(error) => assert!(stopped_for > 10, "{error}"),
+    }
     let slots = settled(&service, &place.data(), &accepted).await;
     let events = kept(&service).await;
     stages_told_once(&events, &slots);
