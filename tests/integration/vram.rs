@@ -70,6 +70,10 @@ fn nvml_names_the_other_processes_that_hold_most() {
     let Some(board) = board() else { return };
     let mut sleeper = std::process::Command::new("sleep").arg("600").spawn().unwrap();
     let (us, them, gone) = (std::process::id(), sleeper.id(), u32::MAX);
+    // Between fork and exec it still has the name of this thread.
+    while std::fs::read_to_string(format!("/proc/{them}/comm")).unwrap() != "sleep\n" {
+        std::thread::yield_now();
+    }
     board.processes(
         0,
         &[(1, Bytes::MAX), (them, Bytes::mb(700)), (us, Bytes::mb(5000)), (gone, Bytes::mb(900))],

@@ -75,7 +75,7 @@ enum Noticed {
 }
 
 impl Seen {
-    fn look(&mut self, now: Reading) -> Noticed {
+    fn look(&mut self, now: &Reading) -> Noticed {
         let Some(last) = self.last.replace(now.clone()) else { return Noticed::Nothing };
         let same_boot = !now.boot.is_empty() && last.boot == now.boot;
         let passed = now.since_boot.checked_sub(last.since_boot).filter(|_| same_boot);
@@ -195,7 +195,7 @@ impl Clocks {
     pub(super) fn time(&mut self) -> UnixTime {
         let now = Reading::now(&self.boot);
         let time = now.wall;
-        match self.seen.look(now) {
+        match self.seen.look(&now) {
             Noticed::Nothing => return time,
             Noticed::Forward(by) => tracing::warn!(
                 seconds = by.as_secs(),

@@ -35,7 +35,7 @@ impl Machine {
 
     fn look(&mut self) -> Noticed {
         let since_boot = self.passed - self.booted;
-        self.seen.look(Reading { wall: self.wall, since_boot, boot: self.boot.to_string() })
+        self.seen.look(&Reading { wall: self.wall, since_boot, boot: self.boot.to_string() })
     }
 
     fn age(&mut self, then: UnixTime) -> Duration {
