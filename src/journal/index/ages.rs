@@ -55,6 +55,15 @@ impl Jump {
     }
 }
 
+/// The wall clock was set back: times between were written before it, or once it had come there again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct SetBack {
+    /// Where it stood.
+    from: UnixTime,
+    /// Where it went.
+    to: UnixTime,
+}
+
 /// What was seen of the clocks so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -62,8 +71,8 @@ struct Seen {
     last: Option<Reading>,
     /// Oldest first.
     jumps: Vec<Jump>,
-    /// Where the clock was set back to last: what ended after `now` ended at the latest then.
-    set_back: Option<UnixTime>,
+    /// Oldest first.
+    set_back: Vec<SetBack>,
 }
 
 /// What a look at the clocks showed.
@@ -90,7 +99,7 @@ impl Seen {
             self.bound();
             Noticed::Forward(by)
         } else if let Some(by) = expected.checked_sub(now.wall).filter(|by| *by > SLACK) {
-            self.set_back(by, now.wall);
+            self.set_back(by, expected, now.wall);
             Noticed::Back(by)
         } else {
             Noticed::Nothing
@@ -98,7 +107,7 @@ impl Seen {
     }
 
     /// Takes jumps back that the clock has been set back over.
-    fn set_back(&mut self, by: Duration, now: UnixTime) {
+    fn set_back(&mut self, by: Duration, from: UnixTime, now: UnixTime) {
         let mut left = by;
         while let Some(jump) = self.jumps.last_mut().filter(|jump| jump.to() > now && !left.is_zero()) {
             let back = left.min(jump.by);
@@ -108,7 +117,13 @@ impl Seen {
                 self.jumps.pop();
             }
         }
-        self.set_back = Some(now);
+        self.set_back.push(SetBack { from, to: now });
+        if let [first, second, ..] = self.set_back[..]
+            && self.set_back.len() > MOST_JUMPS
+        {
+            self.set_back[1] = SetBack { from: first.from.max(second.from), to: first.to.min(second.to) };
+            self.set_back.remove(0);
+        }
     }
 
     /// Of two jumps one is made that lets nothing be older than both did.
@@ -123,7 +138,7 @@ impl Seen {
 
     fn ages(&self) -> Ages {
         let now = self.last.as_ref().map_or(UnixTime::ZERO, |last| last.wall);
-        Ages { now, jumps: self.jumps.clone(), set_back: self.set_back }
+        Ages { now, jumps: self.jumps.clone(), set_back: self.set_back.clone() }
     }
 }
 
@@ -132,13 +147,13 @@ impl Seen {
 pub struct Ages {
     now: UnixTime,
     jumps: Vec<Jump>,
-    set_back: Option<UnixTime>,
+    set_back: Vec<SetBack>,
 }
 
 impl Ages {
     /// At `now`, of a clock that never jumped.
     pub const fn at(now: UnixTime) -> Self {
-        Self { now, jumps: Vec::new(), set_back: None }
+        Self { now, jumps: Vec::new(), set_back: Vec::new() }
     }
 
     /// The moment, by the wall clock.
@@ -148,10 +163,19 @@ impl Ages {
 
     /// How long ago the wall clock said `then`; never more than that.
     pub fn of(&self, then: UnixTime) -> Duration {
-        let then = match self.set_back {
-            Some(set_back) if then > self.now => then.min(set_back),
-            _ => then,
-        };
+        let before = self.set_back.iter().filter(|back| back.to < then && then <= back.from);
+        let before = before.map(|back| self.passed_since(back.to)).min();
+        match before {
+            // The clock has not come there again: it was written before.
+            Some(before) if then > self.now => before,
+            // Before or after: nobody knows, and the younger one loses nothing.
+            Some(before) => before.min(self.passed_since(then)),
+            None => self.passed_since(then),
+        }
+    }
+
+    /// The same where the clock was never set back.
+    fn passed_since(&self, then: UnixTime) -> Duration {
         let since = self.jumps.iter().filter(|jump| then <= jump.from).map(|jump| jump.by);
         self.now.saturating_sub(since.fold(then, Duration::saturating_add))
     }
@@ -160,6 +184,14 @@ impl Ages {
     /// some of what is so old is left out.
     pub fn older_than(&self, age: Duration) -> UnixTime {
         let limit = self.now.saturating_sub(age);
+        let limit = self.before_jumps(limit);
+        // Times that the clock went back over are as old as that at most.
+        self.set_back.iter().fold(limit, |limit, back| {
+            if back.to < limit && self.passed_since(back.to) < age { back.to } else { limit }
+        })
+    }
+
+    fn before_jumps(&self, limit: UnixTime) -> UnixTime {
         // What was written before a jump is made younger by it and by all later ones.
         let mut jumped: Duration = self.jumps.iter().map(|jump| jump.by).sum();
         for jump in &self.jumps {

@@ -53,29 +53,6 @@ async fn a_clock_that_jumps_expires_nothing_and_ends_everything() {
     }
     let (code, logs) = service.stop();
     assert_eq!(code, Some(0), "{logs}");
-    assert!(!logs.contains("slots have expired"), "{logs}");
-    let service = start();
-    settled(&service, &place.data(), &accepted).await;
-}
-
-#[tokio::test]
-async fn a_clock_that_jumps_between_two_processes_expires_nothing() {
-    let Some(faults) = Faults::new() else { return };
-    let place = Place::new(&scenario("60ms", ""));
-    let start = || place.serve_by(faults.of(place.command(&[]), &place.data()));
-    let mut accepted = BTreeSet::new();
-    let mut number = 0;
-    let mut next = || {
-        number += 1;
-        recipe(number)
-    };
-    let service = start();
-    service.ready().await;
-    let first = next();
-    accept(&service, &first, &mut accepted).await;
-    service.ended(id(&first)).await;
-    let (code, logs) = service.stop();
-    assert_eq!(code, Some(0), "{logs}");
     // Between two processes: ten years are more than anything is kept.
     for ahead in [10 * YEAR, -10 * YEAR, 0] {
         faults.clock(ahead);

@@ -173,7 +173,7 @@ proptest! {
             prop_assert!(machine.seen.jumps.len() <= MOST_JUMPS);
         }
         let ages = machine.seen.ages();
-        let only_forward = machine.seen.set_back.is_none();
+        let only_forward = machine.seen.set_back.is_empty();
         let limit = ages.older_than(HOUR * age as u32);
         for (at, wall) in written {
             let truly = machine.passed - at;
