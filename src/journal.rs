@@ -209,6 +209,9 @@ pub enum CancelCause {
 }
 
 impl CancelCause {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Requested, Self::Shutdown];
+
     /// The name in records, metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {

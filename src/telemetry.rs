@@ -1,9 +1,13 @@
-//! Logs: `tracing` events as JSON or for people, to standard error.
+//! Logs and metrics: `tracing` events as JSON or for people, to standard error; counters and measures for a scrape.
 //!
-//! Owns the process's subscriber and, in [`names`], every name. Messages are lower case without a full stop; values are
-//! fields. Never decides anything and never writes to standard output, which belongs to a command's answer.
+//! Owns the process's subscriber, every name of a log line in [`names`], and every metric. Messages are lower case without a
+//! full stop; values are fields. Never decides anything and never writes to standard output, which belongs to a command's
+//! answer.
+//!
+#![doc = include_str!("telemetry/README.md")]
 
 mod log;
+pub(crate) mod metrics;
 pub mod names;
 mod terminal;
 

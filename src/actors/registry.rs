@@ -3,7 +3,7 @@
 //! One per tree, so that trees in parallel tests never meet. Owns references and states; decides nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use ractor::ActorRef;
@@ -89,6 +89,8 @@ pub struct Registry {
     at_work: Arc<AtomicBool>,
     /// The lease that each model's run was refused last, even with every other run over; zero since it was granted one.
     wanted: Arc<Mutex<PerModel<Bytes>>>,
+    /// Runs that are due and wait for memory, as the orchestrator saw it last.
+    leases_waiting: Arc<AtomicU32>,
     /// How often a model went down.
     downs: Arc<AtomicU64>,
     /// Whose memory keeps use above a limit, as the watchdog sees it.
@@ -104,6 +106,7 @@ impl Registry {
             entries: Arc::default(),
             at_work: Arc::default(),
             wanted: Arc::default(),
+            leases_waiting: Arc::default(),
             downs: Arc::default(),
             pressing: Arc::default(),
             states: Arc::new(watch::Sender::new(ModelStates::default())),
@@ -225,6 +228,15 @@ impl Registry {
     /// A run of `model` was refused a lease of this much; zero where it was granted one.
     pub(super) fn set_wanted(&self, model: ModelId, lease: Bytes) {
         self.wanted.lock()[model] = lease;
+    }
+
+    /// Runs that are due and wait for memory.
+    pub(crate) fn leases_waiting(&self) -> u32 {
+        self.leases_waiting.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_leases_waiting(&self, runs: u32) {
+        self.leases_waiting.store(runs, Ordering::Release);
     }
 
     /// Whose memory keeps use above a limit; none where it is below.

@@ -171,6 +171,11 @@ impl DeviceTree {
         self.registry.device_supervisor().is_some()
     }
 
+    /// What each model has grown by beyond its leases, as the watchdog puts it down.
+    pub(crate) fn grown(&self) -> PerModel<Bytes> {
+        self.memory.borrow().map(|view| view.growth).unwrap_or_default()
+    }
+
     /// The snapshots kept, oldest first.
     pub async fn snapshots(&self) -> Vec<Snapshot> {
         let Some(watchdog) = self.registry.watchdog() else { return Vec::new() };

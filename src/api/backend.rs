@@ -279,6 +279,8 @@ pub trait Backend: Send + Sync + 'static {
     fn node(&self) -> Reply<'_, NodeView>;
     /// Memory over time, oldest first, by device: the snapshots kept, as in `memory_snapshot` events.
     fn snapshots(&self) -> Reply<'_, Value>;
+    /// The node's metrics, as Prometheus reads them.
+    fn metrics(&self) -> Reply<'_, Result<String, Problem>>;
     /// Something that needs the scope `operate`; answers with what came of it, for people and programs.
     fn operate(&self, operation: Operation) -> Reply<'_, Result<Value, Problem>>;
     /// Whether the process is worth keeping.

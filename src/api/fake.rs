@@ -400,6 +400,10 @@ impl Backend for Fake {
         Box::pin(async { json!({ "cpu": [] }) })
     }
 
+    fn metrics(&self) -> Reply<'_, Result<String, Problem>> {
+        Box::pin(async { self.refused().map(|()| "# TYPE up gauge\nup 1\n".to_owned()) })
+    }
+
     fn operate(&self, operation: Operation) -> Reply<'_, Result<Value, Problem>> {
         Box::pin(async move {
             self.refused()?;

@@ -4,6 +4,7 @@
 mod artifacts;
 mod documents;
 mod events;
+mod metrics;
 mod node;
 mod probes;
 mod slots;
@@ -30,6 +31,7 @@ pub(super) fn all(document: OpenApi) -> OpenApiRouter<Api> {
         .routes(routes!(node::undrain))
         .routes(routes!(node::reload))
         .routes(routes!(node::acknowledge))
+        .routes(routes!(metrics::scrape))
         .routes(routes!(webhooks::list))
         .routes(routes!(webhooks::replay))
         .routes(routes!(probes::live))

@@ -86,6 +86,7 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/v1/node/undrain", Scope::Operate, OPERATION),
     route("POST", "/v1/node/reload", Scope::Operate, OPERATION),
     route("POST", "/v1/node/acknowledge", Scope::Operate, OPERATION),
+    route("GET", "/metrics", Scope::Read, &[]),
     route("GET", "/v1/webhooks", Scope::Read, QUERY),
     route("POST", "/v1/webhooks/{id}/replay", Scope::Operate, MESSAGE),
     route("GET", "/livez", Scope::Public, PROBE),

@@ -10,6 +10,7 @@ mod events;
 mod journal;
 mod lifecycle;
 mod listen;
+mod metrics;
 mod open;
 pub(crate) mod outbox;
 mod reload;
@@ -24,7 +25,8 @@ mod uploads;
 mod views;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ use tokio::sync::{Notify, broadcast, watch};
 pub use start::{Announced, ServeError, ServeParts, serve};
 
 use self::journal::ServiceJournal;
+use self::metrics::Refusals;
 use self::submit::{Lanes, problem};
 use self::table::SlotTable;
 use self::tree::TreeLog;
@@ -46,6 +49,7 @@ use crate::config::Signers;
 use crate::intake::Door;
 use crate::journal::SlotFolders;
 use crate::journal::index::{Found, Index, IndexError, SlotRow, WebhookTarget};
+use crate::telemetry::metrics::Metrics;
 use crate::types::SlotId;
 use crate::webhooks;
 
@@ -104,6 +108,14 @@ pub(crate) struct Service {
     uploads: Arc<Notify>,
     /// Where artifacts are handed over, where anywhere.
     store: OnceLock<HandOver>,
+    metrics: Arc<Metrics>,
+    /// Slots that were handed in and not taken.
+    refusals: Refusals,
+    /// Messages of webhooks that were given up.
+    given_up: AtomicU64,
+    /// From the start until slots could be sent.
+    ready_after: OnceLock<Duration>,
+    data_dir: PathBuf,
 }
 
 impl Service {

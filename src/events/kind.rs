@@ -62,6 +62,18 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Every one.
+    pub const ALL: [Self; 8] = [
+        Self::Died,
+        Self::NotReady,
+        Self::Victim,
+        Self::Leak,
+        Self::MemoryKept,
+        Self::Hung,
+        Self::Poisoned,
+        Self::Unusable,
+    ];
+
     /// The name in logs, metrics and reports.
     pub const fn name(self) -> &'static str {
         match self {

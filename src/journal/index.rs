@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::broadcast;
 
@@ -203,6 +204,12 @@ impl Index {
     /// How it is doing.
     pub fn health(&self) -> IndexHealth {
         self.shared.common.health.lock().clone()
+    }
+
+    /// `hear` is told how long each group commit takes from now on, on the thread that writes: it must not block. The first
+    /// call counts.
+    pub fn on_commit(&self, hear: impl Fn(Duration) + Send + Sync + 'static) {
+        self.shared.common.on_commit(Box::new(hear));
     }
 
     // Reads: each blocks on a connection of its own, on the state after some commit; what was answered before is in it.

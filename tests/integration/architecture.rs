@@ -49,7 +49,7 @@ const TABLE: &[Row] = &[
     row("api", &["clock", "files", "recipe", "types"], TENSORS),
     row("client", &["api", "clock", "files", "types"], TENSORS),
     row("events", &["clock", "contract", "exit", "journal", "types", "vram"], TENSORS),
-    row("telemetry", &["clock", "config", "events", "types"], TENSORS),
+    row("telemetry", &["clock", "config", "events", "journal", "types", "vram"], TENSORS),
     row("actors", &["clock", "contract", "events", "exit", "journal", "telemetry", "types", "vram"], TENSORS),
     row(
         "pipeline",

@@ -16,6 +16,7 @@ mod gpu_check;
 mod liveportrait;
 mod many_slots;
 mod media;
+mod metrics;
 mod parity_clip;
 mod parity_flux;
 mod parity_kokoro;

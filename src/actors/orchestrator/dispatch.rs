@@ -26,8 +26,10 @@ use crate::vram::{Claim, Lease, Purpose, Refusal, Shape};
 /// Whether a task began.
 enum Began {
     Yes,
-    /// Not now: its model or its memory is taken.
+    /// Not now: its model is taken.
     Wait,
+    /// Not now: its memory is taken.
+    WaitForMemory,
     /// Never: its slot has to end.
     No(Ending),
 }
@@ -116,19 +118,25 @@ impl OrchestratorState {
 
     /// Whether a slot ended on the way, so that there is room for another.
     fn begin_all(&mut self, myself: &ActorRef<OrchestratorMsg>, now: Instant) -> bool {
+        let mut waiting_for_memory = 0;
         // Oldest first: what has come furthest gets the models and the memory.
         for place in 0..self.active.len() {
             for task in Task::ALL {
                 if !self.active[place].plan.is_due(task) {
                     continue;
                 }
-                if let Began::No(ending) = self.begin(myself, place, task, now) {
-                    let id = self.active[place].id();
-                    self.end(id, ending);
-                    return true;
+                match self.begin(myself, place, task, now) {
+                    Began::Yes | Began::Wait => {}
+                    Began::WaitForMemory => waiting_for_memory += 1,
+                    Began::No(ending) => {
+                        let id = self.active[place].id();
+                        self.end(id, ending);
+                        return true;
+                    }
                 }
             }
         }
+        self.args.registry.set_leases_waiting(waiting_for_memory);
         false
     }
 
@@ -166,7 +174,7 @@ impl OrchestratorState {
         let shape = self.active[place].work.shape(task.stage());
         let lease = match self.lease(myself, id, model, shape) {
             Ok(lease) => lease,
-            Err(None) => return Began::Wait,
+            Err(None) => return Began::WaitForMemory,
             Err(Some(refusal)) => return Began::No(self.refused(task, &refusal)),
         };
         let slot = &mut self.active[place];

@@ -1,4 +1,4 @@
-//! The second listener: probes, and later metrics, for whoever cannot carry a token.
+//! The second listener: probes and metrics, for whoever cannot carry a token.
 //!
 //! Owns which addresses it answers. It shows what a kubelet or a scraper may see and changes nothing, so it asks for no
 //! token, no client certificate, and takes any `Host`: a kubelet names the pod's address.

@@ -7,7 +7,7 @@ use super::*;
 #[tokio::test]
 async fn an_address_that_leads_nowhere_is_told_so() {
     let it = setup();
-    for path in ["/", "/v1", "/v1/slots/", "/v2/slots", "/metrics", "/v1/node/stop", "/v1/slots/a/b"] {
+    for path in ["/", "/v1", "/v1/slots/", "/v2/slots", "/metrics/", "/v1/node/stop", "/v1/slots/a/b"] {
         let answer = get(&it.router, path).await;
         let said = answer.problem(404, "not-found");
         assert!(said.contains(path) && said.contains("/openapi.json"), "{said}");

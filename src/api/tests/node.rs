@@ -8,6 +8,16 @@ use crate::api::backend::{Operation, ProblemKind};
 use crate::api::views::NodeView;
 
 #[tokio::test]
+async fn metrics_are_served_as_prometheus_declares_its_text() {
+    let it = setup();
+    let answer = get(&it.router, "/metrics?anything=goes").await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (200, "# TYPE up gauge\nup 1\n"));
+    assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    it.fake.table().refusal = Some(problem(ProblemKind::Internal, "no metrics"));
+    get(&it.router, "/metrics").await.problem(500, "internal");
+}
+
+#[tokio::test]
 async fn the_node_shows_itself() {
     let it = setup();
     let node: NodeView = serde_json::from_value(get(&it.router, "/v1/node").await.json()).unwrap();

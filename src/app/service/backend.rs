@@ -275,7 +275,13 @@ impl Service {
 
 impl Backend for Service {
     fn submit(&self, request: SlotRequest) -> Reply<'_, Result<Submitted, Problem>> {
-        Box::pin(self.hand_in(request))
+        Box::pin(async move {
+            let answer = self.hand_in(request).await;
+            if let Err(problem) = &answer {
+                self.refusals.count(problem.kind);
+            }
+            answer
+        })
     }
 
     fn slot(&self, id: SlotId) -> Reply<'_, Result<SlotView, Problem>> {
@@ -336,6 +342,10 @@ impl Backend for Service {
             }
             Value::Object(devices)
         })
+    }
+
+    fn metrics(&self) -> Reply<'_, Result<String, Problem>> {
+        Box::pin(self.metrics_text())
     }
 
     fn operate(&self, operation: Operation) -> Reply<'_, Result<Value, Problem>> {

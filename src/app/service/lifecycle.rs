@@ -98,6 +98,8 @@ impl Running {
                     if is_ready && was_ready.is_none() {
                         service.started.store(true, Ordering::Release);
                         systemd::ready("ready");
+                        // Said once.
+                        let _ = service.ready_after.set(service.uptime());
                         tracing::info!(seconds = service.uptime().as_secs_f64(), "ready");
                         (self.announce)(super::Announced::Ready { after: service.uptime() });
                     } else if was_ready.is_some_and(|was| was != is_ready) {

@@ -1,6 +1,7 @@
 //! The index's outbox, as the sender of webhooks wants it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -124,12 +125,18 @@ pub(super) fn start(
     let (changed, secrets) = watch::channel(Arc::new(secrets));
     // There is one start.
     let _ = service.secrets.set(changed);
+    let counting = Arc::downgrade(service);
     let parts = Parts {
         outbox: Arc::new(IndexOutbox { index: service.index.clone(), keep: service.facts.keep }),
         transport: Arc::new(HttpTransport::new(Arc::new(SystemLookup), settings.webhooks.ca_file.clone())),
         rules: service.targets.subscribe(),
         secrets,
-        notices: Arc::new(|notice| log(&notice)),
+        notices: Arc::new(move |notice| {
+            if let (Notice::Undelivered { .. }, Some(service)) = (&notice, counting.upgrade()) {
+                service.given_up.fetch_add(1, Ordering::Relaxed);
+            }
+            log(&notice);
+        }),
         wake: Arc::clone(&service.outbox),
     };
     let options = Options {

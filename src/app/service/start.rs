@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -23,6 +23,7 @@ use super::table::SlotTable;
 use super::tree::TreeLog;
 use super::{DoorSettings, Facts, Service, backend, listen, open, outbox, retention, uploads};
 use crate::actors::handle;
+use crate::actors::tree::DeviceTree;
 use crate::api::access::LoginLink;
 use crate::app::bundle::{Chosen, known_prompts, voices_of};
 use crate::app::{BuildError, Node, NodeParts, Serving, door};
@@ -37,6 +38,8 @@ use crate::rehearse::Scenario;
 use crate::rehearse::serving;
 use crate::sink::{self, PublicKey};
 use crate::telemetry::EventLog;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::observed::Source;
 use crate::types::{SlotId, Stage};
 
 /// What listeners may be behind before they have to read what they missed: some seconds of a busy node.
@@ -158,6 +161,10 @@ pub async fn serve(
     if !repairs.is_empty() {
         announce(Announced::Repaired(repairs.clone()));
     }
+    let metrics = Metrics::new().map_err(std::io::Error::other);
+    let metrics = Arc::new(metrics.map_err(system("metrics cannot be set up"))?);
+    let commits = Arc::clone(&metrics);
+    index.on_commit(move |took| commits.committed(took));
     let table = Arc::new(SlotTable::default());
     let tree = Arc::new(TreeLog::default());
     let journal = Arc::new(ServiceJournal::new(JournalParts {
@@ -176,7 +183,8 @@ pub async fn serve(
     });
     // Before the actors: nothing that they tell is missed.
     let kept = index.subscribe();
-    let wired = wire(&loaded, &chosen, scripted, &folders, &journal, events)?;
+    let hear: Vec<Arc<dyn Subscriber>> = vec![events, Arc::<Metrics>::clone(&metrics)];
+    let wired = wire(&loaded, &chosen, scripted, &folders, &journal, hear)?;
     let to_cancel = cancelled_before(&index).await?;
 
     let (mut alerts, mut cards) = (Vec::new(), Vec::new());
@@ -234,7 +242,14 @@ pub async fn serve(
         outbox: Arc::default(),
         uploads: Arc::default(),
         store: Default::default(),
+        metrics,
+        refusals: Default::default(),
+        given_up: AtomicU64::new(0),
+        ready_after: Default::default(),
+        data_dir: settings.data_dir.clone(),
     });
+    let devices = service.node.cards().iter().map(DeviceTree::device);
+    service.metrics.begin(Arc::downgrade(&service) as Weak<dyn Source>, devices);
     let (closing, ends) = watch::channel(false);
     let mut beside = JoinSet::new();
     beside.spawn(forward(Arc::clone(&service), kept, told, to_cancel, ends.clone()));
@@ -294,7 +309,7 @@ fn wire(
     scripted: Option<Scenario>,
     folders: &Arc<SlotFolders>,
     journal: &Arc<ServiceJournal>,
-    events: Arc<dyn Subscriber>,
+    subscribers: Vec<Arc<dyn Subscriber>>,
 ) -> Result<Wired, ServeError> {
     let Some(scenario) = scripted else {
         return Ok(Wired::Real(Box::new(Node::build(NodeParts {
@@ -303,12 +318,14 @@ fn wire(
             folders: Arc::clone(folders),
             journal: Arc::<ServiceJournal>::clone(journal),
             size: SlotSize::PLANNED,
-            subscribers: vec![events],
+            subscribers,
             serving: Serving::All,
         })?)));
     };
     let journal: Arc<dyn Journal> = Arc::<ServiceJournal>::clone(journal);
-    let bus = Bus::new(vec![Arc::new(EventLog), events]);
+    let mut all: Vec<Arc<dyn Subscriber>> = vec![Arc::new(EventLog)];
+    all.extend(subscribers);
+    let bus = Bus::new(all);
     let (serving, cards) = serving::Serving::new(scenario, &journal, folders, &bus)?;
     Ok(Wired::Scripted(Box::new(serving), cards))
 }

@@ -178,6 +178,13 @@ impl SlotTable {
         }
     }
 
+    /// When it is due, since the Unix epoch, as far as it is held here.
+    pub(super) fn deadline(&self, slot: SlotId) -> Option<Duration> {
+        let views = self.views();
+        let view = views.open.get(&slot).map(|open| &open.view).or_else(|| views.ended.get(&slot))?;
+        Duration::try_from_secs_f64(view.deadline?).ok()
+    }
+
     /// Whether it is open.
     pub(super) fn is_open(&self, slot: SlotId) -> bool {
         self.views().open.contains_key(&slot)

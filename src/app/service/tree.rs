@@ -73,6 +73,11 @@ impl TreeLog {
         self.0.lock().ended.clone()
     }
 
+    /// The last usable sample of `device`.
+    pub(super) fn sample(&self, device: DeviceId) -> Option<Sample> {
+        self.0.lock().memory.get(&device).map(|(_, sample)| *sample)
+    }
+
     /// The root of all.
     pub(super) fn root(&self) -> ActorView {
         self.0.lock().actor(None, "node", "up".to_owned())

@@ -1,7 +1,9 @@
 //! What all handles and threads of one index share: the listeners, what was told last, and how it is doing.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
@@ -21,6 +23,16 @@ pub(super) struct Common {
     pub health: Mutex<IndexHealth>,
     pub clocks: Mutex<Clocks>,
     closed: AtomicBool,
+    on_commit: OnceLock<OnCommit>,
+}
+
+/// Hears how long each group commit took.
+struct OnCommit(Box<dyn Fn(Duration) + Send + Sync>);
+
+impl fmt::Debug for OnCommit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnCommit")
+    }
 }
 
 #[derive(Debug)]
@@ -40,11 +52,24 @@ impl Common {
             health: Mutex::new(IndexHealth { group: state.group, ..IndexHealth::default() }),
             clocks: Mutex::new(clocks),
             closed: AtomicBool::new(false),
+            on_commit: OnceLock::new(),
         }
     }
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<KeptEvent>> {
         self.listeners.subscribe()
+    }
+
+    /// Whoever asks first hears how long commits take.
+    pub(super) fn on_commit(&self, hear: Box<dyn Fn(Duration) + Send + Sync>) {
+        let _ = self.on_commit.set(OnCommit(hear));
+    }
+
+    /// A group is durable after this long.
+    pub(super) fn committed(&self, took: Duration) {
+        if let Some(OnCommit(hear)) = self.on_commit.get() {
+            hear(took);
+        }
     }
 
     /// Tells events that are durable.

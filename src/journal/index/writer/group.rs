@@ -9,6 +9,7 @@ use super::super::steps::Step;
 use super::super::tables::Tables;
 use super::super::{IndexError, apply};
 use super::{MOST_CHANGES, Running, Work, Writer};
+use crate::clock;
 
 /// A group has about so many bytes of recipes and events; see [`MOST_CHANGES`].
 const MOST_BYTES: usize = 8 << 20;
@@ -142,6 +143,7 @@ impl Running {
             self.roll_back();
             return Ok(());
         }
+        let began = clock::now();
         self.it.state.group += 1;
         self.it.state.at = self.it.common.clocks.lock().time();
         let frame = match self.written(&group.payload) {
@@ -168,6 +170,7 @@ impl Running {
             return self.prepare().map_err(|_| error);
         }
         self.it.log.keep(&frame, self.it.state.group);
+        self.it.common.committed(clock::now().saturating_duration_since(began));
         // Tests copy the folder here; nothing can fail any more.
         let _ = self.it.steps.at(Step::Durable);
         self.it.mark.set(Mark { generation: self.it.state.generation, group: self.it.state.group });
