@@ -1,5 +1,5 @@
 """The checks of deploy/check, by name."""
-from . import chart, images, manifests, probes, units
+from . import chart, drill, images, manifests, probes, queries, scrape, units
 from .tools import Failed, Missing
 
 __all__ = ["ALL", "Failed", "Missing"]
@@ -10,5 +10,8 @@ ALL = {
     "schemas": manifests.schemas,
     "settings": manifests.accepted,
     "chart": chart.check,
+    "alerts": queries.alerts,
     "probes": probes.check,
+    "scrape": scrape.check,
+    "drill": drill.check,
 }

@@ -45,16 +45,17 @@ def check() -> str:
             problems += [f"{name}: {'/'.join(key)} differs at {path}" for path in paths(expected[key], made[key])]
     fail_if(problems)
 
-    plain = by_name(rendered("--set", "overlay=gpu-pool"))
-    changed = by_name(rendered("--set", "overlay=gpu-pool", "--set", "image.repository=registry.example:5000/vortex-node", "--set", "image.tag=7",
-                               "--set", "settings.VORTEX_SLOTS__QUEUE=64", "--set", "storage.data=1Ti", "--set", "terminationGracePeriodSeconds=180",
-                               "--set-json", 'resources={"limits":{"memory":"96Gi"}}'))
+    plain = by_name(rendered("--set", "overlay=queue-scaled"))
+    changed = by_name(rendered("--set", "overlay=queue-scaled", "--set", "image.repository=registry.example:5000/vortex-node", "--set", "image.tag=7",
+                               "--set", "settings.VORTEX_SLOTS__QUEUE=64", "--set", "storage.data=1Ti", "--set", "maxReplicas=20", "--set", "terminationGracePeriodSeconds=180",
+                               "--set", "monitoring.labels.release=prometheus", "--set-json", 'resources={"limits":{"memory":"96Gi"}}'))
     different = {f"{key[0]}{path}" for key in plain for path in paths(plain[key], changed[key])}
     pod = "StatefulSet.spec.template.spec"
     expected = {
         "ConfigMap.data.VORTEX_SLOTS__QUEUE", "ConfigMap.data.VORTEX_HTTP__KILLED_AFTER", f"{pod}.terminationGracePeriodSeconds", "StatefulSet.spec.template.metadata.annotations.vortex-node/settings",
         f"{pod}.containers[0].image", f"{pod}.initContainers[0].image", f"{pod}.initContainers[1].image",
         f"{pod}.containers[0].resources.limits.memory", "StatefulSet.spec.volumeClaimTemplates[0].spec.resources.requests.storage",
+        "ScaledObject.spec.maxReplicaCount", "ServiceMonitor.metadata.labels.release", "PrometheusRule.metadata.labels.release",
     }
     if different != expected:
         raise Failed(f"values change {sorted(different ^ expected)} as well, or not at all")
@@ -65,6 +66,8 @@ def check() -> str:
     if image != "registry.example:5000/vortex-node:7":
         raise Failed(f"the image is {image}")
     fail_if([said for one in changed.values() for version in VERSIONS if (said := validate(one, version))])
+    if any(kind in ("ServiceMonitor", "PrometheusRule") for kind, _ in by_name(rendered("--set", "monitoring.enabled=false"))):
+        raise Failed("monitoring.enabled=false leaves custom resources")
     for wrong in ("overlya=single-node", "overlay=double-node", "settings.VORTX_A=1", "image.tags=7"):
         if run(tool("helm"), "template", "release", CHART, "--set", wrong).returncode == 0:
             raise Failed(f"the chart takes {wrong}")

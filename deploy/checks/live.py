@@ -49,10 +49,32 @@ class Node:
         """What a client on the same machine prints."""
         return output(node(), *arguments, "--cacert", "tls.crt", "--data-dir", str(self.folder), env={}, cwd=self.folder)
 
+    def ask(self, path: str) -> bytes:
+        """What the API answers to its local token."""
+        token = (self.folder / "local.token").read_text().strip()
+        request = urllib.request.Request(f"https://{self.api}{path}", headers={"Authorization": f"Bearer {token}"})
+        return urllib.request.urlopen(request, timeout=10, context=ssl.create_default_context(cafile=str(self.folder / "tls.crt"))).read()
+
+    def get(self, path: str) -> dict:
+        """The same, in JSON."""
+        return json.loads(self.ask(path))
+
+    def events(self) -> list[dict]:
+        """Everything that the node has told of itself."""
+        last = self.get("/v1/node")["journal"]["sequence"]
+        return [json.loads(line[5:]) for line in self.ask(f"/v1/events?after=oldest&limit={last}").decode().splitlines() if line.startswith("data:")]
+
+    def hand_in(self, name: str, within: float, wait: bool = False) -> None:
+        """Hands in a recipe with an id of its own and so many seconds to its deadline, and may wait for its end."""
+        recipe = self.folder / name
+        output(node(), "recipe", "new", str(recipe), env={}, cwd=self.folder)
+        recipe.write_text(recipe.read_text().replace("{", f'{{ "deadline": {int(time.time() + within)},', 1))
+        self.command("submit", str(recipe), *(["--wait"] if wait else []))
+
 
 @contextlib.contextmanager
 def serving(environment: dict, scenario: str):
-    """A node with these settings that plays a rehearsal; ends as a service manager ends it."""
+    """A node with these settings that plays a rehearsal of config/rehearsals, or a file; ends as a service manager ends it."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         output(tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=vortex-node",

@@ -99,7 +99,7 @@ def schemas() -> str:
                     problems.append(f"{name}: {thing['kind']} {thing['metadata']['name']} in Kubernetes {version}: {said}")
     fail_if(problems)
     seen = set()
-    for thing in overlays()["gpu-pool"]:
+    for thing in overlays()["queue-scaled"]:
         if thing["kind"] in seen:
             continue
         seen.add(thing["kind"])

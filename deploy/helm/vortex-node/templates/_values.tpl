@@ -25,3 +25,13 @@
 {{- with get $values.storage $claim.metadata.name }}{{ $_ := set $claim.spec.resources.requests "storage" . }}{{ end }}
 {{- end }}
 {{- end }}
+
+{{- /* Lays the values over a ScaledObject; prints nothing. */ -}}
+{{- define "vortex-node.scaled-object" -}}
+{{- $object := index . 0 }}{{ $values := index . 1 }}
+{{- with $values.prometheus }}
+{{- range $trigger := $object.spec.triggers }}{{ $_ := set $trigger.metadata "serverAddress" $values.prometheus }}{{ end }}
+{{- end }}
+{{- with $values.minReplicas }}{{ $_ := set $object.spec "minReplicaCount" . }}{{ end }}
+{{- with $values.maxReplicas }}{{ $_ := set $object.spec "maxReplicaCount" . }}{{ end }}
+{{- end }}
