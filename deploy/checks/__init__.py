@@ -1,5 +1,5 @@
 """The checks of deploy/check, by name."""
-from . import chart, drill, images, manifests, probes, queries, scrape, units
+from . import chart, compose, drill, images, manifests, probes, queries, scrape, units
 from .tools import Failed, Missing
 
 __all__ = ["ALL", "Failed", "Missing"]
@@ -10,6 +10,7 @@ ALL = {
     "schemas": manifests.schemas,
     "settings": manifests.accepted,
     "chart": chart.check,
+    "compose": compose.check,
     "alerts": queries.alerts,
     "probes": probes.check,
     "scrape": scrape.check,
