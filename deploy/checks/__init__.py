@@ -1,5 +1,5 @@
 """The checks of deploy/check, by name."""
-from . import chart, compose, drill, images, manifests, probes, queries, scrape, units
+from . import chart, compose, documents, drill, images, manifests, probes, queries, scrape, units
 from .tools import Failed, Missing
 
 __all__ = ["ALL", "Failed", "Missing"]
@@ -12,6 +12,7 @@ ALL = {
     "chart": chart.check,
     "compose": compose.check,
     "alerts": queries.alerts,
+    "documents": documents.check,
     "probes": probes.check,
     "scrape": scrape.check,
     "drill": drill.check,
