@@ -48,7 +48,7 @@ def check() -> str:
     plain = by_name(rendered("--set", "overlay=queue-scaled"))
     changed = by_name(rendered("--set", "overlay=queue-scaled", "--set", "image.repository=registry.example:5000/vortex-node", "--set", "image.tag=7",
                                "--set", "settings.VORTEX_SLOTS__QUEUE=64", "--set", "storage.data=1Ti", "--set", "maxReplicas=20", "--set", "terminationGracePeriodSeconds=180",
-                               "--set", "monitoring.labels.release=prometheus", "--set-json", 'resources={"limits":{"memory":"96Gi"}}'))
+                               "--set", "monitoring.labels.release=prometheus", "--set", "monitoring.runbook=https://wiki.example/runbook", "--set-json", 'resources={"limits":{"memory":"96Gi"}}'))
     different = {f"{key[0]}{path}" for key in plain for path in paths(plain[key], changed[key])}
     pod = "StatefulSet.spec.template.spec"
     expected = {
@@ -57,6 +57,11 @@ def check() -> str:
         f"{pod}.containers[0].resources.limits.memory", "StatefulSet.spec.volumeClaimTemplates[0].spec.resources.requests.storage",
         "ScaledObject.spec.maxReplicaCount", "ServiceMonitor.metadata.labels.release", "PrometheusRule.metadata.labels.release",
     }
+    alerts = [(f"PrometheusRule.spec.groups[{number}].rules[{place}].annotations.runbook_url", rule["annotations"]["runbook_url"])
+              for number, group in enumerate(changed["PrometheusRule", "vortex-node"]["spec"]["groups"]) for place, rule in enumerate(group["rules"])]
+    expected |= {path for path, _ in alerts}
+    if wrong := [url for _, url in alerts if not url.startswith("https://wiki.example/runbook#vortex")]:
+        raise Failed(f"alerts lead to {wrong}")
     if different != expected:
         raise Failed(f"values change {sorted(different ^ expected)} as well, or not at all")
     told = next(one["data"] for (kind, _), one in changed.items() if kind == "ConfigMap" and "VORTEX_PROFILE" in one["data"])

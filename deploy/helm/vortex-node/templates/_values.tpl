@@ -35,3 +35,13 @@
 {{- with $values.minReplicas }}{{ $_ := set $object.spec "minReplicaCount" . }}{{ end }}
 {{- with $values.maxReplicas }}{{ $_ := set $object.spec "maxReplicaCount" . }}{{ end }}
 {{- end }}
+
+{{- /* Lays the values over a PrometheusRule; prints nothing. */ -}}
+{{- define "vortex-node.rules" -}}
+{{- $object := index . 0 }}{{ $values := index . 1 }}
+{{- with $values.monitoring.runbook }}
+{{- range $group := $object.spec.groups }}{{ range $rule := $group.rules }}
+{{- $_ := set $rule.annotations "runbook_url" (replace "deploy/RUNBOOK.md" $values.monitoring.runbook $rule.annotations.runbook_url) }}
+{{- end }}{{ end }}
+{{- end }}
+{{- end }}
