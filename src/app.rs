@@ -3,7 +3,7 @@
 //! Knows every part but the command line, which calls it. What cannot be built is a [`BuildError`] with its source.
 
 pub mod bundle;
-mod crash_loop;
+pub(crate) mod crash_loop;
 mod error;
 mod limits;
 pub(crate) mod models;

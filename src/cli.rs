@@ -25,6 +25,7 @@ pub(crate) mod cancel;
 pub(crate) mod check;
 pub mod config;
 mod console;
+pub(crate) mod diagnose;
 mod failed;
 pub(crate) mod fetch;
 mod flags;
@@ -102,6 +103,8 @@ pub enum Command {
     /// Look over everything that a node needs before it is started: settings, device, memory, weights, folders, clock,
     /// port, key; exit code 1 where something is wrong, 2 where the settings are.
     Check(check::CheckCommand),
+    /// Gather what a bug report needs into one archive: checks, settings, versions, journal, recent slots, the node's answers.
+    Diagnose(diagnose::DiagnoseCommand),
     /// Play a scenario: the node as it is, on a scripted device with scripted models; exit code 1 where it does not end
     /// as the scenario expects.
     Rehearse(rehearse::RehearseCommand),
@@ -132,6 +135,8 @@ impl Command {
             Self::Weights(_) => None,
             // It loads them itself: a broken configuration is one of its findings.
             Self::Check(_) => None,
+            // The same: a node that does not start for that is what it tells of.
+            Self::Diagnose(_) => None,
             Self::Rehearse(_) => None,
             Self::Result(_) => None,
         }
@@ -201,6 +206,7 @@ pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> R
         Command::Storyboard(command) => command.run(&mut context),
         Command::Weights(command) => command.run(&mut context),
         Command::Check(command) => command.run(&mut context),
+        Command::Diagnose(command) => command.run(&mut context),
         Command::Rehearse(command) => command.run(&mut context),
         Command::Result(command) => command.run(&mut context),
     }

@@ -29,7 +29,7 @@ mod voices;
 pub use environment::ENV_PREFIX;
 pub use filter::check_filter;
 pub use layers::{FlagSetting, Inputs};
-pub use load::{Effective, Loaded, check_node, check_profile, load};
+pub use load::{Effective, Loaded, check_node, check_profile, load, load_despite_problems};
 pub use origin::Origin;
 pub use places::{DirSource, shipped};
 pub use problem::{Problem, Problems};

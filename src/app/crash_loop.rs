@@ -22,9 +22,9 @@ use crate::files::{Existing, Readers, write_whole};
 use ends::Ends;
 
 /// In the data folder.
-const FILE: &str = "crashes.json";
+pub(crate) const FILE: &str = "crashes.json";
 /// What a file is called that cannot be read.
-const SET_ASIDE: &str = "crashes.json.unreadable";
+pub(crate) const SET_ASIDE: &str = "crashes.json.unreadable";
 /// A record is a few kilobytes; what is larger is none.
 const LARGEST: u64 = 64 * 1024;
 

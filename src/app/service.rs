@@ -33,6 +33,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::sync::{Notify, broadcast, watch};
 
+pub(crate) use open::{JOURNAL, SLOTS};
 pub use start::{Announced, ServeError, ServeParts, serve};
 
 use self::journal::ServiceJournal;

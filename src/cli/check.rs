@@ -12,10 +12,11 @@ mod weights;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{ConfigFlags, Context, Failed, Style};
 use crate::app::crash_loop;
+use crate::client::local::Serving;
 use crate::config::{DirSource, Inputs, Loaded, Problems, load};
 use crate::exit::Exit;
 use finding::{Finding, Verdict};
@@ -45,12 +46,22 @@ struct Asked<'a> {
     quick: bool,
     /// Another library than the loader's `libnvidia-ml.so.1`.
     nvml: Option<&'a Path>,
+    /// Beside a node that may run: nothing is written, made up or opened on a card, whose memory a context would take.
+    looks_only: bool,
+}
+
+/// What the checks say, without hashes and without changing anything, as `--json` answers it.
+pub(super) fn look_only(inputs: &Inputs) -> Value {
+    let asked = Asked { bundle: None, quick: true, nvml: None, looks_only: true };
+    let (findings, exit) = check(inputs, &asked);
+    json!({ "ok": exit == Exit::Success, "checks": findings })
 }
 
 impl CheckCommand {
     /// Looks and answers. Exit code 0 where nothing is wrong, 1 where something is, 2 where the settings are.
     pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
-        let asked = Asked { bundle: self.bundle.as_deref(), quick: self.quick, nvml: None };
+        let asked =
+            Asked { bundle: self.bundle.as_deref(), quick: self.quick, nvml: None, looks_only: false };
         let (findings, exit) = check(&self.config.inputs(std::env::vars_os()), &asked);
         if self.json {
             let is_good = exit == Exit::Success;
@@ -70,9 +81,9 @@ fn check(inputs: &Inputs, asked: &Asked<'_>) -> (Vec<Finding>, Exit) {
     };
     let mut findings = vec![configuration(&loaded)];
     let settings = &loaded.settings;
-    let (places, about_devices) = memory::devices(settings, asked.nvml);
+    let (places, about_devices) = memory::devices(settings, asked.nvml, asked.looks_only);
     findings.extend(about_devices);
-    let (bundle, about_bundle) = weights::bundle(&loaded, asked.bundle);
+    let (bundle, about_bundle) = weights::bundle(&loaded, asked.bundle, asked.looks_only);
     findings.extend(memory::limits(settings, bundle.as_ref(), &places));
     // A model is planned alike for every card.
     if let (Some(bundle), Some(device)) = (&bundle, places.iter().find_map(|place| place.device.as_ref())) {
@@ -85,10 +96,25 @@ fn check(inputs: &Inputs, asked: &Asked<'_>) -> (Vec<Finding>, Exit) {
         findings.extend(weights::vocabulary(bundle));
         findings.push(weights::voices(&loaded.voices, bundle));
     }
-    findings.extend(machine::data_folder(&settings.data_dir));
+    findings.extend(if asked.looks_only {
+        machine::data_folder_as_it_is(&settings.data_dir)
+    } else {
+        machine::data_folder(&settings.data_dir)
+    });
     findings.extend(crash_loop(settings).as_ref().map(machine::earlier_processes));
     findings.push(machine::clock());
-    findings.push(machine::port(settings.http.listen));
+    if asked.looks_only
+        && Serving::read(&settings.data_dir).is_ok_and(|said| said.is_some_and(|it| it.is_running()))
+    {
+        let told = format!(
+            "{}: not tried, a node serves from {}",
+            settings.http.listen,
+            settings.data_dir.display()
+        );
+        findings.push(Finding::ok("port", told));
+    } else {
+        findings.push(machine::port(settings.http.listen));
+    }
     findings.push(machine::node_key(&settings.key_file()));
     findings.push(machine::threads());
     let is_wrong = findings.iter().any(|finding| finding.verdict == Verdict::Wrong);

@@ -104,7 +104,7 @@ fn address(settings: &Settings) -> Result<String, Failed> {
 }
 
 /// Where a listener is reached from the machine that it is on.
-fn from_here(listen: SocketAddr) -> SocketAddr {
+pub(super) fn from_here(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

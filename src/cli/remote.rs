@@ -54,20 +54,25 @@ impl RemoteFlags {
 
     /// As [`connect`](Self::connect), with a patience of the caller's.
     pub(super) fn connect_by(&self, context: &Context<'_>, patience: Patience) -> Result<Client, Failed> {
+        let data_dir = context.config.as_ref().map(|loaded| loaded.settings.data_dir.clone());
+        Ok(Client::new(Access::find(&self.wanted(data_dir))?, patience)?)
+    }
+
+    /// What these flags, the environment and a data folder say of the node.
+    pub(super) fn wanted(&self, data_dir: Option<PathBuf>) -> Wanted {
         let variable = |name: &str| std::env::var(name).ok();
-        let wanted = Wanted {
+        Wanted {
             url: self.url.clone(),
             url_variable: variable(URL),
             token_file: self.token_file.clone(),
             token_variable: variable(TOKEN).map(Secret::new),
-            data_dir: context.config.as_ref().map(|loaded| loaded.settings.data_dir.clone()),
+            data_dir,
             certificates: Certificates {
                 cacert: self.cacert.clone(),
                 cert: self.cert.clone(),
                 key: self.key.clone(),
             },
-        };
-        Ok(Client::new(Access::find(&wanted)?, patience)?)
+        }
     }
 }
 

@@ -79,6 +79,15 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Problems> {
     }
 }
 
+/// The settings without what is wrong in them, for whoever reports what is wrong and still needs to know where the node
+/// keeps what; a node is never started with them.
+pub fn load_despite_problems(inputs: &Inputs) -> Option<Settings> {
+    let (dir, mut problems) = (Place::find(inputs).dir, Vec::new());
+    let path = dir.join("node.toml");
+    let node = Layer::read(&path, Origin::File { path: path.clone() }).ok();
+    merge(&dir, node, Chosen::ByName, inputs, &mut problems).map(|(settings, _)| settings)
+}
+
 /// Checks a `node.toml`, with the profile that it names and without any environment.
 pub fn check_node(path: &Path) -> Result<(), Problems> {
     let mut problems = Vec::new();

@@ -30,6 +30,7 @@ mod future;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod generation;
+pub mod inspect;
 mod keeper;
 mod log;
 mod mark;

@@ -10,6 +10,7 @@ mod config;
 mod crash_loop;
 mod cuda_driver;
 mod demo;
+mod diagnose;
 mod doors;
 mod flux_model;
 mod gpu_check;

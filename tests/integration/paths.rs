@@ -102,6 +102,7 @@ fn every_answer_in_json_flags_paths_that_are_no_text() {
         ("config show", "config show --config-dir @config --json", "config_dir"),
         ("config check", "config check @config @recipe.json --json", "path"),
         ("check", "check --bundle @bundle --config-dir @config --quick --json", ""),
+        ("diagnose", "diagnose --out @bug.tar.gz --config-dir @config --json", "path"),
         ("weights verify", "weights verify @bundle --json", "folder"),
         ("weights info", "weights info @bundle --plan --json", "folder"),
         ("weights load", "weights load @bundle --json", ""),

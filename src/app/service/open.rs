@@ -13,8 +13,8 @@ use crate::journal::{FolderTold, SlotFolders};
 const FAR: Duration = Duration::from_secs(29 * 24 * 3600);
 
 /// The folders of `data_dir` that belong to the service.
-pub(super) const JOURNAL: &str = "journal";
-pub(super) const SLOTS: &str = "slots";
+pub(crate) const JOURNAL: &str = "journal";
+pub(crate) const SLOTS: &str = "slots";
 
 /// What the folders say.
 struct Told<'a>(&'a SlotFolders);

@@ -32,6 +32,21 @@ pub(super) fn data_folder(folder: &Path) -> Vec<Finding> {
     vec![Finding::ok("data folder", format!("{name} can be written")), room(folder, PER_SLOT.times(SLOTS))]
 }
 
+/// The same as far as the system tells without a file being written.
+pub(super) fn data_folder_as_it_is(folder: &Path) -> Vec<Finding> {
+    let name = folder.display();
+    match rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
+        Ok(()) => {
+            let found = format!("{name} may be written; nothing was");
+            vec![Finding::ok("data folder", found), room(folder, PER_SLOT.times(SLOTS))]
+        }
+        Err(error) => {
+            let advice = "give this user a folder to write to, or name another one by data_dir or --data-dir";
+            vec![Finding::wrong("data folder", format!("{name} may not be written: {error}"), advice)]
+        }
+    }
+}
+
 /// How earlier processes ended, where they ended with 71.
 pub(super) fn earlier_processes(left: &CrashLoop) -> Finding {
     if !left.alert {

@@ -27,7 +27,11 @@ pub(super) struct Place {
 }
 
 /// Where the models will run, and the driver where one is needed or there.
-pub(super) fn devices(settings: &Settings, nvml: Option<&Path>) -> (Vec<Place>, Vec<Finding>) {
+pub(super) fn devices(
+    settings: &Settings,
+    nvml: Option<&Path>,
+    looks_only: bool,
+) -> (Vec<Place>, Vec<Finding>) {
     const ADVICE: &str = "set device to \"auto\" or \"cpu\", or mend what the driver line says";
     let boards = Boards::look(nvml);
     let wanted = match settings::devices(settings) {
@@ -41,6 +45,11 @@ pub(super) fn devices(settings: &Settings, nvml: Option<&Path>) -> (Vec<Place>, 
     for id in wanted.iter().copied() {
         let suffix = if wanted.len() > 1 { format!(" {id}") } else { String::new() };
         let check = format!("device{suffix}");
+        if looks_only && matches!(id, DeviceId::Cuda(_)) {
+            // Neither opened nor asked for its memory by CUDA.
+            findings.push(Finding::ok(check, format!("{id}, not opened")));
+            continue;
+        }
         let (device, finding) = match settings::open(id, settings) {
             Ok(opened) => (Some(opened), opened_as(check, id, &boards)),
             Err(failed) => (None, Finding::wrong(check, failed.to_string(), ADVICE)),

@@ -68,7 +68,7 @@ impl Machine {
         let flags = self.flags.iter().map(flag).collect();
         let inputs = Inputs { config_dir: Some(self.path("config")), flags, ..Inputs::default() };
         let no_driver = self.path("no-such-library.so");
-        check(&inputs, &Asked { bundle, quick, nvml: Some(&no_driver) })
+        check(&inputs, &Asked { bundle, quick, nvml: Some(&no_driver), looks_only: false })
     }
 
     /// The one finding that is wrong.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::finding::Finding;
-use crate::app::bundle::{Origin, choose, voices_of};
+use crate::app::bundle::{Origin, choose, there, voices_of};
 use crate::cli::weights::progress;
 use crate::config::{Loaded, Voices};
 use crate::models::bundle::Bundle;
@@ -15,8 +15,22 @@ use crate::types::{Bytes, ModelId, VoiceBlend};
 const TOLD: usize = 3;
 
 /// Which it is; the bundle itself where one can be used.
-pub(super) fn bundle(loaded: &Loaded, flag: Option<&Path>) -> (Option<Bundle>, Vec<Finding>) {
-    match choose(flag, loaded) {
+pub(super) fn bundle(
+    loaded: &Loaded,
+    flag: Option<&Path>,
+    looks_only: bool,
+) -> (Option<Bundle>, Vec<Finding>) {
+    let chosen = match there(flag, loaded) {
+        None if looks_only => {
+            let found = "none is configured, and no demo weights are there; not looked at";
+            let advice =
+                "a node makes random ones up, whose pictures are noise; name a bundle by the setting bundle";
+            return (None, vec![Finding::doubtful("bundle", found, advice)]);
+        }
+        None => choose(flag, loaded),
+        Some(there) => there,
+    };
+    match chosen {
         Ok(chosen) => {
             let (name, folder) = (&chosen.bundle.name, chosen.bundle.folder.display());
             let found = format!("{name} ({}), {folder}, sha256 {}", chosen.origin, chosen.sha256);

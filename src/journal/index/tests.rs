@@ -12,6 +12,7 @@ use crate::types::Bytes;
 
 mod crash;
 mod faults;
+mod inspect;
 mod kill;
 mod start;
 
