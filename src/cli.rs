@@ -16,6 +16,7 @@
 //! [journal]: crate::journal
 //! [config]: crate::config
 //! [gpu_check]: crate::gpu_check
+//! [hub]: crate::hub
 //! [bundle]: crate::models::bundle
 //! [weights]: crate::models::weights
 //!

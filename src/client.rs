@@ -25,6 +25,7 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use access::is_loopback;
 pub use access::{Access, Certificates, Secret, Wanted};
 pub use calls::{Login, Operation, Receipt, Submission, WebhookDelivery};
 pub use download::Fetched;

@@ -24,6 +24,7 @@ pub mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub(crate) mod gpu_check;
+pub(crate) mod hub;
 pub mod intake;
 pub mod journal;
 pub mod media;

@@ -131,6 +131,15 @@ pub struct Hub {
     pub revision: String,
 }
 
+/// Another place of a published file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// The repository.
+    pub hub: Hub,
+    /// Its path there, where that differs.
+    pub path: Option<String>,
+}
+
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
@@ -140,6 +149,17 @@ pub struct FileEntry {
     pub sha256: Sha256,
     /// How the hub knows it, where that is not the last part of `path` below the model's folder.
     pub remote: Option<Remote>,
+    /// The repository it is in, where that is not the model's.
+    pub hub: Option<Hub>,
+    /// Where the same bytes can be had, too, in the order in which they are asked.
+    pub also: Vec<Mirror>,
+}
+
+impl FileEntry {
+    /// A file that is published nowhere.
+    pub fn local(path: impl Into<String>, sha256: Sha256) -> Self {
+        Self { path: path.into(), sha256, remote: None, hub: None, also: Vec::new() }
+    }
 }
 
 /// A published file that [`FileEntry::path`] is, or is converted from.

@@ -112,7 +112,7 @@ fn put(bundle: &mut Bundle, model: ModelId, file: &Planned, sha256: Sha256) {
     let Some(entry) = bundle.models.get_mut(&model) else { return };
     let files = entry.files.entry(file.role.to_owned()).or_default();
     files.retain(|there| there.path != file.path);
-    files.push(FileEntry { path: file.path.clone(), sha256, remote: None });
+    files.push(FileEntry::local(file.path.clone(), sha256));
 }
 
 fn plain(path: &Path, text: &str) -> Result<Written, ModelError> {

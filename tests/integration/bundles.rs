@@ -14,11 +14,17 @@ use std::process::{Command, Output};
 
 /// Runs `vortex-node weights` with no settings of the machine around it.
 fn weights(arguments: &[&str]) -> Output {
+    weights_with(arguments, &[])
+}
+
+/// As [`weights`], with these variables.
+fn weights_with(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_vortex-node"))
         .arg("weights")
         .args(arguments)
         .env_clear()
         .env("HF_HOME", "/nonexistent")
+        .envs(variables.iter().copied())
         .output()
         .unwrap()
 }

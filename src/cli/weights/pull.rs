@@ -1,19 +1,32 @@
 //! `weights pull`: a bundle's files from their model hub.
+//!
+//! First what is there, then what the hub says about the rest and whether it fits on the disk, then the transfers. One
+//! file that fails keeps no other from coming.
 
-mod fetch;
+mod bars;
+mod plan;
+mod receipt;
+mod room;
+mod transfer;
 
-use std::path::{Path, PathBuf};
+use std::cell::RefCell;
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
+use futures_util::{StreamExt, stream};
 
-use super::{Chosen, progress};
-use crate::cli::{Context, Failed, Style};
-use crate::contract::Run;
+use super::Chosen;
+use crate::cli::remote::{Signals, block_on, count, length, plain};
+use crate::cli::{Console, Context, Failed, Style};
 use crate::exit::Exit;
-use crate::models::bundle::{Bundle, FileEntry, Hub, Sha256, verify};
-use crate::models::weights::pickle;
+use crate::hub::{HubClient, HubError, Notice, Patience, Token};
 use crate::types::Bytes;
-use fetch::{Fetch, Patience};
+use bars::Bars;
+use plan::{Item, Looked, Standing};
+use receipt::{Receipt, Stamp};
+use room::Needs;
 
 /// Arguments of `weights pull`.
 #[derive(Debug, Args)]
@@ -26,120 +39,229 @@ pub(super) struct Pull {
     /// How often in a row a file may fail without a single byte coming
     #[arg(long, value_name = "N", default_value_t = 5)]
     retries: u32,
+    /// Only tell what would be fetched, with sizes, and whether there is room for it
+    #[arg(long)]
+    dry_run: bool,
+    /// Hash every file that is there, also those that have not changed since an earlier pull found them whole
+    #[arg(long)]
+    rehash: bool,
 }
 
+/// Files under way at once: the second fills the pauses of the first, more would only share the line.
+const AT_ONCE: usize = 2;
+/// Questions under way at once, of a few hundred bytes each.
+const ASKED_AT_ONCE: usize = 4;
+
 impl Pull {
-    /// Fetches what is not there yet; what was interrupted goes on where it stopped.
+    /// Fetches what is not there yet; what was interrupted goes on where it stopped. Exit code 0 where every file is there
+    /// with its hash, 1 where one is not or there is no room, 2 where the input is wrong, 130 where it was interrupted.
     pub(super) fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
         let (bundle, models) = self.chosen.open()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failed::failure(format!("no runtime for the network: {error}")))?;
-        let patience = Patience { retries: self.retries, ..Patience::default() };
-        let fetch = Fetch::new(self.endpoint.as_deref(), patience)?;
-        let mut failed = 0usize;
-        for model in models {
-            let entry = bundle.model(model)?;
-            for (role, file) in entry.entries() {
-                let outcome = runtime.block_on(pull(&fetch, &bundle, entry.hub.as_ref(), file));
-                let (style, word, more) = match &outcome {
-                    Ok(Outcome::There) => (Style::Faint, "there", String::new()),
-                    Ok(Outcome::Fetched(size)) => (Style::Good, "ok", format!(" ({size})")),
-                    Err(error) => (Style::Bad, "wrong", format!("\n       {error}")),
-                };
-                failed += usize::from(outcome.is_err());
-                let word = context.console.paint(style, format!("{word:5}"));
-                writeln!(context.console.out(), "{word}  {model:12}  {role:28}  {}{more}", file.path)?;
+        let items = plan::items(&bundle, &models)?;
+        let _lock = lock(&bundle.folder)?;
+        let session = Session {
+            pull: &self,
+            console: RefCell::new(context.console),
+            bars: Bars::new(),
+            receipt: Receipt::open(&bundle.folder),
+        };
+        let ended = block_on(async {
+            let mut signals = Signals::listen()?;
+            tokio::select! {
+                ended = session.run(items) => ended,
+                () = signals.next() => Ok(Exit::Interrupted),
             }
+        })?;
+        session.bars.clear();
+        if matches!(ended, Ok(Exit::Interrupted)) {
+            let mut console = session.console.borrow_mut();
+            writeln!(console.err(), "interrupted: the same command goes on from there")?;
         }
-        Ok(if failed == 0 { Exit::Success } else { Exit::Failure })
+        ended
     }
 }
 
+/// One process at a time writes into a bundle: two would write the same parts.
+fn lock(folder: &Path) -> Result<Option<File>, Failed> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    // A system that locks no folders has to do without.
+    let Ok(opened) = File::open(folder) else { return Ok(None) };
+    match opened.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(Failed::failure(format!("another `weights pull` is at work in {}", folder.display())))
+        }
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(opened)),
+    }
+}
+
+/// One run of the command.
+struct Session<'a, 'c> {
+    pull: &'a Pull,
+    console: RefCell<&'c mut Console>,
+    bars: Bars,
+    receipt: Receipt,
+}
+
+/// What became of a file.
 enum Outcome {
     /// It was there already, with its hash.
     There,
     /// It came, with its hash.
-    Fetched(Bytes),
+    Fetched {
+        size: Bytes,
+        /// Of it, what an earlier run had left.
+        resumed: Bytes,
+    },
+    /// It would come: all that is said in a dry run.
+    Wanted { size: Option<Bytes>, begun: Bytes },
 }
 
-async fn pull(
-    fetch: &Fetch,
-    bundle: &Bundle,
-    hub: Option<&Hub>,
-    file: &FileEntry,
-) -> Result<Outcome, String> {
-    let path = bundle.folder.join(&file.path);
-    if path.exists() {
-        let (found, _) = hash(&path)?;
-        if found == file.sha256 {
-            return Ok(Outcome::There);
+impl Session<'_, '_> {
+    async fn run(&self, items: Vec<Item>) -> Result<Exit, Failed> {
+        let (mut failed, mut missing) = (0, Vec::new());
+        for item in items {
+            let receipt = (!self.pull.rehash).then_some(&self.receipt);
+            match item.standing(receipt, &self.bars).await {
+                Ok(Standing::There { hashed }) => {
+                    self.remember(&item, hashed);
+                    self.row(&item, &Ok(Outcome::There))?;
+                }
+                Ok(Standing::Missing) => missing.push(item),
+                Err(error) => {
+                    failed += 1;
+                    self.row(&item, &Err(error))?;
+                }
+            }
         }
-        // Whatever it is, it may be somebody's only copy.
-        return Err(format!(
-            "{} is there with another sha256: expected {}, found {found}; move it away to fetch it again",
-            path.display(),
-            file.sha256
-        ));
+        if !missing.is_empty() {
+            let client = self.client()?;
+            let (wanted, refused) = self.look(&client, missing).await?;
+            failed += refused;
+            failed +=
+                if self.pull.dry_run { self.tell(&wanted)? } else { self.fetch(&client, wanted).await? };
+        }
+        Ok(if failed == 0 { Exit::Success } else { Exit::Failure })
     }
-    let hub = hub.ok_or(
-        "the bundle names no hub for this model (hub = { repo = \"owner/name\", revision = \"…\" })",
-    )?;
-    let Some((published, expected)) =
-        file.remote.as_ref().and_then(|remote| Some((&remote.path, remote.sha256?)))
-    else {
-        let remote =
-            file.remote.as_ref().map_or_else(|| below_first_folder(&file.path), |remote| &remote.path);
-        let part = beside(&path, ".part");
-        let size = fetch.file(hub, remote, &part).await?;
-        accept(&part, &path, file.sha256)?;
-        return Ok(Outcome::Fetched(size));
-    };
-    // A published pickle, converted once. It stays beside its conversion only as long as that takes.
-    let pickled = beside(&path, ".pickle");
-    if !pickled.exists() {
-        let part = beside(&pickled, ".part");
-        fetch.file(hub, published, &part).await?;
-        accept(&part, &pickled, expected)?;
+
+    fn client(&self) -> Result<HubClient, Failed> {
+        let wrong = |error: HubError| Failed::bad_input(plain(&error.to_string()).into_owned());
+        let token = Token::find(|name| std::env::var_os(name)).map_err(wrong)?;
+        let patience = Patience { retries: self.pull.retries, ..Patience::default() };
+        let client = HubClient::new(self.pull.endpoint.as_deref(), token, patience).map_err(wrong)?;
+        if let Some(why) = client.withheld() {
+            self.note(&why)?;
+        }
+        Ok(client)
     }
-    let part = beside(&path, ".part");
-    pickle::convert(&pickled, &part, &Run::unobserved()).map_err(|error| error.chain())?;
-    let size = accept(&part, &path, file.sha256)?;
-    std::fs::remove_file(&pickled)
-        .map_err(|error| format!("{} cannot be removed: {error}", pickled.display()))?;
-    Ok(Outcome::Fetched(size))
-}
 
-/// Gives `part` its final name if it hashes to `expected`; else removes it.
-fn accept(part: &Path, path: &Path, expected: Sha256) -> Result<Bytes, String> {
-    let (found, size) = hash(part)?;
-    let failed = |error: std::io::Error| format!("{}: {error}", part.display());
-    if found != expected {
-        std::fs::remove_file(part).map_err(failed)?;
-        return Err(format!(
-            "what came is not what the bundle describes: expected sha256 {expected}, found {found}"
-        ));
+    /// What the hub says about each; how many it says no to.
+    async fn look(&self, client: &HubClient, missing: Vec<Item>) -> Result<(Vec<Looked>, usize), Failed> {
+        let asked = missing.into_iter().map(|item| async {
+            let looked = item
+                .look(client, &|notice| self.hear(&item, &notice), &|told| self.tell_of(&item, told))
+                .await;
+            (item, looked)
+        });
+        let mut answers = stream::iter(asked).buffered(ASKED_AT_ONCE);
+        let (mut wanted, mut refused) = (Vec::new(), 0);
+        while let Some((item, looked)) = answers.next().await {
+            match looked {
+                Ok((download, known)) => wanted.push(Looked { item, download, known }),
+                Err(error) => {
+                    refused += 1;
+                    self.row(&item, &Err(error))?;
+                }
+            }
+        }
+        Ok((wanted, refused))
     }
-    std::fs::rename(part, path).map_err(failed)?;
-    Ok(size)
+
+    /// Fetches all that fits on the disk, or nothing; how many did not come.
+    async fn fetch(&self, client: &HubClient, wanted: Vec<Looked>) -> Result<usize, Failed> {
+        Needs::of(&wanted).check()?;
+        self.bars.begin(wanted.iter().map(Looked::total).sum(), wanted.iter().map(Looked::begun).sum());
+        let transfers = wanted.into_iter().map(|looked| async {
+            let bar = self.bars.file(&looked.item.file.path, looked.total());
+            let came = looked.transfer(client, &bar, &|notice| self.hear(&looked.item, &notice)).await;
+            (looked.item, came)
+        });
+        let mut ended = stream::iter(transfers).buffer_unordered(AT_ONCE);
+        let mut failed = 0;
+        while let Some((item, came)) = ended.next().await {
+            match &came {
+                Ok(_) => self.remember(&item, Stamp::of(&item.path)),
+                Err(_) => failed += 1,
+            }
+            self.row(&item, &came)?;
+        }
+        Ok(failed)
+    }
+
+    /// That a file is whole in this state. A folder that cannot be written costs the next run the time, and nothing else.
+    fn remember(&self, item: &Item, stamp: Option<Stamp>) {
+        if !self.pull.dry_run && stamp.is_some() {
+            let _ = self.receipt.note(&item.file.path, stamp, item.file.sha256);
+        }
+    }
+
+    /// What a run would fetch; 1 where there is no room for it.
+    fn tell(&self, wanted: &[Looked]) -> Result<usize, Failed> {
+        for looked in wanted {
+            let (size, begun) = (looked.size(), looked.begun());
+            self.row(&looked.item, &Ok(Outcome::Wanted { size, begun }))?;
+        }
+        let needs = Needs::of(wanted);
+        let mut console = self.console.borrow_mut();
+        let (files, total) = (count(wanted.len(), "file"), needs.to_come());
+        writeln!(console.out(), "{files} to fetch, {total} to come; {}", needs.told())?;
+        Ok(usize::from(needs.check().is_err()))
+    }
+
+    /// A line for each role that the file has.
+    fn row(&self, item: &Item, outcome: &Result<Outcome, String>) -> Result<(), Failed> {
+        let (style, word, more) = match outcome {
+            Ok(Outcome::There) => (Style::Faint, "there", String::new()),
+            Ok(Outcome::Fetched { size, resumed: Bytes::ZERO }) => (Style::Good, "ok", format!(" ({size})")),
+            Ok(Outcome::Fetched { size, resumed }) => {
+                (Style::Good, "ok", format!(" ({size}, {resumed} of it from before)"))
+            }
+            Ok(Outcome::Wanted { size, begun }) => {
+                let size = size.map_or_else(|| "of unknown size".to_owned(), |size| size.to_string());
+                let begun =
+                    if *begun == Bytes::ZERO { String::new() } else { format!(", {begun} of it there") };
+                (Style::Doubtful, "fetch", format!(" ({size}{begun})"))
+            }
+            Err(error) => (Style::Bad, "wrong", format!("\n       {}", plain(error))),
+        };
+        self.bars.aside(|| {
+            let mut console = self.console.borrow_mut();
+            for (model, role) in &item.owners {
+                let word = console.paint(style, format!("{word:5}"));
+                writeln!(console.out(), "{word}  {model:12}  {role:28}  {}{more}", item.file.path)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn note(&self, text: &str) -> Result<(), Failed> {
+        self.bars.aside(|| Ok(writeln!(self.console.borrow_mut().err(), "{}", plain(text))?))
+    }
+
+    fn hear(&self, item: &Item, notice: &Notice<'_>) {
+        let told = match notice {
+            Notice::Reached(_) => return,
+            Notice::Again { error, pause } => format!("{error}; again in {}", pause_told(*pause)),
+            Notice::StartsOver(why) => format!("{why}, starting over"),
+        };
+        self.tell_of(item, &told);
+    }
+
+    fn tell_of(&self, item: &Item, told: &str) {
+        // Whoever does not hear it misses nothing that the end does not tell.
+        let _ = self.note(&format!("{}: {told}", item.file.path));
+    }
 }
 
-fn hash(path: &Path) -> Result<(Sha256, Bytes), String> {
-    let length = std::fs::metadata(path).map_or(0, |found| found.len());
-    let bar = progress::bytes(Bytes::new(length), &format!("hashing {}", path.display()));
-    let hashed = verify::hash(path, |piece| bar.inc(piece.get()));
-    bar.finish_and_clear();
-    hashed.map_err(|error| format!("{} cannot be read: {error}", path.display()))
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(suffix);
-    path.with_file_name(name)
-}
-
-/// How the hub knows a file that names no other path: a bundle keeps each model in a folder of its own.
-fn below_first_folder(path: &str) -> &str {
-    path.split_once('/').map_or(path, |(_, rest)| rest)
+fn pause_told(pause: Duration) -> String {
+    if pause < Duration::from_secs(1) { format!("{} ms", pause.as_millis()) } else { length(pause) }
 }

@@ -7,13 +7,15 @@ use std::path::{Component, Path, PathBuf};
 use toml::{Table, Value};
 
 use super::{
-    Bundle, Card, FileEntry, Hub, Image, ModelEntry, Precision, Remote, Sha256, Verification, VocabularyFile,
+    Bundle, Card, FileEntry, Image, ModelEntry, Precision, Remote, Sha256, Verification, VocabularyFile,
     roles,
 };
 use crate::types::{Bytes, ModelId, Resolution};
 
+mod hub;
 mod section;
 
+use hub::{hub, mirrors};
 use section::{Section, absent, wrong};
 
 /// Why a bundle cannot be used.
@@ -255,27 +257,6 @@ fn weight_roles(model: ModelId) -> String {
     weights.map(|role| role.name).collect::<Vec<_>>().join(", ")
 }
 
-fn hub(mut section: Section, problems: &mut Vec<Problem>) -> Option<Hub> {
-    let revision = section.text("revision", problems);
-    let key = section.key("repo");
-    let repo = section.text("repo", problems);
-    section.finish(problems);
-    let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['/', '\\']);
-    match repo {
-        Some(repo) if repo.split_once('/').is_some_and(|(owner, name)| plain(owner) && plain(name)) => {
-            Some(Hub { repo, revision: revision.unwrap_or_else(|| "main".to_owned()) })
-        }
-        Some(repo) => {
-            problems.push(wrong(key, &Value::from(repo), "a repository as \"owner/name\""));
-            None
-        }
-        None => {
-            problems.push(absent(key, "a repository as \"owner/name\""));
-            None
-        }
-    }
-}
-
 fn files(
     mut section: Section,
     model: ModelId,
@@ -340,6 +321,8 @@ fn file(mut section: Section, problems: &mut Vec<Problem>) -> Option<FileEntry> 
             problems.push(absent(name, accepted));
         }
     }
+    let own = section.section("hub", problems).and_then(|section| hub(section, problems));
+    let also = mirrors(&mut section, problems);
     for (name, path) in [("path", &path), ("remote", &remote)] {
         if let Some(path) = path.as_ref().filter(|path| !is_plain(path)) {
             problems.push(wrong(format!("{key}.{name}"), &Value::from(path.as_str()), PLAIN));
@@ -347,7 +330,7 @@ fn file(mut section: Section, problems: &mut Vec<Problem>) -> Option<FileEntry> 
     }
     section.finish(problems);
     let remote = remote.map(|path| Remote { path, sha256: remote_sha256 });
-    let entry = FileEntry { path: path?, sha256: sha256?, remote };
+    let entry = FileEntry { path: path?, sha256: sha256?, remote, hub: own, also };
     (problems.len() == before).then_some(entry)
 }
 

@@ -82,6 +82,11 @@ fn every_problem_is_told_at_once_with_key_value_and_what_is_accepted() {
     assert_eq!(found.len(), 10, "{found:#?}");
 }
 
+/// A description whose tokenizer says this, too.
+fn file(more: &str) -> String {
+    clip("").replace("tokenizer = {", &format!("tokenizer = {{ {more}, "))
+}
+
 #[test]
 fn what_is_missing_or_of_the_wrong_kind_is_refused() {
     for (text, expected) in [
@@ -94,6 +99,18 @@ fn what_is_missing_or_of_the_wrong_kind_is_refused() {
         ("name = [", "not TOML"),
         (&clip("hub = { repo = \"noslash\" }"), "hub.repo: found \"noslash\", expected a repository"),
         (&clip("hub = { repo = \"../x\" }"), "hub.repo: found \"../x\""),
+        (&file("hub = { repo = \"a\" }"), "files.tokenizer.hub.repo: found \"a\", expected a repository"),
+        (&file("also = { repo = \"a/b\" }"), "files.tokenizer.also: found {"),
+        (&file("also = [\"a/b\"]"), "files.tokenizer.also[0]: found \"a/b\", expected a list of mirrors"),
+        (&file("also = [{ revision = \"v1\" }]"), "files.tokenizer.also[0].repo: found nothing"),
+        (
+            &file("also = [{ repo = \"a/b\", path = \"../x\" }]"),
+            "files.tokenizer.also[0].path: found \"../x\"",
+        ),
+        (
+            &file("also = [{ repo = \"a/b\", pat = \"x\" }]"),
+            "files.tokenizer.also[0].pat: found an unknown key",
+        ),
         (
             &clip("parts = { config = \"f16\" }"),
             "parts.config: found \"f16\", expected a role of weights: model",
@@ -164,7 +181,20 @@ fn what_is_written_reads_back() {
         "tokenizer = {",
         &format!("tokenizer_config = [{{ path = \"t\", sha256 = \"{HASH}\", remote = \"r\", remote_sha256 = \"{HASH}\" }}]\ntokenizer = {{"),
     );
+    let mirrors = "tokenizer = { hub = { repo = \"c/d\" }, also = [{ repo = \"e/f\", revision = \"v2\" }, \
+                   { repo = \"g/h\", path = \"x/y.json\" }], ";
+    let text = text.replace("tokenizer = {", mirrors);
     let bundle = parse(&text).unwrap();
+    let tokenizer = &bundle.models[&ModelId::ClipB].files["tokenizer"][0];
+    assert_eq!(tokenizer.hub, Some(Hub { repo: "c/d".to_owned(), revision: "main".to_owned() }));
+    let place = |repo: &str, revision: &str| Hub { repo: repo.to_owned(), revision: revision.to_owned() };
+    assert_eq!(
+        tokenizer.also,
+        [
+            Mirror { hub: place("e/f", "v2"), path: None },
+            Mirror { hub: place("g/h", "main"), path: Some("x/y.json".to_owned()) },
+        ]
+    );
     assert_eq!(parse(&bundle.to_toml()).unwrap(), bundle);
 }
 

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{Bundle, FileEntry, ModelEntry, VocabularyFile};
+use super::{Bundle, FileEntry, Hub, ModelEntry, VocabularyFile};
 
 impl Bundle {
     /// The text of its `bundle.toml`; reading it gives the same bundle.
@@ -64,7 +64,7 @@ fn table(entry: &ModelEntry) -> Table {
         put("parts", parts.into());
     }
     if let Some(hub) = &entry.hub {
-        put("hub", text_table([("repo", &hub.repo), ("revision", &hub.revision)]));
+        put("hub", text_table(place(hub)));
     }
     let files: Table = entry
         .files
@@ -81,14 +81,28 @@ fn table(entry: &ModelEntry) -> Table {
 
 fn file(entry: &FileEntry) -> Value {
     let mut table = Table::new();
-    let mut put = |name: &str, text: String| drop(table.insert(name.to_owned(), text.into()));
-    put("path", entry.path.clone());
-    put("sha256", entry.sha256.to_string());
+    let mut put = |name: &str, value: Value| drop(table.insert(name.to_owned(), value));
+    put("path", entry.path.clone().into());
+    put("sha256", entry.sha256.to_string().into());
     if let Some(remote) = &entry.remote {
-        put("remote", remote.path.clone());
+        put("remote", remote.path.clone().into());
         if let Some(hash) = remote.sha256 {
-            put("remote_sha256", hash.to_string());
+            put("remote_sha256", hash.to_string().into());
         }
     }
+    if let Some(hub) = &entry.hub {
+        put("hub", text_table(place(hub)));
+    }
+    if !entry.also.is_empty() {
+        let mirrors = entry.also.iter().map(|mirror| {
+            let path = mirror.path.iter().map(|path| ("path", path));
+            text_table(place(&mirror.hub).into_iter().chain(path))
+        });
+        put("also", mirrors.collect::<Vec<_>>().into());
+    }
     table.into()
+}
+
+fn place(hub: &Hub) -> [(&'static str, &String); 2] {
+    [("repo", &hub.repo), ("revision", &hub.revision)]
 }

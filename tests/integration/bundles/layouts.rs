@@ -132,8 +132,7 @@ fn bundle_with(model: ModelId, files: &[(&str, &Path)]) -> Bundle {
     let entry = bundle.models.get_mut(&model).unwrap();
     for (role, path) in files {
         // Joined to the bundle's folder, an absolute path stays what it is.
-        let file =
-            FileEntry { path: path.to_str().unwrap().to_owned(), sha256: Sha256::of(b""), remote: None };
+        let file = FileEntry::local(path.to_str().unwrap(), Sha256::of(b""));
         entry.files.insert((*role).to_owned(), vec![file]);
     }
     bundle

@@ -122,7 +122,7 @@ fn described(root: &Path, folder: &Path, files: &[(&str, &str)]) -> BTreeMap<Str
         let (sha256, _) =
             verify::hash(&path, |_| {}).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let path = format!("root/{}", Path::new(folder).join(file).display());
-        entries.entry((*role).to_owned()).or_default().push(FileEntry { path, sha256, remote: None });
+        entries.entry((*role).to_owned()).or_default().push(FileEntry::local(path, sha256));
     }
     entries
 }
