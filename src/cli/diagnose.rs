@@ -42,6 +42,8 @@ use recipes::Texts;
 use slots::Slots;
 use step::within;
 
+/// As a file's name: standard output.
+const STANDARD_OUTPUT: &str = "-";
 /// For the checks: the heads of all weights are read from a disk that may be slow.
 const CHECK: Duration = Duration::from_secs(60);
 /// For a disk to say whether a folder is there.
@@ -59,7 +61,8 @@ and queries of web addresses are always left out.
 It changes nothing, needs no running node, and may be run beside one. Exit code 0 where the archive was written, also where \
 parts of it could not be had: those are listed.")]
 pub struct DiagnoseCommand {
-    /// The archive, which must not be there yet [default: vortex-node-diagnose-TIME.tar.gz in the current folder]
+    /// The archive, which must not be there yet; - is standard output [default: vortex-node-diagnose-TIME.tar.gz in the
+    /// current folder]
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Put the recipes' texts in: scripts, prompts, concepts
@@ -79,6 +82,9 @@ impl DiagnoseCommand {
     pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
         let now = clock::unix_time();
         let folder = format!("vortex-node-diagnose-{}", time(now));
+        if self.out.as_deref() == Some(Path::new(STANDARD_OUTPUT)) {
+            return self.pour(folder, now, context);
+        }
         let path = self.out.clone().unwrap_or_else(|| format!("{folder}.tar.gz").into());
         if path.symlink_metadata().is_ok() {
             return Err(taken(&path));
@@ -103,8 +109,26 @@ impl DiagnoseCommand {
             });
             context.console.json(&with_path(answer, "path", &path))?;
         } else {
-            self.print(&path, Bytes::new(bytes), &archive, context)?;
+            let name = context.console.paint(Style::Strong, path.display());
+            writeln!(context.console.out(), "{name}: {}, {}\n", Bytes::new(bytes), files(&archive))?;
+            write!(context.console.out(), "{}", self.told(&archive))?;
+            writeln!(context.console.out(), "Look before you send it: tar -xzf {}", path.display())?;
         }
+        Ok(Exit::Success)
+    }
+
+    /// Gathers onto standard output: out of a container with nowhere to write, or off a full disk.
+    fn pour(&self, folder: String, now: Duration, context: &mut Context<'_>) -> Result<Exit, Failed> {
+        if self.json || Terminal::of(&std::io::stdout()).is_terminal() {
+            let why =
+                "an archive on standard output is for a file or a pipe, and leaves no room there for --json";
+            return Err(Failed::bad_input(why));
+        }
+        let archive = self.gather(folder, now);
+        let (readme, index) = (readme::text(&archive, now, self.with_recipes), readme::index(&archive, now));
+        archive.write(&readme, &index, context.console.out())?;
+        // Where standard error is gone, whoever reads the archive finds the same in it.
+        let _ = write!(context.console.err(), "{}\n\n{}", files(&archive), self.told(&archive));
         Ok(Exit::Success)
     }
 
@@ -166,30 +190,24 @@ impl DiagnoseCommand {
         archive
     }
 
-    fn print(
-        &self,
-        path: &Path,
-        bytes: Bytes,
-        archive: &Archive,
-        context: &mut Context<'_>,
-    ) -> Result<(), Failed> {
-        let name = context.console.paint(Style::Strong, path.display());
-        let files = archive.entries().count();
-        writeln!(context.console.out(), "{name}: {bytes}, {}\n", count(files, "file"))?;
+    /// What is in it, what is not, and what to know before it is sent.
+    fn told(&self, archive: &Archive) -> String {
+        let mut told = String::new();
         for (name, about) in readme::lines(archive) {
-            writeln!(context.console.out(), "  {name:34} {about}")?;
+            told.push_str(&format!("  {name:34} {about}\n"));
         }
         if !archive.missing().is_empty() {
-            writeln!(context.console.out(), "\nnot in it:")?;
+            told.push_str("\nnot in it:\n");
         }
         for missing in archive.missing() {
-            let part = context.console.paint(Style::Doubtful, plain(&missing.part));
-            writeln!(context.console.out(), "  {part}: {}", plain(&missing.why))?;
+            told.push_str(&format!("  {}: {}\n", plain(&missing.part), plain(&missing.why)));
         }
-        writeln!(context.console.out(), "\n{}", readme::warning(self.with_recipes))?;
-        writeln!(context.console.out(), "Look before you send it: tar -xzf {}", path.display())?;
-        Ok(())
+        format!("{told}\n{}\n", readme::warning(self.with_recipes))
     }
+}
+
+fn files(archive: &Archive) -> String {
+    count(archive.entries().count(), "file")
 }
 
 fn taken(path: &Path) -> Failed {

@@ -372,10 +372,30 @@ fn it_replaces_no_file_and_tells_where_it_cannot_write() {
     assert_eq!(taken.status.code(), Some(2), "{taken:?}");
     assert!(String::from_utf8_lossy(&taken.stderr).contains("is there already"), "{taken:?}");
     assert_eq!(std::fs::read(&path).unwrap(), b"mine");
+    let on_json = place.tool(&["diagnose", "--out", "-", "--json"]);
+    assert_eq!((on_json.status.code(), on_json.stdout.len()), (Some(2), 0), "{on_json:?}");
     // Nobody, not even root, makes files there.
     let unwritable = place.tool(&["diagnose", "--out", "/proc/bug.tar.gz"]);
     assert_eq!(unwritable.status.code(), Some(1), "{unwritable:?}");
     assert!(String::from_utf8_lossy(&unwritable.stderr).contains("cannot be written"), "{unwritable:?}");
+}
+
+#[test]
+fn out_of_a_place_where_nothing_can_be_written_it_comes_by_standard_output() {
+    let place = Place::new(&scenario("10ms", ""));
+    let mut command = crate::support::lone_binary();
+    command.current_dir("/proc").args(["diagnose", "--out", "-", "--data-dir"]).arg(place.data());
+    let ran = command.output().unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{ran:?}");
+    let (_folder, path) = output();
+    std::fs::write(&path, &ran.stdout).unwrap();
+    let found = Unpacked::of(&path);
+    let told = String::from_utf8(ran.stderr).unwrap();
+    assert!(found.files.contains_key("machine.json") && told.contains("  machine.json "), "{told}");
+    assert!(
+        told.contains("not in it:\n  driver.json") || !found.missing().contains_key("driver.json"),
+        "{told}"
+    );
 }
 
 #[test]
