@@ -139,6 +139,16 @@ impl Door {
 }
 
 impl Entry {
+    /// The trace that it belongs to.
+    pub fn traceparent(&self) -> Option<&TraceParent> {
+        self.traceparent.as_ref()
+    }
+
+    /// Puts it into the trace that `choose` makes of the one that it came with.
+    pub fn traced(&mut self, choose: impl FnOnce(Option<TraceParent>) -> Option<TraceParent>) {
+        self.traceparent = choose(self.traceparent.take());
+    }
+
     /// Refuses a recipe whose deadline has passed. Apart from [`Door::enter`], since a slot that ended in time may be asked
     /// for again at any time.
     pub fn in_time(&self) -> Result<(), Rejection> {

@@ -1,15 +1,21 @@
-//! Logs and metrics: `tracing` events as JSON or for people, to standard error; counters and measures for a scrape.
+//! Logs, metrics and traces: `tracing` events as JSON or for people, to standard error; counters and measures for a scrape;
+//! one trace per slot; and all three over OTLP where somebody receives them.
 //!
 //! Owns the process's subscriber, every name of a log line in [`names`], and every metric. Messages are lower case without a
 //! full stop; values are fields. Never decides anything and never writes to standard output, which belongs to a command's
 //! answer.
 //!
+//! [traces]: crate::telemetry::traces
+//!
 #![doc = include_str!("telemetry/README.md")]
 
+pub mod export;
 mod log;
+pub mod logs;
 pub(crate) mod metrics;
 pub mod names;
 mod terminal;
+pub mod traces;
 
 use std::sync::OnceLock;
 
@@ -17,10 +23,12 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt;
 
 pub use log::EventLog;
 pub use terminal::Terminal;
 
+use self::logs::ExportedLogs;
 use crate::config::{Telemetry, TelemetryFormat};
 
 /// Why logging could not be set up.
@@ -86,16 +94,18 @@ where
     let detailed = filter.max_level_hint().is_none_or(|level| level >= LevelFilter::DEBUG);
     let spans = if detailed { FmtSpan::NEW | FmtSpan::CLOSE } else { FmtSpan::NONE };
     let builder = tracing_subscriber::fmt().with_span_events(spans).with_writer(writer);
+    // The same filter holds for what is exported.
+    let exported = ExportedLogs::of_process();
     match lines {
         Lines::Json => {
             let builder = builder.json().flatten_event(true).with_env_filter(filter).with_filter_reloading();
             let handle = builder.reload_handle();
-            (Box::new(builder.finish()), Box::new(move |filter| handle.reload(filter)))
+            (Box::new(builder.finish().with(exported)), Box::new(move |filter| handle.reload(filter)))
         }
         Lines::Human { colour } => {
             let builder = builder.with_ansi(colour).with_env_filter(filter).with_filter_reloading();
             let handle = builder.reload_handle();
-            (Box::new(builder.finish()), Box::new(move |filter| handle.reload(filter)))
+            (Box::new(builder.finish().with(exported)), Box::new(move |filter| handle.reload(filter)))
         }
     }
 }

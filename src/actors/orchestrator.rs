@@ -57,6 +57,8 @@ struct Current {
     /// What decides its workspace, and what was leased for it.
     shape: Shape,
     leased: Bytes,
+    /// In use on the device when it began.
+    before: Option<Bytes>,
     /// Its slot waits for it no more (timed out, cancelled, ended): what it brings is dropped.
     dropped: bool,
 }
@@ -165,6 +167,7 @@ impl Actor for Orchestrator {
             OrchestratorMsg::StageWritten(slot, result) => state.stage_written(slot, result),
             OrchestratorMsg::RunEnded { model, run, result, peak } => {
                 state.learn(model, run, &result, peak);
+                state.tell_run_ended(model, run, &result, peak);
                 state.run_ended(&myself, model, run, result);
             }
             OrchestratorMsg::Packaged(slot, attempt, result) => {

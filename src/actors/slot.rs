@@ -11,7 +11,7 @@ use super::plan::{Costs, Plan};
 use crate::contract::Scores;
 use crate::journal::{Accepted, Failure, OpenSlot, Outputs};
 use crate::telemetry::names::span;
-use crate::types::SlotId;
+use crate::types::{PerModel, SlotId, TraceParent};
 
 /// A slot that has been accepted and has not ended.
 pub struct Slot {
@@ -24,6 +24,8 @@ pub struct Slot {
     pub(super) packaging: Option<JoinHandle<()>>,
     /// Stage outputs the journal is still writing.
     pub(super) unwritten: u32,
+    /// Models whose run waits for memory, and that was told.
+    pub(super) awaits: PerModel<bool>,
     pub(super) span: tracing::Span,
 }
 
@@ -36,7 +38,11 @@ impl Slot {
             let costs = work.costs();
             Ok((work, costs))
         })?;
-        let span = tracing::info_span!(span::SLOT, slot = %accepted.slot);
+        let span = tracing::info_span!(
+            span::SLOT,
+            slot = %accepted.slot,
+            trace_id = accepted.traceparent.as_ref().map(TraceParent::trace_id)
+        );
         let plan = Plan::resume(|stage| outputs.has(stage));
         Ok(Self {
             accepted,
@@ -47,6 +53,7 @@ impl Slot {
             scores: [None, None],
             packaging: None,
             unwritten: 0,
+            awaits: PerModel::default(),
             span,
         })
     }

@@ -20,6 +20,7 @@ mod start;
 mod submit;
 mod systemd;
 mod table;
+mod traces;
 mod tree;
 mod uploads;
 mod views;
@@ -51,7 +52,7 @@ use crate::intake::Door;
 use crate::journal::SlotFolders;
 use crate::journal::index::{Found, Index, IndexError, SlotRow, WebhookTarget};
 use crate::telemetry::metrics::Metrics;
-use crate::types::SlotId;
+use crate::types::{DeviceId, SlotId};
 use crate::webhooks;
 
 /// What recipes are checked against; replaced whole when the settings are read again.
@@ -99,6 +100,10 @@ pub(crate) struct Service {
     started: AtomicBool,
     /// Has the settings read again.
     reload: lifecycle::Reload,
+    /// Traces of slots.
+    /// Identifiers of the devices that are GPUs.
+    boards: BTreeMap<DeviceId, String>,
+    tracing: traces::Tracing,
     /// Whether webhooks may go to an address.
     targets: watch::Sender<Arc<webhooks::Rules>>,
     /// What webhooks are signed with, once the sender runs.

@@ -133,6 +133,30 @@ pub enum EventKind {
         /// Counted from 1.
         attempt: AttemptId,
     },
+    /// A run cannot have its memory yet; told once, when it begins to wait.
+    MemoryAwaited {
+        /// Of which stage.
+        stage: Stage,
+        /// Of which model.
+        model: ModelId,
+        /// What it needs.
+        needed: Bytes,
+    },
+    /// A model's run is over, well or not.
+    RunEnded {
+        /// Of which stage.
+        stage: Stage,
+        /// Of which model.
+        model: ModelId,
+        /// In use on the device when it began, at the last sample.
+        before: Option<Bytes>,
+        /// Likewise when it ended.
+        after: Option<Bytes>,
+        /// The most that it needed beyond its model's weights, where that was measured.
+        peak: Option<Bytes>,
+        /// Why it failed, where it did.
+        error: Option<String>,
+    },
     /// A model made a step; steps of the video come as [`VideoProgress`](Self::VideoProgress).
     StageProgress {
         /// Of which stage.

@@ -98,6 +98,7 @@ fn write(
     let names = artifacts.iter().map(|artifact| artifact.name.clone()).collect();
     let manifest = Manifest {
         version: sink::VERSION,
+        trace_id: accepted.traceparent.as_ref().map(|it| it.trace_id().to_owned()),
         recipe_id: accepted.slot,
         outcome: Outcome::of(ending, verdict.as_ref()),
         // Of the canonical document: comments and layout change nothing.

@@ -21,6 +21,9 @@ pub const VERSION: u32 = 1;
 pub struct Manifest {
     /// Of the format: [`VERSION`].
     pub version: u32,
+    /// Of the trace that the slot belongs to: 32 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
     /// The recipe's id.
     pub recipe_id: SlotId,
     /// How it ended.

@@ -59,6 +59,7 @@ fn manifest() -> Manifest {
     };
     Manifest {
         version: VERSION,
+        trace_id: None,
         recipe_id: recipe.slot(),
         outcome: Outcome::Completed,
         recipe: RecipeRef { sha256: Sha256::of(&document::canonical(recipe.document())) },

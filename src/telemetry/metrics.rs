@@ -5,6 +5,7 @@
 
 pub(crate) mod definition;
 pub(crate) mod observed;
+mod reader;
 mod recorder;
 mod values;
 
@@ -22,8 +23,10 @@ use prometheus::{Registry, TextEncoder};
 
 use definition::{Kind, Metric, Origin};
 use observed::{Asked, Source};
+use reader::SharedReader;
 use recorder::Recorder;
 
+use super::export::Collect;
 use crate::events::{Event, Subscriber};
 use crate::types::DeviceId;
 
@@ -46,6 +49,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     asked: Arc<Asked>,
     recorder: Recorder,
+    reader: Option<SharedReader>,
     /// Instruments live as long as it does.
     _provider: SdkMeterProvider,
 }
@@ -58,25 +62,26 @@ fn attributes(metric: &Metric, values: &[&str]) -> Vec<KeyValue> {
 }
 
 impl Metrics {
-    /// Nothing has happened yet.
-    pub(crate) fn new() -> Result<Self, MetricsError> {
+    /// Nothing has happened yet. They are of `resource`, and can be [collected](Self::collector) where they are `exported`.
+    pub(crate) fn new(resource: Resource, exported: bool) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
             .scope_info_enabled(false)
             .build()
             .map_err(|error| MetricsError::SetUp(error.to_string()))?;
-        let resource = Resource::builder()
-            .with_service_name(SCOPE)
-            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-            .build();
-        let provider = SdkMeterProvider::builder().with_resource(resource).with_reader(exporter).build();
+        let mut provider = SdkMeterProvider::builder().with_resource(resource).with_reader(exporter);
+        let reader = exported.then(SharedReader::default);
+        if let Some(reader) = &reader {
+            provider = provider.with_reader(reader.clone());
+        }
+        let provider = provider.build();
         let (meter, asked) = (provider.meter(SCOPE), Arc::new(Asked::default()));
         for metric in definition::ALL.iter().filter(|metric| metric.origin == Origin::Asked) {
             observe(&meter, metric, &asked);
         }
         let recorder = Recorder::new(&meter, Arc::clone(&asked));
-        Ok(Self { registry, asked, recorder, _provider: provider })
+        Ok(Self { registry, asked, recorder, reader, _provider: provider })
     }
 
     /// These devices serve; the node is asked from now on, as long as it is there.
@@ -88,6 +93,15 @@ impl Metrics {
     /// A group commit of the journal took this long.
     pub(crate) fn committed(&self, took: Duration) {
         self.recorder.committed(took);
+    }
+
+    /// What collects all of them for an export; none where they are not exported. Asks the node, and may block for a moment.
+    pub(crate) fn collector(&self) -> Option<Collect> {
+        let (reader, asked) = (self.reader.clone()?, Arc::clone(&self.asked));
+        Some(Box::new(move || {
+            asked.refresh();
+            reader.all()
+        }))
     }
 
     /// All of them, as Prometheus reads them. Asks the node, and may block for a moment.

@@ -88,4 +88,17 @@ pub mod span {
     pub const STAGE: &str = "stage";
     /// A model's run, within its stage; entered on the model's thread. Fields: `model`, `run`.
     pub const RUN: &str = "run";
+
+    // Of traces alone; stages and runs are called after what they are of there.
+
+    /// From a slot's hand-in to its acceptance.
+    pub const INTAKE: &str = "intake";
+    /// From its acceptance until it begins.
+    pub const ADMISSION_WAIT: &str = "admission wait";
+    /// A run's wait for memory.
+    pub const MEMORY_WAIT: &str = "memory wait";
+    /// Artifacts are handed over to the store.
+    pub const UPLOAD: &str = "upload";
+    /// A webhook's message, one try.
+    pub const WEBHOOK: &str = "webhook";
 }

@@ -19,6 +19,11 @@ pub struct TraceParent(String);
 pub struct TraceParentError(String);
 
 impl TraceParent {
+    /// The trace's id: 32 hexadecimal digits.
+    pub fn trace_id(&self) -> &str {
+        self.0.split('-').nth(1).unwrap_or_default()
+    }
+
     /// As it is written.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::origin_of;
-use crate::types::SlotId;
+use crate::types::{SlotId, TraceParent};
 
 /// An answer that may take a moment.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -27,6 +27,8 @@ pub struct Row {
     pub event: String,
     /// Where it goes.
     pub url: String,
+    /// Where its receiver's spans belong, where the slot has a trace.
+    pub traceparent: Option<TraceParent>,
     /// What [`body`](super::body) made.
     pub body: Arc<str>,
     /// How often it was tried before.

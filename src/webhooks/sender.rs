@@ -95,6 +95,8 @@ pub enum Notice {
         origin: String,
         /// How many tries it took.
         attempts: u32,
+        /// How long the last one took.
+        took: Duration,
     },
     /// A try failed.
     Failed {
@@ -106,6 +108,8 @@ pub enum Notice {
         origin: String,
         /// How many tries there were.
         attempts: u32,
+        /// How long this one took.
+        took: Duration,
         /// Why.
         error: String,
         /// Until the next try.
@@ -121,6 +125,8 @@ pub enum Notice {
         origin: String,
         /// How many tries there were.
         attempts: u32,
+        /// How long the last one took.
+        took: Duration,
         /// Why the last one failed.
         error: String,
     },

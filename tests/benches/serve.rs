@@ -1,7 +1,7 @@
 //! `vortex-node serve` over HTTP on this machine: slots accepted a second, how long one hand-in takes, reads, listeners,
 //! memory over many slots, and the time to be ready. The load comes from this process, on the same cores.
 //!
-//! `cargo bench --bench serve [-- PART...]` with the parts `intake`, `rate`, `reads`, `events`, `memory`, `start`, `lookahead`; all but
+//! `cargo bench --bench serve [-- PART...]` with the parts `intake`, `rate`, `reads`, `events`, `memory`, `start`, `lookahead`, `telemetry`; all but
 //! `memory` where none is named. `--dir DIR` puts the data folder on another disk, `--slots N` sets how many `memory`
 //! renders, `--against URL` sends the load of `intake` elsewhere instead. Models are scripted and cost nothing, so that
 //! what is measured is the node. Figures of one run are comparable with each other, and with nothing else.
@@ -11,6 +11,8 @@
 mod client;
 #[path = "serve/node.rs"]
 mod node;
+#[path = "serve/telemetry.rs"]
+mod telemetry;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -65,6 +67,9 @@ fn main() {
     }
     if is_asked("lookahead") {
         lookahead(&dir);
+    }
+    if is_asked("telemetry") {
+        telemetry::measure(&dir);
     }
     if is_asked("start") {
         let times = (0..5).map(|_| Node::demo(&dir)).collect();

@@ -50,7 +50,7 @@ const TABLE: &[Row] = &[
     row("client", &["api", "clock", "files", "types"], TENSORS),
     row("hub", &["client", "clock", "files", "types"], TENSORS),
     row("events", &["clock", "contract", "exit", "journal", "types", "vram"], TENSORS),
-    row("telemetry", &["clock", "config", "events", "journal", "types", "vram"], TENSORS),
+    row("telemetry", &["clock", "config", "contract", "events", "journal", "types", "vram"], TENSORS),
     row("actors", &["clock", "contract", "events", "exit", "journal", "telemetry", "types", "vram"], TENSORS),
     row(
         "pipeline",

@@ -28,6 +28,7 @@ fn write(dir: &Path) -> PublicKey {
     let id = PublicKey(key.verifying_key().to_bytes());
     let manifest = Manifest {
         version: sink::VERSION,
+        trace_id: None,
         recipe_id: recipe.slot(),
         outcome: Outcome::Failed {
             cause: Failure::Timeout,

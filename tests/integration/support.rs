@@ -14,6 +14,7 @@ pub mod authority;
 pub mod diary;
 pub mod preload;
 pub mod random;
+pub mod receiver;
 pub mod served;
 pub mod simulated_nvml;
 pub mod weed;

@@ -174,7 +174,10 @@ impl OrchestratorState {
         let shape = self.active[place].work.shape(task.stage());
         let lease = match self.lease(myself, id, model, shape) {
             Ok(lease) => lease,
-            Err(None) => return Began::WaitForMemory,
+            Err(None) => {
+                self.tell_memory_awaited(place, task, model, shape);
+                return Began::WaitForMemory;
+            }
             Err(Some(refusal)) => return Began::No(self.refused(task, &refusal)),
         };
         let slot = &mut self.active[place];
@@ -210,9 +213,22 @@ impl OrchestratorState {
             self.hands[model] = Hand::Away;
             return Began::Wait;
         }
-        let current = Current { run, slot: id, task, shape, leased, dropped: false };
+        slot.awaits[model] = false;
+        let before = self.args.ledger.usage().actual;
+        let current = Current { run, slot: id, task, shape, leased, before, dropped: false };
         self.hands[model] = Hand::Working(current);
         Began::Yes
+    }
+
+    fn tell_memory_awaited(&mut self, place: usize, task: Task, model: ModelId, shape: Shape) {
+        let needed = self.peaks.estimate(model, shape, self.args.workspaces[model]);
+        let slot = &mut self.active[place];
+        if !std::mem::replace(&mut slot.awaits[model], true) {
+            let (id, stage) = (slot.id(), task.stage());
+            slot.span.in_scope(|| {
+                self.args.bus.tell_of(id, EventKind::MemoryAwaited { stage, model, needed });
+            });
+        }
     }
 
     /// The memory for a run: there, to be waited for (`Err(None)`), or refused with numbers.

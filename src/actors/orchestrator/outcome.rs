@@ -47,6 +47,28 @@ impl OrchestratorState {
         }
     }
 
+    /// Whoever follows the slot hears how its run went, whether or not anybody still waits for what it brings.
+    pub(super) fn tell_run_ended(
+        &self,
+        model: ModelId,
+        run: RunId,
+        result: &Result<Output, RunFailure>,
+        peak: Option<Bytes>,
+    ) {
+        let Hand::Working(Current { run: current, slot, task, before, .. }) = self.hands[model] else {
+            return;
+        };
+        let Some(place) = self.place(slot).filter(|_| current == run) else { return };
+        let error = match result {
+            Ok(_) => None,
+            Err(RunFailure::Refused(refusal)) => Some(refusal.to_string()),
+            Err(RunFailure::Model(error)) => Some(error.chain()),
+        };
+        let (stage, after) = (task.stage(), self.args.ledger.usage().actual);
+        let kind = EventKind::RunEnded { stage, model, before, after, peak, error };
+        self.active[place].span.in_scope(|| self.args.bus.tell_of(slot, kind));
+    }
+
     /// Whether a run that runs out of memory needs more than was leased for it: not where nobody can see how full the device
     /// is, nor where others have taken what was promised.
     fn is_seen(&self) -> bool {

@@ -36,6 +36,8 @@ enum Course {
     Told,
     /// The journal tells it itself, with what it means for the slot.
     Elsewhere,
+    /// It is of traces alone: a slot has five of them.
+    Passed,
 }
 
 fn course(kind: &EventKind) -> Course {
@@ -43,6 +45,7 @@ fn course(kind: &EventKind) -> Course {
         EventKind::GenerationComplete { .. }
         | EventKind::SlotFailed { .. }
         | EventKind::SlotCancelled { .. } => Course::Elsewhere,
+        EventKind::RunEnded { .. } => Course::Passed,
         EventKind::StageProgress { .. }
         | EventKind::VideoProgress { .. }
         | EventKind::Memory { .. }
@@ -60,7 +63,7 @@ impl Subscriber for ServiceEvents {
             self.index.begun(slot, event.at, &device);
         }
         match course(&event.kind) {
-            Course::Elsewhere => {}
+            Course::Elsewhere | Course::Passed => {}
             Course::Told if self.is_thinned(event) => {}
             course => {
                 let Some(mut row) = row(event) else { return };
@@ -70,7 +73,7 @@ impl Subscriber for ServiceEvents {
                         row.deliver_to = webhook.filter(|it| wants(it, &row.kind, false)).map(|it| it.url);
                         self.index.event(row);
                     }
-                    Course::Told | Course::Elsewhere => self.index.transient(row),
+                    Course::Told | Course::Elsewhere | Course::Passed => self.index.transient(row),
                 }
             }
         }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::events::row;
 use super::table::{NewView, SlotTable};
+use super::traces::Tracing;
 use super::views::{self, wants};
 use crate::clock;
 use crate::events::{Event, EventKind};
@@ -60,6 +61,7 @@ struct Parts {
     uploads: bool,
     /// How long an ended slot's files are kept at least.
     keep: Duration,
+    tracing: Tracing,
     handed_in: Mutex<HashMap<SlotId, HandedIn>>,
     /// Whether the slots of earlier processes are counted as taken up.
     taken_up: Mutex<bool>,
@@ -76,13 +78,25 @@ pub(super) struct JournalParts {
     pub(super) bundle: Sha256,
     pub(super) uploads: bool,
     pub(super) keep: Duration,
+    pub(super) tracing: Tracing,
 }
 
 impl ServiceJournal {
     pub(super) fn new(parts: JournalParts) -> Self {
-        let JournalParts { index, folders, table, bundle, uploads, keep } = parts;
+        let JournalParts { index, folders, table, bundle, uploads, keep, tracing } = parts;
         let (handed_in, taken_up, making) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self(Arc::new(Parts { index, folders, table, bundle, uploads, keep, handed_in, taken_up, making }))
+        Self(Arc::new(Parts {
+            index,
+            folders,
+            table,
+            bundle,
+            uploads,
+            keep,
+            tracing,
+            handed_in,
+            taken_up,
+            making,
+        }))
     }
 
     /// A slot is about to be asked for; what is said of it is taken when it is accepted, else [taken back](Self::forget).
@@ -323,12 +337,14 @@ fn take_up(parts: &Parts) -> Result<(Opened, Vec<(Terminal, Vec<Artifact>)>), Jo
         if is_first && !known {
             parts.index.taken_up(slot);
         }
+        let attempts = row.attempts.saturating_add(u32::from(is_first));
+        parts.tracing.take_up(slot, row.traceparent.as_ref(), attempts);
         parts.table.accepted(NewView {
             slot,
             recipe_sha256: row.recipe_sha256.to_string(),
             accepted_at: row.accepted_at,
             deadline: row.deadline,
-            attempts: row.attempts.saturating_add(u32::from(is_first)),
+            attempts,
             trace_id: row.traceparent.as_ref().map(views::trace_id),
             done: done(&outputs),
             webhook: row.webhook,

@@ -15,6 +15,8 @@ use super::submit::problem;
 use crate::actors::tree::DeviceTree;
 use crate::api::backend::{Problem, ProblemKind};
 use crate::api::problem::Kind;
+use crate::cuda::Card;
+use crate::telemetry::export::{Losses, Signal};
 use crate::telemetry::metrics::definition as metric;
 use crate::telemetry::metrics::observed::{Observations, Source};
 use crate::types::{Bytes, DeviceId, ModelId, SlotId};
@@ -63,6 +65,12 @@ impl Service {
             seen.set(&metric::OUTBOX_WAITING, &[], pending as f64);
         }
         seen.set(&metric::OUTBOX_GIVEN_UP, &[], self.given_up.load(Ordering::Relaxed) as f64);
+        for signal in Signal::ALL {
+            let count =
+                |of: fn(&Losses, Signal) -> u64| self.tracing.losses().map_or(0, |it| of(it, signal)) as f64;
+            seen.set(&metric::TELEMETRY_DROPPED, &[signal.name()], count(Losses::dropped));
+            seen.set(&metric::TELEMETRY_EXPORT_FAILURES, &[signal.name()], count(Losses::failures));
+        }
         if let Some((free, size)) = disk(&self.data_dir) {
             seen.set(&metric::DISK_FREE, &[], free.as_f64());
             seen.set(&metric::DISK_SIZE, &[], size.as_f64());
@@ -80,7 +88,11 @@ impl Source for Service {
             seen.set(&metric::NODE_READY_AFTER, &[], after.as_secs_f64());
         }
         for tree in self.node.cards() {
-            observe_device(tree, self.tree.sample(tree.device()).as_ref(), seen);
+            let (id, sample) = (tree.device(), self.tree.sample(tree.device()));
+            observe_device(tree, seen);
+            if let Some(sample) = sample {
+                observe_sample(id, self.boards.get(&id).map(String::as_str), &sample, seen);
+            }
         }
         self.observe_slots(seen);
         self.observe_journal(seen);
@@ -95,13 +107,18 @@ const fn truth(is_so: bool) -> f64 {
     if is_so { 1.0 } else { 0.0 }
 }
 
-fn observe_device(tree: &DeviceTree, sample: Option<&Sample>, seen: &mut Observations) {
-    let id = tree.device();
-    let name = id.to_string();
+/// The identifiers of those of `devices` that are GPUs, as their driver has them, so that series of other exporters join.
+pub(super) fn boards(devices: impl IntoIterator<Item = DeviceId>) -> BTreeMap<DeviceId, String> {
+    let identifier = |id| match id {
+        DeviceId::Cuda(ordinal) => Card::open(ordinal).and_then(|card| card.uuid()).ok(),
+        DeviceId::Cpu | DeviceId::Scripted(_) => None,
+    };
+    devices.into_iter().filter_map(|id| Some((id, identifier(id)?))).collect()
+}
+
+fn observe_device(tree: &DeviceTree, seen: &mut Observations) {
+    let name = tree.device().to_string();
     let device = name.as_str();
-    if let Some(sample) = sample {
-        observe_sample(id, sample, seen);
-    }
     let thresholds = tree.limits().thresholds;
     seen.set(&metric::MEMORY_LIMIT, &[device, "soft"], thresholds.soft().as_f64());
     seen.set(&metric::MEMORY_LIMIT, &[device, "hard"], thresholds.hard().as_f64());
@@ -133,15 +150,20 @@ fn observe_device(tree: &DeviceTree, sample: Option<&Sample>, seen: &mut Observa
     }
 }
 
-/// A GPU's memory goes by the names that every GPU's does, a host's by our own.
-fn observe_sample(id: DeviceId, sample: &Sample, seen: &mut Observations) {
+/// A GPU's memory goes by the names that every GPU's does, and by the identifier of its `board` or, where the driver does not
+/// tell it, its name here; a host's by our own.
+fn observe_sample(id: DeviceId, board: Option<&str>, sample: &Sample, seen: &mut Observations) {
     let name = id.to_string();
     let device = name.as_str();
     let (used, total) = (sample.used.as_f64(), sample.total.as_f64());
     match id {
         DeviceId::Cuda(_) => {
-            seen.set(&metric::GPU_MEMORY_USAGE, &[device, device], used);
-            seen.set(&metric::GPU_MEMORY_LIMIT, &[device, device], total);
+            let labels = [board.unwrap_or(device), device];
+            seen.set(&metric::GPU_MEMORY_USAGE, &labels, used);
+            seen.set(&metric::GPU_MEMORY_LIMIT, &labels, total);
+            if total > 0.0 {
+                seen.set(&metric::GPU_MEMORY_UTILIZATION, &labels, used / total);
+            }
         }
         DeviceId::Cpu | DeviceId::Scripted(_) => {
             seen.set(&metric::MEMORY_USAGE, &[device], used);
@@ -215,9 +237,9 @@ mod tests {
             others: None,
             pool: Some(Pool { used: Bytes::gb(3), reserved: Bytes::gb(4) }),
         };
-        let told = |id: DeviceId| {
+        let told = |id: DeviceId, board: Option<&str>| {
             let mut seen = Observations::default();
-            observe_sample(id, &sample, &mut seen);
+            observe_sample(id, board, &sample, &mut seen);
             let of = |metric: &metric::Metric| -> Vec<(String, f64)> {
                 let labels = |attributes: &[opentelemetry::KeyValue]| {
                     let one = |it: &opentelemetry::KeyValue| format!("{}={}", it.key, it.value);
@@ -228,21 +250,25 @@ mod tests {
             [
                 of(&metric::GPU_MEMORY_USAGE),
                 of(&metric::GPU_MEMORY_LIMIT),
+                of(&metric::GPU_MEMORY_UTILIZATION),
                 of(&metric::MEMORY_USAGE),
                 of(&metric::MEMORY_SIZE),
                 of(&metric::MEMORY_FRAGMENTATION),
             ]
         };
         let one = |labels: &str, value| vec![(labels.to_owned(), value)];
-        let gpu = "hw.id=cuda:1,device=cuda:1";
         let pool = |device: &str| one(device, 0.25);
+        for (board, gpu) in
+            [(Some("GPU-1"), "hw.id=GPU-1,device=cuda:1"), (None, "hw.id=cuda:1,device=cuda:1")]
+        {
+            assert_eq!(
+                told(DeviceId::Cuda(1), board),
+                [one(gpu, 3e9), one(gpu, 12e9), one(gpu, 0.25), vec![], vec![], pool("device=cuda:1")]
+            );
+        }
         assert_eq!(
-            told(DeviceId::Cuda(1)),
-            [one(gpu, 3e9), one(gpu, 12e9), vec![], vec![], pool("device=cuda:1")]
-        );
-        assert_eq!(
-            told(DeviceId::Cpu),
-            [vec![], vec![], one("device=cpu", 3e9), one("device=cpu", 12e9), pool("device=cpu")]
+            told(DeviceId::Cpu, None),
+            [vec![], vec![], vec![], one("device=cpu", 3e9), one("device=cpu", 12e9), pool("device=cpu")]
         );
     }
 }

@@ -11,6 +11,7 @@ use super::start::ServeError;
 use super::{Service, views};
 use crate::config::Settings;
 use crate::journal::index::{Delivery, DeliveryMark, Found, Index, IndexError, Progress};
+use crate::telemetry::traces::onward;
 use crate::webhooks::{
     self, AnyError, HttpTransport, Mark, Notice, Options, Outbox, Parts, Reply, Row, Rules, Secrets, Skip,
     SystemLookup,
@@ -43,8 +44,12 @@ impl IndexOutbox {
     /// `delivery` with the body that is sent. Blocks.
     fn row(&self, delivery: Delivery) -> Result<Row, AnyError> {
         let Delivery { id, slot, kind, url, body, since, attempts, .. } = delivery;
+        let mut traceparent = None;
         let shown = match self.index.slot(slot)? {
-            Some(Found::Slot(row)) => serde_json::to_value(views::of_row(&row, self.keep))?,
+            Some(Found::Slot(row)) => {
+                traceparent = row.traceparent.as_ref().and_then(|it| onward(slot, it));
+                serde_json::to_value(views::of_row(&row, self.keep))?
+            }
             Some(Found::Expired(stone)) => serde_json::to_value(stone)?,
             None => serde_json::Value::Null,
         };
@@ -52,7 +57,7 @@ impl IndexOutbox {
         let at = Duration::try_from_secs_f64(at).unwrap_or(since);
         let body = webhooks::body(&kind, at, &body, &shown)?.into();
         let event = format!("{}-{id}", self.index.generation());
-        Ok(Row { id, slot, event, url, body, attempts, since })
+        Ok(Row { id, slot, event, url, traceparent, body, attempts, since })
     }
 }
 
@@ -126,6 +131,7 @@ pub(super) fn start(
     // There is one start.
     let _ = service.secrets.set(changed);
     let counting = Arc::downgrade(service);
+    let tracing = service.tracing.clone();
     let parts = Parts {
         outbox: Arc::new(IndexOutbox { index: service.index.clone(), keep: service.facts.keep }),
         transport: Arc::new(HttpTransport::new(Arc::new(SystemLookup), settings.webhooks.ca_file.clone())),
@@ -136,6 +142,7 @@ pub(super) fn start(
                 service.given_up.fetch_add(1, Ordering::Relaxed);
             }
             log(&notice);
+            tracing.told(&notice);
         }),
         wake: Arc::clone(&service.outbox),
     };
@@ -154,13 +161,13 @@ pub(super) fn start(
 
 fn log(notice: &Notice) {
     match notice {
-        Notice::Delivered { slot, event, origin, attempts } => {
+        Notice::Delivered { slot, event, origin, attempts, .. } => {
             tracing::debug!(%slot, event_id = event, origin, attempts, "webhook delivered");
         }
-        Notice::Failed { slot, event, origin, attempts, error, again } => tracing::info!(
+        Notice::Failed { slot, event, origin, attempts, error, again, .. } => tracing::info!(
             %slot, event_id = event, origin, attempts, error, again = again.as_secs_f64(), "webhook not delivered yet"
         ),
-        Notice::Undelivered { slot, event, origin, attempts, error } => {
+        Notice::Undelivered { slot, event, origin, attempts, error, .. } => {
             tracing::warn!(%slot, event_id = event, origin, attempts, error, "webhook given up");
         }
         Notice::Trouble { error } => tracing::error!(error, "the outbox cannot be read or written"),

@@ -20,6 +20,7 @@ use super::lifecycle::{Reload, Running};
 use super::reload::Reloader;
 use super::signals::Signals;
 use super::table::SlotTable;
+use super::traces::Tracing;
 use super::tree::TreeLog;
 use super::{DoorSettings, Facts, Service, backend, listen, open, outbox, retention, uploads};
 use crate::actors::handle;
@@ -143,6 +144,11 @@ pub async fn serve(
     let ServeParts { loaded, inputs, chosen, scripted, shows_login } = parts;
     let settings = loaded.settings.clone();
     let _lock = DataFolder::lock(&settings.data_dir)?;
+    let key = sink::node_key(&settings.key_file()).map_err(BuildError::from)?;
+    let id = PublicKey(key.verifying_key().to_bytes()).to_string();
+    // Before what may have something to tell.
+    let (tracing, metrics) = Tracing::start(&id)?;
+    let metrics = Arc::new(metrics);
     let entrance = listen::Entrance::bind(&settings)?;
 
     let folders = Arc::new(SlotFolders::under(&open::slots(&settings.data_dir)));
@@ -161,8 +167,6 @@ pub async fn serve(
     if !repairs.is_empty() {
         announce(Announced::Repaired(repairs.clone()));
     }
-    let metrics = Metrics::new().map_err(std::io::Error::other);
-    let metrics = Arc::new(metrics.map_err(system("metrics cannot be set up"))?);
     let commits = Arc::clone(&metrics);
     index.on_commit(move |took| commits.committed(took));
     let table = Arc::new(SlotTable::default());
@@ -174,6 +178,7 @@ pub async fn serve(
         bundle: chosen.sha256,
         uploads: settings.store.url.is_some(),
         keep: settings.journal.keep,
+        tracing: tracing.clone(),
     }));
     let events = Arc::new(ServiceEvents {
         table: Arc::clone(&table),
@@ -183,7 +188,8 @@ pub async fn serve(
     });
     // Before the actors: nothing that they tell is missed.
     let kept = index.subscribe();
-    let hear: Vec<Arc<dyn Subscriber>> = vec![events, Arc::<Metrics>::clone(&metrics)];
+    let mut hear: Vec<Arc<dyn Subscriber>> = vec![events, Arc::<Metrics>::clone(&metrics)];
+    hear.extend(tracing.traces.clone().map(|traces| traces as Arc<dyn Subscriber>));
     let wired = wire(&loaded, &chosen, scripted, &folders, &journal, hear)?;
     let to_cancel = cancelled_before(&index).await?;
 
@@ -205,9 +211,8 @@ pub async fn serve(
     };
     let (told, _) = broadcast::channel(BACKLOG);
     let (reload, reloads) = mpsc::channel(RELOADS);
-    let key = sink::node_key(&settings.key_file()).map_err(BuildError::from)?;
     let facts = Facts {
-        id: PublicKey(key.verifying_key().to_bytes()).to_string(),
+        id,
         started_at,
         profile: settings.profile.clone(),
         bundle: chosen.bundle.name.clone(),
@@ -218,6 +223,7 @@ pub async fn serve(
         alerts,
         keep: settings.journal.keep,
     };
+    let boards = super::metrics::boards(node.handle().cards().iter().map(DeviceTree::device));
     let service = Arc::new(Service {
         facts,
         node: node.handle(),
@@ -247,6 +253,8 @@ pub async fn serve(
         given_up: AtomicU64::new(0),
         ready_after: Default::default(),
         data_dir: settings.data_dir.clone(),
+        boards,
+        tracing: tracing.clone(),
     });
     let devices = service.node.cards().iter().map(DeviceTree::device);
     service.metrics.begin(Arc::downgrade(&service) as Weak<dyn Source>, devices);
@@ -274,7 +282,10 @@ pub async fn serve(
         grace: settings.slots.drain,
         announce,
     };
-    Ok(running.run().await)
+    let exit = running.run().await;
+    // Last of all: what happened until now is among it.
+    tracing.finish().await;
+    Ok(exit)
 }
 
 /// Waits on a thread that may block.

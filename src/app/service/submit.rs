@@ -14,6 +14,7 @@ use super::journal::HandedIn;
 use crate::actors::admission::Refusal;
 use crate::api::backend::{Problem, ProblemKind, SlotRequest, Submitted};
 use crate::api::views::SlotView;
+use crate::clock;
 use crate::intake::{Entry, Kind, Origin, Rejection, Submission};
 use crate::journal::index::{Found, WebhookTarget};
 use crate::models::workspace::SlotSize;
@@ -47,13 +48,15 @@ pub(super) fn problem(kind: ProblemKind, detail: impl Into<String>) -> Problem {
 
 impl Service {
     pub(super) async fn hand_in(&self, request: SlotRequest) -> Result<Submitted, Problem> {
+        let began = clock::unix_time();
         let SlotRequest { id, document, webhook, traceparent, client } = request;
         let submission =
             Submission { document: Arc::from(&*document), origin: Origin::Http(client.clone()), traceparent };
         let door = self.door.read().clone();
         let checked = submission.check(&door.signers).map_err(|rejection| refused(&rejection))?;
-        let entry = door.door.enter(checked).map_err(|rejection| refused(&rejection))?;
+        let mut entry = door.door.enter(checked).map_err(|rejection| refused(&rejection))?;
         let slot = entry.recipe.slot();
+        entry.traced(|came| self.tracing.trace_of(slot, came));
         if let Some(id) = id.filter(|id| *id != slot) {
             let detail =
                 format!("the recipe's recipe_id is {slot}, and it was sent to {id}; both must be the same");
@@ -68,6 +71,7 @@ impl Service {
         entry.in_time().map_err(|rejection| refused(&rejection))?;
         self.takes_in()?;
         let webhook = webhook.as_ref().map(|webhook| self.webhook(webhook)).transpose()?;
+        self.tracing.expect(slot, entry.traceparent(), began);
         self.ask(slot, &entry, webhook, client).await
     }
 
@@ -100,6 +104,7 @@ impl Service {
             }
             Err(refusal) => {
                 self.journal.forget(slot);
+                self.tracing.forget(slot);
                 // An acceptance whose answer was lost stands in the journal.
                 match self.known(slot, entry.key.recipe).await? {
                     Some(known) => Ok(Submitted::Known(Box::new(known))),

@@ -158,6 +158,7 @@ pub(super) fn start(
         ..StoreSettings::at(address)
     };
     let store = Store::open(&wanted).map_err(|error| refused(&error))?;
+    let tracing = service.tracing.clone();
     let (told_health, health) = watch::channel(Health::Unknown);
     let parts = Parts {
         store: store.clone(),
@@ -166,7 +167,10 @@ pub(super) fn start(
             folders: Arc::clone(&service.folders),
         }),
         health: told_health,
-        notices: Arc::new(|notice| log(&notice)),
+        notices: Arc::new(move |notice| {
+            log(&notice);
+            tracing.uploaded(&notice);
+        }),
         wake: Arc::clone(&service.uploads),
     };
     let options = Options { longest: settings.store.give_up_after, ..Options::default() };

@@ -15,7 +15,7 @@ pub(super) fn wants(webhook: &WebhookTarget, kind: &str, is_end: bool) -> bool {
 
 /// The trace's id, the second part of a `traceparent`.
 pub(super) fn trace_id(traceparent: &TraceParent) -> String {
-    traceparent.as_str().split('-').nth(1).unwrap_or_default().to_owned()
+    traceparent.trace_id().to_owned()
 }
 
 pub(super) const fn state(state: State) -> SlotState {

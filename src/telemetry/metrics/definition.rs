@@ -1,10 +1,10 @@
 //! Every metric of a node, in one table: name, kind, unit, labels with their values, what it says and where it comes from.
 //!
 //! Instruments, the scrape and the documentation are made from it. Names follow OpenTelemetry's conventions; a scrape has
-//! them as Prometheus writes them ([`Metric::scraped`]).
+//! them as Prometheus writes them.
 
 use super::values::{
-    ACTORS, CAUSES, FAULTS, LIMITS, MODELS, OUTCOMES, REASONS, REMEDIES, STAGES, STATES, Values,
+    ACTORS, CAUSES, FAULTS, LIMITS, MODELS, OUTCOMES, REASONS, REMEDIES, SIGNALS, STAGES, STATES, Values,
 };
 
 /// How a metric behaves.
@@ -95,7 +95,7 @@ const STAGE: Label = label("stage", Values::Names(&STAGES));
 const ONE: &[Label] = &[];
 const OF_DEVICE: &[Label] = &[DEVICE];
 const OF_MODEL: &[Label] = &[DEVICE, MODEL];
-const OF_GPU: &[Label] = &[label("hw.id", Values::Devices), DEVICE];
+const OF_GPU: &[Label] = &[label("hw.id", Values::Boards), DEVICE];
 
 /// Slots take seconds on a large card and minutes on a processor.
 const SLOT_SECONDS: &[f64] =
@@ -152,6 +152,8 @@ metrics! {
         "Memory in use on the GPU, by anyone.";
     GPU_MEMORY_LIMIT: "hw.gpu.memory.limit", Kind::UpDownCounter, "By", OF_GPU, Asked,
         "All memory of the GPU.";
+    GPU_MEMORY_UTILIZATION: "hw.gpu.memory.utilization", Kind::Gauge, "1", OF_GPU, Asked,
+        "Share of the GPU's memory that is in use, by anyone.";
     MEMORY_LIMIT: "vortex.memory.limit", Kind::UpDownCounter, "By",
         &[DEVICE, label("limit", Values::Names(&LIMITS))], Asked,
         "The limits of the settings, of a GPU and of a host alike.";
@@ -223,6 +225,12 @@ metrics! {
         "Webhook messages still to be delivered.";
     OUTBOX_GIVEN_UP: "vortex.outbox.given_up", Kind::Counter, "{message}", ONE, Asked,
         "Webhook messages that were given up.";
+    TELEMETRY_DROPPED: "vortex.telemetry.dropped", Kind::Counter, "{item}",
+        &[label("signal", Values::Names(&SIGNALS))], Asked,
+        "Spans and records of logs that were never exported: their queue was full, or the receiver took none for too long.";
+    TELEMETRY_EXPORT_FAILURES: "vortex.telemetry.export.failures", Kind::Counter, "{export}",
+        &[label("signal", Values::Names(&SIGNALS))], Asked,
+        "Exports that the receiver did not take.";
     DISK_FREE: "vortex.disk.free", Kind::UpDownCounter, "By", ONE, Asked,
         "What the data folder's disk has left for this user.";
     DISK_SIZE: "vortex.disk.size", Kind::UpDownCounter, "By", ONE, Asked,

@@ -56,7 +56,7 @@ fn labels(label: &Label) -> String {
                 .collect();
             format!("`{}`: {}", label.key.replace('.', "_"), names.join(" "))
         }
-        Values::Devices | Values::Text => format!("`{}`", label.key.replace('.', "_")),
+        Values::Devices | Values::Boards | Values::Text => format!("`{}`", label.key.replace('.', "_")),
     }
 }
 
@@ -72,6 +72,10 @@ fn table() -> String {
         )
     };
     ALL.iter().map(row).collect()
+}
+
+fn unexported() -> Metrics {
+    Metrics::new(Resource::builder_empty().build(), false).unwrap()
 }
 
 #[test]
@@ -99,7 +103,7 @@ fn the_definition_holds_together() {
         // A label explosion is found here, not in somebody's storage: of one device, and of three faults at most.
         let count = |label: &Label| match label.values {
             Values::Names(names) => names.len(),
-            Values::Devices | Values::Text => 1,
+            Values::Devices | Values::Boards | Values::Text => 1,
         };
         let most: usize = metric.labels.iter().map(count).product();
         assert!(most <= 100, "{} may have {most} series of one device", metric.name);
@@ -109,7 +113,7 @@ fn the_definition_holds_together() {
 
 #[test]
 fn every_series_of_a_scrape_is_in_the_definition_under_its_name_and_kind() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = unexported();
     let source: Arc<dyn Source> = Arc::new(Played::default());
     metrics.begin(Arc::downgrade(&source), [DeviceId::Cpu]);
     metrics.committed(Duration::from_millis(3));
@@ -129,7 +133,7 @@ fn every_series_of_a_scrape_is_in_the_definition_under_its_name_and_kind() {
 
 #[test]
 fn what_is_counted_is_there_before_it_happens() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = unexported();
     let source: Arc<dyn Source> = Arc::new(Played::default());
     metrics.begin(Arc::downgrade(&source), [DeviceId::Cuda(0), DeviceId::Cuda(1)]);
     let all = series(&metrics);
@@ -294,7 +298,7 @@ fn each_event_moves_its_series_and_no_other() {
         (vec![EventKind::AdmissionChanged { closed: None }], vec![]),
     ];
     for (events, moved) in rows {
-        let metrics = Metrics::new().unwrap();
+        let metrics = unexported();
         let source: Arc<dyn Source> = Arc::new(Played::default());
         metrics.begin(Arc::downgrade(&source), device);
         let before = series(&metrics);
@@ -321,7 +325,7 @@ fn each_event_moves_its_series_and_no_other() {
 
 #[test]
 fn a_scrape_asks_once_and_anew_and_labels_stay_bounded() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = unexported();
     let source: Arc<dyn Source> = Arc::new(Played::default());
     metrics.begin(Arc::downgrade(&source), []);
     for times in [1.0, 2.0] {
@@ -340,7 +344,7 @@ fn a_scrape_asks_once_and_anew_and_labels_stay_bounded() {
 
 #[test]
 fn samples_and_steps_pass_without_a_trace() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = unexported();
     assert!(!metrics.wants_steps());
     let before = metrics.text().unwrap();
     let sample = crate::vram::Sample {
@@ -356,4 +360,41 @@ fn samples_and_steps_pass_without_a_trace() {
     };
     metrics.hear(&happened(Some(DeviceId::Cpu), EventKind::Memory { sample }));
     assert_eq!(metrics.text().unwrap(), before);
+}
+
+#[test]
+fn an_export_has_what_a_scrape_has_each_time_all_that_was_counted() {
+    use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
+    let metrics = Metrics::new(Resource::builder_empty().build(), true).unwrap();
+    let source: Arc<dyn Source> = Arc::new(Played::default());
+    metrics.begin(Arc::downgrade(&source), [DeviceId::Cpu]);
+    metrics.hear(&happened(None, EventKind::SlotCancelled { cause: CancelCause::Requested }));
+    let mut collect = metrics.collector().unwrap();
+    assert!(unexported().collector().is_none());
+    for _ in 0..2 {
+        let all = collect().unwrap();
+        let mut names: Vec<String> = all
+            .scope_metrics()
+            .flat_map(|scope| scope.metrics())
+            .map(|metric| metric.name().to_owned())
+            .collect();
+        names.sort_unstable();
+        let scraped = series(&metrics);
+        for name in &names {
+            let metric = ALL.iter().find(|metric| metric.name == name).unwrap().scraped();
+            assert!(scraped.keys().any(|key| key.starts_with(&metric)), "{name}");
+        }
+        assert!(names.contains(&"vortex.slots.waiting".to_owned()), "{names:?}");
+        let ended = all
+            .scope_metrics()
+            .flat_map(|scope| scope.metrics())
+            .find(|it| it.name() == "vortex.slots.ended");
+        let counted = match ended.unwrap().data() {
+            AggregatedMetrics::F64(MetricData::Sum(sum)) => {
+                sum.data_points().map(|point| point.value()).sum::<f64>()
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(counted, 1.0, "all of it again");
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::events::Fault;
 use crate::journal::{CancelCause, Failure};
+use crate::telemetry::export::Signal;
 use crate::types::{ModelId, Stage};
 
 /// The values of one label.
@@ -11,6 +12,8 @@ pub(crate) enum Values {
     Names(&'static [&'static str]),
     /// A device of this node, or empty for the node as a whole.
     Devices,
+    /// The identifier of a GPU of this node, as its driver has it.
+    Boards,
     /// One text for the life of the process.
     Text,
 }
@@ -20,7 +23,7 @@ impl Values {
     pub(crate) fn bounded<'a>(&self, value: &'a str) -> &'a str {
         match self {
             Self::Names(names) if !names.contains(&value) => OTHER,
-            Self::Names(_) | Self::Devices | Self::Text => value,
+            Self::Names(_) | Self::Devices | Self::Boards | Self::Text => value,
         }
     }
 }
@@ -53,6 +56,8 @@ pub(crate) const STAGES: [&str; Stage::ALL.len()] = listed!(Stage::ALL);
 pub(crate) const LIMITS: [&str; 2] = ["soft", "hard"];
 /// What is done about memory.
 pub(crate) const REMEDIES: [&str; 3] = ["plan_restart", "restart", "give_up_device"];
+/// What is exported.
+pub(crate) const SIGNALS: [&str; Signal::ALL.len()] = listed!(Signal::ALL);
 /// How a slot ends.
 pub(crate) const OUTCOMES: [&str; 3] = ["completed", "failed", "cancelled"];
 /// Why slots fail.

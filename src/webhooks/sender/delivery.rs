@@ -41,15 +41,19 @@ impl Delivery {
     /// Tries once, and writes down what came of it. Until that is written the row counts as in work: else it would be sent
     /// again at once.
     pub(super) async fn carry_out(self) -> Done {
+        let began = (self.options.wall)();
         let outcome = self.send().await;
         let at = (self.options.wall)();
+        let took = at.saturating_sub(began);
         let Row { id, slot, event, attempts, since, .. } = &self.row;
         let (attempts, slot, event) = (attempts.saturating_add(1), *slot, event.clone());
         let origin = self.origin.clone();
         let (mark, notice, done) = match outcome {
-            Ok(()) => {
-                (Mark::Delivered { at }, Notice::Delivered { slot, event, origin, attempts }, Done::default())
-            }
+            Ok(()) => (
+                Mark::Delivered { at },
+                Notice::Delivered { slot, event, origin, attempts, took },
+                Done::default(),
+            ),
             Err(Failed { error, retry_after, gone }) => {
                 let age = at.saturating_sub(*since);
                 let next = schedule::after(attempts, age, retry_after, (self.options.random)());
@@ -57,12 +61,12 @@ impl Delivery {
                 match next {
                     Next::Again(again) if !gone => (
                         Mark::Retry { next_at: at + again, error: error.clone() },
-                        Notice::Failed { slot, event, origin, attempts, error, again },
+                        Notice::Failed { slot, event, origin, attempts, took, error, again },
                         Done { failed: true, next_at: Some(at + again), rest },
                     ),
                     _ => (
                         Mark::Undelivered { at, error: error.clone() },
-                        Notice::Undelivered { slot, event, origin, attempts, error },
+                        Notice::Undelivered { slot, event, origin, attempts, took, error },
                         Done { failed: true, next_at: None, rest },
                     ),
                 }
@@ -74,13 +78,18 @@ impl Delivery {
     }
 
     async fn send(&self) -> Result<(), Failed> {
-        let Row { event, url, body, .. } = &self.row;
+        let Row { event, url, body, traceparent, .. } = &self.row;
         // The settings may have changed since it was handed in.
         let rules = self.parts.rules.borrow().clone();
         let target = rules.check(url).map_err(|error| error.to_string())?;
         let (secrets, now) = (self.parts.secrets.borrow().clone(), (self.options.wall)());
-        let headers =
+        let mut headers =
             message::headers(&secrets, event, now, body.as_bytes()).map_err(|error| error.to_string())?;
+        if let Some(traceparent) = traceparent
+            && let Ok(value) = http::HeaderValue::from_str(traceparent.as_str())
+        {
+            headers.insert("traceparent", value);
+        }
         let post = Post { target, headers, body: body.as_bytes().to_vec() };
         let limit = self.options.timeout;
         let answer = timeout(limit, self.parts.transport.post(post))

@@ -42,6 +42,7 @@ impl Table {
             body: body.into(),
             attempts: 0,
             since,
+            traceparent: None,
         };
         entries.push(Entry { row, next_at: since, state: State::Pending, error: None });
         id

@@ -31,8 +31,17 @@ impl Node {
         Self::playing(dir, 8, &NOTHING)
     }
 
+    /// The same, which exports its telemetry to `receiver`, or nothing where there is none.
+    pub fn exporting(dir: &Path, receiver: Option<&str>) -> Self {
+        Self::scenario(dir, 8, &NOTHING, receiver)
+    }
+
     /// With so many slots in work at once, and models whose runs take so many milliseconds.
     pub fn playing(dir: &Path, lookahead: usize, runs: &[(&str, u32)]) -> Self {
+        Self::scenario(dir, lookahead, runs, None)
+    }
+
+    fn scenario(dir: &Path, lookahead: usize, runs: &[(&str, u32)], receiver: Option<&str>) -> Self {
         let models: String = runs
             .iter()
             .map(|(model, run)| {
@@ -45,17 +54,17 @@ impl Node {
         let scenario = folder.path().join("scenario.toml");
         let arrivals = "[[arrivals]]\nat = \"1s\"\ncount = 1\n";
         std::fs::write(&scenario, format!("{about}{policy}{models}{arrivals}")).unwrap();
-        Self::start(folder, &["--scripted", scenario.to_str().unwrap()])
+        Self::start(folder, &["--scripted", scenario.to_str().unwrap()], receiver)
     }
 
     /// How long a node with the demo weights takes to be ready.
     pub fn demo(dir: &Path) -> Duration {
         let began = now();
-        let _node = Self::start(tempfile::tempdir_in(dir).unwrap(), &[]);
+        let _node = Self::start(tempfile::tempdir_in(dir).unwrap(), &[], None);
         now() - began
     }
 
-    fn start(folder: tempfile::TempDir, more: &[&str]) -> Self {
+    fn start(folder: tempfile::TempDir, more: &[&str], receiver: Option<&str>) -> Self {
         let data = folder.path().join("data");
         let mut command = Command::new(env!("CARGO_BIN_EXE_vortex-node"));
         command.args(["serve", "--json", "--log", "error", "--data-dir"]).arg(&data).args(more);
@@ -69,6 +78,7 @@ impl Node {
         ] {
             command.args(["--set", setting]);
         }
+        command.envs(receiver.map(|receiver| ("OTEL_EXPORTER_OTLP_ENDPOINT", receiver)));
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut address = None;
@@ -110,6 +120,15 @@ impl Node {
         while self.ended() < slots {
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Processor time that it has taken.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // After the name, which may hold blanks: the state is the first, user and system time the 12th and 13th.
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
     }
 
     /// Its resident memory, in bytes.

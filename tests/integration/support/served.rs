@@ -92,6 +92,13 @@ impl Place {
         self.serve_by(self.command(more))
     }
 
+    /// The same with these variables.
+    pub fn serve_where(&self, variables: &[(&str, &str)]) -> Served {
+        let mut command = self.command(&[]);
+        command.envs(variables.iter().copied());
+        self.serve_by(command)
+    }
+
     /// The same by a command that was made for this place.
     pub fn serve_by(&self, mut command: Command) -> Served {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -202,6 +209,14 @@ impl Served {
     pub async fn put(&self, recipe: &Value) -> Response {
         let path = format!("/v1/slots/{}", recipe["recipe_id"].as_str().unwrap());
         self.ask(Method::PUT, &path).json(recipe).send().await.unwrap()
+    }
+
+    /// The same within the caller's trace; its id. It must be taken.
+    pub async fn put_traced(&self, recipe: &Value, traceparent: &str) -> String {
+        let id = recipe["recipe_id"].as_str().unwrap().to_owned();
+        let request = self.ask(Method::PUT, &format!("/v1/slots/{id}")).header("traceparent", traceparent);
+        assert_eq!(request.json(recipe).send().await.unwrap().status(), 202);
+        id
     }
 
     /// Waits until slots can be sent.

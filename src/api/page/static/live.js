@@ -10,7 +10,7 @@ import { words } from './format.js';
 
 // Every kind of event there is (src/events/kind.rs): the browser hands out named events only to who asks by name.
 const KINDS = [
-  'accepted', 'stage_began', 'stage_progress', 'stage_again', 'audio_complete', 'image_complete', 'video_progress',
+  'accepted', 'stage_began', 'memory_awaited', 'run_ended', 'stage_progress', 'stage_again', 'audio_complete', 'image_complete', 'video_progress',
   'video_complete', 'clip_complete', 'generation_complete', 'slot_failed', 'slot_cancelled', 'end_not_kept', 'slot_moved',
   'journal_failed', 'actor_down', 'actor_restarted', 'model_loaded', 'model_ready', 'model_stalled', 'model_trimmed',
   'model_cordoned', 'memory', 'memory_snapshot', 'memory_pressure', 'blind', 'probes_rebuilt', 'probe_switched',
@@ -18,7 +18,7 @@ const KINDS = [
   'card_lost',
 ];
 // Frequent, and of interest only while they happen.
-export const FREQUENT = new Set(['stage_progress', 'video_progress', 'memory', 'memory_snapshot']);
+export const FREQUENT = new Set(['run_ended', 'stage_progress', 'video_progress', 'memory', 'memory_snapshot']);
 // After these the node's tree, pressure or readiness may be another.
 const OF_NODE = new Set([
   'actor_down', 'actor_restarted', 'model_loaded', 'model_ready', 'model_stalled', 'model_trimmed', 'model_cordoned',
