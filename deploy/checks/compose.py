@@ -4,6 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from .live import serving
 from .manifests import settings_problems
 from .tools import DEPLOY, Failed, fail_if, grace_problem, load_yaml, node, output, run, seconds, tool
 
@@ -85,6 +86,12 @@ def check() -> str:
     }.items():
         if broken == text or not problems_of(resolved(broken)):
             raise Failed(f"{what} goes unnoticed")
+    environment = IMAGE | project["services"]["vortex-node"]["environment"]
+    with serving(environment, "steady.toml"):
+        pass  # It starts with its variables, the collector or not.
+    refused = run(node(), "serve", env=environment | {"VORTEX_DATA_DIR": "/nonexistent", "OTEL_EXPORTER_OTLP_PROTOCOL": "grcp"})
+    if refused.returncode != 2 or "OTEL_EXPORTER_OTLP_PROTOCOL" not in refused.stderr:
+        raise Failed(f"a wrong OTEL_ variable goes unnoticed: {refused.returncode} {refused.stderr}")
     if not prepared(resolved(text.replace("[ -e tls.crt ] || ", ""))):
         raise Failed("a certificate that is made anew at each start goes unnoticed")
     return f"{len(project['services'])} services"

@@ -35,7 +35,7 @@ def as_on_a_card(text: str) -> str:
     """A scrape as a node with a card would answer it: the same numbers under a card's names."""
     text = re.sub(r'device="scripted:', 'device="cuda:', text)
     for host, card in ON_A_CARD.items():
-        text = re.sub(rf'^{host}\{{device="([^"]*)"', rf'{card}{{hw_id="\1",device="\1"', text.replace(f" {host} ", f" {card} "), flags=re.M)
+        text = re.sub(rf'^{host}\{{device="([^"]*)"', rf'{card}{{hw_id="GPU-1",device="\1"', text.replace(f" {host} ", f" {card} "), flags=re.M)
     return text
 
 
