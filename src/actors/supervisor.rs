@@ -156,7 +156,7 @@ impl SupervisorState {
         let child = &mut self.children[place];
         child.cell = None;
         let fault = child.wanted.take().unwrap_or(fault);
-        self.down(myself, place, fault, message);
+        self.down(myself, place, fault, fault.why_ended().unwrap_or(message));
     }
 
     /// A model is down for `fault`: tells everybody, and does what the ladder says.

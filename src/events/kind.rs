@@ -87,6 +87,15 @@ impl Fault {
             Self::Unusable => "unusable",
         }
     }
+
+    /// Why an actor was ended by the node itself; none for what befell it.
+    pub const fn why_ended(self) -> Option<&'static str> {
+        match self {
+            Self::Victim => Some("ended to free memory at the hard limit"),
+            Self::Leak => Some("ended between two slots: what it held had grown from slot to slot"),
+            _ => None,
+        }
+    }
 }
 
 /// Why admission is closed altogether.

@@ -380,7 +380,8 @@ fn a_run_that_stalls_and_a_model_that_grew_are_told() {
         EventKind::MemoryRemedy { remedy: MemoryRemedy::Restart(model), .. } => {
             Some(format!("chosen {model}"))
         }
-        EventKind::ActorDown { fault, actor, .. } if fault.name() == "victim" => {
+        EventKind::ActorDown { fault, actor, message } if fault.name() == "victim" => {
+            assert_eq!(message, "ended to free memory at the hard limit");
             Some(format!("down {actor}"))
         }
         _ => None,

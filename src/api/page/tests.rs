@@ -139,6 +139,11 @@ fn the_page_listens_to_every_kind_of_event() {
     let list = live.split_once("KINDS = [").unwrap().1.split_once(']').unwrap().0;
     let known: BTreeSet<String> = list.split('\'').skip(1).step_by(2).map(str::to_owned).collect();
     assert_eq!(known, names);
+    // And what each says to somebody who looks.
+    let telling = String::from_utf8(Files::get("telling.js").unwrap().data.into_owned()).unwrap();
+    for name in names {
+        assert!(telling.contains(&format!("\n  {name}: ")), "{name} is told by its raw fields");
+    }
 }
 
 #[tokio::test]

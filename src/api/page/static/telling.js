@@ -3,6 +3,17 @@ import { bytes, coarse, duration, words } from './format.js';
 
 const progress = ({ done, total, unit }) => `${done} of ${total} ${words(unit)}`;
 const because = event => (event.message ? `: ${event.message}` : '');
+const held = event => (event.used ? `: it holds ${bytes(event.used)}${event.budget ? `, its budget is ${bytes(event.budget)}` : ''}` : '');
+const WHOSE = {
+  ours: 'this node holds more than its runs were given', leased: 'runs hold what they were given',
+  others: 'other processes hold it', unknown: 'nobody can tell whose it is',
+};
+const REMEDIES = {
+  plan_restart: e => `${words(e.model)} is to be restarted between two slots, to free memory${held(e)}`,
+  restart: e => `${words(e.model)} is restarted now, to free memory${held(e)}`,
+  give_up_device: () => 'the device is given up: no restart of a model has freed enough',
+};
+const occupant = ({ pid, name, bytes: size }) => `${name ?? 'a process'} (${pid}) ${bytes(size)}`;
 
 // Of each kind; kinds that are not named here are told by their fields.
 const SAY = {
@@ -23,7 +34,7 @@ const SAY = {
   end_not_kept: e => `its end could not be written down${because(e)}`,
   slot_moved: e => `moved here from ${e.from}`,
   journal_failed: e => `journal: ${e.what}${because(e)}`,
-  actor_down: e => `${words(e.actor)} went down (${words(e.fault)})${because(e)}`,
+  actor_down: e => `${words(e.actor)} went down${because(e)} (${words(e.fault)})`,
   actor_restarted: e => `${words(e.actor)} is started again`,
   model_loaded: e => `${words(e.model)} is loaded, ${bytes(e.resident)}`,
   model_ready: e => `${words(e.model)} is ready${e.after ? `, ${duration(e.after)} after its fault` : ''}`,
@@ -32,6 +43,15 @@ const SAY = {
   model_cordoned: e => `${words(e.model)} is cordoned for ${coarse(e.rest)}`,
   memory: e => `${bytes(e.used_bytes)} in use`,
   memory_pressure: e => `memory pressure is ${words(e.level)}, it was ${words(e.from)}: ${bytes(e.used)} in use, limit ${bytes(e.limit)}`,
+  memory_snapshot: e => `memory is written down: ${bytes(e.probe?.used)} in use, ${words(e.pressure?.level)} pressure`,
+  lease_refused: e => `${words(e.model)} is refused ${bytes(e.needed)} on ${e.device}: ${bytes(e.used)} of ${bytes(e.limit)} are taken`,
+  pressure_caused: e => `memory stands above a limit: ${WHOSE[e.cause] ?? words(e.cause)}${e.unexplained ? `, ${bytes(e.unexplained)}` : ''}`,
+  memory_remedy: e => REMEDIES[e.remedy](e),
+  memory_occupied: e => `other processes hold memory: ${e.occupants.map(occupant).join(', ')}`,
+  memory_awaited: e => `${e.stage} waits for ${bytes(e.needed)} of memory${e.model ? ` for ${words(e.model)}` : ''}`,
+  run_ended: e => `${words(e.model)}'s run of ${e.stage} is over${e.error ? `: ${e.error}` : ''}`,
+  crash_loop: e => `the last process ended with 71, ${e.count} within ${coarse(e.within)}: ${e.cause}; this one waits ${coarse(e.delay)} before it loads`,
+  crash_record_failed: e => `how processes end cannot be kept${because(e)}`,
   blind: e => `memory could not be seen for ${duration(e.waited)}`,
   probes_rebuilt: e => `probes ${e.rebuilt ? 'were' : 'could not be'} made anew`,
   probe_switched: e => `memory is seen by ${e.to ?? 'no probe'}${e.from ? `, it was ${e.from}` : ''}`,
