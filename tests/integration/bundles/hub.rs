@@ -1,5 +1,6 @@
 //! A model hub in miniature on local ports: the hub itself, which says what a file is, and a store at another address,
-//! where it sends whoever wants a large one. Both do what the test wants them to.
+//! where it sends whoever wants a large one; small ones it has in a cache of its own, to which it points. Both do what the
+//! test wants them to.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -33,6 +34,9 @@ pub enum Ranges {
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     pub is_store: bool,
+    /// At the address to which the hub points for small files.
+    pub is_cache: bool,
+    pub encoding: Option<String>,
     pub method: String,
     /// The path of the file in the repository.
     pub name: String,
@@ -137,8 +141,7 @@ impl Hub {
 /// One request, one answer, one connection.
 fn answer(mut stream: TcpStream, shared: &Shared, is_store: bool) -> Option<()> {
     let revision = shared.state.lock().ok()?.revision;
-    let before = if is_store { "/blob/".to_owned() } else { format!("/owner/name/resolve/{revision}/") };
-    let seen = read(&stream, is_store, &before)?;
+    let seen = read(&stream, is_store, &format!("/owner/name/resolve/{revision}/"))?;
     let (head, body) = {
         let mut state = shared.state.lock().ok()?;
         state.seen.push(seen.clone());
@@ -148,6 +151,9 @@ fn answer(mut stream: TcpStream, shared: &Shared, is_store: bool) -> Option<()> 
             Some(refused) => (refused, Vec::new()),
             None if !is_store && is_stored(&state, &seen.name) => {
                 (redirect(&state, &shared.store, &seen.name), Vec::new())
+            }
+            None if !is_store && !seen.is_cache && !state.is_plain => {
+                (to_the_cache(&state, &seen.name), Vec::new())
             }
             None => file(&mut state, &seen),
         }
@@ -169,13 +175,21 @@ fn answer(mut stream: TcpStream, shared: &Shared, is_store: bool) -> Option<()> 
     Some(())
 }
 
-fn read(stream: &TcpStream, is_store: bool, before: &str) -> Option<Seen> {
+fn read(stream: &TcpStream, is_store: bool, resolved: &str) -> Option<Seen> {
     let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
     let request = lines.next()?.ok()?;
     let mut words = request.split(' ');
     let (method, path) = (words.next()?.to_owned(), words.next()?);
+    let is_cache = !is_store && path.starts_with(CACHE);
+    let before = if is_store {
+        "/blob/"
+    } else if is_cache {
+        CACHE
+    } else {
+        resolved
+    };
     let name = path.strip_prefix(before).unwrap_or(path).split('?').next()?.to_owned();
-    let mut seen = Seen { is_store, method, name, ..Seen::default() };
+    let mut seen = Seen { is_store, is_cache, method, name, ..Seen::default() };
     for line in lines {
         let line = line.ok()?;
         if line.is_empty() {
@@ -185,6 +199,7 @@ fn read(stream: &TcpStream, is_store: bool, before: &str) -> Option<Seen> {
         match name.to_ascii_lowercase().as_str() {
             "range" => seen.start = value.strip_prefix("bytes=")?.split('-').next()?.parse().ok()?,
             "authorization" => seen.authorization = Some(value.to_owned()),
+            "accept-encoding" => seen.encoding = Some(value.to_owned()),
             "if-range" => seen.if_range = Some(value.to_owned()),
             _ => {}
         }
@@ -252,6 +267,13 @@ fn redirect(state: &State, store: &str, name: &str) -> String {
     )
 }
 
+/// Where small files are, at the hub itself; what is there names no commit.
+const CACHE: &str = "/api/resolve-cache/";
+
+fn to_the_cache(state: &State, name: &str) -> String {
+    empty(307, &format!("Location: {CACHE}{name}?etag=x\r\nX-Repo-Commit: {}\r\n", state.commit))
+}
+
 /// The head of an answer with a file's bytes, and the bytes.
 fn file(state: &mut State, seen: &Seen) -> (String, Vec<u8>) {
     let all = state.files[&seen.name].clone();
@@ -271,10 +293,9 @@ fn file(state: &mut State, seen: &Seen) -> (String, Vec<u8>) {
         Ranges::Refused => return (empty(416, &format!("Content-Range: bytes */{length}\r\n")), Vec::new()),
         Ranges::Unsaid => (206, String::new(), all[from..].to_vec()),
     };
+    let commit = if seen.is_cache { String::new() } else { format!("X-Repo-Commit: {}\r\n", state.commit) };
     let head = format!(
-        "HTTP/1.1 {status} X\r\nETag: {tag}\r\nX-Repo-Commit: {}\r\n{range}Content-Length: {}\r\n\
-         Connection: close\r\n\r\n",
-        state.commit,
+        "HTTP/1.1 {status} X\r\nETag: {tag}\r\n{commit}{range}Content-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
     (head, body)

@@ -29,26 +29,24 @@ impl Bars {
     /// From now on over `total` bytes, of which `there` are from before.
     pub(super) fn begin(&self, total: Bytes, there: Bytes) {
         self.there.set(there.get());
-        let all = self.bars.add(self.all.clone());
+        let all = &self.all;
         all.set_length(total.get());
         all.set_position(there.get());
         // What was there already says nothing about how fast the rest comes.
         all.reset_eta();
-        style(&all, "all", "{eta} left");
+        style(all, "all", "{eta} left");
+        self.bars.add(all.clone());
     }
 
     /// A bar over one file, above the one over all.
     pub(super) fn file(&self, name: &str, total: Bytes) -> FileBar<'_> {
-        let bar = self.bars.insert_from_back(1, ProgressBar::new(total.get()));
-        style(&bar, name, "{decimal_bytes_per_sec}");
-        FileBar { bars: self, bar, reached: Cell::new(None) }
+        let bar = bar(total, name, "{decimal_bytes_per_sec}");
+        FileBar { bars: self, bar: self.bars.insert_from_back(1, bar), reached: Cell::new(None) }
     }
 
     /// A bar over a file that is looked at.
     pub(super) fn hashing(&self, name: &str, total: Bytes) -> ProgressBar {
-        let bar = self.bars.add(ProgressBar::new(total.get()));
-        style(&bar, &format!("hashing {name}"), "{eta} left");
-        bar
+        self.bars.add(bar(total, &format!("hashing {name}"), "{eta} left"))
     }
 
     /// Does `what` with no bar in its way.
@@ -61,6 +59,14 @@ impl Bars {
         // A hidden terminal cannot be cleared, and need not be.
         let _ = self.bars.clear();
     }
+}
+
+/// A bar that shows itself only among the others: one of its own would draw itself at once, and stay.
+fn bar(total: Bytes, what: &str, last: &str) -> ProgressBar {
+    let bar = ProgressBar::hidden();
+    bar.set_length(total.get());
+    style(&bar, what, last);
+    bar
 }
 
 fn style(bar: &ProgressBar, what: &str, last: &str) {

@@ -27,6 +27,28 @@ fn a_large_file_comes_from_where_the_hub_points_and_the_token_stays_with_the_hub
 }
 
 #[test]
+fn a_small_file_comes_from_the_hubs_own_cache_with_the_token() {
+    let (folder, hub) = (tempfile::tempdir().unwrap(), hub());
+    bundle(folder.path(), None);
+    hub.state.lock().unwrap().token = Some("hf_right");
+    let arguments = ["pull", text(folder.path()), "--endpoint", &hub.address, "--retries", "0"];
+    let output = weights_with(&arguments, &[("HF_TOKEN", "hf_right")]);
+    assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+    let state = hub.state.lock().unwrap();
+    let asked: Vec<(&str, bool)> = state
+        .seen
+        .iter()
+        .filter(|seen| seen.name == "pre.json")
+        .map(|seen| (seen.method.as_str(), seen.is_cache))
+        .collect();
+    assert_eq!(asked, [("HEAD", false), ("HEAD", true), ("GET", true)]);
+    let bearer = Some("Bearer hf_right");
+    assert!(state.seen.iter().all(|seen| seen.is_store || seen.authorization.as_deref() == bearer));
+    // Nothing on the way may pack what is hashed and counted.
+    assert!(state.seen.iter().all(|seen| seen.encoding.as_deref() == Some("identity")));
+}
+
+#[test]
 fn the_token_is_found_in_the_file_of_the_hubs_own_tools() {
     let (folder, home, hub) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), hub());
     bundle(folder.path(), None);
