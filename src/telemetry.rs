@@ -12,7 +12,7 @@
 pub mod export;
 mod log;
 pub mod logs;
-pub(crate) mod metrics;
+pub mod metrics;
 pub mod names;
 mod terminal;
 pub mod traces;

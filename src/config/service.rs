@@ -53,8 +53,9 @@ pub struct Http {
 }
 
 impl Http {
-    /// For open answers, background tasks and the journal to end once the node has.
-    pub const CLOSING: Duration = Duration::from_secs(10);
+    /// For open answers and background tasks, the journal, and telemetry that is exported to end once the node has: a third
+    /// of it each.
+    pub const CLOSING: Duration = Duration::from_secs(15);
 }
 
 /// The journal of the service.

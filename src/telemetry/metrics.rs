@@ -12,6 +12,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ const SCOPE: &str = "vortex-node";
 
 /// Why there are no metrics.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum MetricsError {
+pub enum MetricsError {
     /// The exporter cannot be set up.
     #[error("metrics cannot be set up: {0}")]
     SetUp(String),
@@ -45,7 +46,7 @@ pub(crate) enum MetricsError {
 }
 
 /// The metrics of a process; a subscriber of its bus.
-pub(crate) struct Metrics {
+pub struct Metrics {
     registry: Registry,
     asked: Arc<Asked>,
     recorder: Recorder,
@@ -63,7 +64,7 @@ fn attributes(metric: &Metric, values: &[&str]) -> Vec<KeyValue> {
 
 impl Metrics {
     /// Nothing has happened yet. They are of `resource`, and can be [collected](Self::collector) where they are `exported`.
-    pub(crate) fn new(resource: Resource, exported: bool) -> Result<Self, MetricsError> {
+    pub fn new(resource: Resource, exported: bool) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
@@ -108,6 +109,12 @@ impl Metrics {
     pub(crate) fn text(&self) -> Result<String, MetricsError> {
         self.asked.refresh();
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").field("exported", &self.reader.is_some()).finish_non_exhaustive()
     }
 }
 

@@ -3,10 +3,20 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
+use opentelemetry_sdk::Resource;
 use reqwest::{Method, StatusCode};
+use vortex_node::clock;
+use vortex_node::events::{Event, EventKind, Subscriber};
+use vortex_node::telemetry::metrics::Metrics;
+use vortex_node::telemetry::traces::{Sampler, Sampling, Traces};
+use vortex_node::types::{Bytes, DeviceId, SlotId};
+use vortex_node::vram::{Sample, Standing};
 
 use crate::support;
+use crate::support::allocations::allocations;
 use crate::support::served::{Place, Served, recipe, scenario};
 
 async fn text(service: &Served) -> String {
@@ -123,4 +133,32 @@ async fn a_scrape_tells_of_slots_memory_and_the_node_to_whoever_may_ask() {
     let scraped = series(&scraped.text().await.unwrap());
     assert_eq!(scraped.keys().collect::<Vec<_>>(), told.keys().collect::<Vec<_>>());
     assert_eq!(bare.post(format!("{management}/metrics")).send().await.unwrap().status(), 405);
+}
+
+#[test]
+fn samples_of_memory_cost_telemetry_no_allocation() {
+    let metrics = Metrics::new(Resource::builder_empty().build(), true).unwrap();
+    let sampling = Sampling { sampler: Sampler::AlwaysOn, parent_based: true };
+    let traces = Traces::new(sampling, Arc::new(drop));
+    // With a slot at work on the device, of which things might be said.
+    let slot: SlotId = recipe(1)["recipe_id"].as_str().unwrap().parse().unwrap();
+    let (at, device) = (Duration::from_secs(10), Some(DeviceId::Cpu));
+    traces.expect(slot, traces.new_trace(slot).unwrap(), at);
+    let accepted = EventKind::Accepted { eta: Duration::from_secs(60), resumed: false };
+    let hear = |slot, kind| {
+        let event = Event { at, device, slot, kind };
+        let (count, ()) = allocations(|| {
+            for _ in 0..100 {
+                metrics.hear(&event);
+                traces.hear(&event);
+            }
+        });
+        count
+    };
+    assert!(hear(Some(slot), accepted) > 0, "a slot has a span");
+    let (total, used, free) = (Bytes::gb(12), Bytes::gb(3), Bytes::gb(9));
+    let (standing, taken_at) = (Standing::Primary, clock::now());
+    let sample =
+        Sample { source: "test", standing, taken_at, total, used, free, own: None, others: None, pool: None };
+    assert_eq!(hear(None, EventKind::Memory { sample }), 0);
 }

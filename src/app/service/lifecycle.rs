@@ -18,7 +18,7 @@ use crate::config::Http;
 use crate::exit::Exit;
 
 /// For open answers and background tasks to end once the node has; the journal has the rest of what is planned for both.
-const CLOSING: Duration = Duration::from_secs(Http::CLOSING.as_secs() / 2);
+const CLOSING: Duration = Duration::from_secs(Http::CLOSING.as_secs() / 3);
 
 /// Who asked for the settings to be read again, and waits for what came of it.
 pub(super) type Ask = oneshot::Sender<Result<Value, String>>;

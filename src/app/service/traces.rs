@@ -8,6 +8,7 @@ use opentelemetry::KeyValue;
 
 use super::start::ServeError;
 use crate::clock;
+use crate::config::Http;
 use crate::sink::store;
 use crate::telemetry::export::{Export, ExportSettings, Losses};
 use crate::telemetry::logs;
@@ -18,7 +19,7 @@ use crate::types::{SlotId, TraceParent};
 use crate::webhooks;
 
 /// For what has not been sent when the process ends.
-const LAST: Duration = Duration::from_secs(5);
+const LAST: Duration = Duration::from_secs(Http::CLOSING.as_secs() / 3);
 
 /// Traces and their way out, where somebody wants them.
 #[derive(Clone, Debug, Default)]
