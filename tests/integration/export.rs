@@ -47,7 +47,15 @@ async fn metrics_and_logs_reach_a_receiver_and_a_slots_lines_are_in_its_trace() 
     service.ready().await;
     let id = service.put_traced(&recipe(1), TRACEPARENT).await;
     assert_eq!(service.ended(&id).await["state"], "completed");
-    let scraped = scraped(&service).await;
+    // That a slot has ended is shown before it is counted.
+    let scraped = loop {
+        let text = scraped(&service).await;
+        if text.contains("vortex_slot_duration_seconds_count 1")
+            && text.contains("vortex_slot_deadline_margin")
+        {
+            break text;
+        }
+    };
     // All of it goes out at the end at the latest.
     let (code, logs) = service.stop();
     assert_eq!(code, Some(0), "{logs}");

@@ -242,7 +242,7 @@ fn a_slot_tells_its_walk_in_order() {
         .map(|(_, event)| serde_json::to_value(event).unwrap()["event"].as_str().unwrap().to_owned())
         .collect();
     // Two stages run side by side: what they tell on the way is looked at below.
-    let on_the_way = ["stage_began", "stage_progress"];
+    let on_the_way = ["stage_began", "stage_progress", "run_ended"];
     let mut without_repeats = names.clone();
     without_repeats.retain(|name| !on_the_way.contains(&name.as_str()));
     without_repeats.dedup();
@@ -274,6 +274,19 @@ fn a_slot_tells_its_walk_in_order() {
             EventKind::VideoProgress { .. } => stage == Stage::Video,
             _ => false,
         };
+        let run_ended =
+            |event: &Event| matches!(event.kind, EventKind::RunEnded { stage: of, .. } if of == stage);
+        let runs: Vec<usize> = (0..told.len()).filter(|place| run_ended(&told[*place].1)).collect();
+        let wanted = match stage {
+            Stage::Audio | Stage::Image | Stage::Video => 1,
+            // Each CLIP by itself.
+            Stage::Verify => 2,
+            Stage::Package => 0,
+        };
+        assert!(
+            runs.len() == wanted && runs.iter().all(|run| began < *run && *run <= done),
+            "{stage}: {names:?}"
+        );
         let steps: Vec<usize> = (0..told.len()).filter(|place| step(&told[*place].1)).collect();
         assert!(began < done && steps.iter().all(|step| began < *step && *step < done), "{stage}: {names:?}");
     }
