@@ -117,7 +117,7 @@ fn a_node_that_would_be_killed_before_it_has_ended_does_not_start() {
         .unwrap();
     let said = String::from_utf8_lossy(&run.stderr);
     assert!(
-        run.status.code() == Some(2) && said.contains("slots.drain") && said.contains("at least 73s"),
+        run.status.code() == Some(2) && said.contains("slots.drain") && said.contains("at least 78s"),
         "{said}"
     );
 }
