@@ -13,6 +13,7 @@ mod sha256;
 mod sound;
 mod speech;
 mod trace;
+mod work;
 
 pub use bytes::{Bytes, ParseBytesError};
 pub use deadline::Deadline;
@@ -28,3 +29,4 @@ pub use sha256::Sha256;
 pub use sound::{Pcm, Phoneme, SAMPLE_RATE, Timeline, TimelineError};
 pub use speech::{Emotion, Prosody, SpeechSpeed, VoiceBlend, VoiceError};
 pub use trace::{TraceParent, TraceParentError};
+pub use work::{WorkId, WorkIdError};
