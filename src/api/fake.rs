@@ -145,6 +145,7 @@ impl Fake {
         let kind = match state {
             SlotState::Completed => "generation_complete",
             SlotState::Failed => "slot_failed",
+            SlotState::Superseded => "slot_superseded",
             _ => "slot_cancelled",
         };
         self.keep(&mut table, Some(id), kind);

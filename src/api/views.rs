@@ -22,11 +22,14 @@ pub enum SlotState {
     Failed,
     /// Stopped.
     Cancelled,
+    /// Another node's result was first.
+    Superseded,
 }
 
 impl SlotState {
     /// Every one.
-    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Completed, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Running, Self::Completed, Self::Failed, Self::Cancelled, Self::Superseded];
 
     /// The name in JSON and queries.
     pub const fn name(self) -> &'static str {
@@ -36,12 +39,13 @@ impl SlotState {
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
         }
     }
 
     /// Whether nothing comes after it.
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Superseded)
     }
 }
 

@@ -81,13 +81,15 @@ fn one(
     let (style, word) = match slot.state {
         SlotState::Cancelled => (Style::Good, "cancelled"),
         SlotState::Queued | SlotState::Running => (Style::Good, "cancelling"),
-        SlotState::Completed | SlotState::Failed => (Style::Doubtful, slot.state.name()),
+        SlotState::Completed | SlotState::Failed | SlotState::Superseded => {
+            (Style::Doubtful, slot.state.name())
+        }
     };
     let exit = if style == Style::Good { Exit::Success } else { Exit::Failure };
     if !as_json {
         let word = context.console.paint(style, format!("{word:10}"));
         let why = match slot.state {
-            SlotState::Completed | SlotState::Failed => " had ended before",
+            SlotState::Completed | SlotState::Failed | SlotState::Superseded => " had ended before",
             _ => "",
         };
         writeln!(context.console.out(), "{word} {}{why}", plain(&slot.id))?;

@@ -22,7 +22,7 @@ pub struct SlotsCommand {
     /// Show all about this slot
     #[arg(value_name = "ID", value_parser = slot_id, conflicts_with_all = ["state", "limit"])]
     id: Option<SlotId>,
-    /// Only slots in these states, separated by commas: queued, running, completed, failed, cancelled
+    /// Only slots in these states, separated by commas: queued, running, completed, failed, cancelled, superseded
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state)]
     state: Vec<SlotState>,
     /// At most so many, the newest
@@ -129,7 +129,7 @@ pub(super) fn style(state: SlotState) -> Style {
         SlotState::Running => Style::Strong,
         SlotState::Completed => Style::Good,
         SlotState::Failed => Style::Bad,
-        SlotState::Cancelled => Style::Doubtful,
+        SlotState::Cancelled | SlotState::Superseded => Style::Doubtful,
     }
 }
 

@@ -56,7 +56,7 @@ impl SubmitCommand {
     }
 
     /// Hands in. Exit code 0 where every recipe is in (with `--wait`: every slot is completed), 1 where one was refused for
-    /// the moment, failed or was cancelled, 2 where a recipe is wrong, 130 where waiting was interrupted.
+    /// the moment, failed, was cancelled or superseded, 2 where a recipe is wrong, 130 where waiting was interrupted.
     pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
         run::submit(&self, context)
     }

@@ -28,6 +28,7 @@ fn slot(number: u128, recipe: &Arc<[u8]>) -> NewSlot {
         traceparent: None,
         webhook: None,
         origin: "http".into(),
+        work: None,
         event: Some(event(Some(number))),
     }
 }

@@ -35,7 +35,7 @@ async fn pages_follow_each_other_without_loss() {
 async fn a_query_that_makes_no_sense_is_refused_with_what_would() {
     let it = setup();
     for (query, accepted) in [
-        ("state=done", "queued, running, completed, failed, cancelled"),
+        ("state=done", "queued, running, completed, failed, cancelled, superseded"),
         ("limit=501", "1 to 500"),
         ("limit=0", "1 to 500"),
         ("page=2", "state, limit, after"),

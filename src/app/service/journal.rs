@@ -152,6 +152,7 @@ impl Journal for ServiceJournal {
             traceparent: accepted.traceparent.clone(),
             webhook: webhook.clone(),
             origin,
+            work: None,
             event: None,
         };
         let written = parts.index.accept(new);

@@ -43,6 +43,7 @@ fn slot(told: FolderTold) -> FolderSlot {
             traceparent,
             webhook: None,
             origin: "folder".to_owned(),
+            work: None,
             event: None,
         },
         end,

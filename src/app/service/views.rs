@@ -25,6 +25,7 @@ pub(super) const fn state(state: State) -> SlotState {
         State::Completed => SlotState::Completed,
         State::Failed => SlotState::Failed,
         State::Cancelled => SlotState::Cancelled,
+        State::Superseded => SlotState::Superseded,
     }
 }
 
@@ -35,6 +36,7 @@ pub(super) const fn row_state(state: SlotState) -> State {
         SlotState::Completed => State::Completed,
         SlotState::Failed => State::Failed,
         SlotState::Cancelled => State::Cancelled,
+        SlotState::Superseded => State::Superseded,
     }
 }
 

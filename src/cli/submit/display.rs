@@ -169,18 +169,19 @@ pub(super) fn style(state: SlotState) -> Style {
     match state {
         SlotState::Completed => Style::Good,
         SlotState::Failed => Style::Bad,
-        SlotState::Cancelled => Style::Doubtful,
+        SlotState::Cancelled | SlotState::Superseded => Style::Doubtful,
         SlotState::Queued | SlotState::Running => Style::Strong,
     }
 }
 
-/// How a slot ended, in words: `completed in 34 s`, `failed (check): …`.
+/// How a slot ended, in words: `completed in 34 s`, `failed (check): …`, `superseded in 9 s, another node's result was first`.
 pub(super) fn ended(view: &SlotView) -> String {
     let took = view.ended_at.map(|at| format!(" in {}", seconds(at - view.accepted_at))).unwrap_or_default();
     let cause = view.cause.as_deref().map(|cause| format!(" ({})", plain(cause))).unwrap_or_default();
     let message = view.message.as_deref().map(|message| format!(": {}", plain(message))).unwrap_or_default();
-    let late = late(view);
-    format!("{}{took}{cause}{message}{late}", view.state.name())
+    let (state, late) = (view.state.name(), late(view));
+    let why = if view.state == SlotState::Superseded { ", another node's result was first" } else { "" };
+    format!("{state}{took}{why}{cause}{message}{late}")
 }
 
 /// One JSON object on a line of its own.

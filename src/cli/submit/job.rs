@@ -144,7 +144,7 @@ impl Open {
                 (kind.trim_end_matches("_complete").to_owned(), Step::IsDone)
             }
             "clip_complete" => ("verify".to_owned(), Step::IsDone),
-            "generation_complete" | "slot_failed" | "slot_cancelled" => {
+            "generation_complete" | "slot_failed" | "slot_cancelled" | "slot_superseded" => {
                 self.is_over = true;
                 return Change::Over;
             }

@@ -198,6 +198,18 @@ fn a_stream_that_breaks_is_no_end() {
 }
 
 #[test]
+fn a_slot_whose_result_another_node_had_first_is_no_success_and_says_so() {
+    let recipes = Recipes::new();
+    let fake = node(SlotState::Superseded);
+    let ran = submit(&fake.url, &[&recipes.recipe(ONE), "--wait"]);
+    assert_eq!(ran.exit, Exit::Failure, "{ran:?}");
+    assert!(ran.out.contains("superseded in 34 s, another node's result was first"), "{ran:?}");
+    let mut job = job();
+    job.read(slot(ONE, SlotState::Running), clock::now());
+    assert_eq!(job.hear("slot_superseded", &json!({ "by": "another" })), Change::Over);
+}
+
+#[test]
 fn arguments_that_make_no_sense_are_refused() {
     for arguments in [
         &[][..],

@@ -57,7 +57,7 @@ pub(super) enum Command {
 pub(super) async fn look(client: &Client) -> Result<Look, ClientError> {
     let node = client.node().await?;
     let open = client.slots(&[SlotState::Queued, SlotState::Running], OPEN, None).await?.slots;
-    let ended = [SlotState::Completed, SlotState::Failed, SlotState::Cancelled];
+    let ended = [SlotState::Completed, SlotState::Failed, SlotState::Cancelled, SlotState::Superseded];
     let recent = client.slots(&ended, ENDED, None).await?.slots;
     Ok(Look { node, open, recent })
 }

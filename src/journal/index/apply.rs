@@ -3,6 +3,7 @@
 //! What a change speaks of may not be there, where a log is put in after a loss: then nothing happens, and the rest goes on.
 
 use super::change::{Change, Numbered, Record};
+use super::decide::is_later;
 use super::deliveries::{Delivery, DeliveryMark, Progress, Upload, UploadMark};
 use super::records::{EndRecord, NewSlot, SlotRow, State, Tombstone, UnixTime};
 use super::rows::RowError;
@@ -53,8 +54,20 @@ fn change(tables: &mut Tables<'_>, change: &Change) -> Result<(), RowError> {
 }
 
 fn accept(tables: &mut Tables<'_>, order: u64, slot: &NewSlot) -> Result<(), RowError> {
-    if tables.slot(slot.slot)?.is_some() || tables.tombstone(slot.slot)?.is_some() {
-        return Ok(());
+    // It was decided that the slot may come in: what stands in its way is of a lower epoch, or this has been made already.
+    // A lower epoch whose end is lost goes as well.
+    if let Some(row) = tables.slot(slot.slot)? {
+        if !is_later(slot.work, row.work) {
+            return Ok(());
+        }
+        tables.take_slot(row.order)?;
+        tables.take_recipe(row.order)?;
+    }
+    if let Some(tombstone) = tables.tombstone(slot.slot)? {
+        if !is_later(slot.work, tombstone.work) {
+            return Ok(());
+        }
+        tables.take_tombstone(slot.slot)?;
     }
     tables.state.order = tables.state.order.max(order);
     tables.put_recipe(order, &slot.recipe)?;
@@ -69,6 +82,7 @@ fn accept(tables: &mut Tables<'_>, order: u64, slot: &NewSlot) -> Result<(), Row
         traceparent: slot.traceparent.clone(),
         webhook: slot.webhook.clone(),
         origin: slot.origin.clone(),
+        work: slot.work,
         cancel_requested_at: None,
         began_at: None,
         device: None,
@@ -184,6 +198,7 @@ fn expire(tables: &mut Tables<'_>, slot: crate::types::SlotId, at: UnixTime) -> 
         recipe_sha256: row.recipe_sha256,
         state: row.state,
         expired_at: at,
+        work: row.work,
     })
 }
 

@@ -2,14 +2,18 @@
 //!
 //! Reads the tables and changes nothing.
 
+use std::num::NonZeroU32;
+
 use super::change::{Change, Numbered, Record};
 use super::deliveries::{DeliveryMark, Progress, UploadMark};
 use super::error::IndexError;
 use super::future::Answer;
-use super::records::{Acceptance, Cancellation, EndOutcome, EndRecord, NewEvent, NewSlot, UnixTime};
+use super::records::{
+    Acceptance, Cancellation, EndOutcome, EndRecord, NewEvent, NewSlot, Tombstone, UnixTime,
+};
 use super::rows::{RowError, micros};
 use super::tables::Tables;
-use crate::types::SlotId;
+use crate::types::{SlotId, WorkId};
 
 /// A change that somebody waits for.
 #[derive(Debug)]
@@ -143,22 +147,35 @@ fn accept(
     slot: &NewSlot,
     answer: &mut Answer<Acceptance>,
 ) -> Result<Decision, RowError> {
-    if let Some(row) = tables.slot(slot.slot)? {
-        let outcome = if row.recipe_sha256 == slot.recipe_sha256 {
-            Acceptance::Known(Box::new(row))
-        } else {
-            Acceptance::Conflict { recipe_sha256: row.recipe_sha256 }
-        };
+    if let Some(outcome) = known(tables, slot)? {
         return Ok((None, reply(answer.take(), Ok(outcome))));
-    }
-    if let Some(tombstone) = tables.tombstone(slot.slot)? {
-        return Ok((None, reply(answer.take(), Ok(Acceptance::Expired(tombstone)))));
     }
     let order = tables.state.order + 1;
     let mut slot = Box::new(slot.clone());
     let event = slot.event.take();
     let record = record(tables, Change::Accept { order, slot }, event);
     Ok((Some(record), reply(answer.take(), Ok(Acceptance::Accepted { order }))))
+}
+
+/// Why `slot` is not accepted, as far as it is known.
+fn known(tables: &Tables<'_>, slot: &NewSlot) -> Result<Option<Acceptance>, RowError> {
+    if let Some(row) = tables.slot(slot.slot)? {
+        let recipe_sha256 = row.recipe_sha256;
+        if recipe_sha256 != slot.recipe_sha256 {
+            return Ok(Some(Acceptance::Conflict { recipe_sha256 }));
+        }
+        let anew = row.state.is_final() && is_later(slot.work, row.work);
+        return Ok((!anew).then(|| Acceptance::Known(Box::new(row))));
+    }
+    let tombstone = tables.tombstone(slot.slot)?;
+    let stays = |it: &Tombstone| it.recipe_sha256 != slot.recipe_sha256 || !is_later(slot.work, it.work);
+    Ok(tombstone.filter(stays).map(Acceptance::Expired))
+}
+
+/// Whether `new` is of a higher epoch than what was `known`; what names no rendering is of the first.
+pub(super) fn is_later(new: Option<WorkId>, known: Option<WorkId>) -> bool {
+    let epoch = |work: Option<WorkId>| work.map_or(NonZeroU32::MIN, |work| work.epoch);
+    epoch(new) > epoch(known)
 }
 
 fn finish(

@@ -95,7 +95,7 @@ pub enum IndexError {
         slot: SlotId,
     },
     /// A slot cannot end in a state that something comes after.
-    #[error("slot {slot} cannot end as {state}; accepted: completed, failed, cancelled")]
+    #[error("slot {slot} cannot end as {state}; accepted: completed, failed, cancelled, superseded")]
     NotAnEnd {
         /// The slot.
         slot: SlotId,

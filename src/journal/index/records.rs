@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::deliveries::{Progress, Upload};
 use super::generation::Generation;
-use crate::types::{Sha256, SlotId, Stage, TraceParent, names};
+use crate::types::{Sha256, SlotId, Stage, TraceParent, WorkId, names};
 
 /// Time since the Unix epoch.
 pub type UnixTime = Duration;
@@ -29,13 +29,15 @@ names! {
         Failed => "failed",
         /// Stopped.
         Cancelled => "cancelled",
+        /// Another node's result was first.
+        Superseded => "superseded",
     }
 }
 
 impl State {
     /// Whether nothing comes after it.
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Superseded)
     }
 }
 
@@ -70,6 +72,9 @@ pub struct NewSlot {
     pub webhook: Option<WebhookTarget>,
     /// The door that it came in by (`http`, `nats`, …).
     pub origin: String,
+    /// The rendering of a network that it is; none for what came in by HTTP alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<WorkId>,
     /// The event that tells of the acceptance, kept and told with it.
     #[serde(skip)]
     pub event: Option<NewEvent>,
@@ -82,12 +87,13 @@ fn no_bytes() -> Arc<[u8]> {
 /// What came of a slot that was to be accepted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Acceptance {
-    /// It is accepted, and durable. Its event was told.
+    /// It is accepted, and durable. Its event was told. Also a slot that had ended, with the same recipe, of a lower epoch:
+    /// it begins anew, and what was known of that epoch is gone.
     Accepted {
         /// Its number in the order of acceptance.
         order: u64,
     },
-    /// It was accepted before, with the same recipe. Nothing was changed or told.
+    /// It was accepted before, with the same recipe, and is open or of this epoch at least. Nothing was changed or told.
     Known(Box<SlotRow>),
     /// Another recipe stands under this id. Nothing was changed or told.
     Conflict {
@@ -220,6 +226,9 @@ pub struct SlotRow {
     pub webhook: Option<WebhookTarget>,
     /// The door that it came in by.
     pub origin: String,
+    /// The rendering of a network that it is; none for what came in by HTTP alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<WorkId>,
     /// When somebody asked for it to be cancelled first.
     pub cancel_requested_at: Option<UnixTime>,
     /// When its first stage began, in the process that has it now or had it last.
@@ -254,6 +263,9 @@ pub struct Tombstone {
     pub state: State,
     /// When it expired.
     pub expired_at: UnixTime,
+    /// The rendering of a network that it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<WorkId>,
 }
 
 /// A slot, or what is left of it.

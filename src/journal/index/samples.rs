@@ -41,6 +41,7 @@ pub(crate) fn slot(number: u128) -> NewSlot {
         traceparent: None,
         webhook: Some(WebhookTarget { url: "https://example.org/hook".to_owned(), events: Vec::new() }),
         origin: "http".to_owned(),
+        work: None,
         event: Some(event(Some(number), "accepted", false)),
     }
 }

@@ -133,6 +133,10 @@ impl<'a> Tables<'a> {
         self.write(sql, &[id.as_bytes(), &expired_at, &body, &sum], sum)
     }
 
+    pub(super) fn take_tombstone(&mut self, slot: SlotId) -> Result<(), RowError> {
+        self.take(TOMBSTONES, "id = ?1", slot.uuid().as_bytes()).map(drop)
+    }
+
     /// Answers how many there were.
     pub(super) fn take_tombstones(&mut self, before: UnixTime) -> Result<u64, RowError> {
         self.take(TOMBSTONES, "expired_at < ?1", &micros(before))

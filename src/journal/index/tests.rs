@@ -10,6 +10,7 @@ use super::samples::{at, end, event, id, slot};
 use super::*;
 use crate::types::Bytes;
 
+mod anew;
 mod crash;
 mod faults;
 mod inspect;
@@ -265,6 +266,7 @@ fn slots_expire_when_everything_is_delivered_and_leave_a_tombstone() {
         recipe_sha256: slot(1).recipe_sha256,
         state: State::Completed,
         expired_at: at(50),
+        work: None,
     };
     assert_eq!(index.slot(id(1)).unwrap(), Some(Found::Expired(tombstone.clone())));
     assert_eq!(index.accept(slot(1)).wait().unwrap(), Acceptance::Expired(tombstone));

@@ -60,6 +60,7 @@ impl Place {
             traceparent: None,
             webhook: None,
             origin: "test".to_owned(),
+            work: None,
             event: None,
         };
         assert!(matches!(self.index.accept(new).wait().unwrap(), Acceptance::Accepted { .. }));

@@ -29,7 +29,7 @@ fn op() -> impl Strategy<Value = Op> {
     let slot = 0..6u128;
     prop_oneof![
         6 => slot.clone().prop_map(Op::Accept),
-        4 => (slot.clone(), 2..5usize).prop_map(|(slot, state)| Op::End(slot, State::ALL[state])),
+        4 => (slot.clone(), 2..State::ALL.len()).prop_map(|(slot, state)| Op::End(slot, State::ALL[state])),
         1 => slot.clone().prop_map(Op::Cancel),
         1 => slot.clone().prop_map(Op::Begun),
         1 => slot.clone().prop_map(Op::TakenUp),
