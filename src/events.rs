@@ -4,6 +4,7 @@
 //! results, a rehearsal's report. An event serialises to one JSON object; what it is stands in `event`. Decides nothing.
 
 mod bus;
+mod ends;
 mod kind;
 mod serial;
 

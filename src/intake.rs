@@ -24,7 +24,7 @@ use crate::actors::handle::NodeHandle;
 use crate::clock;
 use crate::config::{Signers, Voices};
 use crate::contract::ModelError;
-use crate::journal::{JournalError, Key, SlotFolders};
+use crate::journal::{JournalError, Key, Outputs, SlotFolders};
 use crate::recipe::{Recipe, document, signature};
 use crate::types::{Deadline, Resolution, Sha256, TraceParent};
 
@@ -194,6 +194,7 @@ impl Entry {
             recipe: Arc::clone(&self.document),
             deadline: self.due(),
             traceparent: self.traceparent.clone(),
+            outputs: Outputs::default(),
         }
     }
 }

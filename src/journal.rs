@@ -260,6 +260,20 @@ pub struct Terminal {
     pub breakdown: PerStage<Duration>,
 }
 
+/// What came of writing a slot's end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is the slot's end.
+    Ended,
+    /// Another's result was first: the slot ends as superseded.
+    Superseded {
+        /// Whose.
+        by: String,
+    },
+    /// Not written: the claim on the slot was lost, so it stays open and waits.
+    Left,
+}
+
 /// An accepted slot without a terminal record, and what it has already.
 #[derive(Clone, Debug)]
 pub struct OpenSlot {
@@ -287,8 +301,9 @@ pub trait Journal: Send + Sync + 'static {
     /// A stage's output is to be kept until the slot ends.
     fn stage_done(&self, slot: SlotId, output: &StageOutput) -> JournalFuture;
 
-    /// A slot ends. Its outputs may go. Writing the same slot's end twice keeps the first.
-    fn terminal(&self, terminal: &Terminal) -> JournalFuture;
+    /// A slot ends. Its outputs may go, unless it is [left](Recorded::Left). Writing the same slot's end twice keeps the
+    /// first.
+    fn terminal(&self, terminal: &Terminal) -> JournalFuture<Recorded>;
 
     /// After how long an end that could not be written is tried again; not at all where nobody waits for it but the next
     /// start.

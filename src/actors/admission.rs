@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::plan::{Costs, Estimates, PlanPolicy};
+use super::plan::{Costs, Estimates, Plan, PlanPolicy};
 use crate::events::Closed;
+use crate::journal::Outputs;
 use crate::types::{Deadline, SlotId, TraceParent};
 use crate::vram::policy::PressureCause;
 
@@ -24,6 +25,8 @@ pub struct Request {
     pub deadline: Deadline,
     /// The trace that it belongs to, where it came with one.
     pub traceparent: Option<TraceParent>,
+    /// Of the stages that are finished already: it goes on after them. Empty for a slot that nobody has begun.
+    pub outputs: Outputs,
 }
 
 /// The answer to a request: when the slot is expected to be done, or why it may not come in.
@@ -126,13 +129,15 @@ impl Refusal {
 
 /// The answer: when the slot is expected to be done, or why it may not come in.
 ///
-/// Slots ahead cost the slowest stage each, since stages of different slots overlap; the slot itself its whole walk.
+/// Slots ahead cost the slowest stage each, since stages of different slots overlap; the slot itself what `plan` has left
+/// of its walk.
 pub(super) fn admit(
     standing: &Standing,
     deadline: Deadline,
     policy: &PlanPolicy,
     estimates: &Estimates,
     costs: &Costs,
+    plan: &Plan,
     now: Instant,
 ) -> Result<Duration, Refusal> {
     let slot = estimates.bottleneck(costs);
@@ -147,7 +152,7 @@ pub(super) fn admit(
         Some(Closed::NotReady) => return Err(Refusal::NotReady { retry_after: slot }),
         None => {}
     }
-    let eta = ahead.saturating_add(estimates.walk(costs));
+    let eta = ahead.saturating_add(plan.remaining(estimates, costs, now));
     if !deadline.allows(now, eta, policy.buffer) {
         return Err(Refusal::TooLate {
             eta: eta.saturating_add(policy.buffer),
@@ -164,20 +169,44 @@ pub(super) fn admit(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Stage;
 
     const UNIT: Costs = Costs::from_array([1.0; 5]);
 
     fn ask(closed: Option<Closed>, open: usize, budget: u64) -> Result<Duration, Refusal> {
+        ask_with(closed, open, budget, |_| false)
+    }
+
+    fn ask_with(
+        closed: Option<Closed>,
+        open: usize,
+        budget: u64,
+        done: impl Fn(Stage) -> bool,
+    ) -> Result<Duration, Refusal> {
         let (now, policy) = (crate::clock::now(), PlanPolicy::default());
         let standing =
             Standing { closed, pressing: None, open, capacity: NonZeroUsize::MIN.saturating_add(3) };
         let deadline = Deadline::after(now, Duration::from_secs(budget)).unwrap();
-        admit(&standing, deadline, &policy, &Estimates::new(&policy), &UNIT, now)
+        let plan = Plan::resume(done);
+        admit(&standing, deadline, &policy, &Estimates::new(&policy), &UNIT, &plan, now)
     }
 
     #[test]
     fn an_idle_node_promises_the_length_of_the_walk() {
         assert_eq!(ask(None, 0, 3600), Ok(Duration::from_secs(21)));
+    }
+
+    #[test]
+    fn finished_stages_cost_nothing_any_more() {
+        let done = |stage| matches!(stage, Stage::Audio | Stage::Image);
+        let (whole, left) = (ask(None, 0, 3600).unwrap(), ask_with(None, 0, 3600, done).unwrap());
+        let estimates = Estimates::new(&PlanPolicy::default());
+        let begin = estimates.of(Stage::Audio, &UNIT).max(estimates.of(Stage::Image, &UNIT));
+        assert!(!begin.is_zero());
+        assert_eq!(whole - left, begin);
+        // In time only because of them.
+        let budget = left.as_secs() + 5;
+        assert!(ask_with(None, 0, budget, done).is_ok() && ask(None, 0, budget).is_err());
     }
 
     #[test]
@@ -213,7 +242,8 @@ mod tests {
             let closed = Some(Closed::Pressure);
             let standing = Standing { closed, pressing, open: 0, capacity: NonZeroUsize::MIN };
             let deadline = Deadline::after(now, Duration::from_secs(3600)).unwrap();
-            admit(&standing, deadline, &policy, &Estimates::new(&policy), &UNIT, now).unwrap_err()
+            let plan = Plan::resume(|_| false);
+            admit(&standing, deadline, &policy, &Estimates::new(&policy), &UNIT, &plan, now).unwrap_err()
         };
         let relief = Some(Duration::from_secs(95));
         let by_others = refused(Some(Pressing { cause: PressureCause::Others, relief }));

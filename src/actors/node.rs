@@ -279,7 +279,8 @@ async fn move_all(placer: &Placer, journal: &dyn Journal, root: &ActorRef<NodeMs
         }
         let (recipe, deadline) = (Arc::clone(&accepted.recipe), accepted.deadline);
         let traceparent = accepted.traceparent.clone();
-        let request = Request { slot: accepted.slot, recipe, deadline, traceparent };
+        let outputs = slot.outputs.clone();
+        let request = Request { slot: accepted.slot, recipe, deadline, traceparent, outputs };
         let turn = placer.turn.lock().await;
         let proposed = placer.choose(&request).await.ok();
         let slot = Box::new(slot);
@@ -309,8 +310,8 @@ pub(super) async fn close(of: &DeviceTree, journal: &dyn Journal) {
                     elapsed: elapsed(slot.accepted.at),
                     breakdown: Default::default(),
                 };
-                if journal.terminal(&terminal).await.is_ok() {
-                    of.bus.tell_of(terminal.slot, EventKind::from(&terminal));
+                if let Ok(recorded) = journal.terminal(&terminal).await {
+                    of.bus.tell_of(terminal.slot, EventKind::of_end(&terminal, recorded));
                 }
             }
         }

@@ -31,6 +31,9 @@ mod ending;
 mod intake;
 mod outcome;
 
+#[cfg(test)]
+mod tests;
+
 /// What it is started with.
 #[derive(Clone)]
 pub(super) struct OrchestratorArgs {

@@ -48,7 +48,7 @@ pub struct Webhook {
 
 impl Webhook {
     /// What can be sent: events of a slot, by their kinds.
-    pub const EVENTS: [&str; 11] = [
+    pub const EVENTS: [&str; 12] = [
         "accepted",
         "stage_began",
         "stage_again",
@@ -60,6 +60,7 @@ impl Webhook {
         "generation_complete",
         "slot_failed",
         "slot_cancelled",
+        "slot_superseded",
     ];
 }
 
@@ -160,7 +161,7 @@ pub struct StoredEvent {
 
 impl StoredEvent {
     /// Kinds of events that are the last of their slot.
-    const ENDS: [&str; 3] = ["generation_complete", "slot_failed", "slot_cancelled"];
+    const ENDS: [&str; 4] = ["generation_complete", "slot_failed", "slot_cancelled", "slot_superseded"];
 
     /// An event; `json` is one line.
     pub fn new(sequence: Option<u64>, slot: Option<SlotId>, kind: Arc<str>, json: Arc<str>) -> Self {

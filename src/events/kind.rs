@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::serial::{Seconds, SomeSeconds, code, used};
 use crate::contract::Progress;
 use crate::exit::Exit;
-use crate::journal::{CancelCause, Ending, Failure, Terminal};
+use crate::journal::{CancelCause, Failure};
 use crate::types::{AttemptId, Bytes, DeviceId, ModelId, PerModel, PerStage, Stage};
 use crate::vram::policy::{Crossing, LeakVerdict, MemoryRemedy, PressureCause};
 use crate::vram::{Occupant, Refusal, Sample, Snapshot};
@@ -249,6 +249,13 @@ pub enum EventKind {
         /// What stopped it.
         cause: CancelCause,
     },
+    /// Another node's result was first: what was made here is not the slot's.
+    SlotSuperseded {
+        /// Whose result it was.
+        by: String,
+    },
+    /// This node's claim on it was lost before its end could be written: it stays open, and nobody here works on it.
+    SlotLeft,
     /// It came to its end, which could not be written down: it stays open, and the next start ends it again.
     EndNotKept {
         /// Why not, and how it had ended where it had failed.
@@ -429,34 +436,4 @@ pub enum EventKind {
         /// All that are left.
         others: Vec<DeviceId>,
     },
-}
-
-/// How a slot ended, by its last record.
-impl From<&Terminal> for EventKind {
-    fn from(terminal: &Terminal) -> Self {
-        match &terminal.ending {
-            Ending::Completed { deadline_met } => Self::GenerationComplete {
-                elapsed: terminal.elapsed,
-                breakdown: terminal.breakdown.into(),
-                deadline_met: *deadline_met,
-            },
-            Ending::Failed { cause, stage, message } => {
-                Self::SlotFailed { cause: *cause, stage: *stage, message: message.clone() }
-            }
-            Ending::Cancelled { cause } => Self::SlotCancelled { cause: *cause },
-        }
-    }
-}
-
-impl EventKind {
-    /// Whether a slot has come to its end with this.
-    pub fn ends_slot(&self) -> bool {
-        matches!(
-            self,
-            Self::GenerationComplete { .. }
-                | Self::SlotFailed { .. }
-                | Self::SlotCancelled { .. }
-                | Self::EndNotKept { .. }
-        )
-    }
 }

@@ -60,6 +60,8 @@ fn names_and_units_that_machines_read_stay_as_they_are() {
             "fault",
             json!("memory_kept"),
         ),
+        (EventKind::SlotSuperseded { by: "another".to_owned() }, "slot_superseded", "by", json!("another")),
+        (EventKind::SlotLeft, "slot_left", "by", Value::Null),
         (
             EventKind::ModelReady { model: ModelId::ClipB, after: None },
             "model_ready",

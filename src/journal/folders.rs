@@ -13,7 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::folder::FolderTold;
 use super::{
     Accepted, Artifact, FolderState, Journal, JournalError, JournalFuture, Key, Misuse, Opened, Outputs,
-    SlotFolder, StageOutput, Terminal,
+    Recorded, SlotFolder, StageOutput, Terminal,
 };
 use crate::types::{Sha256, SlotId};
 
@@ -359,14 +359,14 @@ impl Journal for SlotFolders {
         }
     }
 
-    fn terminal(&self, terminal: &Terminal) -> JournalFuture {
+    fn terminal(&self, terminal: &Terminal) -> JournalFuture<Recorded> {
         match self.prepared(terminal.slot) {
-            Ok(folder) => folder.terminal(terminal),
+            Ok(folder) => folder.terminal(terminal).map_ok(|()| Recorded::Ended),
             // A slot that was let go of has its end on the disk; a second one changes nothing.
             Err(error) => {
                 let (slot, dir) = (terminal.slot, self.dir_of(terminal.slot));
                 let ended = move || match dir {
-                    Some(dir) if SlotFolder::holds_end(&dir, slot)? => Ok(()),
+                    Some(dir) if SlotFolder::holds_end(&dir, slot)? => Ok(Recorded::Ended),
                     _ => Err(error),
                 };
                 JournalFuture::going(async move {

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    Accepted, Journal, JournalError, JournalFuture, Misuse, OpenSlot, Opened, Outputs, StageOutput, Terminal,
+    Accepted, Journal, JournalError, JournalFuture, Misuse, OpenSlot, Opened, Outputs, Recorded, StageOutput,
+    Terminal,
 };
 use crate::types::SlotId;
 
@@ -81,13 +82,13 @@ impl Journal for MemoryJournal {
         }
     }
 
-    fn terminal(&self, terminal: &Terminal) -> JournalFuture {
+    fn terminal(&self, terminal: &Terminal) -> JournalFuture<Recorded> {
         let mut records = self.records();
         if let Some(place) = records.order.remove(&terminal.slot) {
             records.open.remove(&place);
             records.ended.push(terminal.clone());
         }
-        JournalFuture::ready(Ok(()))
+        JournalFuture::ready(Ok(Recorded::Ended))
     }
 
     fn open(&self) -> JournalFuture<Opened> {

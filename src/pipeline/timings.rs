@@ -165,8 +165,8 @@ impl Subscriber for Timings {
     fn hear(&self, event: &Event) {
         let mut book = self.book();
         match (event.slot, event.device) {
-            (Some(slot), _) if event.kind.ends_slot() => {
-                // Its result has been written.
+            (Some(slot), _) if event.kind.settles_slot() => {
+                // Its result has been written, or is another's to write.
                 book.open.remove(&slot);
             }
             (Some(slot), device) => book.of_slot(slot, device, &event.kind),

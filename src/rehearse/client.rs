@@ -13,6 +13,7 @@ use crate::actors::admission::Refusal;
 use crate::actors::admission::Request;
 use crate::actors::handle::NodeHandle;
 use crate::clock;
+use crate::journal::Outputs;
 use crate::types::Deadline;
 
 /// Whoever wants the slots of one table of arrivals.
@@ -58,7 +59,8 @@ impl Client {
             let now = clock::now();
             let deadline = Deadline::after(now, self.arrivals.deadline).unwrap_or(Deadline::at(now));
             let (slot, recipe) = (slot_id(number), recipe(number));
-            let request = Request { slot, recipe, deadline, traceparent: None };
+            let outputs = Outputs::default();
+            let request = Request { slot, recipe, deadline, traceparent: None, outputs };
             let answer = match handle {
                 Some(handle) => handle.submit(request).await,
                 None => Err(Refusal::NotReady { retry_after: self.waits }),

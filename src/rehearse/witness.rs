@@ -22,6 +22,7 @@ use crate::actors::registry::ModelState;
 use crate::actors::tree::DeviceTree;
 use crate::clock;
 use crate::events::{Event, EventKind, Fault, Subscriber};
+use crate::journal::Outputs;
 use crate::types::{Bytes, Deadline, DeviceId, SlotId};
 use crate::vram::{ScriptedDevice, ScriptedFigures};
 
@@ -255,7 +256,8 @@ async fn closed(tree: &DeviceTree) -> Option<String> {
         return Some("no orchestrator".to_owned());
     };
     let deadline = Deadline::after(now, Duration::from_secs(86_400)).unwrap_or(Deadline::at(now));
-    let request = Request { slot: slot_id(u64::MAX), recipe: recipe(0), deadline, traceparent: None };
+    let (slot, recipe, outputs) = (slot_id(u64::MAX), recipe(0), Outputs::default());
+    let request = Request { slot, recipe, deadline, traceparent: None, outputs };
     let asked =
         orchestrator.call(|reply| OrchestratorMsg::Consider(Box::new(request), reply), Some(ANSWER)).await;
     match asked {
@@ -301,7 +303,7 @@ impl Subscriber for Witness {
             (&event.kind, event.slot, event.device)
         {
             self.seen.lock().open.insert(slot, device);
-        } else if event.kind.ends_slot()
+        } else if event.kind.settles_slot()
             && let Some(slot) = event.slot
         {
             self.seen.lock().open.remove(&slot);

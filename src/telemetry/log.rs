@@ -78,6 +78,12 @@ fn of_slot(slot: SlotId, told: &Event) {
         EventKind::SlotCancelled { cause } => tracing::info!(
             target: ACTORS, event = event::SLOT_CANCELLED, %slot, cause = cause.name(), "slot cancelled"
         ),
+        EventKind::SlotSuperseded { by } => tracing::info!(
+            target: ACTORS, event = event::SLOT_SUPERSEDED, %slot, by, "another node's result was first"
+        ),
+        EventKind::SlotLeft => tracing::warn!(
+            target: ACTORS, event = event::SLOT_LEFT, %slot, device, "claim lost, slot left open"
+        ),
         EventKind::EndNotKept { message } => tracing::error!(
             target: ACTORS, event = event::JOURNAL_FAILED, %slot, error = message, "end not kept"
         ),

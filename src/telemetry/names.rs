@@ -30,6 +30,10 @@ pub mod event {
     pub const SLOT_FAILED: &str = "slot.failed";
     /// It was stopped. Fields: `slot`, `cause`.
     pub const SLOT_CANCELLED: &str = "slot.cancelled";
+    /// Another node's result was first. Fields: `slot`, `by`.
+    pub const SLOT_SUPERSEDED: &str = "slot.superseded";
+    /// The claim on it was lost before its end was written. Fields: `slot`, `device`.
+    pub const SLOT_LEFT: &str = "slot.left";
     /// A lease was refused before anything was allocated. Fields: `device`, `refusal`.
     pub const LEASE_REFUSED: &str = "memory.lease_refused";
     /// Another probe answers now. Fields: `device`, `from`, `to`, `because`.

@@ -232,7 +232,7 @@ impl Traces {
         }
         let Some(open) = state.open.get_mut(&slot) else { return };
         open.hear(event);
-        let spans = if event.kind.ends_slot() {
+        let spans = if event.kind.settles_slot() {
             let Some(open) = state.open.remove(&slot) else { return };
             let ended = Ended { trace: open.trace(), root: open.root(), at: event.at };
             let spans = open.end(event);

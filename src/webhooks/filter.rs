@@ -3,10 +3,10 @@
 use crate::types::nearest;
 
 /// Events that end a slot: what is sent where nothing else is asked for.
-pub const ENDS: [&str; 3] = ["generation_complete", "slot_failed", "slot_cancelled"];
+pub const ENDS: [&str; 4] = ["generation_complete", "slot_failed", "slot_cancelled", "slot_superseded"];
 
 /// Every event that can be asked for: those of slots that the journal keeps.
-pub const EVENTS: [&str; 11] = [
+pub const EVENTS: [&str; 12] = [
     "accepted",
     "stage_began",
     "stage_again",
@@ -18,6 +18,7 @@ pub const EVENTS: [&str; 11] = [
     ENDS[0],
     ENDS[1],
     ENDS[2],
+    ENDS[3],
 ];
 
 /// An event that cannot be asked for.

@@ -12,7 +12,7 @@ use crate::actors::pipeline::{Delivering, PipelineError, SlotPipeline};
 use crate::actors::slot::{Slot, guarded};
 use crate::clock;
 use crate::events::{Bus, EventKind};
-use crate::journal::{Accepted, Ending, Failure, Journal, JournalError, Outputs, Terminal};
+use crate::journal::{Accepted, Ending, Failure, Journal, JournalError, Outputs, Recorded, Terminal};
 use crate::types::{PerStage, SlotId};
 use crate::vram::Occasion;
 
@@ -134,14 +134,15 @@ impl End {
     fn record(self: Arc<Self>) {
         let written = self.journal.terminal(&self.terminal);
         written.then(move |result| match result {
-            Ok(()) => self.recorded(),
+            Ok(recorded) => self.recorded(recorded),
             Err(error) => self.not_kept(&error),
         });
     }
 
-    fn recorded(&self) {
+    /// Whatever was recorded, the slot needs its card no more: one that is left is asked for anew.
+    fn recorded(&self, recorded: Recorded) {
         self.slots.ended(self.terminal.slot);
-        self.tell(EventKind::from(&self.terminal));
+        self.tell(EventKind::of_end(&self.terminal, recorded));
     }
 
     /// Without its result the end is not recorded.
@@ -178,7 +179,7 @@ impl End {
                 Err(error) => Err(JournalError::Result { source: error.into() }),
             };
             match kept {
-                Ok(()) => return self.recorded(),
+                Ok(recorded) => return self.recorded(recorded),
                 Err(error) => tracing::debug!(slot = %self.terminal.slot, %error, "end not kept again"),
             }
         }

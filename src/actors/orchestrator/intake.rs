@@ -12,7 +12,7 @@ use crate::actors::registry::ModelState;
 use crate::actors::slot::Slot;
 use crate::clock;
 use crate::events::{Closed, EventKind};
-use crate::journal::{Accepted, CancelCause, Ending, JournalError, OpenSlot, Opened, Outputs};
+use crate::journal::{Accepted, CancelCause, Ending, JournalError, OpenSlot, Opened};
 use crate::types::{Bytes, ModelId, SlotId};
 
 /// Runs of one slot that go on side by side: what a slot needs at once is the most that any of these leases.
@@ -71,7 +71,7 @@ impl OrchestratorState {
 
     fn consider(&self, request: Request) -> Result<(Box<Slot>, std::time::Duration), Refusal> {
         let now = clock::now();
-        let Request { slot, recipe, deadline, traceparent } = request;
+        let Request { slot, recipe, deadline, traceparent, outputs } = request;
         if self.open.contains(&slot) {
             return Err(Refusal::Duplicate);
         }
@@ -83,10 +83,10 @@ impl OrchestratorState {
             capacity: limits.queue.saturating_add(limits.lookahead.get()),
         };
         let accepted = Accepted { slot, recipe, deadline, at: now, traceparent };
-        let open = OpenSlot { accepted, outputs: Outputs::default() };
+        let open = OpenSlot { accepted, outputs };
         let slot = Slot::open(&*self.args.pipeline, open).map_err(|error| Refusal::Recipe(error.message))?;
         let (policy, estimates) = (&self.args.policy, &self.estimates);
-        let eta = admission::admit(&standing, deadline, policy, estimates, &slot.costs, now)?;
+        let eta = admission::admit(&standing, deadline, policy, estimates, &slot.costs, &slot.plan, now)?;
         Ok((Box::new(slot), eta))
     }
 

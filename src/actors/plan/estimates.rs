@@ -44,12 +44,6 @@ impl Estimates {
         Duration::try_from_secs_f64(self.means[stage] * costs[stage]).unwrap_or_default()
     }
 
-    /// The whole walk of such a slot on an idle node.
-    pub fn walk(&self, costs: &Costs) -> Duration {
-        let of = |stage| self.of(stage, costs);
-        of(Stage::Audio).max(of(Stage::Image)) + of(Stage::Video) + of(Stage::Verify) + of(Stage::Package)
-    }
-
     /// The slowest stage of such a slot: what every slot ahead in the queue costs, as stages of different slots overlap.
     pub fn bottleneck(&self, costs: &Costs) -> Duration {
         Stage::ALL.into_iter().map(|stage| self.of(stage, costs)).max().unwrap_or_default()

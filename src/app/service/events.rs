@@ -44,7 +44,8 @@ fn course(kind: &EventKind) -> Course {
     match kind {
         EventKind::GenerationComplete { .. }
         | EventKind::SlotFailed { .. }
-        | EventKind::SlotCancelled { .. } => Course::Elsewhere,
+        | EventKind::SlotCancelled { .. }
+        | EventKind::SlotSuperseded { .. } => Course::Elsewhere,
         EventKind::RunEnded { .. } => Course::Passed,
         EventKind::StageProgress { .. }
         | EventKind::VideoProgress { .. }

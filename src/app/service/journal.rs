@@ -22,7 +22,7 @@ use crate::journal::index::{
 };
 use crate::journal::{
     Accepted, Artifact, Ending, Journal, JournalError, JournalFuture, Key, OpenSlot, Opened, Outputs,
-    SlotFolders, StageOutput, TakenUp, Terminal,
+    Recorded, SlotFolders, StageOutput, TakenUp, Terminal,
 };
 use crate::sink;
 use crate::types::{Deadline, Sha256, SlotId, Stage};
@@ -185,7 +185,7 @@ impl Journal for ServiceJournal {
         self.0.in_folder(slot, move |folder| folder.stage_done(&output))
     }
 
-    fn terminal(&self, terminal: &Terminal) -> JournalFuture {
+    fn terminal(&self, terminal: &Terminal) -> JournalFuture<Recorded> {
         let (parts, terminal) = (Arc::clone(&self.0), terminal.clone());
         let slot = terminal.slot;
         // Begun now, in the order of the calls. A slot that has no folder, nor is about to have one, ends without.
@@ -206,7 +206,7 @@ impl Journal for ServiceJournal {
             end(&parts, &terminal, artifacts).await?;
             // What was written is safe; a folder that cannot be let go of costs some memory until the process ends.
             let _ = blocking(&parts, move |parts| parts.folders.release(slot)).await;
-            Ok(())
+            Ok(Recorded::Ended)
         })
     }
 

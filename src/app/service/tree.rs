@@ -64,6 +64,7 @@ impl TreeLog {
             EventKind::GenerationComplete { .. } => heard.end("completed"),
             EventKind::SlotFailed { .. } => heard.end("failed"),
             EventKind::SlotCancelled { .. } => heard.end("cancelled"),
+            EventKind::SlotSuperseded { .. } => heard.end("superseded"),
             _ => {}
         }
     }

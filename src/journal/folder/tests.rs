@@ -215,7 +215,7 @@ pub(in crate::journal) async fn walk_of(
 /// And its end.
 async fn finish(dir: &Path, journal: &Only) -> Result<(), JournalError> {
     walk(dir, journal, Stage::Package).await?;
-    journal.terminal(&completed()).await
+    journal.terminal(&completed()).map_ok(drop).await
 }
 
 /// Every file of a folder but those that time and process are in.
@@ -393,7 +393,7 @@ async fn writes_come_in_the_order_they_were_asked_for_and_a_lost_video_fails_its
     journal.folder.encoding(encoder(dir.path().to_owned(), Ok(())));
     let mut writes = vec![journal.accept(&accepted())];
     writes.extend(Stage::ALL.map(|stage| journal.stage_done(slot(), &output(stage))));
-    writes.push(journal.terminal(&completed()));
+    writes.push(journal.terminal(&completed()).map_ok(drop));
     for write in writes.into_iter().rev() {
         write.await.unwrap();
     }

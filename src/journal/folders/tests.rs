@@ -42,7 +42,7 @@ fn cancelled(slot: SlotId) -> Terminal {
 async fn rendered(store: &SlotFolders, slot: SlotId) -> Result<(), JournalError> {
     let folder = prepare(store, slot).0;
     walk_of(store, slot, folder.dir(), Stage::Package).await?;
-    store.terminal(&completed(slot)).await
+    store.terminal(&completed(slot)).map_ok(drop).await
 }
 
 /// Whatever file operation of one slot finds its disk full, the other is rendered as if it were alone.
@@ -95,7 +95,7 @@ async fn a_slot_that_waits_for_its_encoder_holds_nobody_up() {
         quick_writes.push(store.stage_done(quick, &output(stage)));
     }
     writes.push(store.stage_done(slow, &output(Stage::Video)));
-    quick_writes.push(store.terminal(&cancelled(quick)));
+    quick_writes.push(store.terminal(&cancelled(quick)).map_ok(drop));
     for write in quick_writes {
         write.await.unwrap();
     }

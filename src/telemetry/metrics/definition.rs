@@ -185,7 +185,7 @@ metrics! {
 
     SLOTS_ENDED: "vortex.slots.ended", Kind::Counter, "{slot}",
         &[label("outcome", Values::Names(&OUTCOMES)), label("cause", Values::Names(&CAUSES))], Told,
-        "Slots that have ended, by how and why; completed ones have no cause.";
+        "Slots that have ended, by how and why; completed and superseded ones have no cause.";
     SLOTS_LATE: "vortex.slots.late", Kind::Counter, "{slot}", ONE, Told,
         "Slots that were completed after their deadline.";
     SLOTS_WAITING: "vortex.slots.waiting", Kind::UpDownCounter, "{slot}", ONE, Asked,

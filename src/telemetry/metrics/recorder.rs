@@ -95,7 +95,7 @@ impl Recorder {
             faults: Mutex::default(),
         };
         it.crashes.record(0.0, &[]);
-        it.ended.add(0.0, &["completed", NONE]);
+        ["completed", "superseded"].into_iter().for_each(|outcome| it.ended.add(0.0, &[outcome, NONE]));
         FAILURES.iter().for_each(|cause| it.ended.add(0.0, &["failed", cause]));
         CANCELS.iter().for_each(|cause| it.ended.add(0.0, &["cancelled", cause]));
         [&it.late, &it.frames, &it.encoding].into_iter().for_each(|one| one.add(0.0, &[]));
@@ -162,6 +162,7 @@ impl Subscriber for Recorder {
             }
             EventKind::SlotFailed { cause, .. } => self.ended.add(1.0, &["failed", cause.name()]),
             EventKind::SlotCancelled { cause } => self.ended.add(1.0, &["cancelled", cause.name()]),
+            EventKind::SlotSuperseded { .. } => self.ended.add(1.0, &["superseded", NONE]),
             EventKind::MemoryPressure(crossing) if crossing.is_rise() && crossing.to == Level::Hard => {
                 self.violations.add(1.0, &[&device()]);
             }

@@ -141,6 +141,7 @@ fn what_is_counted_is_there_before_it_happens() {
         "vortex_slots_ended_total{cause=\"\",outcome=\"completed\"}",
         "vortex_slots_ended_total{cause=\"deadline\",outcome=\"failed\"}",
         "vortex_slots_ended_total{cause=\"requested\",outcome=\"cancelled\"}",
+        "vortex_slots_ended_total{cause=\"\",outcome=\"superseded\"}",
         "vortex_slots_late_total",
         "vortex_memory_violations_total{device=\"cuda:1\"}",
         "vortex_memory_leaks_total{device=\"cuda:0\"}",
@@ -152,7 +153,7 @@ fn what_is_counted_is_there_before_it_happens() {
         assert_eq!(all.get(name), Some(&0.0), "{name}");
     }
     let ended = all.keys().filter(|name| name.starts_with("vortex_slots_ended_total"));
-    assert_eq!(ended.count(), 1 + Failure::ALL.len() + CancelCause::ALL.len());
+    assert_eq!(ended.count(), 2 + Failure::ALL.len() + CancelCause::ALL.len());
 }
 
 /// What happens, and which series then have which values.
@@ -211,6 +212,12 @@ fn each_event_moves_its_series_and_no_other() {
             vec![EventKind::SlotCancelled { cause: CancelCause::Requested }],
             vec![("vortex_slots_ended_total{cause=\"requested\",outcome=\"cancelled\"}", 1.0)],
         ),
+        (
+            vec![EventKind::SlotSuperseded { by: "another".to_owned() }],
+            vec![("vortex_slots_ended_total{cause=\"\",outcome=\"superseded\"}", 1.0)],
+        ),
+        // Its claim is lost, and it stays open.
+        (vec![EventKind::SlotLeft], vec![]),
         // It stays open, and the next start ends it.
         (vec![EventKind::EndNotKept { message: String::new() }], vec![]),
         (

@@ -59,12 +59,12 @@ pub(crate) const REMEDIES: [&str; 3] = ["plan_restart", "restart", "give_up_devi
 /// What is exported.
 pub(crate) const SIGNALS: [&str; Signal::ALL.len()] = listed!(Signal::ALL);
 /// How a slot ends.
-pub(crate) const OUTCOMES: [&str; 3] = ["completed", "failed", "cancelled"];
+pub(crate) const OUTCOMES: [&str; 4] = ["completed", "failed", "cancelled", "superseded"];
 /// Why slots fail.
 pub(crate) const FAILURES: [&str; Failure::ALL.len()] = listed!(Failure::ALL);
 /// Why slots are cancelled.
 pub(crate) const CANCELS: [&str; CancelCause::ALL.len()] = listed!(CancelCause::ALL);
-/// Both; empty for a completed slot.
+/// Both; empty for a slot that was completed or superseded.
 pub(crate) const CAUSES: [&str; FAILURES.len() + CANCELS.len() + 1] = causes();
 /// What befalls actors.
 pub(crate) const FAULTS: [&str; Fault::ALL.len()] = listed!(Fault::ALL);

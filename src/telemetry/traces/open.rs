@@ -276,6 +276,11 @@ impl Open {
                 self.draft.say("vortex.cause", cause.name());
                 ("cancelled", None, false)
             }
+            EventKind::SlotSuperseded { by } => {
+                self.draft.say("vortex.superseded_by", by.clone());
+                ("superseded", None, false)
+            }
+            EventKind::SlotLeft => ("left", None, false),
             EventKind::EndNotKept { message } => ("end_not_kept", Some(message.clone()), true),
             _ => return Vec::new(),
         };

@@ -234,11 +234,27 @@ fn what_sampling_leaves_out_is_kept_where_it_failed_or_was_late() {
     assert!(out(&|rig| rig.complete(20, true)).is_empty());
     let cause = CancelCause::Requested;
     assert!(out(&|rig| rig.tell(20, EventKind::SlotCancelled { cause })).is_empty());
+    assert!(out(&|rig| rig.tell(20, EventKind::SlotLeft)).is_empty());
     let all = ["intake", "admission wait", "run kokoro", "stage audio", "slot"];
     assert_eq!(out(&|rig| rig.complete(20, false)), all);
     let (cause, stage, message) = (Failure::OutOfMemory, Some(Stage::Audio), "too much".to_owned());
     let failed = EventKind::SlotFailed { cause, stage, message };
     assert_eq!(out(&|rig| rig.tell(20, failed.clone())), all);
+}
+
+#[test]
+fn a_slot_that_another_node_has_is_over_here_too() {
+    let by = "another".to_owned();
+    for (kind, outcome) in [(EventKind::SlotSuperseded { by }, "superseded"), (EventKind::SlotLeft, "left")] {
+        let rig = Rig::new(Sampler::AlwaysOn);
+        rig.accept(caller("01"));
+        rig.begin(13, Stage::Audio, Some(ModelId::Kokoro));
+        rig.tell(20, kind);
+        let root = rig.one("slot");
+        assert_eq!(said(&root, "vortex.outcome").as_deref(), Some(outcome));
+        assert_eq!(said(&root, "vortex.superseded_by").is_some(), outcome == "superseded");
+        assert_eq!(rig.one("stage audio").status, Status::error(outcome));
+    }
 }
 
 #[test]

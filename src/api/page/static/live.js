@@ -11,7 +11,7 @@ import { words } from './format.js';
 // Every kind of event there is (src/events/kind.rs): the browser hands out named events only to who asks by name.
 const KINDS = [
   'accepted', 'stage_began', 'memory_awaited', 'run_ended', 'stage_progress', 'stage_again', 'audio_complete', 'image_complete', 'video_progress',
-  'video_complete', 'clip_complete', 'generation_complete', 'slot_failed', 'slot_cancelled', 'end_not_kept', 'slot_moved',
+  'video_complete', 'clip_complete', 'generation_complete', 'slot_failed', 'slot_cancelled', 'slot_superseded', 'slot_left', 'end_not_kept', 'slot_moved',
   'journal_failed', 'actor_down', 'actor_restarted', 'model_loaded', 'model_ready', 'model_stalled', 'model_trimmed',
   'model_cordoned', 'memory', 'memory_snapshot', 'memory_pressure', 'blind', 'probes_rebuilt', 'probe_switched',
   'lease_refused', 'memory_occupied', 'crash_loop', 'crash_record_failed', 'video_encoded', 'pressure_caused', 'memory_remedy', 'admission_changed', 'leak_checked', 'escalated',
@@ -23,7 +23,7 @@ export const FREQUENT = new Set(['run_ended', 'stage_progress', 'video_progress'
 const OF_NODE = new Set([
   'actor_down', 'actor_restarted', 'model_loaded', 'model_ready', 'model_stalled', 'model_trimmed', 'model_cordoned',
   'memory_pressure', 'blind', 'admission_changed', 'escalated', 'card_lost', 'accepted', 'stage_began',
-  'generation_complete', 'slot_failed', 'slot_cancelled',
+  'generation_complete', 'slot_failed', 'slot_cancelled', 'slot_superseded', 'slot_left',
 ]);
 const KEPT = 200;
 // Of these, so many may have happened before the page was opened.

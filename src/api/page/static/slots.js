@@ -11,13 +11,15 @@ export const STAGES = ['audio', 'image', 'video', 'verify', 'package'];
 const PAGE = 15;
 const FILTERS = {
   all: '', open: 'queued,running', completed: 'completed', failed: 'failed', cancelled: 'cancelled',
+  superseded: 'superseded',
 };
 // Positions and estimates of open slots move without events.
 const REFRESH = 5_000;
 // Many slots may begin and end within a second: the list is fetched at most this often.
 const AT_MOST_EVERY = 700;
 
-export const isFinal = slot => slot.state === 'completed' || slot.state === 'failed' || slot.state === 'cancelled';
+const FINAL = new Set(['completed', 'failed', 'cancelled', 'superseded']);
+export const isFinal = slot => FINAL.has(slot.state);
 
 // A slot as the page keeps it: the node's view, and when it was fetched.
 const received = slot => ({ ...slot, fetchedAt: now() });
@@ -148,6 +150,8 @@ function applied(slot, event) {
       return { ...slot, state: 'failed', ended_at: event.at, cause: event.cause, message: event.message, eta: undefined };
     case 'slot_cancelled':
       return { ...slot, state: 'cancelled', ended_at: event.at, cause: event.cause, eta: undefined };
+    case 'slot_superseded':
+      return { ...slot, state: 'superseded', ended_at: event.at, eta: undefined };
     case 'slot_moved':
       return { ...slot, device: event.device ?? slot.device };
     default:
@@ -155,7 +159,9 @@ function applied(slot, event) {
   }
 }
 
-const ENDS = { generation_complete: 'completed', slot_failed: 'failed', slot_cancelled: 'cancelled' };
+const ENDS = {
+  generation_complete: 'completed', slot_failed: 'failed', slot_cancelled: 'cancelled', slot_superseded: 'superseded',
+};
 // Stages and answers are stamped by the same clock; the answer's own time is ours, which may differ by this much.
 const LEEWAY = 3;
 

@@ -31,6 +31,8 @@ const SAY = {
   generation_complete: e => `completed after ${duration(e.elapsed)}${e.deadline_met ? '' : ', past its deadline'}`,
   slot_failed: e => `failed (${words(e.cause)}${e.stage ? ` in ${e.stage}` : ''})${because(e)}`,
   slot_cancelled: e => `cancelled (${words(e.cause)})`,
+  slot_superseded: e => `superseded: the result of ${e.by} was first`,
+  slot_left: () => 'this node lost its claim on it: it stays open, and nobody here works on it',
   end_not_kept: e => `its end could not be written down${because(e)}`,
   slot_moved: e => `moved here from ${e.from}`,
   journal_failed: e => `journal: ${e.what}${because(e)}`,
@@ -73,7 +75,7 @@ export function tellingOf(event) {
 }
 
 const BAD = new Set(['slot_failed', 'end_not_kept', 'journal_failed', 'actor_down', 'model_cordoned', 'escalated', 'card_lost']);
-const ODD = new Set(['stage_again', 'actor_restarted', 'model_stalled', 'lease_refused', 'memory_occupied', 'crash_loop', 'crash_record_failed', 'memory_pressure', 'pressure_caused', 'blind', 'slot_cancelled', 'memory_remedy']);
+const ODD = new Set(['stage_again', 'actor_restarted', 'model_stalled', 'lease_refused', 'memory_occupied', 'crash_loop', 'crash_record_failed', 'memory_pressure', 'pressure_caused', 'blind', 'slot_cancelled', 'slot_superseded', 'slot_left', 'memory_remedy']);
 const GOOD = new Set(['generation_complete', 'model_ready']);
 
 export const toneOf = event => (BAD.has(event.event) ? 'bad' : ODD.has(event.event) ? 'warn' : GOOD.has(event.event) ? 'good' : 'idle');

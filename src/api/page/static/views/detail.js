@@ -91,6 +91,10 @@ function Files({ slot }) {
 
 // The end of a slot in a sentence, where it is not a good one.
 function Ending({ slot }) {
+  if (slot.state === 'superseded') {
+    return html`<div class="note"><p><strong>Superseded: another node’s result was first</strong></p>
+      ${slot.message && html`<p class="break">${slot.message}</p>`}</div>`;
+  }
   if (slot.state !== 'failed' && !(slot.state === 'cancelled' && slot.cause)) return null;
   const stage = slot.stages.find(one => one.state === 'running');
   return html`<div class=${`note ${slot.state === 'failed' ? 'note-bad' : ''}`}>

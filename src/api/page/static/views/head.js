@@ -159,6 +159,7 @@ export function Glance() {
     <${Figure} name="Completed" hint="since the start">${ended('completed')}<//>
     <${Figure} name="Failed">${ended('failed')}<//>
     <${Figure} name="Cancelled">${ended('cancelled')}<//>
+    ${node.ended.superseded > 0 && html`<${Figure} name="Superseded" hint="another node was first">${ended('superseded')}<//>`}
     <${Figure} name="A full slot takes" hint="all stages, estimated">${coarse(whole)}<//>
     ${node.store && html`<${Figure} name="Store" hint=${node.store.waiting > 0 ? `${node.store.waiting.toLocaleString('en')} to hand over` : 'nothing waits'}>
       <span class=${node.store.state === 'down' ? 'tone-bad' : ''} title=${node.store.url}>${STORE[node.store.state] ?? node.store.state}</span><//>`}

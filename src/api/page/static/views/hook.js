@@ -26,7 +26,7 @@ export function Hook({ value, names, problem, change }) {
       <fieldset class="field field-wide" aria-describedby="webhook-events-hint"><legend class="label">Its events</legend>
         <div class="choices">${names.map(name => html`<label key=${name} class="choice">
           <input type="checkbox" name="webhook-event" value=${name} checked=${value.events.includes(name)} onChange=${event => turn(name, event.currentTarget.checked)} />${name.replaceAll('_', ' ')}</label>`)}</div>
-        <p class="hint" id="webhook-events-hint">With none chosen, how it ends: generation complete, slot failed or slot cancelled.</p>
+        <p class="hint" id="webhook-events-hint">With none chosen, how it ends: generation complete, slot failed, slot cancelled or slot superseded.</p>
       </fieldset>
     </div>
   </details>`;

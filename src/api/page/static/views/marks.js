@@ -5,6 +5,7 @@ import { words } from '../format.js';
 // A state is told by its word and its mark; the colour only repeats it.
 const MARKS = {
   queued: ['○', 'idle'], running: ['▶', 'busy'], completed: ['✓', 'good'], failed: ['✕', 'bad'], cancelled: ['⊘', 'idle'],
+  superseded: ['↷', 'idle'],
   waiting: ['○', 'idle'], done: ['✓', 'good'],
   up: ['●', 'good'], ready: ['●', 'good'], busy: ['▶', 'busy'], down: ['✕', 'bad'], loading: ['◐', 'warn'],
   warming: ['◐', 'warn'], trimming: ['◐', 'warn'], restarting: ['↻', 'warn'], cordoned: ['✕', 'bad'],

@@ -7,7 +7,7 @@ import { place, segments, SPANS, ticks, window as windowOf } from '../gantt.js';
 import { ago, capital, clock, coarse, duration, moment, shortId, words } from '../format.js';
 import { State, useTick, useWide } from './marks.js';
 
-const FILTERS = ['all', 'open', 'completed', 'failed', 'cancelled'];
+const FILTERS = ['all', 'open', 'completed', 'failed', 'cancelled', 'superseded'];
 
 // What a slot is doing, in a few words.
 function doing(slot, at) {
@@ -82,6 +82,7 @@ const EMPTY = {
   completed: ['None completed', 'Finished videos appear here.'],
   failed: ['None failed', 'Good.'],
   cancelled: ['None cancelled', ''],
+  superseded: ['None superseded', 'No other node’s result was first.'],
 };
 
 export function Slots() {
