@@ -17,6 +17,8 @@ use super::{
 };
 use crate::types::{Sha256, SlotId};
 
+mod renew;
+
 #[cfg(test)]
 mod tests;
 

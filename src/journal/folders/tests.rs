@@ -272,3 +272,51 @@ fn first_failure(mut resumed: Resumed) -> Result<Resumed, JournalError> {
         None => Ok(resumed),
     }
 }
+
+#[tokio::test]
+async fn a_slot_that_comes_again_after_its_end_begins_at_nothing() {
+    let (_root, store) = store();
+    let (ended, other) = (slot(1), slot(2));
+    for slot in [ended, other] {
+        rendered(&store, slot).await.unwrap();
+    }
+    let dir = store.dir_of(ended).unwrap();
+    let kept = files(&store.dir_of(other).unwrap());
+    store.renew(ended).unwrap();
+    assert!(!dir.exists() && store.get(ended).is_none());
+    assert!(files(&store.dir_of(other).unwrap()) == kept, "the other slot's folder stays");
+    // Again, and of a slot that never was: nothing happens.
+    store.renew(ended).unwrap();
+    store.renew(slot(9)).unwrap();
+    assert!(!store.dir_of(slot(9)).unwrap().exists());
+
+    store.plan(accepted_of(ended), key(ended));
+    let folder = store.ensure(ended).unwrap();
+    assert_eq!(folder.standing(), FolderState::Resumable { done: vec![], damaged: vec![] });
+    walk_of(&store, ended, folder.dir(), Stage::Package).await.unwrap();
+    store.terminal(&cancelled(ended)).await.unwrap();
+    drop(folder);
+    // Let go of and known to nobody, it goes as well.
+    store.release(ended).unwrap();
+    store.renew(ended).unwrap();
+    assert!(!dir.exists());
+}
+
+#[tokio::test]
+async fn a_slot_that_is_open_is_not_renewed() {
+    let (root, store) = store();
+    let open = slot(1);
+    let (folder, _) = prepare(&store, open);
+    store.accept(&accepted_of(open)).await.unwrap();
+    store.stage_done(open, &output(Stage::Audio)).await.unwrap();
+    let error = store.renew(open).unwrap_err();
+    assert!(matches!(error, JournalError::Misuse { what: Misuse::Open, .. }), "{error:?}");
+    assert!(folder.dir().join("audio.wav").exists() && store.get(open).is_some());
+    // Nor is one that an earlier process left: its stages count.
+    drop((folder, store));
+    let store = SlotFolders::under(&root.path().join("slots"));
+    store.renew(open).unwrap();
+    store.plan(accepted_of(open), key(open));
+    let folder = patiently(|| store.ensure(open)).unwrap();
+    assert_eq!(folder.standing(), FolderState::Resumable { done: vec![Stage::Audio], damaged: vec![] });
+}
