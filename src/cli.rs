@@ -32,6 +32,7 @@ mod failed;
 pub(crate) mod fetch;
 mod flags;
 pub(crate) mod gpu_check;
+pub(crate) mod nats;
 pub(crate) mod node;
 mod probe;
 pub(crate) mod recipe;
@@ -114,6 +115,8 @@ pub enum Command {
     Result(result::ResultCommand),
     /// Compare several nodes' results of one slot: the largest group that agrees; exit code 1 where it is too small.
     Agree(agree::AgreeCommand),
+    /// What the servers of a network must be told.
+    Nats(nats::NatsCommand),
 }
 
 impl Command {
@@ -144,6 +147,7 @@ impl Command {
             Self::Rehearse(_) => None,
             Self::Result(_) => None,
             Self::Agree(_) => None,
+            Self::Nats(_) => None,
         }
     }
 
@@ -215,5 +219,6 @@ pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> R
         Command::Rehearse(command) => command.run(&mut context),
         Command::Result(command) => command.run(&mut context),
         Command::Agree(command) => command.run(&mut context),
+        Command::Nats(command) => command.run(&mut context),
     }
 }

@@ -20,6 +20,7 @@ mod liveportrait;
 mod many_slots;
 mod media;
 mod metrics;
+mod nats_permissions;
 mod parity_clip;
 mod parity_flux;
 mod parity_kokoro;
