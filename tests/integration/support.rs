@@ -12,6 +12,7 @@ use vortex_node::types::DeviceId;
 pub mod allocations;
 pub mod authority;
 pub mod diary;
+pub mod nats;
 pub mod preload;
 pub mod random;
 pub mod receiver;
