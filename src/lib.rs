@@ -29,6 +29,7 @@ pub mod intake;
 pub mod journal;
 pub mod media;
 pub mod models;
+pub mod network;
 pub(crate) mod pipeline;
 pub mod recipe;
 pub mod rehearse;
