@@ -389,7 +389,7 @@ impl Session {
         payload: Bytes,
         within: Duration,
     ) -> Result<Created, NetworkError> {
-        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, 0u64);
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
         let answer = self.request(doing, subject, Some(headers), payload, within).await?;
         match read_answer::<Kept>(doing, &answer.payload) {
             Ok(Kept { duplicate: true, .. }) => Ok(Created::Taken),
