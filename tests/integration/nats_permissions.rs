@@ -13,7 +13,7 @@ use vortex_node::network::permissions::{Permissions, Role, conf};
 use vortex_node::sink::PublicKey;
 
 use crate::support::lone_binary;
-use crate::support::nats::Nats;
+use crate::support::nats::{Config, Nats};
 
 const NODE: PublicKey = PublicKey([0xab; 32]);
 const OTHER: PublicKey = PublicKey([0xcd; 32]);
@@ -110,7 +110,10 @@ async fn a_real_server_lets_each_role_do_its_part_and_nothing_else() {
     let variable = |line: &str| line.trim().strip_prefix("password: $").map(str::to_owned);
     let variables = block.lines().filter_map(variable).zip(users.iter().map(password)).collect::<Vec<_>>();
     assert_eq!(variables.len(), 4);
-    let Some(server) = Nats::start(&block, &variables).await else { return };
+    // A configuration may define what it names, in place of the environment.
+    let defined: String = variables.iter().map(|(name, value)| format!("{name}: {value:?}\n")).collect();
+    let config = Config::default().with(&format!("{defined}{block}"));
+    let Some(server) = Nats::start_with(config) else { return };
     let [setup, node, director, watcher] = &users;
     let mut setup = User::connect(&server, setup).await;
     let mut node = User::connect(&server, node).await;
