@@ -69,6 +69,14 @@ pub enum NetworkError {
         /// Its words.
         said: String,
     },
+    /// It is larger than the server takes; nothing was sent.
+    #[error("cannot {doing}: {said}; accepted: what max_payload of the server allows")]
+    TooLarge {
+        /// What was tried.
+        doing: String,
+        /// How large it is and may be.
+        said: String,
+    },
     /// What came is not what the network's nodes write.
     #[error("{what} cannot be read: {wrong}")]
     Unreadable {
@@ -111,6 +119,12 @@ impl NetworkError {
 
     /// Whether trying again is of no use before somebody changes something.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Credentials { .. } | Self::File { .. } | Self::Unreadable { .. })
+        matches!(
+            self,
+            Self::Credentials { .. }
+                | Self::File { .. }
+                | Self::TooLarge { .. }
+                | Self::Unreadable { .. }
+        )
     }
 }
