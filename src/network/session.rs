@@ -284,6 +284,12 @@ impl Session {
         self.client.max_payload()
     }
 
+    /// The version of the server at the other end, and its id.
+    pub(super) fn server(&self) -> (String, String) {
+        let server = self.client.server_info();
+        (server.version, server.server_id)
+    }
+
     /// Subscribes to what is published from now on.
     pub(super) async fn listen(&self, subject: &str) -> Result<Subscriber, NetworkError> {
         let doing = || format!("listen to {subject}");
@@ -401,7 +407,7 @@ impl Session {
 
     /// The newest message under a subject, as the stream's leader has it.
     pub(super) async fn last(&self, stream: Stream, subject: &str) -> Result<Option<Stored>, NetworkError> {
-        self.get(stream, &serde_json::json!({ "last_by_subj": subject })).await
+        self.last_in(&self.subjects.stream(stream), subject).await
     }
 
     /// The first message from `sequence` on whose subject `filter` takes.
@@ -411,10 +417,16 @@ impl Session {
         sequence: u64,
         filter: &str,
     ) -> Result<Option<Stored>, NetworkError> {
-        self.get(stream, &serde_json::json!({ "seq": sequence, "next_by_subj": filter })).await
+        let which = serde_json::json!({ "seq": sequence, "next_by_subj": filter });
+        self.get(&self.subjects.stream(stream), &which).await
     }
 
-    async fn get(&self, stream: Stream, which: &serde_json::Value) -> Result<Option<Stored>, NetworkError> {
+    /// The newest message under a subject of the stream that has this name.
+    pub(super) async fn last_in(&self, name: &str, subject: &str) -> Result<Option<Stored>, NetworkError> {
+        self.get(name, &serde_json::json!({ "last_by_subj": subject })).await
+    }
+
+    async fn get(&self, name: &str, which: &serde_json::Value) -> Result<Option<Stored>, NetworkError> {
         #[derive(serde::Deserialize)]
         struct Got {
             message: Raw,
@@ -428,7 +440,6 @@ impl Session {
             #[serde(default)]
             data: String,
         }
-        let name = self.subjects.stream(stream);
         let doing = format!("read from stream {name}");
         let got: Got = match self.api(&doing, &format!("STREAM.MSG.GET.{name}"), which).await {
             Ok(got) => got,
