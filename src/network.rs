@@ -5,14 +5,27 @@
 //!
 #![doc = include_str!("network/README.md")]
 
+mod bucket;
 mod class;
+pub mod directors;
 mod error;
+pub mod gc;
 mod link;
+mod plan;
+pub mod registry;
 mod session;
+pub mod setup;
 mod subjects;
+mod submit;
+pub mod sync;
+
+#[cfg(test)]
+mod tests;
 
 pub use class::{Class, Pace, Priority, Recipient, Size};
 pub use error::NetworkError;
 pub use link::{Link, LinkState};
+pub use plan::{EpochRule, Order, PlanError, Unfit, plan};
 pub use session::{Credentials, Server, Session, Stored};
 pub use subjects::{PrefixError, Stream, Subjects, WorkSubject};
+pub use submit::{Standing, SubmitError, Submitted, submit};

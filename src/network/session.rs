@@ -324,6 +324,21 @@ impl Session {
         })
     }
 
+    /// Publishes with headers, and asks for no answer.
+    pub(super) async fn send_with(
+        &self,
+        subject: &str,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<(), NetworkError> {
+        let doing = || format!("write to {subject}");
+        if self.is_over() {
+            return Err(self.cut_off(doing()));
+        }
+        let sent = self.client.publish_with_headers(subject.to_owned(), headers, payload).await;
+        sent.map_err(|error| NetworkError::Unavailable { doing: doing(), said: error.to_string() })
+    }
+
     /// Asks, and waits `within` for the answer. An answer of the server that nobody listens is an error.
     pub(super) async fn request(
         &self,
@@ -385,6 +400,23 @@ impl Session {
         read_answer::<Kept>(doing, &answer.payload).map(|kept| kept.seq)
     }
 
+    /// Begins a batch with a message, which a stream keeps when the batch is ended.
+    pub(super) async fn begin(
+        &self,
+        doing: &str,
+        subject: &str,
+        headers: HeaderMap,
+        payload: Bytes,
+        within: Duration,
+    ) -> Result<(), NetworkError> {
+        let answer = self.request(doing, subject, Some(headers), payload, within).await?;
+        // Nothing is what it says where it has begun.
+        if answer.payload.is_empty() {
+            return Ok(());
+        }
+        read_answer::<serde::de::IgnoredAny>(doing, &answer.payload).map(|_| ())
+    }
+
     /// Has a stream keep a message where there is none under its subject. One whose `Nats-Msg-Id` the stream has kept
     /// lately is taken too, under whichever subject it was.
     pub(super) async fn create(
@@ -395,7 +427,7 @@ impl Session {
         payload: Bytes,
         within: Duration,
     ) -> Result<Created, NetworkError> {
-        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, 0u64);
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
         let answer = self.request(doing, subject, Some(headers), payload, within).await?;
         match read_answer::<Kept>(doing, &answer.payload) {
             Ok(Kept { duplicate: true, .. }) => Ok(Created::Taken),
