@@ -9,26 +9,42 @@
 
 pub mod agree;
 pub mod attempts;
+mod bucket;
 pub mod cancels;
+mod claim;
 mod class;
+pub mod directors;
 mod error;
+pub mod gc;
 mod hand_in;
 pub mod letters;
 mod link;
 pub mod listing;
 pub mod permissions;
+mod plan;
 pub mod progress;
+mod pull;
 mod record;
+pub mod registry;
 pub mod results;
+mod server_time;
 mod session;
+pub mod setup;
 mod subjects;
+mod submit;
+pub mod sync;
 #[cfg(test)]
 mod tests;
 
+pub use claim::{Claim, ClaimClock};
 pub use class::{Class, Pace, Priority, Recipient, Size};
 pub use error::NetworkError;
 pub use hand_in::{Handed, hand_in};
 pub use link::{Link, LinkState};
+pub use plan::{EpochRule, Order, PlanError, Unfit, plan};
+pub use pull::Delivery;
 pub use record::VERSION;
+pub use server_time::ClockOffset;
 pub use session::{Credentials, Server, Session, Stored};
 pub use subjects::{PrefixError, Stream, Subjects, WorkSubject};
+pub use submit::{Standing, SubmitError, Submitted, submit};
