@@ -51,13 +51,15 @@ pub enum Origin {
     File(PathBuf),
     /// A request to the API, by the name of its token.
     Http(String),
+    /// A message of the network's queue.
+    Network,
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
-            Self::Http(_) => f.write_str("the recipe"),
+            Self::Http(_) | Self::Network => f.write_str("the recipe"),
         }
     }
 }

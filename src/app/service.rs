@@ -11,6 +11,7 @@ mod journal;
 mod lifecycle;
 mod listen;
 mod metrics;
+mod network;
 mod open;
 pub(crate) mod outbox;
 mod reload;
@@ -65,9 +66,15 @@ struct DoorSettings {
 }
 
 /// What never changes of a running node.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Facts {
     id: String,
+    /// This start of the node, different from every other.
+    process: uuid::Uuid,
+    /// The machine's start and the data folder, which one process has at a time.
+    place: String,
+    /// Where the API listens.
+    address: OnceLock<String>,
     started_at: Duration,
     profile: String,
     bundle: String,
@@ -112,6 +119,10 @@ pub(crate) struct Service {
     outbox: Arc<Notify>,
     /// Wakes the uploader.
     uploads: Arc<Notify>,
+    /// What is claimed of the network.
+    claims: Arc<network::Claims>,
+    /// The network, where the node is in one.
+    network: OnceLock<network::Network>,
     /// Where artifacts are handed over, where anywhere.
     store: OnceLock<HandOver>,
     metrics: Arc<Metrics>,
@@ -127,6 +138,11 @@ pub(crate) struct Service {
 impl Service {
     fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether the process ends.
+    fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
     }
 
     /// What an operator has to acknowledge, in words.

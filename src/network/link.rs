@@ -36,10 +36,15 @@ pub struct Link {
 }
 
 impl Link {
-    /// With `first`, which stands; a task opens the next one whenever it is gone, until nobody holds the link.
-    pub fn keep(server: Server, first: Session) -> Self {
-        let subjects = Arc::new(first.subjects().clone());
-        let (told, state) = watch::channel(LinkState::Up(first));
+    /// With `first`, where one stands; a task opens the next one whenever there is none, until nobody holds the link.
+    pub fn keep(server: Server, subjects: Arc<Subjects>, first: Option<Session>) -> Self {
+        let first = match first {
+            Some(session) => LinkState::Up(session),
+            None => {
+                LinkState::Down { since: crate::clock::unix_time(), error: "not connected yet".to_owned() }
+            }
+        };
+        let (told, state) = watch::channel(first);
         tokio::spawn(keep(server, Arc::clone(&subjects), told));
         Self { state, subjects }
     }
@@ -80,19 +85,20 @@ impl Link {
 async fn keep(server: Server, subjects: Arc<Subjects>, told: watch::Sender<LinkState>) {
     loop {
         let session = match &*told.borrow() {
-            LinkState::Up(session) => session.clone(),
-            LinkState::Down { .. } => return,
+            LinkState::Up(session) => Some(session.clone()),
+            LinkState::Down { .. } => None,
         };
-        tokio::select! {
-            () = session.over() => {}
-            () = told.closed() => return,
+        if let Some(session) = session {
+            tokio::select! {
+                () = session.over() => {}
+                () = told.closed() => return,
+            }
+            tracing::warn!("the connection to the network is gone; claims end unless it comes back in time");
+            let error = "the connection was lost".to_owned();
+            told.send_replace(LinkState::Down { since: crate::clock::unix_time(), error });
         }
-        drop(session);
         let since = crate::clock::unix_time();
-        tracing::warn!("the connection to the network is gone; claims end unless it comes back in time");
-        let mut said = "the connection was lost".to_owned();
-        let mut pause = FIRST_PAUSE;
-        told.send_replace(LinkState::Down { since, error: said.clone() });
+        let (mut said, mut pause) = (String::new(), FIRST_PAUSE);
         let next = loop {
             let opened = tokio::select! {
                 opened = server.open(&subjects) => opened,

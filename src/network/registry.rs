@@ -41,6 +41,9 @@ pub struct NodeEntry {
     pub node: String,
     /// This start of its process.
     pub process: uuid::Uuid,
+    /// The machine's run and the data folder that it holds the lock of: two processes of one place are never alive at once.
+    #[serde(default)]
+    pub place: String,
     /// When that was, Unix seconds.
     pub started_at: f64,
     /// When this was written, Unix seconds.

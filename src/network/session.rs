@@ -443,7 +443,7 @@ impl Session {
     }
 
     /// The first message from `sequence` on whose subject `filter` takes.
-    pub(super) async fn next(
+    pub async fn next(
         &self,
         stream: Stream,
         sequence: u64,

@@ -43,6 +43,7 @@ fn node(digit: char) -> NodeEntry {
         version: ENTRY_VERSION,
         node: key(digit),
         process: uuid::Uuid::new_v4(),
+        place: String::new(),
         started_at: 1000.0,
         at: 1000.0,
         software: "0.1.0".to_owned(),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use super::Service;
+use super::network;
 use super::submit::{gone, problem};
 use super::uploads::HandOver;
 use super::views;
@@ -198,7 +199,13 @@ impl Service {
             started_at: facts.started_at.as_secs_f64(),
             ready: not_ready.is_empty(),
             not_ready,
-            alerts: facts.alerts.iter().cloned().chain(self.store.get().and_then(HandOver::alert)).collect(),
+            alerts: facts
+                .alerts
+                .iter()
+                .cloned()
+                .chain(self.store.get().and_then(HandOver::alert))
+                .chain(self.network.get().and_then(network::Network::alert))
+                .collect(),
             draining: self.is_draining(),
             profile: facts.profile.clone(),
             bundle: facts.bundle.clone(),

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::events::row;
+use super::network::Claims;
 use super::table::{NewView, SlotTable};
 use super::traces::Tracing;
 use super::views::{self, wants};
 use crate::clock;
 use crate::events::{Event, EventKind};
 use crate::journal::index::{
-    Acceptance, ArtifactRow, EndRecord, EndRow, Found, Index, IndexError, NewSlot, OpenRow, State,
+    Acceptance, ArtifactRow, EndRecord, EndRow, Found, Index, IndexError, NewSlot, OpenRow, SlotRow, State,
     WebhookTarget,
 };
 use crate::journal::{
@@ -25,8 +26,9 @@ use crate::journal::{
     Recorded, SlotFolders, StageOutput, TakenUp, Terminal,
 };
 use crate::sink;
-use crate::types::{Deadline, Sha256, SlotId, Stage};
+use crate::types::{Deadline, Sha256, SlotId, Stage, WorkId};
 
+mod network;
 mod writes;
 
 /// For a slot whose recipe names no deadline: longer than any slot takes, short enough for every clock.
@@ -46,6 +48,10 @@ pub(super) struct HandedIn {
     pub(super) webhook: Option<WebhookTarget>,
     /// The door that it came in by.
     pub(super) origin: String,
+    /// The rendering of a network that it is.
+    pub(super) work: Option<WorkId>,
+    /// Stages that are finished already.
+    pub(super) done: Vec<Stage>,
 }
 
 /// The journal; one per process.
@@ -62,6 +68,8 @@ struct Parts {
     /// How long an ended slot's files are kept at least.
     keep: Duration,
     tracing: Tracing,
+    /// What is claimed of a network.
+    claims: Arc<Claims>,
     handed_in: Mutex<HashMap<SlotId, HandedIn>>,
     /// Whether the slots of earlier processes are counted as taken up.
     taken_up: Mutex<bool>,
@@ -79,11 +87,12 @@ pub(super) struct JournalParts {
     pub(super) uploads: bool,
     pub(super) keep: Duration,
     pub(super) tracing: Tracing,
+    pub(super) claims: Arc<Claims>,
 }
 
 impl ServiceJournal {
     pub(super) fn new(parts: JournalParts) -> Self {
-        let JournalParts { index, folders, table, bundle, uploads, keep, tracing } = parts;
+        let JournalParts { index, folders, table, bundle, uploads, keep, tracing, claims } = parts;
         let (handed_in, taken_up, making) = (Mutex::default(), Mutex::default(), Mutex::default());
         Self(Arc::new(Parts {
             index,
@@ -93,6 +102,7 @@ impl ServiceJournal {
             uploads,
             keep,
             tracing,
+            claims,
             handed_in,
             taken_up,
             making,
@@ -137,11 +147,11 @@ impl Journal for ServiceJournal {
         let (parts, accepted) = (Arc::clone(&self.0), accepted.clone());
         let slot = accepted.slot;
         let handed_in = parts.handed_in.lock().remove(&slot);
-        let Some(HandedIn { recipe_sha256, deadline, webhook, origin }) = handed_in else {
+        let Some(HandedIn { recipe_sha256, deadline, webhook, origin, work, done }) = handed_in else {
             let misuse = JournalError::misuse(slot, crate::journal::Misuse::NotPrepared, None);
             return JournalFuture::ready(Err(misuse));
         };
-        let accepted_at = clock::unix_time();
+        let (mut accepted_at, mut attempts) = (clock::unix_time(), 1);
         let new = NewSlot {
             slot,
             recipe: Arc::clone(&accepted.recipe),
@@ -152,13 +162,19 @@ impl Journal for ServiceJournal {
             traceparent: accepted.traceparent.clone(),
             webhook: webhook.clone(),
             origin,
-            work: None,
+            work,
             event: None,
         };
         let written = parts.index.accept(new);
         JournalFuture::going(async move {
             match written.await? {
                 Acceptance::Accepted { .. } => {}
+                // Its work has come to this node again: it goes on where it was.
+                Acceptance::Known(row) if work.is_some() && row.work == work && !row.state.is_final() => {
+                    parts.index.taken_up(slot);
+                    attempts = row.attempts.saturating_add(1);
+                    accepted_at = row.accepted_at;
+                }
                 // Whoever handed it in looked before; this is somebody who was as fast.
                 Acceptance::Known(_) | Acceptance::Conflict { .. } | Acceptance::Expired(_) => {
                     return Err(JournalError::misuse(slot, crate::journal::Misuse::Open, None));
@@ -169,9 +185,9 @@ impl Journal for ServiceJournal {
                 recipe_sha256: recipe_sha256.to_string(),
                 accepted_at,
                 deadline,
-                attempts: 1,
+                attempts,
                 trace_id: accepted.traceparent.as_ref().map(views::trace_id),
-                done: Vec::new(),
+                done,
                 webhook,
             });
             let key = Key { recipe: recipe_sha256, bundle: parts.bundle };
@@ -188,6 +204,10 @@ impl Journal for ServiceJournal {
     fn terminal(&self, terminal: &Terminal) -> JournalFuture<Recorded> {
         let (parts, terminal) = (Arc::clone(&self.0), terminal.clone());
         let slot = terminal.slot;
+        // It was stopped because its claim was lost: that is no end.
+        if matches!(terminal.ending, Ending::Cancelled { .. }) && parts.claims.is_lost(slot) {
+            return JournalFuture::going(async move { Ok(network::left(&parts, slot).await) });
+        }
         // Begun now, in the order of the calls. A slot that has no folder, nor is about to have one, ends without.
         let kept = parts.has_folder(slot).then(|| {
             let terminal = terminal.clone();
@@ -203,10 +223,10 @@ impl Journal for ServiceJournal {
                 };
                 artifacts = blocking(&parts, kept).await?;
             }
-            end(&parts, &terminal, artifacts).await?;
+            let recorded = network::told_and_ended(&parts, &terminal, artifacts).await?;
             // What was written is safe; a folder that cannot be let go of costs some memory until the process ends.
             let _ = blocking(&parts, move |parts| parts.folders.release(slot)).await;
-            Ok(Recorded::Ended)
+            Ok(recorded)
         })
     }
 
@@ -220,7 +240,12 @@ impl Journal for ServiceJournal {
         JournalFuture::going(async move {
             let (opened, ended) = blocking(&parts, take_up).await?;
             for (terminal, artifacts) in ended {
-                end(&parts, &terminal, artifacts).await?;
+                if parts.claims.has_network() {
+                    // It may take as long as the network is away.
+                    tokio::spawn(network::told_late(Arc::clone(&parts), terminal, artifacts));
+                } else {
+                    end(&parts, &terminal, artifacts).await?;
+                }
             }
             Ok(opened)
         })
@@ -259,7 +284,8 @@ async fn end(parts: &Arc<Parts>, terminal: &Terminal, artifacts: Vec<Artifact>) 
         event
     });
     let record = end_of(terminal, &artifacts, at);
-    let upload = parts.uploads && record.state == State::Completed;
+    // In a network the files are in the store before the end is.
+    let upload = parts.uploads && !parts.claims.has_network() && record.state == State::Completed;
     let record = EndRecord { upload, event, ..record };
     parts.index.end(record).await?;
     let keep = parts.keep;
@@ -310,6 +336,11 @@ fn take_up(parts: &Parts) -> Result<(Opened, Vec<(Terminal, Vec<Artifact>)>), Jo
     let is_first = !std::mem::replace(&mut *parts.taken_up.lock(), true);
     for OpenRow { row, recipe } in parts.index.open_slots()? {
         let slot = row.slot;
+        // It waits for its work to come to this node again.
+        if row.work.is_some() && !parts.claims.holds(slot) {
+            parts.table.left(waiting(&row));
+            continue;
+        }
         let deadline = row.deadline.unwrap_or_else(|| row.accepted_at.saturating_add(NO_DEADLINE));
         let accepted = Accepted {
             slot,
@@ -353,6 +384,20 @@ fn take_up(parts: &Parts) -> Result<(Opened, Vec<(Terminal, Vec<Artifact>)>), Jo
         opened.slots.push(OpenSlot { accepted, outputs });
     }
     Ok((opened, ended))
+}
+
+/// How a slot is shown that nobody here works on.
+fn waiting(row: &SlotRow) -> NewView {
+    NewView {
+        slot: row.slot,
+        recipe_sha256: row.recipe_sha256.to_string(),
+        accepted_at: row.accepted_at,
+        deadline: row.deadline,
+        attempts: row.attempts,
+        trace_id: row.traceparent.as_ref().map(views::trace_id),
+        done: Vec::new(),
+        webhook: row.webhook.clone(),
+    }
 }
 
 fn done(outputs: &Outputs) -> Vec<Stage> {

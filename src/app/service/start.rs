@@ -17,12 +17,13 @@ use tokio::task::JoinSet;
 use super::events::ServiceEvents;
 use super::journal::{JournalParts, ServiceJournal};
 use super::lifecycle::{Reload, Running};
+use super::network::Claims;
 use super::reload::Reloader;
 use super::signals::Signals;
 use super::table::SlotTable;
 use super::traces::Tracing;
 use super::tree::TreeLog;
-use super::{DoorSettings, Facts, Service, backend, listen, open, outbox, retention, uploads};
+use super::{DoorSettings, Facts, Service, backend, listen, network, open, outbox, retention, uploads};
 use crate::actors::handle;
 use crate::actors::tree::DeviceTree;
 use crate::api::access::LoginLink;
@@ -171,14 +172,17 @@ pub async fn serve(
     index.on_commit(move |took| commits.committed(took));
     let table = Arc::new(SlotTable::default());
     let tree = Arc::new(TreeLog::default());
+    let claims = Arc::new(Claims::new(!settings.network.servers.is_empty()));
+    let bundle = chosen.sha256;
     let journal = Arc::new(ServiceJournal::new(JournalParts {
         index: index.clone(),
         folders: Arc::clone(&folders),
         table: Arc::clone(&table),
-        bundle: chosen.sha256,
+        bundle,
         uploads: settings.store.url.is_some(),
         keep: settings.journal.keep,
         tracing: tracing.clone(),
+        claims: Arc::clone(&claims),
     }));
     let events = Arc::new(ServiceEvents {
         table: Arc::clone(&table),
@@ -213,6 +217,9 @@ pub async fn serve(
     let (reload, reloads) = mpsc::channel(RELOADS);
     let facts = Facts {
         id,
+        process: uuid::Uuid::new_v4(),
+        place: place(&settings.data_dir),
+        address: Default::default(),
         started_at,
         profile: settings.profile.clone(),
         bundle: chosen.bundle.name.clone(),
@@ -247,6 +254,8 @@ pub async fn serve(
         secrets: Default::default(),
         outbox: Arc::default(),
         uploads: Arc::default(),
+        claims,
+        network: Default::default(),
         store: Default::default(),
         metrics,
         refusals: Default::default(),
@@ -265,6 +274,9 @@ pub async fn serve(
     outbox::start(&service, &settings, &ends, &mut beside)?;
     uploads::start(&service, &settings, &ends, &mut beside)?;
     let opened = entrance.open(&service, &settings, &ends, &mut beside)?;
+    // Set once: it is opened once.
+    let _ = service.facts.address.set(opened.url.clone());
+    network::start(&service, &settings, bundle, &ends, &mut beside).await?;
     let login = if shows_login { opened.access.new_login().ok() } else { None };
     announce(Announced::Listening { url: opened.url.clone(), management: opened.management, login });
     let swept = index.clone();
@@ -286,6 +298,18 @@ pub async fn serve(
     // Last of all: what happened until now is among it.
     tracing.finish().await;
     Ok(exit)
+}
+
+/// Names the machine's present run and the data folder: two processes of one place are never alive at once, since the first
+/// holds the folder's lock. Where the system tells no run, each process is a place of its own.
+fn place(data_dir: &std::path::Path) -> String {
+    let run = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let folder = std::fs::canonicalize(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    if run.is_empty() {
+        uuid::Uuid::new_v4().to_string()
+    } else {
+        format!("{} {}", run.trim(), folder.display())
+    }
 }
 
 /// Waits on a thread that may block.

@@ -35,7 +35,7 @@ impl Default for Lanes {
 }
 
 impl Lanes {
-    fn of(&self, slot: SlotId) -> &Mutex<()> {
+    pub(super) fn of(&self, slot: SlotId) -> &Mutex<()> {
         // Ids are random; their last bits are as good as a hash.
         &self.0[(slot.uuid().as_u128() % LANES as u128) as usize]
     }
@@ -89,6 +89,8 @@ impl Service {
                 deadline: entry.recipe.deadline,
                 webhook,
                 origin: format!("http:{client}"),
+                work: None,
+                done: Vec::new(),
             },
         );
         match self.node.submit(entry.request()).await {

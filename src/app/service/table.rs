@@ -43,6 +43,8 @@ struct Open {
     /// When it is expected to end.
     ends_at: Option<Duration>,
     webhook: Option<WebhookTarget>,
+    /// Nobody here works on it: its work is to come to this node again.
+    is_left: bool,
 }
 
 /// What is new of a slot that came in.
@@ -73,6 +75,8 @@ pub(super) struct Counts {
     pub(super) waiting: usize,
     /// Begun.
     pub(super) running: usize,
+    /// Open, and nobody here works on them.
+    pub(super) left: usize,
 }
 
 impl SlotTable {
@@ -83,6 +87,15 @@ impl SlotTable {
 
     /// A slot is accepted and durable, or is taken up from the journal.
     pub(super) fn accepted(&self, new: NewView) {
+        self.put(new, false);
+    }
+
+    /// A slot is open, and nobody here works on it.
+    pub(super) fn left(&self, new: NewView) {
+        self.put(new, true);
+    }
+
+    fn put(&self, new: NewView, is_left: bool) {
         let NewView { slot, recipe_sha256, accepted_at, deadline, attempts, trace_id, done, webhook } = new;
         let stage = |stage: Stage| StageView {
             stage: stage.name().to_owned(),
@@ -121,13 +134,19 @@ impl SlotTable {
             trace_id,
         };
         let mut views = self.views();
-        if views.open.contains_key(&slot) {
-            return;
+        if let Some(open) = views.open.get(&slot) {
+            if open.is_left == is_left {
+                return;
+            }
+            let number = open.number;
+            views.queued.remove(&number);
         }
         let number = views.next_number;
         views.next_number += 1;
-        views.queued.insert(number, slot);
-        views.open.insert(slot, Open { view, number, ends_at: None, webhook });
+        if !is_left {
+            views.queued.insert(number, slot);
+        }
+        views.open.insert(slot, Open { view, number, ends_at: None, webhook, is_left });
     }
 
     /// The slot is expected to end then, as admission said.
@@ -199,7 +218,13 @@ impl SlotTable {
     pub(super) fn counts(&self) -> Counts {
         let views = self.views();
         let waiting = views.queued.len();
-        Counts { waiting, running: views.open.len().saturating_sub(waiting) }
+        let left = views.open.values().filter(|open| open.is_left).count();
+        Counts { waiting, running: views.open.len().saturating_sub(waiting + left), left }
+    }
+
+    /// Whether the slot is open and at work here, or about to be.
+    pub(super) fn is_at_work(&self, slot: SlotId) -> bool {
+        self.views().open.get(&slot).is_some_and(|open| !open.is_left)
     }
 
     /// What happened to a slot; whether it has begun with this.

@@ -11,6 +11,7 @@ fn node(digit: char, bundle: &str, open: u32) -> NodeEntry {
         version: ENTRY_VERSION,
         node: digit.to_string().repeat(64),
         process: uuid::Uuid::nil(),
+        place: String::new(),
         started_at: 0.0,
         at: 0.0,
         software: String::new(),

@@ -46,7 +46,10 @@ pub async fn consumers(
     let mut wanted: Vec<(String, String)> =
         classes.iter().map(|class| (class.consumer(), subjects.work_for_any(class))).collect();
     wanted.push((subjects.consumer_of(node), subjects.work_for(node)));
-    let asked = wanted.iter().map(|(name, filter)| one(session, name, filter, ack_wait));
+    let asked = wanted.into_iter().map(|(name, filter)| {
+        let session = session.clone();
+        async move { one(&session, &name, &filter, ack_wait).await }
+    });
     let answers: Vec<Result<Vec<Finding>, NetworkError>> =
         stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
     let mut findings = Vec::new();

@@ -14,34 +14,27 @@ use super::client::Connection;
 use super::node::Node;
 use super::{CLIENTS, percentiles};
 
-const SLOTS: u64 = 10_000;
-const PAIRS: usize = 4;
+/// Of each run of a pair: a slot costs some syncs of the disk.
+const SLOTS: u64 = 1_500;
+const PAIRS: usize = 3;
+/// Behind the node that is scraped.
+const BEHIND: u64 = 10_000;
 
 /// Prints both.
 pub fn measure(dir: &Path) {
     let (receiver, taken) = receiver();
-    let (mut without, mut with, mut scrapes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut without, mut with) = (Vec::new(), Vec::new());
     let mut lost = Vec::new();
     for pair in 0..PAIRS {
         for exported in [pair % 2 == 0, pair % 2 != 0] {
             let node = Node::exporting(dir, exported.then_some(receiver.as_str()));
             let began = now();
-            let clients: Vec<_> = (0..CLIENTS)
-                .map(|client| {
-                    let mut connection = Connection::open(&node.address, &node.token);
-                    let mine = (client..SLOTS).step_by(CLIENTS as usize);
-                    std::thread::spawn(move || mine.for_each(|number| connection.put((7 << 40) + number)))
-                })
-                .collect();
-            clients.into_iter().for_each(|client| client.join().unwrap());
-            node.until_ended(SLOTS);
+            render(&node, SLOTS);
             let rate = SLOTS as f64 / (now() - began).as_secs_f64();
             let processor = node.processor_time().as_secs_f64() * 1e6 / SLOTS as f64;
             let mut connection = Connection::open(&node.address, &node.token);
-            for _ in 0..50 {
-                let sent = now();
-                let (_, text) = connection.try_get("/metrics").unwrap();
-                scrapes.push(now() - sent);
+            let (_, text) = connection.try_get("/metrics").unwrap();
+            if exported {
                 lost = told(&text);
             }
             if exported { &mut with } else { &mut without }.push((rate, processor));
@@ -62,7 +55,33 @@ pub fn measure(dir: &Path) {
     }
     println!("runs of {SLOTS} slots, (slots/s, us a slot): {without:.0?} without, {with:.0?} with");
     println!("the receiver took {} MB; lost: {lost:?}", taken.load(Ordering::Acquire) / 1_000_000);
-    println!("a scrape with {SLOTS} slots behind: {}", percentiles(scrapes));
+    println!("a scrape with {BEHIND} slots behind: {}", percentiles(scrapes(dir)));
+}
+
+/// Hands slots in and waits for their ends.
+fn render(node: &Node, slots: u64) {
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let mut connection = Connection::open(&node.address, &node.token);
+            let mine = (client..slots).step_by(CLIENTS as usize);
+            std::thread::spawn(move || mine.for_each(|number| connection.put((7 << 40) + number)))
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    node.until_ended(slots);
+}
+
+/// What scrapes take of a node that has rendered much.
+fn scrapes(dir: &Path) -> Vec<Duration> {
+    let node = Node::exporting(dir, None);
+    render(&node, BEHIND);
+    let mut connection = Connection::open(&node.address, &node.token);
+    let scrape = |_| {
+        let sent = now();
+        connection.try_get("/metrics").unwrap();
+        now() - sent
+    };
+    (0..50).map(scrape).collect()
 }
 
 /// What the node says that it did not export.

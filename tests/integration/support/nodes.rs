@@ -57,6 +57,11 @@ impl Nodes {
         self.serving[number].take().expect("it serves").kill()
     }
 
+    /// Waits until one ends by itself; its exit code and what it logged since its start.
+    pub fn ended(&mut self, number: usize) -> (Option<i32>, String) {
+        self.serving[number].take().expect("it serves").ended_by_itself()
+    }
+
     /// Tells one to stop; its exit code and what it logged since its start.
     pub fn stop(&mut self, number: usize) -> (Option<i32>, String) {
         self.serving[number].take().expect("it serves").stop()

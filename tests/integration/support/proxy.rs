@@ -7,6 +7,7 @@
 //! | `swallow_answers` | stay | taken in | the server's are lost, the client's arrive |
 //! | `hold` | stay | taken in | kept, and delivered once healed, as TCP does after an outage of seconds |
 //! | `delay` | stay | taken in | arrive so much later, either way |
+//! | `hold_before` | stay | taken in | as `hold`, from the first on by which a client says a certain thing |
 //!
 //! It has threads of its own: a test's runtime may be busy or its clock paused.
 
@@ -41,6 +42,8 @@ pub struct Counted {
     pub swallowed: u64,
     /// Bytes that wait, held or delayed, either way.
     pub waiting: u64,
+    /// Times that a client gave work back.
+    pub naks: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,6 +79,8 @@ impl Link {
 struct State {
     mode: Mode,
     delay: Duration,
+    /// What a client is to say for everything to be held.
+    trap: Option<Vec<u8>>,
     links: BTreeMap<u64, Link>,
     counted: Counted,
     ended: bool,
@@ -108,6 +113,7 @@ impl Proxy {
         let state = State {
             mode: Mode::Open,
             delay: Duration::ZERO,
+            trap: None,
             links: BTreeMap::new(),
             counted: Counted::default(),
             ended: false,
@@ -143,6 +149,17 @@ impl Proxy {
     /// Keeps every byte from now on.
     pub fn hold(&self) {
         self.become_with(Mode::Holding, |_| false);
+    }
+
+    /// Keeps every byte from the moment on when a client says this, which is kept, too.
+    pub fn hold_before(&self, said: &str) {
+        self.shared.lock().trap = Some(said.as_bytes().to_vec());
+    }
+
+    /// Waits until that has been said; false where it was not within this time.
+    pub fn is_held_within(&self, time: Duration) -> bool {
+        let waits = |state: &mut State| state.trap.is_some();
+        !self.shared.changed.wait_timeout_while(self.shared.lock(), time, waits).unwrap().1.timed_out()
     }
 
     /// Lets everything through again.
@@ -284,6 +301,13 @@ impl Shared {
     fn arrives(&self, number: u64, piece: &Piece, way: Way) -> Option<bool> {
         let mut state = self.lock();
         let length = piece.bytes.len() as u64;
+        if way == Way::ToServer {
+            state.counted.naks += u64::from(says(&piece.bytes, b"-NAK"));
+            if state.trap.as_ref().is_some_and(|trap| says(&piece.bytes, trap)) {
+                (state.trap, state.mode) = (None, Mode::Holding);
+                self.changed.notify_all();
+            }
+        }
         let arrives = loop {
             let early = piece.due.saturating_sub(since_boot());
             let mode = state.mode;
@@ -309,4 +333,9 @@ impl Shared {
         self.changed.notify_all();
         arrives
     }
+}
+
+/// Whether these bytes hold those; what a client says comes in one piece.
+fn says(bytes: &[u8], said: &[u8]) -> bool {
+    bytes.windows(said.len()).any(|window| window == said)
 }

@@ -68,6 +68,11 @@ impl Place {
         path
     }
 
+    /// The file of its scenario, which counts at the next start.
+    pub fn scenario_file(&self) -> &Path {
+        self.scenario.as_deref().expect("it has a scenario")
+    }
+
     /// The data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
@@ -278,6 +283,12 @@ impl Served {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.logs.take().unwrap().join().unwrap()
+    }
+
+    /// Waits until it ends by itself; its exit code and what it logged.
+    pub fn ended_by_itself(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().unwrap();
+        (status.code(), self.logs.take().unwrap().join().unwrap())
     }
 
     /// Tells it to stop; its exit code and what it logged.

@@ -7,9 +7,13 @@ fn slot(number: u128) -> SlotId {
 }
 
 fn accept(table: &SlotTable, number: u128) -> SlotId {
-    let slot = slot(number);
-    table.accepted(NewView {
-        slot,
+    table.accepted(new(number));
+    slot(number)
+}
+
+fn new(number: u128) -> NewView {
+    NewView {
+        slot: slot(number),
         recipe_sha256: "0".repeat(64),
         accepted_at: Duration::from_secs(1000),
         deadline: None,
@@ -17,8 +21,7 @@ fn accept(table: &SlotTable, number: u128) -> SlotId {
         trace_id: None,
         done: Vec::new(),
         webhook: None,
-    });
-    slot
+    }
 }
 
 fn hear(table: &SlotTable, slot: SlotId, kind: EventKind) -> bool {
@@ -40,7 +43,7 @@ fn positions_move_up_as_slots_begin_and_end() {
     assert!(hear(&table, slots[0], began(Stage::Audio, AttemptId::FIRST)), "it begins");
     assert!(!hear(&table, slots[0], began(Stage::Image, AttemptId::FIRST)), "and begins once");
     assert_eq!(positions(), [None, Some(0), Some(1)]);
-    assert_eq!(table.counts(), Counts { waiting: 2, running: 1 });
+    assert_eq!(table.counts(), Counts { waiting: 2, running: 1, left: 0 });
     let view = table.get(slots[1]).unwrap();
     table.ended(slots[1], SlotView { state: SlotState::Cancelled, ..view });
     assert_eq!(positions(), [None, None, Some(0)]);
@@ -110,4 +113,22 @@ fn the_expected_end_comes_nearer_and_the_margin_says_what_is_left() {
     assert!(view.eta.is_some_and(|eta| (50.0..=60.0).contains(&eta)), "{view:?}");
     assert!(view.deadline_margin.is_some_and(|margin| (30.0..=40.5).contains(&margin)), "{view:?}");
     assert_eq!(view.stages[0].state, StageState::Done);
+}
+
+#[test]
+fn a_slot_that_nobody_works_on_takes_no_place_until_it_comes_again() {
+    let table = SlotTable::default();
+    let (first, second) = (accept(&table, 1), accept(&table, 2));
+    hear(&table, first, began(Stage::Audio, AttemptId::FIRST));
+    table.left(new(1));
+    table.left(new(3));
+    assert_eq!(table.counts(), Counts { waiting: 1, running: 0, left: 2 });
+    let view = table.get(first).unwrap();
+    assert_eq!((view.state, view.position), (SlotState::Queued, None));
+    assert!(table.is_open(first) && !table.is_at_work(first) && table.is_at_work(second));
+    table.accepted(new(1));
+    assert_eq!(table.counts(), Counts { waiting: 2, running: 0, left: 1 });
+    assert_eq!(table.get(first).unwrap().position, Some(1), "behind those that waited meanwhile");
+    table.ended(slot(3), SlotView { state: SlotState::Superseded, ..table.get(slot(3)).unwrap() });
+    assert_eq!(table.counts().left, 0);
 }
