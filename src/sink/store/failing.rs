@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -144,10 +144,16 @@ impl ObjectStore for Failing {
     }
 
     fn delete_stream(&self, keys: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        if self.switches.lock().down {
+            return stream::once(async { Err(down()) }).boxed();
+        }
         self.memory.delete_stream(keys)
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        if self.switches.lock().down {
+            return stream::once(async { Err(down()) }).boxed();
+        }
         self.memory.list(prefix)
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::signer::{Method, Signer};
@@ -22,6 +22,9 @@ const PART: usize = 8 << 20;
 const REQUEST: Duration = Duration::from_secs(150);
 /// To make a connection.
 const CONNECT: Duration = Duration::from_secs(10);
+/// The same content that was written longer ago is written again, so that its age begins anew. Much shorter than whatever a rule
+/// lets content lie, and long enough that what several slots of a day share is sent once.
+const RENEW: Duration = Duration::from_secs(24 * 3600);
 /// Presigned addresses are valid for at most seven days (AWS Signature Version 4).
 const LONGEST_PRESIGNED: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -111,6 +114,8 @@ pub struct Store {
     base: String,
     presign: Duration,
     pub(super) part: usize,
+    /// The age from which on the same content is written again.
+    pub(super) renew: Duration,
 }
 
 impl fmt::Debug for Store {
@@ -145,21 +150,24 @@ impl Store {
                 };
                 std::fs::create_dir_all(path).map_err(|error| wrong(&error))?;
                 let folder = LocalFileSystem::new_with_prefix(path).map_err(|error| wrong(&error))?;
-                (Arc::new(folder.with_fsync(true)), None, String::new())
+                // A rendering whose objects were swept leaves no empty folders.
+                let folder = folder.with_fsync(true).with_automatic_cleanup(true);
+                (Arc::new(folder), None, String::new())
             }
             StoreAddress::Bucket { bucket, prefix } => {
                 let s3 = Arc::new(open_bucket(settings, bucket)?);
                 (Arc::clone(&s3) as Arc<dyn ObjectStore>, Some(s3), prefix.clone())
             }
         };
-        Ok(Self { objects, signer, prefix, base, presign: settings.presign, part: PART })
+        Ok(Self { objects, signer, prefix, base, presign: settings.presign, part: PART, renew: RENEW })
     }
 
     /// A store over anything, with parts of a size that tests can fill.
     #[cfg(test)]
     pub(super) fn over(objects: Arc<dyn ObjectStore>, part: usize) -> Self {
         let presign = Duration::from_secs(3600);
-        Self { objects, signer: None, prefix: "p".to_owned(), base: "s3://test/p".to_owned(), presign, part }
+        let (prefix, base) = ("p".to_owned(), "s3://test/p".to_owned());
+        Self { objects, signer: None, prefix, base, presign, part, renew: RENEW }
     }
 
     /// An address that whoever has it may read from for a while, for one that an upload brought; none where the store has
@@ -191,12 +199,16 @@ impl Store {
 
     /// The address of what lies under a key.
     pub(super) fn address_of(&self, key: &Key) -> String {
-        let key = key.as_ref();
-        let below = key.strip_prefix(&self.prefix).unwrap_or(key).trim_start_matches('/');
-        format!("{}/{below}", self.base)
+        format!("{}/{}", self.base, self.below(key))
     }
 
-    fn key(&self, below: &str) -> Key {
+    /// A key without the prefix of the store's own.
+    pub(super) fn below<'a>(&self, key: &'a Key) -> &'a str {
+        let key = key.as_ref();
+        key.strip_prefix(&self.prefix).unwrap_or(key).trim_start_matches('/')
+    }
+
+    pub(super) fn key(&self, below: &str) -> Key {
         if self.prefix.is_empty() { Key::from(below) } else { Key::from(format!("{}/{below}", self.prefix)) }
     }
 }
@@ -233,6 +245,8 @@ fn open_bucket(settings: &StoreSettings, bucket: &str) -> Result<AmazonS3, OpenE
         .with_virtual_hosted_style_request(!path_style)
         .with_client_options(client)
         .with_allow_http(settings.allow_http)
+        // Objects are removed one by one, by the request that every store knows.
+        .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true")
         // The uploader waits and tries again by itself, for longer: here only what passes within seconds.
         .with_retry(RetryConfig {
             backoff: BackoffConfig::default(),

@@ -1,17 +1,19 @@
-//! One file into the store: under a key that is free, or that holds the same content already; never over anything else.
+//! One file into the store: under a key that is free, or that holds the same content already; never over other content.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use object_store::path::Path as Key;
-use object_store::{Error, MultipartUpload, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{Error, MultipartUpload, ObjectMeta, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use sha2::Digest;
 use tokio::task::spawn_blocking;
 
 use super::local::Reader;
 use super::open::Store;
 use super::uploads::ParcelFile;
+use crate::clock;
 use crate::types::{Sha256, SlotId};
 
 /// A store's own words are kept up to this length: some answer with whole documents.
@@ -64,8 +66,7 @@ impl PutError {
             }
             _ => "",
         };
-        let said: String = causes(error).chars().take(MOST_TEXT).collect();
-        Self::Store { doing, key: key.to_string(), said: format!("{said}{hint}") }
+        Self::Store { doing, key: key.to_string(), said: format!("{}{hint}", said(error)) }
     }
 
     pub(super) fn local(path: &Path, source: io::Error) -> Self {
@@ -81,6 +82,18 @@ impl PutError {
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::Conflict { .. })
     }
+}
+
+/// What a store or the network said, as far as it is kept.
+pub(super) fn said(error: &Error) -> String {
+    causes(error).chars().take(MOST_TEXT).collect()
+}
+
+/// When an object was last written, by the store's clock, since the Unix epoch.
+pub(super) fn modified(about: &ObjectMeta) -> Duration {
+    let time = about.last_modified;
+    u64::try_from(time.timestamp())
+        .map_or(Duration::ZERO, |seconds| Duration::new(seconds, time.timestamp_subsec_nanos()))
 }
 
 /// An error's text with those of its causes that it does not repeat.
@@ -100,36 +113,52 @@ fn causes(error: &dyn std::error::Error) -> String {
 /// What a look at a key came to.
 enum Seen {
     Free,
-    Same,
+    /// The same bytes, written then.
+    Same(Duration),
     /// It may not be looked at.
     Unknown,
 }
 
 impl Store {
-    /// Has an artifact in the store under its hash; answers with its address. What is there already is not sent again.
+    /// Has an artifact in the store under its hash; answers with its address. What is there already is not sent again, unless
+    /// it is old: rules that expire what is old would take it away from this slot with an earlier one's.
     pub(super) async fn put_content(&self, folder: &Path, file: &ParcelFile) -> Result<String, PutError> {
         let key = self.content_key(&file.sha256);
-        let free = match self.look(&key, file).await? {
-            Seen::Same => return Ok(self.address_of(&key)),
-            Seen::Free => true,
-            Seen::Unknown => false,
-        };
-        if file.bytes > self.part as u64 {
-            // Parts are put together without a condition, so the key must have been seen free. A writer that comes in
-            // between writes the same content: the key is its hash.
-            if !free {
-                return Err(PutError::Store {
-                    doing: "look at",
-                    key: key.to_string(),
-                    said: "permission denied; large files need it (s3:GetObject and s3:ListBucket)"
-                        .to_owned(),
-                });
-            }
-            self.put_in_parts(&key, folder, file).await?;
-        } else {
-            self.put_whole(&key, folder, file).await?;
-        }
+        self.put_artifact(&key, folder, file, Some(self.renew)).await?;
         Ok(self.address_of(&key))
+    }
+
+    /// Has a file in the store under a key that has its hash in it. The same bytes are written again where they lie there for
+    /// longer than `renew`.
+    pub(super) async fn put_artifact(
+        &self,
+        key: &Key,
+        folder: &Path,
+        file: &ParcelFile,
+        renew: Option<Duration>,
+    ) -> Result<(), PutError> {
+        let in_parts = file.bytes > self.part as u64;
+        match self.look(key, file).await? {
+            Seen::Same(written) => {
+                let age = clock::unix_time().saturating_sub(written);
+                if renew.is_none_or(|renew| age < renew) {
+                    return Ok(());
+                }
+                if in_parts {
+                    return self.put_in_parts(key, folder, file).await;
+                }
+                self.put_whole(key, folder, file, PutMode::Overwrite).await
+            }
+            // Parts are put together without a condition, so the key must have been seen free. A writer that comes in
+            // between writes the same content: the key has its hash.
+            Seen::Free if in_parts => self.put_in_parts(key, folder, file).await,
+            Seen::Unknown if in_parts => Err(PutError::Store {
+                doing: "look at",
+                key: key.to_string(),
+                said: "permission denied; large files need it (s3:GetObject and s3:ListBucket)".to_owned(),
+            }),
+            Seen::Free | Seen::Unknown => self.put_whole(key, folder, file, PutMode::Create).await,
+        }
     }
 
     /// Has a slot's result in the store; answers with its address.
@@ -140,17 +169,23 @@ impl Store {
         file: &ParcelFile,
     ) -> Result<String, PutError> {
         let key = self.result_key(slot);
-        if let Seen::Same = self.look(&key, file).await? {
+        if let Seen::Same(_) = self.look(&key, file).await? {
             return Ok(self.address_of(&key));
         }
-        self.put_whole(&key, folder, file).await?;
+        self.put_whole(&key, folder, file, PutMode::Create).await?;
         Ok(self.address_of(&key))
     }
 
-    /// In one request that fails where something is there.
-    async fn put_whole(&self, key: &Key, folder: &Path, file: &ParcelFile) -> Result<(), PutError> {
+    /// In one request, which by [`PutMode::Create`] fails where something is there.
+    async fn put_whole(
+        &self,
+        key: &Key,
+        folder: &Path,
+        file: &ParcelFile,
+        mode: PutMode,
+    ) -> Result<(), PutError> {
         let bytes = read_whole(folder, file).await?;
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let options = PutOptions { mode, ..PutOptions::default() };
         match self.objects.put_opts(key, PutPayload::from(bytes), options).await {
             Ok(_) => Ok(()),
             // Another writer was faster, or this one's earlier try came through without an answer.
@@ -199,7 +234,9 @@ impl Store {
     /// What lies under a key: nothing, or the file. Anything else is an error.
     async fn look(&self, key: &Key, file: &ParcelFile) -> Result<Seen, PutError> {
         match self.objects.head(key).await {
-            Ok(about) if about.size == file.bytes => self.compare(key, file).await.map(|()| Seen::Same),
+            Ok(about) if about.size == file.bytes => {
+                self.compare(key, file).await.map(|()| Seen::Same(modified(&about)))
+            }
             Ok(about) => Err(PutError::Conflict {
                 key: key.to_string(),
                 found: format!("{} bytes instead of {}", about.size, file.bytes),

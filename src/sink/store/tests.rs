@@ -14,10 +14,14 @@ use tokio::task::JoinHandle;
 use super::failing::Failing;
 use super::*;
 use crate::clock;
-use crate::types::{Sha256, SlotId};
+use crate::types::{Sha256, SlotId, WorkId};
 
+mod fetching;
 mod journal;
+mod renewing;
 mod s3;
+mod sharing;
+mod sweeping;
 mod uploading;
 
 /// Parts of tests' stores.
@@ -25,6 +29,25 @@ const PART: usize = 1000;
 
 fn slot(number: u128) -> SlotId {
     SlotId::new(uuid::Uuid::from_u128(number))
+}
+
+/// A rendering of it.
+fn work(number: u128, epoch: u32, replica: u32) -> WorkId {
+    let part = |number| std::num::NonZeroU32::new(number).unwrap();
+    WorkId { slot: slot(number), epoch: part(epoch), replica: part(replica) }
+}
+
+/// A store to which all that it holds is old.
+fn impatient(mut store: Store) -> Store {
+    store.renew = Duration::ZERO;
+    store
+}
+
+/// A store in a folder, with parts of a size that tests can fill.
+fn in_folder(path: &Path) -> Store {
+    let mut store = Store::open(&StoreSettings::at(StoreAddress::Folder(path.to_owned()))).unwrap();
+    store.part = PART;
+    store
 }
 
 /// A slot's folder with files of these sizes, no two alike, and a result.

@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
+use futures_util::StreamExt;
+
 use super::*;
 
 /// A server that ends with its test.
@@ -148,6 +150,8 @@ async fn conditional_writes_parts_and_presigned_addresses_work_on_a_real_store()
     assert!(matches!(refused, Err(PutError::Conflict { .. })), "{refused:?}");
     assert_eq!(Sha256::of(&store.objects.get(&key).await.unwrap().bytes().await.unwrap()), result.sha256);
 
+    shares_and_sweeps(&store, &parcel).await;
+
     // Wrong credentials are the store's trouble, told without the secret.
     let settings = weed.settings();
     std::fs::write(
@@ -158,4 +162,39 @@ async fn conditional_writes_parts_and_presigned_addresses_work_on_a_real_store()
     let stranger = Store::open(&settings).unwrap();
     let error = stranger.put_result(slot(9), &parcel.folder, &result).await.unwrap_err();
     assert!(error.is_of_the_store() && !error.to_string().contains("hunter2"), "{error}");
+}
+
+/// Renderings' objects there and back, the same bytes over themselves, and their end.
+async fn shares_and_sweeps(store: &Store, parcel: &Parcel) {
+    let rendering = work(1, 2, 3);
+    let to = parcel.folder.join("back");
+    for file in parcel.files.iter().chain(parcel.files.iter()) {
+        let address = store.put_work(rendering, &parcel.folder, file).await.unwrap();
+        assert_eq!(address, store.work_address(rendering, &file.sha256));
+        store.get_to(&address, file.sha256, file.bytes, &to).await.unwrap();
+        assert_eq!(Sha256::of(&std::fs::read(&to).unwrap()), file.sha256);
+    }
+    let old = impatient(store.clone());
+    for file in &parcel.files {
+        let address = old.put_content(&parcel.folder, file).await.unwrap();
+        store.get_to(&address, file.sha256, file.bytes, &to).await.unwrap();
+    }
+    assert_eq!(store.put_stage(rendering, "speech.wav", b"one".to_vec()).await.unwrap(), Kept::Given);
+    assert_eq!(store.put_stage(rendering, "speech.wav", b"one".to_vec()).await.unwrap(), Kept::Given);
+    assert_eq!(store.put_stage(rendering, "speech.wav", b"two".to_vec()).await.unwrap(), Kept::Other);
+    assert_eq!(store.get_stage(rendering, "speech.wav").await.unwrap().unwrap(), b"one");
+    assert_eq!(store.get_stage(rendering, "actor.png").await.unwrap(), None);
+
+    let works: Vec<Listed> = store.works().map(Result::unwrap).collect().await;
+    let stages: Vec<Listed> = store.stages().map(Result::unwrap).collect().await;
+    assert_eq!((works.len(), stages.len()), (parcel.files.len(), 1));
+    let now = clock::unix_time();
+    for listed in works.iter().chain(&stages) {
+        assert!(now.abs_diff(listed.modified) < Duration::from_secs(120), "{listed:?}");
+        store.remove(listed).await.unwrap();
+        store.remove(listed).await.unwrap();
+    }
+    assert_eq!(store.works().count().await + store.stages().count().await, 0);
+    let gone = store.get_to(&works[0].address, Sha256::of(b""), 0, &to).await;
+    assert!(matches!(gone, Err(GetError::Missing { .. })), "{gone:?}");
 }
