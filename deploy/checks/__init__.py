@@ -1,5 +1,5 @@
 """The checks of deploy/check, by name."""
-from . import chart, compose, documents, drill, images, manifests, probes, queries, scrape, units
+from . import chart, compose, documents, drill, images, manifests, network, probes, queries, scrape, units
 from .tools import Failed, Missing
 
 __all__ = ["ALL", "Failed", "Missing"]
@@ -11,6 +11,7 @@ ALL = {
     "settings": manifests.accepted,
     "chart": chart.check,
     "compose": compose.check,
+    "network": network.check,
     "alerts": queries.alerts,
     "documents": documents.check,
     "probes": probes.check,

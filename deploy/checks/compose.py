@@ -1,6 +1,7 @@
 """The Compose project: docker-compose's own verdict, the node's settings in it, and the files that it mounts."""
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -18,7 +19,30 @@ def resolved(text: str) -> dict:
     with tempfile.NamedTemporaryFile("w", dir=PROJECT.parent, suffix=".yaml") as file:
         file.write(text)
         file.flush()
-        return json.loads(output(tool("docker-compose"), "-f", file.name, "config", "--format", "json"))
+        return json.loads(output(tool("docker-compose"), "-f", file.name, "--profile", "network", "config", "--format", "json"))
+
+
+def in_a_network(environment: dict) -> dict:
+    """The node's variables once those that are commented out in its file count as well."""
+    lines = re.findall(r"^#(VORTEX_\w+)=(.*)$", (PROJECT.parent / "node.env").read_text(), re.M)
+    return environment | dict(lines)
+
+
+def queue_problems(queue: dict, environment: dict) -> list[str]:
+    """What is wrong with the queue's service, and with how the node is told to find it."""
+    found, command = [], queue["command"]
+    ports = {flag: value for flag, value in zip(command, command[1:]) if flag in ("-p", "-m", "-sd", "-c")}
+    volumes = {volume["target"]: volume for volume in queue["volumes"]}
+    if volumes.get(ports["-sd"], {}).get("type") != "volume":
+        found.append(f"nats: {ports['-sd']} is on no volume")
+    if Path(volumes.get(ports["-c"], {}).get("source", "")) != DEPLOY / "network/nats.conf":
+        found.append(f"nats: {ports['-c']} is not deploy/network/nats.conf")
+    if f"http://127.0.0.1:{ports['-m']}/healthz" not in queue["healthcheck"]["test"]:
+        found.append("nats: its health is not asked where it tells it")
+    for name, expected in (("SERVERS", f"nats://nats:{ports['-p']}"), ("MONITOR", f"http://nats:{ports['-m']}")):
+        if json.loads(environment.get(f"VORTEX_NETWORK__{name}", "[]")) != [expected]:
+            found.append(f"node.env: VORTEX_NETWORK__{name} is not [{expected!r}]")
+    return found
 
 
 def problems_of(project: dict) -> list[str]:
@@ -32,6 +56,8 @@ def problems_of(project: dict) -> list[str]:
         volumes = {volume["target"]: volume for volume in main["volumes"]}
         if volumes.get(values["data_dir"], {}).get("type") != "volume":
             found.append(f"vortex-node: {values['data_dir']} is on no volume")
+    joined = in_a_network(main["environment"])
+    found += settings_problems("vortex-node in a network", IMAGE | joined)[0] + queue_problems(services["nats"], joined)
     for name, service in services.items():
         for volume in service.get("volumes", []):
             if volume["type"] == "bind" and not Path(volume["source"]).exists():
@@ -82,6 +108,9 @@ def check() -> str:
         "a short stop": text.replace("stop_grace_period: 120s", "stop_grace_period: 60s"),
         "a missing file": text.replace("./prometheus.yaml:", "./prometheuss.yaml:"),
         "a port open to the network": text.replace("127.0.0.1:9090:9090", "9090:9090"),
+        "a queue that is lost with its container": text.replace("- nats:/data", "- nats:/date"),
+        "a queue that is asked elsewhere": text.replace("8222/healthz", "8223/healthz"),
+        "a queue that the node does not find": text.replace('-p, "4222"', '-p, "4223"'),
         "settings that the node refuses": text.replace("env_file: node.env", "environment: {VORTEX_HTTP__LISTNE: x}"),
     }.items():
         if broken == text or not problems_of(resolved(broken)):

@@ -1,14 +1,14 @@
-"""The runbook and the README: every command, flag, setting and event that they name is one that there is."""
+"""The runbook and the READMEs: every command, flag, setting and event that they name is one that there is."""
 import functools
 import json
 import re
 
 from .tools import DEPLOY, ROOT, Failed, fail_if, load_yaml, node, output, run
 
-DOCUMENTS = ("RUNBOOK.md", "README.md")
-COMMAND = re.compile(r"(?<!install )\bvortex-node((?: (?!vortex-node)[a-z]+)+)([^\n`|;)]*)")
+DOCUMENTS = ("RUNBOOK.md", "README.md", "network/README.md")
+COMMAND = re.compile(r"(?<!install )\bvortex-node((?: (?!vortex-node)[a-z]+(?:-[a-z]+)*)+)([^\n`|;)]*)")
 DOTTED = re.compile(r"`([a-z][a-z0-9_]*(?:\.(?:[a-z][a-z0-9_]*|\*))+)`")
-FILE = re.compile(r"\.(?:crt|env|json|md|sh|toml|yaml)$")
+FILE = re.compile(r"\.(?:conf|crt|env|json|md|sh|toml|yaml)$")
 
 
 @functools.cache

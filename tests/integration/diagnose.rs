@@ -277,9 +277,9 @@ async fn a_node_that_hangs_keeps_nobody_waiting() {
     let place = Place::new(&scenario("10ms", ""));
     let service = place.serve();
     service.ready().await;
-    service.signal(libc::SIGSTOP);
+    service.pause();
     let (_, found) = diagnose(&place, &[]);
-    service.signal(libc::SIGCONT);
+    service.resume();
     let missing = found.missing();
     assert!(missing["node/livez.txt"].contains("nothing came"), "{missing:?}");
     assert!(missing["node/metrics.txt"].starts_with("not asked: "), "{missing:?}");

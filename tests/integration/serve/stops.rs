@@ -12,13 +12,6 @@ use super::accounts::{kept, settled, stages_told_once};
 use super::id;
 use crate::support::served::{Place, Served, recipe, scenario};
 
-/// The state of a process as the system has it: `T` where it is stopped.
-fn state_of(pid: u32) -> char {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The name in parentheses may hold anything.
-    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap()
-}
-
 #[tokio::test]
 async fn stopped_and_continued_it_does_nothing_twice() {
     // `tests/soak/run stops` stops it for a minute.
@@ -34,17 +27,14 @@ async fn stopped_and_continued_it_does_nothing_twice() {
     }
     // Some have ended, some run, some wait.
     service.ended(id(&recipe(3))).await;
-    service.signal(libc::SIGSTOP);
-    while state_of(service.pid()) != 'T' {
-        std::thread::yield_now();
-    }
+    service.pause();
     // Somebody asks meanwhile, and waits.
     let asked = service.ask(reqwest::Method::GET, "/v1/node").send();
     let asked = tokio::spawn(asked);
     // The time for which nothing happens is what this test is about; it waits once, and for that alone.
     tokio::time::sleep(Duration::from_secs(stopped_for)).await;
     assert!(!asked.is_finished(), "a process that is stopped answers nothing");
-    service.signal(libc::SIGCONT);
+    service.resume();
     match asked.await.unwrap() {
         Ok(answer) => assert_eq!(answer.status(), StatusCode::OK),
         // A connection that was open for longer than requests may take is closed before anything else.

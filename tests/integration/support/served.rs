@@ -52,6 +52,12 @@ impl Place {
         self
     }
 
+    /// In a network with this server, where everything that ends is handed over to this folder.
+    pub fn in_network(self, server: &str, store: &Path) -> Self {
+        self.with_variable("VORTEX_NETWORK__SERVERS", &json!([server]).to_string())
+            .with_variable("VORTEX_STORE__URL", &format!("file://{}", store.display()))
+    }
+
     /// A file beside the data folder, for its owner's eyes only.
     pub fn file(&self, name: &str, content: &str) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
@@ -254,6 +260,19 @@ impl Served {
         assert_eq!(sent, 0);
     }
 
+    /// Stops it where it stands; returns once nothing in it goes on.
+    pub fn pause(&self) {
+        self.signal(libc::SIGSTOP);
+        while state_of(self.pid()) != 'T' {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(libc::SIGCONT);
+    }
+
     /// Kills it where it stands; what it logged.
     pub fn kill(mut self) -> String {
         self.child.kill().unwrap();
@@ -275,6 +294,13 @@ impl Drop for Served {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The state of a process as the system has it: `T` where it is stopped.
+fn state_of(pid: u32) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name in parentheses may hold anything.
+    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap()
 }
 
 /// The recipe of slot `number`, an id of its own.

@@ -30,7 +30,9 @@
 {{- define "vortex-node.scaled-object" -}}
 {{- $object := index . 0 }}{{ $values := index . 1 }}
 {{- with $values.prometheus }}
-{{- range $trigger := $object.spec.triggers }}{{ $_ := set $trigger.metadata "serverAddress" $values.prometheus }}{{ end }}
+{{- range $trigger := $object.spec.triggers }}
+{{- if eq $trigger.type "prometheus" }}{{ $_ := set $trigger.metadata "serverAddress" $values.prometheus }}{{ end }}
+{{- end }}
 {{- end }}
 {{- with $values.minReplicas }}{{ $_ := set $object.spec "minReplicaCount" . }}{{ end }}
 {{- with $values.maxReplicas }}{{ $_ := set $object.spec "maxReplicaCount" . }}{{ end }}
