@@ -5,6 +5,9 @@ use std::time::Duration;
 
 /// The server already has a message under a subject that takes one.
 const WRONG_LAST_SEQUENCE: u64 = 10_071;
+/// Another write of the same message id or under the same subject is under way, and may come to nothing: a stream with
+/// several copies says so while they agree on it.
+const UNDER_WAY: [u64; 3] = [10_158, 10_163, 10_164];
 /// A stream, or one of its subjects, takes no more.
 const STREAM_FULL: u64 = 10_077;
 /// The server's or the account's store takes no more.
@@ -69,6 +72,14 @@ pub enum NetworkError {
         /// Its words.
         said: String,
     },
+    /// It is larger than the server takes; nothing was sent.
+    #[error("cannot {doing}: {said}; accepted: what max_payload of the server allows")]
+    TooLarge {
+        /// What was tried.
+        doing: String,
+        /// How large it is and may be.
+        said: String,
+    },
     /// What came is not what the network's nodes write.
     #[error("{what} cannot be read: {wrong}")]
     Unreadable {
@@ -104,13 +115,42 @@ impl NetworkError {
         matches!(self, Self::Refused { code: NO_MESSAGE | NO_STREAM | NO_CONSUMER | 404, .. })
     }
 
-    /// Whether it cannot be told if it was done.
+    /// Whether it cannot be told if it was done, or whether somebody, perhaps an earlier try, is just doing it: whoever
+    /// tries again finds out.
     pub fn is_open(&self) -> bool {
-        matches!(self, Self::NoAnswer { .. } | Self::Unavailable { .. })
+        matches!(self, Self::NoAnswer { .. } | Self::Unavailable { .. }) || self.is_under_way()
+    }
+
+    /// Whether another write under the same subject stood in the way that is not yet done.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if UNDER_WAY.contains(code))
     }
 
     /// Whether trying again is of no use before somebody changes something.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Credentials { .. } | Self::File { .. } | Self::Unreadable { .. })
+        matches!(
+            self,
+            Self::Credentials { .. } | Self::File { .. } | Self::TooLarge { .. } | Self::Unreadable { .. }
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_others_are_at_is_tried_again_and_what_is_there_is_taken() {
+        let refused = |code: u64, said: &str| NetworkError::Refused {
+            doing: "write".to_owned(),
+            code,
+            said: said.to_owned(),
+        };
+        let is = |error: &NetworkError| (error.is_taken(), error.is_full(), error.is_open());
+        assert_eq!(is(&refused(10_071, "wrong last sequence: 4")), (true, false, false));
+        assert_eq!(is(&refused(10_077, "maximum messages per subject exceeded")), (true, false, false));
+        assert_eq!(is(&refused(10_077, "maximum messages exceeded")), (false, true, false));
+        assert_eq!(is(&refused(10_164, "wrong last sequence")), (false, false, true));
+        assert_eq!(is(&refused(10_158, "duplicate message id is in process")), (false, false, true));
     }
 }

@@ -113,6 +113,9 @@ pub(super) enum Created {
 #[derive(serde::Deserialize)]
 struct Kept {
     seq: u64,
+    /// The server knows the message's id from the last minutes and has not kept it again.
+    #[serde(default)]
+    duplicate: bool,
 }
 
 #[derive(serde::Deserialize)]
@@ -324,7 +327,7 @@ impl Session {
         payload: Bytes,
         within: Duration,
     ) -> Result<Message, NetworkError> {
-        use async_nats::RequestErrorKind::{NoResponders, TimedOut};
+        use async_nats::RequestErrorKind::{MaxPayloadExceeded, NoResponders, TimedOut};
         if self.is_over() {
             return Err(self.cut_off(doing.to_owned()));
         }
@@ -338,6 +341,9 @@ impl Session {
             () = self.over() => return Err(self.cut_off(doing.to_owned())),
         };
         answer.map_err(|error| match error.kind() {
+            MaxPayloadExceeded => {
+                NetworkError::TooLarge { doing: doing.to_owned(), said: error.to_string() }
+            }
             TimedOut => NetworkError::NoAnswer { doing: doing.to_owned(), after: within },
             NoResponders => NetworkError::Unavailable {
                 doing: doing.to_owned(),
@@ -373,7 +379,8 @@ impl Session {
         read_answer::<Kept>(doing, &answer.payload).map(|kept| kept.seq)
     }
 
-    /// Has a stream keep a message where there is none under its subject.
+    /// Has a stream keep a message where there is none under its subject. One whose `Nats-Msg-Id` the stream has kept
+    /// lately is taken too, under whichever subject it was.
     pub(super) async fn create(
         &self,
         doing: &str,
@@ -382,9 +389,11 @@ impl Session {
         payload: Bytes,
         within: Duration,
     ) -> Result<Created, NetworkError> {
-        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, 0u64);
-        match self.publish(doing, subject, headers, payload, within).await {
-            Ok(sequence) => Ok(Created::New(sequence)),
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
+        let answer = self.request(doing, subject, Some(headers), payload, within).await?;
+        match read_answer::<Kept>(doing, &answer.payload) {
+            Ok(Kept { duplicate: true, .. }) => Ok(Created::Taken),
+            Ok(Kept { seq, .. }) => Ok(Created::New(seq)),
             Err(error) if error.is_taken() => Ok(Created::Taken),
             Err(error) => Err(error),
         }

@@ -1,0 +1,5 @@
+//! Against a real server.
+
+mod records;
+mod replays;
+mod server;
