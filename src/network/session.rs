@@ -284,6 +284,12 @@ impl Session {
         self.client.max_payload()
     }
 
+    /// The version of the server at the other end, and its id.
+    pub(super) fn server(&self) -> (String, String) {
+        let server = self.client.server_info();
+        (server.version, server.server_id)
+    }
+
     /// Subscribes to what is published from now on.
     pub(super) async fn listen(&self, subject: &str) -> Result<Subscriber, NetworkError> {
         let doing = || format!("listen to {subject}");
@@ -316,6 +322,21 @@ impl Session {
             doing: format!("write to {subject}"),
             said: error.to_string(),
         })
+    }
+
+    /// Publishes with headers, and asks for no answer.
+    pub(super) async fn send_with(
+        &self,
+        subject: &str,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<(), NetworkError> {
+        let doing = || format!("write to {subject}");
+        if self.is_over() {
+            return Err(self.cut_off(doing()));
+        }
+        let sent = self.client.publish_with_headers(subject.to_owned(), headers, payload).await;
+        sent.map_err(|error| NetworkError::Unavailable { doing: doing(), said: error.to_string() })
     }
 
     /// Asks, and waits `within` for the answer. An answer of the server that nobody listens is an error.
@@ -379,6 +400,23 @@ impl Session {
         read_answer::<Kept>(doing, &answer.payload).map(|kept| kept.seq)
     }
 
+    /// Begins a batch with a message, which a stream keeps when the batch is ended.
+    pub(super) async fn begin(
+        &self,
+        doing: &str,
+        subject: &str,
+        headers: HeaderMap,
+        payload: Bytes,
+        within: Duration,
+    ) -> Result<(), NetworkError> {
+        let answer = self.request(doing, subject, Some(headers), payload, within).await?;
+        // Nothing is what it says where it has begun.
+        if answer.payload.is_empty() {
+            return Ok(());
+        }
+        read_answer::<serde::de::IgnoredAny>(doing, &answer.payload).map(|_| ())
+    }
+
     /// Has a stream keep a message where there is none under its subject. One whose `Nats-Msg-Id` the stream has kept
     /// lately is taken too, under whichever subject it was.
     pub(super) async fn create(
@@ -401,7 +439,7 @@ impl Session {
 
     /// The newest message under a subject, as the stream's leader has it.
     pub(super) async fn last(&self, stream: Stream, subject: &str) -> Result<Option<Stored>, NetworkError> {
-        self.get(stream, &serde_json::json!({ "last_by_subj": subject })).await
+        self.last_in(&self.subjects.stream(stream), subject).await
     }
 
     /// The first message from `sequence` on whose subject `filter` takes.
@@ -411,10 +449,16 @@ impl Session {
         sequence: u64,
         filter: &str,
     ) -> Result<Option<Stored>, NetworkError> {
-        self.get(stream, &serde_json::json!({ "seq": sequence, "next_by_subj": filter })).await
+        let which = serde_json::json!({ "seq": sequence, "next_by_subj": filter });
+        self.get(&self.subjects.stream(stream), &which).await
     }
 
-    async fn get(&self, stream: Stream, which: &serde_json::Value) -> Result<Option<Stored>, NetworkError> {
+    /// The newest message under a subject of the stream that has this name.
+    pub(super) async fn last_in(&self, name: &str, subject: &str) -> Result<Option<Stored>, NetworkError> {
+        self.get(name, &serde_json::json!({ "last_by_subj": subject })).await
+    }
+
+    async fn get(&self, name: &str, which: &serde_json::Value) -> Result<Option<Stored>, NetworkError> {
         #[derive(serde::Deserialize)]
         struct Got {
             message: Raw,
@@ -428,7 +472,6 @@ impl Session {
             #[serde(default)]
             data: String,
         }
-        let name = self.subjects.stream(stream);
         let doing = format!("read from stream {name}");
         let got: Got = match self.api(&doing, &format!("STREAM.MSG.GET.{name}"), which).await {
             Ok(got) => got,

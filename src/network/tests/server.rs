@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::network::{Server, Session, Stream, Subjects};
+use crate::network::{Credentials, Server, Session, Stream, Subjects};
 
 /// Until it takes connections, on a machine that is busy.
 const START: Duration = Duration::from_secs(20);
@@ -18,15 +18,23 @@ pub(super) struct TestServer {
     child: Child,
     folder: TempDir,
     port: u16,
+    monitor: String,
 }
 
 impl TestServer {
     /// A new one; none where there is no program, which is said.
     pub(super) async fn start() -> Option<Self> {
+        Self::start_with("sync_interval: always", "").await
+    }
+
+    /// One with these settings of JetStream, and of the server.
+    pub(super) async fn start_with(jetstream: &str, more: &str) -> Option<Self> {
         let program = std::env::var("NATS_SERVER").unwrap_or_else(|_| "nats-server".to_owned());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display();
-        let config = format!("jetstream {{ store_dir: \"{path}/store\", sync_interval: always }}\n");
+        let config = format!(
+            "http: \"127.0.0.1:-1\"\njetstream {{\n  store_dir: \"{path}/store\"\n  {jetstream}\n}}\n{more}\n"
+        );
         fs::write(folder.path().join("config"), config).unwrap();
         let child = Command::new(&program)
             .args(["--addr", "127.0.0.1", "--port", "-1"])
@@ -37,8 +45,8 @@ impl TestServer {
             .spawn();
         match child {
             Ok(child) => {
-                let mut server = Self { child, folder, port: 0 };
-                server.port = server.listens().await;
+                let mut server = Self { child, folder, port: 0, monitor: String::new() };
+                (server.port, server.monitor) = server.listens().await;
                 Some(server)
             }
             Err(error) => {
@@ -53,12 +61,13 @@ impl TestServer {
         }
     }
 
-    /// Its port, once it has written it down.
-    async fn listens(&mut self) -> u16 {
+    /// Its port, and where its monitor is, once it has written them down.
+    async fn listens(&mut self) -> (u16, String) {
         let file = self.folder.path().join(format!("nats-server_{}.ports", self.child.id()));
-        let port = || -> Option<u16> {
+        let port = || -> Option<(u16, String)> {
             let ports: Value = serde_json::from_slice(&fs::read(&file).ok()?).ok()?;
-            ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
+            let port = ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()?;
+            Some((port, ports["monitoring"][0].as_str()?.to_owned()))
         };
         let begun = crate::clock::now();
         loop {
@@ -71,11 +80,22 @@ impl TestServer {
         }
     }
 
+    /// Where its monitor is.
+    pub(super) fn monitor(&self) -> String {
+        self.monitor.clone()
+    }
+
     /// A connection to it.
     pub(super) async fn session(&self) -> Session {
+        self.session_as(Credentials::None).await
+    }
+
+    /// The same as somebody.
+    pub(super) async fn session_as(&self, credentials: Credentials) -> Session {
         let server = Server {
             addresses: vec![format!("nats://127.0.0.1:{}", self.port)],
             name: "test".to_owned(),
+            credentials,
             ..Server::default()
         };
         server.open(&Arc::new(Subjects::new("net").unwrap())).await.unwrap()
