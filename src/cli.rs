@@ -22,6 +22,7 @@
 //!
 #![doc = include_str!("cli/README.md")]
 
+pub(crate) mod agree;
 pub(crate) mod cancel;
 pub(crate) mod check;
 pub mod config;
@@ -31,6 +32,7 @@ mod failed;
 pub(crate) mod fetch;
 mod flags;
 pub(crate) mod gpu_check;
+pub(crate) mod nats;
 pub(crate) mod node;
 mod probe;
 pub(crate) mod recipe;
@@ -111,6 +113,10 @@ pub enum Command {
     Rehearse(rehearse::RehearseCommand),
     /// Check what a slot handed over, or show it.
     Result(result::ResultCommand),
+    /// Compare several nodes' results of one slot: the largest group that agrees; exit code 1 where it is too small.
+    Agree(agree::AgreeCommand),
+    /// What the servers of a network must be told.
+    Nats(nats::NatsCommand),
 }
 
 impl Command {
@@ -140,6 +146,8 @@ impl Command {
             Self::Diagnose(_) => None,
             Self::Rehearse(_) => None,
             Self::Result(_) => None,
+            Self::Agree(_) => None,
+            Self::Nats(_) => None,
         }
     }
 
@@ -210,5 +218,7 @@ pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> R
         Command::Diagnose(command) => command.run(&mut context),
         Command::Rehearse(command) => command.run(&mut context),
         Command::Result(command) => command.run(&mut context),
+        Command::Agree(command) => command.run(&mut context),
+        Command::Nats(command) => command.run(&mut context),
     }
 }

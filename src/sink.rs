@@ -10,6 +10,7 @@
 mod manifest;
 mod node_key;
 mod signature;
+mod signed;
 mod verification;
 
 #[cfg(test)]
@@ -23,7 +24,10 @@ pub use manifest::{
 };
 pub use node_key::node_key;
 pub use signature::{SignatureError, WriteError, write};
-pub use verification::{NoResult, Problem, Verification, read, verify};
+#[cfg(test)]
+pub(crate) use signature::{sign, text};
+pub use signed::{Unsigned, signed};
+pub use verification::{NoResult, Problem, Verification, contradictions, read, verify};
 
 /// The manifest's name in a slot's folder.
 pub const FILE_NAME: &str = "result.json";

@@ -1,5 +1,6 @@
 //! Settings that are each fine and cannot hold together.
 
+use super::network::{Network, Wrong, check_address};
 use super::origin::Origin;
 use super::preflight::{Budgets, preflight};
 use super::problem::Problem;
@@ -33,6 +34,7 @@ pub(super) fn contradictions(
         }
     }
     service(settings, &mut report);
+    network(settings, &mut report);
     if settings.data_dir.as_os_str().is_empty() {
         report.single("data_dir", "names no folder", "a path");
     }
@@ -65,6 +67,28 @@ impl Report<'_> {
 
     fn single(&mut self, key: &str, what: &str, accepted: &str) {
         self.add(key, &[], what.to_owned(), accepted);
+    }
+
+    /// Of a list of addresses of servers: the first that is none.
+    fn addresses(&mut self, key: &str, addresses: &[String], schemes: [&str; 2], accepted: &str) {
+        let wrong = addresses.iter().find_map(|text| Some((text, check_address(text, schemes).err()?)));
+        match wrong {
+            None => {}
+            Some((text, Wrong::NoAddress)) => {
+                self.add(key, &[], format!("{text:?} is no address of a server"), accepted);
+            }
+            Some((_, Wrong::Secret)) if self.reported.iter().any(|reported| reported == key) => {}
+            // Whatever reports problems must not repeat a password.
+            Some((_, Wrong::Secret)) => {
+                let (_, origin) = (self.found)(key);
+                let what = "an address holds a name or a password; settings are shown and told to others";
+                let problem = Problem::of_value(key, "(not repeated)".to_owned(), origin, what);
+                self.problems
+                    .push(problem.accepting(format!(
+                        "{accepted}, with network.credentials or network.nkey beside it"
+                    )));
+            }
+        }
     }
 
     fn pair(&mut self, key: &str, relation: &str, other: &str, accepted: &str) {
@@ -140,6 +164,59 @@ fn service(settings: &Settings, report: &mut Report<'_>) {
     }
     if journal.tombstones < settings.intake.replay_window {
         report.pair("journal.tombstones", "is shorter than", "intake.replay_window", "at least as long");
+    }
+}
+
+fn network(settings: &Settings, report: &mut Report<'_>) {
+    const STORE: &str = "such as store.url = \"s3://bucket/prefix\"";
+    let network = &settings.network;
+    let stored = settings.store.url.is_some();
+    if !network.servers.is_empty() && !stored {
+        let what = "a node in a network needs store.url, so that others can fetch what it has made";
+        report.add("network.servers", &["store.url"], what.to_owned(), STORE);
+    }
+    if network.share_stages && !stored {
+        let what = "stages are shared by the store, and store.url is off";
+        report.add("network.share_stages", &["store.url"], what.to_owned(), STORE);
+    }
+    report.addresses(
+        "network.servers",
+        &network.servers,
+        ["nats", "tls"],
+        "nats://HOST:4222 or tls://HOST:4222",
+    );
+    report.addresses(
+        "network.monitor",
+        &network.monitor,
+        ["http", "https"],
+        "http://HOST:8222 or https://HOST:8222",
+    );
+    if !Network::fits_as_prefix(&network.prefix) {
+        report.single("network.prefix", "cannot begin subjects", "1 to 40 letters, digits, - and _");
+    }
+    if network.credentials.is_some() && network.nkey.is_some() {
+        report.pair("network.nkey", "stands beside", "network.credentials", "one of both, the other \"off\"");
+    }
+    match (&network.client_certificate, &network.client_key) {
+        (Some(_), None) => {
+            report.single("network.client_key", "is off beside a certificate", "the certificate's key");
+        }
+        (None, Some(_)) => {
+            report.single("network.client_certificate", "is off beside a key", "the key's certificate");
+        }
+        _ => {}
+    }
+    if !matches!(network.replicas, 1 | 3 | 5) {
+        report.single("network.replicas", "is no number of copies that can agree", "1, 3 or 5");
+    }
+    if network.ack_wait < Network::SHORTEST_ACK_WAIT {
+        let accepted = format!("at least {:?}", Network::SHORTEST_ACK_WAIT);
+        report.single("network.ack_wait", "is too short for claims to be confirmed in", &accepted);
+    }
+    let expires = network.heartbeat.saturating_mul(3);
+    if network.away < expires {
+        let accepted = format!("at least {expires:?}, after which a node's entry expires");
+        report.pair("network.away", "is shorter than three times", "network.heartbeat", &accepted);
     }
 }
 

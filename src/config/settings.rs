@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::network::Network;
 use super::service::{Http, Journal, Store, Webhooks};
 use super::signers::Signers;
 use super::values::{self, BundleChoice, Devices, Limit, Precision, T5Placement, TelemetryFormat, Timeout};
@@ -49,6 +50,8 @@ pub struct Settings {
     pub webhooks: Webhooks,
     /// For the artifact store.
     pub store: Store,
+    /// For the network of nodes.
+    pub network: Network,
     /// For logs.
     pub telemetry: Telemetry,
 }

@@ -12,8 +12,8 @@ use crate::types::{Bytes, DeviceId, UnknownName};
 mod read;
 
 pub(super) use read::{
-    above_zero, above_zero_or_off, address, address_or_off, bytes_or_bundle, duration, path_or_off, share,
-    some_bytes, some_bytes_or_bundle, standard_errors, text_or_off,
+    above_zero, above_zero_or_off, address, address_or_off, bytes_or_bundle, duration, path_or_off,
+    public_keys, share, some_bytes, some_bytes_or_bundle, standard_errors, text_or_off, texts,
 };
 
 /// An amount of memory, or a share of what was free when the node started.

@@ -48,7 +48,7 @@ pub fn write(dir: &Path, manifest: &Manifest, key: &SigningKey) -> Result<(), Wr
 }
 
 /// The signed document; `node.id` becomes the key's.
-pub(super) fn sign(manifest: &Manifest, key: &SigningKey) -> Result<Value, serde_json::Error> {
+pub(crate) fn sign(manifest: &Manifest, key: &SigningKey) -> Result<Value, serde_json::Error> {
     let mut manifest = manifest.clone();
     manifest.node.id = PublicKey(key.verifying_key().to_bytes());
     let mut document = serde_json::to_value(&manifest)?;
@@ -60,7 +60,7 @@ pub(super) fn sign(manifest: &Manifest, key: &SigningKey) -> Result<Value, serde
 }
 
 /// The file's text; there is one for each document, so that a changed byte is seen even where it changes nothing.
-pub(super) fn text(document: &Value) -> String {
+pub(crate) fn text(document: &Value) -> String {
     format!("{document:#}\n")
 }
 

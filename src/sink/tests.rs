@@ -149,6 +149,26 @@ fn a_changed_byte_anywhere_is_found_and_its_file_named() {
 }
 
 #[test]
+fn a_result_without_its_files_holds_by_its_signature_alone() {
+    let text = text(&sign(&manifest(), &key()).unwrap());
+    let mut expected = manifest();
+    expected.node.id = PublicKey(key().verifying_key().to_bytes());
+    assert_eq!(signed(&text), Ok(expected.clone()));
+    assert_eq!(contradictions(&expected), []);
+    for place in 0..text.len() {
+        let mut bad = text.clone().into_bytes();
+        bad[place] ^= 1 << (place % 7);
+        let bad = String::from_utf8_lossy(&bad);
+        assert!(signed(&bad).is_err(), "byte {place}: {bad}");
+    }
+    assert!(matches!(signed(""), Err(Unsigned::NoDocument(_))));
+    assert!(matches!(signed("{}\n"), Err(Unsigned::NoNode(_))));
+    assert_eq!(signed(&format!("{text} ")), Err(Unsigned::Layout));
+    let contradictory = Manifest { verification: None, ..expected };
+    assert!(contradictions(&contradictory)[0].what.contains("was not passed"));
+}
+
+#[test]
 fn a_missing_file_a_foreign_one_and_a_missing_result_are_told_apart() {
     let dir = folder(&manifest());
     fs::write(dir.path().join("notes.txt"), "mine").unwrap();
@@ -255,7 +275,7 @@ proptest! {
         [verdict.clip_b, verdict.clip_l, verdict.ensemble] = scores;
         let Some(embedding) = UnitEmbedding::normalise(values) else { return Ok(()) };
         verdict.embedding = embedding;
-        let text = signature::text(&signature::sign(&manifest, &key()).unwrap());
+        let text = text(&sign(&manifest, &key()).unwrap());
         let mut document = document::exact(&text).unwrap();
         prop_assert_eq!(signature::text(&document), text);
         let node = PublicKey(key().verifying_key().to_bytes());

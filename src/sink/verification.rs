@@ -84,6 +84,14 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Everything in which `manifest` contradicts itself; its files are not looked at.
+pub fn contradictions(manifest: &Manifest) -> Vec<Problem> {
+    let mut found = Verification { manifest: None, problems: Vec::new(), warnings: Vec::new() };
+    keyframes(manifest, &mut found);
+    consistent(manifest, &mut found);
+    found.problems
+}
+
 /// Reads the result in `dir`, unchecked.
 pub fn read(dir: &Path) -> Result<Manifest, NoResult> {
     let unreadable = |source| NoResult::Unreadable { path: dir.join(FILE_NAME), source };
@@ -138,7 +146,7 @@ fn text(dir: &Path) -> Result<String, NoResult> {
     }
 }
 
-fn manifest(mut document: Value) -> Result<Manifest, String> {
+pub(super) fn manifest(mut document: Value) -> Result<Manifest, String> {
     let version = document.get("version").and_then(Value::as_u64);
     if version != Some(u64::from(VERSION)) {
         let found = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
@@ -150,10 +158,15 @@ fn manifest(mut document: Value) -> Result<Manifest, String> {
     serde_json::from_value(document).map_err(|error| error.to_string())
 }
 
+/// The node that `document` says it is of.
+pub(super) fn named_node(document: &Value) -> Result<PublicKey, String> {
+    let id = document.pointer("/node/id").and_then(Value::as_str).ok_or("it names no node.id")?;
+    id.parse().map_err(|error| format!("node.id: {error}"))
+}
+
 fn check_signature(document: &mut Value, expected: Option<PublicKey>, found: &mut Verification) {
-    let id = document.pointer("/node/id").and_then(Value::as_str).map(str::parse::<PublicKey>);
-    match id {
-        Some(Ok(node)) => {
+    match named_node(document) {
+        Ok(node) => {
             if let Some(expected) = expected.filter(|expected| *expected != node) {
                 found.problem(FILE_NAME, format_args!("it is node {node}'s, not node {expected}'s"));
             }
@@ -161,8 +174,7 @@ fn check_signature(document: &mut Value, expected: Option<PublicKey>, found: &mu
                 found.problem(FILE_NAME, error);
             }
         }
-        Some(Err(error)) => found.problem(FILE_NAME, format_args!("node.id: {error}")),
-        None => found.problem(FILE_NAME, "it names no node.id"),
+        Err(error) => found.problem(FILE_NAME, error),
     }
 }
 

@@ -1,6 +1,7 @@
 //! All integration tests in one binary: one link instead of a dozen.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
+mod agree;
 mod architecture;
 mod boards;
 mod bundles;
@@ -19,6 +20,7 @@ mod liveportrait;
 mod many_slots;
 mod media;
 mod metrics;
+mod nats_permissions;
 mod parity_clip;
 mod parity_flux;
 mod parity_kokoro;

@@ -98,6 +98,8 @@ fn every_answer_in_json_flags_paths_that_are_no_text() {
         ("render", "render @recipe.json -o @out --bundle @bundle --json", "folder"),
         ("result verify", "result verify @out --json", "dir"),
         ("result show", "result show @out --json", ""),
+        ("agree", "agree @out --json", "path"),
+        ("nats permissions", "nats permissions --role watcher --json", ""),
         ("recipe check", "recipe check @recipe.json --json", "path"),
         ("config show", "config show --config-dir @config --json", "config_dir"),
         ("config check", "config check @config @recipe.json --json", "path"),

@@ -11,6 +11,8 @@ use super::super::{Devices, FlagSetting, Limit, T5Placement, Timeout};
 use super::*;
 use crate::types::{Bytes, DeviceId, ModelId, Stage};
 
+mod network;
+
 /// A configuration folder of the test's own, an environment and flags.
 struct Given {
     dir: TempDir,

@@ -13,6 +13,7 @@ use super::{
     BUNDLE, BundleChoice, DEVICES, Devices, LIMIT, Limit, Precision, T5Placement, TIMEOUT, TelemetryFormat,
     Timeout, parse_duration,
 };
+use crate::signing::from_hex;
 use crate::types::Bytes;
 
 /// Deserializes by `FromStr` and says what was expected where it is no text at all.
@@ -224,6 +225,54 @@ pub(in crate::config) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> 
     }
     const ADDRESS: &str = "an address and port such as \"127.0.0.1:9100\" or \"[::]:9100\"";
     from_text::<Address, D>(deserializer, ADDRESS).map(|Address(address)| address)
+}
+
+/// A list whose items are texts, for settings that may also come from a variable or a flag: separated by commas.
+fn listed<'de, T, D>(
+    deserializer: D,
+    expected: &'static str,
+    read: fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    struct TextOrList<T>(&'static str, fn(&str) -> Result<T, String>);
+    impl<'de, T> Visitor<'de> for TextOrList<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Vec<T>, E> {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            items.map(self.1).collect::<Result<_, _>>().map_err(E::custom)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            let mut found = Vec::new();
+            while let Some(item) = items.next_element::<String>()? {
+                found.push((self.1)(&item).map_err(A::Error::custom)?);
+            }
+            Ok(found)
+        }
+    }
+    deserializer.deserialize_any(TextOrList(expected, read))
+}
+
+/// Texts, for `#[serde(deserialize_with)]`.
+pub(in crate::config) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    listed(deserializer, "a list of texts", |text| Ok(text.to_owned()))
+}
+
+/// Ed25519 public keys, for `#[serde(deserialize_with)]`.
+pub(in crate::config) fn public_keys<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<[u8; 32]>, D::Error> {
+    const KEYS: &str = "a list of public keys of 64 hexadecimal digits each, as in a result's node.id";
+    listed(deserializer, KEYS, |text| {
+        from_hex(text).ok_or_else(|| format!("{text:?} is no public key; accepted: {KEYS}"))
+    })
 }
 
 /// What stands for none where a setting may be left out.
