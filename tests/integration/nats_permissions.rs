@@ -235,7 +235,7 @@ fn the_command_prints_what_the_library_makes_and_refuses_what_does_not_belong_to
     let node = ["--role", "node", "--node", &key];
     let (code, text, _) = answer(&node);
     let expected = Permissions::of(&Role::Node(NODE), "vortex");
-    assert_eq!((code, text), (Some(0), conf(&[expected.clone()])));
+    assert_eq!((code, text), (Some(0), conf(std::slice::from_ref(&expected))));
     let (_, text, _) = answer(&[&node[..], &["--json"]].concat());
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected.json());
     let (_, text, _) = answer(&["--role", "watcher", "--prefix", "net-1"]);
