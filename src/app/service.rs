@@ -22,7 +22,7 @@ mod systemd;
 mod table;
 mod traces;
 mod tree;
-mod uploads;
+pub(crate) mod uploads;
 mod views;
 
 use std::collections::BTreeMap;
