@@ -21,6 +21,7 @@ mod many_slots;
 mod media;
 mod metrics;
 mod nats_permissions;
+mod network_cli;
 mod parity_clip;
 mod parity_flux;
 mod parity_kokoro;
