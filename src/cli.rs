@@ -27,13 +27,16 @@ pub(crate) mod cancel;
 pub(crate) mod check;
 pub mod config;
 mod console;
+pub(crate) mod dead_letters;
 pub(crate) mod diagnose;
 mod failed;
 pub(crate) mod fetch;
 mod flags;
 pub(crate) mod gpu_check;
 pub(crate) mod nats;
+mod network;
 pub(crate) mod node;
+pub(crate) mod nodes;
 mod probe;
 pub(crate) mod recipe;
 pub(crate) mod rehearse;
@@ -48,6 +51,8 @@ pub(crate) mod token;
 pub(crate) mod top;
 pub(crate) mod webhooks;
 pub(crate) mod weights;
+
+use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
@@ -67,6 +72,30 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// The flag that takes an address where one follows it.
+const NATS: &str = "--nats";
+
+impl Cli {
+    /// Reads a command line, the program's name first. `--nats` takes an address where one follows it, and stands alone
+    /// otherwise: a recipe or a slot behind it is an argument of its own.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut joined: Vec<OsString> = Vec::new();
+        for argument in arguments {
+            let is_address = argument
+                .to_str()
+                .is_some_and(|text| text.starts_with("nats://") || text.starts_with("tls://"));
+            match joined.last_mut().filter(|last| is_address && last.as_os_str() == NATS) {
+                Some(flag) => {
+                    flag.push("=");
+                    flag.push(argument);
+                }
+                None => joined.push(argument),
+            }
+        }
+        Self::try_parse_from(joined)
+    }
+}
+
 /// Everything that can be asked.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -81,13 +110,13 @@ pub enum Command {
     Recipe(recipe::RecipeCommand),
     /// Serve the API, its page and its probes until stopped.
     Serve(serve::ServeCommand),
-    /// Hand recipes in to a node that serves; with --wait follow them to their ends.
+    /// Hand recipes in to a node that serves, or with --nats to a network; with --wait follow them to their ends.
     Submit(submit::SubmitCommand),
-    /// List the slots of a node that serves, or tell all about one.
+    /// List the slots of a node that serves or, with --nats, of a network; or tell all about one.
     Slots(slots::SlotsCommand),
-    /// Stop slots of a node that serves.
+    /// Stop slots of a node that serves or, with --nats, of a network.
     Cancel(cancel::CancelCommand),
-    /// Download what a slot has left.
+    /// Download what a slot has left: from a node that serves or, with --nats, from a network's artifact store.
     Fetch(fetch::FetchCommand),
     /// Watch a node that serves, in the terminal.
     Top(top::TopCommand),
@@ -115,7 +144,11 @@ pub enum Command {
     Result(result::ResultCommand),
     /// Compare several nodes' results of one slot: the largest group that agrees; exit code 1 where it is too small.
     Agree(agree::AgreeCommand),
-    /// What the servers of a network must be told.
+    /// Show the nodes of a network: whether each is ready, how much room it has, with which bundle.
+    Nodes(nodes::NodesCommand),
+    /// List and show a network's work that no node could do; hand it in again, or drop it.
+    DeadLetters(dead_letters::DeadLettersCommand),
+    /// Operate a network: its streams, who may do what, what each director may hand in, garbage in its store.
     Nats(nats::NatsCommand),
 }
 
@@ -147,7 +180,9 @@ impl Command {
             Self::Rehearse(_) => None,
             Self::Result(_) => None,
             Self::Agree(_) => None,
-            Self::Nats(_) => None,
+            Self::Nats(command) => command.config_flags(),
+            Self::Nodes(command) => Some(command.config_flags()),
+            Self::DeadLetters(command) => Some(command.config_flags()),
         }
     }
 
@@ -171,6 +206,9 @@ impl Command {
                 | Self::Node(_)
                 | Self::Token(_)
                 | Self::Webhooks(_)
+                | Self::Nats(_)
+                | Self::Nodes(_)
+                | Self::DeadLetters(_)
         );
         if shows_its_work && !asked {
             "error".clone_into(&mut telemetry.filter);
@@ -220,5 +258,27 @@ pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> R
         Command::Result(command) => command.run(&mut context),
         Command::Agree(command) => command.run(&mut context),
         Command::Nats(command) => command.run(&mut context),
+        Command::Nodes(command) => command.run(&mut context),
+        Command::DeadLetters(command) => command.run(&mut context),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_behind_a_flag_is_its_value_and_nothing_else_is() {
+        let read = |arguments: &str| {
+            let words = arguments.split(' ').map(OsString::from);
+            let cli = Cli::read(std::iter::once("vortex-node".into()).chain(words));
+            cli.map(|cli| format!("{:?}", cli.command)).map_err(|error| error.to_string())
+        };
+        let both = read("submit --nats nats://a:4222 one.json --wait").unwrap();
+        assert!(both.contains("nats://a:4222") && both.contains("[\"one.json\"]"), "{both}");
+        assert_eq!(both, read("submit --nats=nats://a:4222 one.json --wait").unwrap());
+        let alone = read("submit --nats one.json").unwrap();
+        assert!(alone.contains("[\"one.json\"]") && alone.contains("Addresses([])"), "{alone}");
+        assert!(read("slots --nats=one.json").unwrap_err().contains("accepted: nats://HOST"));
     }
 }

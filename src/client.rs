@@ -29,6 +29,7 @@ pub(crate) use access::is_loopback;
 pub use access::{Access, Certificates, Secret, Wanted};
 pub use calls::{Login, Operation, Receipt, Submission, WebhookDelivery};
 pub use download::Fetched;
+pub(crate) use download::place;
 pub use error::{ClientError, Refusal};
 pub use events::{Events, Heard, Source};
 pub use look::Looked;

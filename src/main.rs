@@ -3,7 +3,6 @@
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
 use vortex_node::cli::{self, Cli, Command, Console, Failed};
 use vortex_node::config::{self, Loaded};
 use vortex_node::exit::Exit;
@@ -13,7 +12,7 @@ fn main() -> ExitCode {
     // Two providers are linked in (a dependency brings the other): without a choice the first use of TLS would panic. Fails
     // only where a choice was made before, and nobody was here before.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(answer) => {
             // Help and version are answers, everything else is bad input.

@@ -20,6 +20,7 @@ mod hand_in;
 pub mod letters;
 mod link;
 pub mod listing;
+pub mod overview;
 pub mod permissions;
 mod plan;
 pub mod progress;

@@ -23,7 +23,7 @@ mod systemd;
 mod table;
 mod traces;
 mod tree;
-mod uploads;
+pub(crate) mod uploads;
 mod views;
 
 use std::collections::BTreeMap;

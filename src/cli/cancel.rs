@@ -1,8 +1,11 @@
-//! `vortex-node cancel`: stop slots on a node, wherever they stand.
+//! `vortex-node cancel`: stop slots on a node or in a network, wherever they stand.
+
+mod network;
 
 use clap::Args;
 use serde_json::json;
 
+use super::network::NatsFlags;
 use super::remote::{RemoteFlags, block_on, plain, slot_id};
 use super::{ConfigFlags, Context, Failed, Style};
 use crate::api::views::SlotState;
@@ -19,6 +22,11 @@ pub struct CancelCommand {
     /// Answer in JSON
     #[arg(long)]
     json: bool,
+    /// Why, for whoever looks later; with --nats
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    network: NatsFlags,
     #[command(flatten)]
     remote: RemoteFlags,
     #[command(flatten)]
@@ -34,6 +42,12 @@ impl CancelCommand {
     /// Cancels. Exit code 0 where every slot is cancelled or will be, 1 where one had ended otherwise or could not be
     /// reached, 2 where there is no such slot.
     pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
+        if self.network.ask_network(&self.remote)? {
+            return network::cancel(&self, context);
+        }
+        if self.reason.is_some() {
+            return Err(Failed::bad_input("--reason is for the network; accepted: with --nats"));
+        }
         let client = self.remote.connect(context)?;
         let (mut exit, mut answers) = (Exit::Success, Vec::new());
         for id in &self.ids {

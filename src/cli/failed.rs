@@ -25,6 +25,11 @@ impl Failed {
         Self { exit: Exit::Failure, message: message.into() }
     }
 
+    /// How the process is to end.
+    pub(super) const fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// What there is to tell.
     pub fn message(&self) -> &str {
         &self.message

@@ -1,15 +1,18 @@
-//! `vortex-node fetch`: files of a slot from a node into a folder.
+//! `vortex-node fetch`: files of a slot from a node, or from a network's artifact store, into a folder.
 
 mod bars;
+pub(super) mod network;
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::network::{NatsFlags, StoreFlags};
 use super::remote::{RemoteFlags, Signals, block_on, count, plain, slot_id};
 use super::{ConfigFlags, Console, Context, Failed, Style};
-use crate::api::views::{ArtifactView, SlotView};
+use crate::api::views::ArtifactView;
 use crate::client::{Client, ClientError, Fetched};
 use crate::exit::Exit;
 use crate::types::{Bytes, SlotId, with_path};
@@ -29,6 +32,13 @@ pub struct FetchCommand {
     /// Answer in JSON
     #[arg(long)]
     json: bool,
+    /// Of this replica, with --nats [default: the first that has ended, of the slot's newest epoch]
+    #[arg(long, value_name = "N")]
+    replica: Option<NonZeroU32>,
+    #[command(flatten)]
+    network: NatsFlags,
+    #[command(flatten)]
+    store: StoreFlags,
     #[command(flatten)]
     remote: RemoteFlags,
     #[command(flatten)]
@@ -44,11 +54,26 @@ impl FetchCommand {
     /// Fetches. Exit code 0 where every file is there with its hash, 1 where one is not, 2 where there is no such slot or
     /// file, 130 where it was interrupted; what has come by then is gone on with by the next run.
     pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
-        let client = self.remote.connect(context)?;
         let folder = self.out.clone().unwrap_or_else(|| Path::new("renders").join(self.id.to_string()));
+        if self.network.ask_network(&self.remote)? {
+            return network::fetch(&self, &folder, context);
+        }
+        if let Some(flag) = [("--replica", self.replica.is_some()), ("--store", self.store.store.is_some())]
+            .iter()
+            .find_map(|(flag, given)| given.then_some(flag))
+        {
+            return Err(Failed::bad_input(format!("{flag} is for the network; accepted: with --nats")));
+        }
+        let client = self.remote.connect(context)?;
         let came = block_on(async {
             let slot = client.slot(self.id).await?;
-            let wanted = chosen(&slot, &self.names)?;
+            if slot.artifacts.is_empty() {
+                let is_final = slot.state.is_final();
+                let why = if is_final { "it left no files" } else { "its files are there once it has ended" };
+                let (id, state) = (plain(&slot.id), slot.state.name());
+                return Err(Failed::failure(format!("slot {id} is {state}: {why}")));
+            }
+            let wanted = chosen(self.id, &slot.artifacts, &self.names)?;
             let mut signals = Signals::listen()?;
             into(&client, &wanted, &folder, &mut signals).await
         })??;
@@ -64,13 +89,8 @@ impl FetchCommand {
     }
 }
 
-/// The artifacts of `slot` that `names` ask for.
-fn chosen(slot: &SlotView, names: &[String]) -> Result<Vec<ArtifactView>, Failed> {
-    if slot.artifacts.is_empty() {
-        let why =
-            if slot.state.is_final() { "it left no files" } else { "its files are there once it has ended" };
-        return Err(Failed::failure(format!("slot {} is {}: {why}", plain(&slot.id), slot.state.name())));
-    }
+/// Those of a slot's `artifacts` that `names` ask for.
+fn chosen(slot: SlotId, artifacts: &[ArtifactView], names: &[String]) -> Result<Vec<ArtifactView>, Failed> {
     let is_meant = |artifact: &ArtifactView, name: &str| {
         artifact.name == name
             || artifact
@@ -79,21 +99,19 @@ fn chosen(slot: &SlotView, names: &[String]) -> Result<Vec<ArtifactView>, Failed
                 .is_some_and(|rest| rest.starts_with('/'))
     };
     for name in names {
-        if !slot.artifacts.iter().any(|artifact| is_meant(artifact, name)) {
-            let there: Vec<&str> = slot.artifacts.iter().map(|artifact| artifact.name.as_str()).collect();
+        if !artifacts.iter().any(|artifact| is_meant(artifact, name)) {
+            let there: Vec<&str> = artifacts.iter().map(|artifact| artifact.name.as_str()).collect();
             let nearest = crate::types::nearest(name, there.iter().copied());
             let mean =
                 nearest.map(|nearest| format!(" (did you mean {:?}?)", plain(nearest))).unwrap_or_default();
             let there = there.join(", ");
             return Err(Failed::bad_input(format!(
-                "slot {} has no file {name:?}{mean}; it has: {}",
-                plain(&slot.id),
+                "slot {slot} has no file {name:?}{mean}; it has: {}",
                 plain(&there)
             )));
         }
     }
-    let wanted = slot
-        .artifacts
+    let wanted = artifacts
         .iter()
         .filter(|artifact| names.is_empty() || names.iter().any(|name| is_meant(artifact, name)));
     Ok(wanted.cloned().collect())
@@ -145,12 +163,21 @@ impl Came {
     }
 }
 
-/// Fetches `artifacts` into `folder`, one after the other; what fails does not keep the others.
+/// Fetches `artifacts` from a node into `folder`.
 pub(super) async fn into(
     client: &Client,
     artifacts: &[ArtifactView],
     folder: &Path,
     signals: &mut Signals,
+) -> Result<Vec<Came>, Failed> {
+    each(artifacts, signals, async |artifact, reached| client.fetch(artifact, folder, reached).await).await
+}
+
+/// Fetches `artifacts` by `fetch`, one after the other; what fails does not keep the others.
+async fn each(
+    artifacts: &[ArtifactView],
+    signals: &mut Signals,
+    fetch: impl AsyncFn(&ArtifactView, &(dyn Fn(u64) + Sync)) -> Result<Fetched, ClientError>,
 ) -> Result<Vec<Came>, Failed> {
     let total: u64 = artifacts.iter().map(|artifact| artifact.bytes).fold(0, u64::saturating_add);
     let bars = bars::Bars::new(total);
@@ -163,7 +190,7 @@ pub(super) async fn into(
         bars.begin(artifact);
         let reached = |bytes: u64| bars.reached(bytes);
         let ended = tokio::select! {
-            ended = client.fetch(artifact, folder, &reached) => ended.map_err(Missing::Failed),
+            ended = fetch(artifact, &reached) => ended.map_err(Missing::Failed),
             () = signals.next() => Err(Missing::Interrupted),
         };
         is_over = matches!(ended, Err(Missing::Interrupted));

@@ -1,8 +1,12 @@
-//! `vortex-node nats`: what the servers of a network must be told.
+//! `vortex-node nats`: what the operator of a network does: streams, permissions, directors, garbage.
+
+mod directors;
+mod gc;
+mod setup;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Context, Failed};
+use super::{ConfigFlags, Context, Failed};
 use crate::config::Network;
 use crate::exit::Exit;
 use crate::network::permissions::{Permissions, Role, conf};
@@ -36,6 +40,18 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Make the streams and buckets that are missing, and tell what is wrong with those that are there
+    #[command(
+        after_help = "Example: vortex-node nats setup --nats=nats://queue.example.org:4222 --monitor http://queue.example.org:8222"
+    )]
+    Setup(setup::SetupArguments),
+    /// Say how much each director may hand in, and at which priority
+    Directors(directors::DirectorsArguments),
+    /// Remove from the artifact store what no result names
+    #[command(
+        after_help = "Example: vortex-node nats gc --nats=nats://queue.example.org:4222 --store s3://bucket/network --dry-run"
+    )]
+    Gc(gc::GcArguments),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,9 +74,22 @@ fn prefix(text: &str) -> Result<String, String> {
 }
 
 impl NatsCommand {
+    /// The network is found by the settings where no flag names it; permissions are text.
+    pub fn config_flags(&self) -> Option<&ConfigFlags> {
+        match &self.what {
+            What::Permissions { .. } => None,
+            What::Setup(arguments) => Some(&arguments.config),
+            What::Directors(arguments) => Some(arguments.config_flags()),
+            What::Gc(arguments) => Some(&arguments.config),
+        }
+    }
+
     /// Does what was asked. Exit code 0, or 2 where the arguments contradict each other.
     pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
         match self.what {
+            What::Setup(arguments) => return arguments.run(context),
+            What::Directors(arguments) => return arguments.run(context),
+            What::Gc(arguments) => return arguments.run(context),
             What::Permissions { role, prefix, node, director, json } => {
                 let permissions = Permissions::of(&role_of(role, node, director)?, &prefix);
                 if json {

@@ -67,12 +67,13 @@ impl RemoteFlags {
             token_file: self.token_file.clone(),
             token_variable: variable(TOKEN).map(Secret::new),
             data_dir,
-            certificates: Certificates {
-                cacert: self.cacert.clone(),
-                cert: self.cert.clone(),
-                key: self.key.clone(),
-            },
+            certificates: self.certificates(),
         }
+    }
+
+    /// Files for TLS, with a node or a network's server.
+    pub(super) fn certificates(&self) -> Certificates {
+        Certificates { cacert: self.cacert.clone(), cert: self.cert.clone(), key: self.key.clone() }
     }
 }
 

@@ -1,6 +1,7 @@
-//! `vortex-node slots`: which slots a node has, or all about one.
+//! `vortex-node slots`: which slots a node or a network has, or all about one.
 
 mod detail;
+mod network;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
+use super::network::NatsFlags;
 use super::remote::{RemoteFlags, age, block_on, duration, length, plain, seconds, slot_id};
 use super::{ConfigFlags, Console, Context, Failed, Style};
 use crate::api::views::{SlotState, SlotView, StageState};
@@ -22,29 +24,51 @@ pub struct SlotsCommand {
     /// Show all about this slot
     #[arg(value_name = "ID", value_parser = slot_id, conflicts_with_all = ["state", "limit"])]
     id: Option<SlotId>,
-    /// Only slots in these states, separated by commas: queued, running, completed, failed, cancelled, superseded
+    /// Only slots in these states, separated by commas: queued, running, completed, failed, cancelled, superseded; with --nats
+    /// also dead
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state)]
-    state: Vec<SlotState>,
-    /// At most so many, the newest
+    state: Vec<Named>,
+    /// At most so many, the newest; with --nats of those that are open, in the order of the queue, and of those that have
+    /// ended
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
     /// Answer in JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    network: NatsFlags,
+    #[command(flatten)]
     remote: RemoteFlags,
     #[command(flatten)]
     config: ConfigFlags,
 }
 
+/// A state that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    Of(SlotState),
+    /// In a network: no node could render it.
+    Dead,
+}
+
+impl Named {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Of(state) => state.name(),
+            Self::Dead => "dead",
+        }
+    }
+}
+
 /// The most that a node hands out at a time.
 const PAGE: usize = 500;
 
-fn state(text: &str) -> Result<SlotState, UnknownName> {
-    let names = SlotState::ALL.map(SlotState::name);
-    SlotState::ALL
-        .into_iter()
+fn state(text: &str) -> Result<Named, UnknownName> {
+    let all: Vec<Named> = SlotState::ALL.into_iter().map(Named::Of).chain([Named::Dead]).collect();
+    let names: Vec<&str> = all.iter().map(|state| state.name()).collect();
+    all.iter()
         .find(|state| state.name() == text)
+        .copied()
         .ok_or_else(|| UnknownName::new("a state of slots", text, &names))
 }
 
@@ -54,8 +78,12 @@ impl SlotsCommand {
         Some(&self.config)
     }
 
-    /// Shows. Exit code 0, 1 where the node cannot be asked, 2 where there is no such slot.
+    /// Shows. Exit code 0, 1 where the node or the network cannot be asked, 2 where there is no such slot.
     pub fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
+        if self.network.ask_network(&self.remote)? {
+            return network::show(&self, context);
+        }
+        let states = self.states()?;
         let client = self.remote.connect(context)?;
         if let Some(id) = self.id {
             let slot = block_on(client.slot(id))??;
@@ -66,7 +94,7 @@ impl SlotsCommand {
             }
             return Ok(Exit::Success);
         }
-        let (slots, are_more) = block_on(self.pages(&client))??;
+        let (slots, are_more) = block_on(self.pages(&client, &states))??;
         if self.json {
             context.console.json(&json!({ "slots": slots, "more": are_more }))?;
             return Ok(Exit::Success);
@@ -82,12 +110,23 @@ impl SlotsCommand {
         Ok(Exit::Success)
     }
 
+    /// What a node can be asked for.
+    fn states(&self) -> Result<Vec<SlotState>, Failed> {
+        let known = |state: &Named| match state {
+            Named::Of(state) => Ok(*state),
+            Named::Dead => {
+                Err(Failed::bad_input("--state dead: a node has no dead slots; accepted: with --nats"))
+            }
+        };
+        self.state.iter().map(known).collect()
+    }
+
     /// Page by page, up to the limit; and whether there are more.
-    async fn pages(&self, client: &Client) -> Result<(Vec<SlotView>, bool), Failed> {
+    async fn pages(&self, client: &Client, states: &[SlotState]) -> Result<(Vec<SlotView>, bool), Failed> {
         let limit = self.limit as usize;
         let (mut slots, mut after): (Vec<SlotView>, Option<String>) = (Vec::new(), None);
         loop {
-            let page = client.slots(&self.state, (limit - slots.len()).min(PAGE), after.as_deref()).await?;
+            let page = client.slots(states, (limit - slots.len()).min(PAGE), after.as_deref()).await?;
             let is_empty = page.slots.is_empty();
             slots.extend(page.slots);
             slots.truncate(limit);

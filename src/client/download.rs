@@ -202,6 +202,14 @@ async fn pour(
     }
 }
 
+/// Where `artifact` belongs in `folder`, which is made, and whether it is there with its hash: for those that come from
+/// elsewhere than a node.
+pub(crate) async fn place(artifact: &ArtifactView, folder: &Path) -> Result<(PathBuf, bool), ClientError> {
+    let wanted = Wanted::new(artifact, folder)?;
+    let is_there = wanted.is_there().await?;
+    Ok((wanted.path, is_there))
+}
+
 /// An artifact and where it goes.
 struct Wanted {
     artifact: ArtifactView,

@@ -47,7 +47,7 @@ impl Size {
     pub fn of(resolution: Resolution) -> Self {
         match resolution.pixels() {
             ..=262_144 => Self::Small,
-            ..=1_048_576 => Self::Medium,
+            262_145..=1_048_576 => Self::Medium,
             _ => Self::Large,
         }
     }

@@ -197,7 +197,7 @@ impl Server {
 enum Signer {
     None,
     Password { user: String, password: String },
-    Key { pair: nkeys::KeyPair, jwt: Option<String> },
+    Key { pair: Box<nkeys::KeyPair>, jwt: Option<String> },
 }
 
 impl Signer {
@@ -215,9 +215,11 @@ impl Signer {
                 })?;
                 let seed = block(&text, "USER NKEY SEED")
                     .ok_or_else(|| wrong("has no block BEGIN USER NKEY SEED"))?;
-                Self::Key { pair: pair(path, &seed)?, jwt: Some(jwt) }
+                Self::Key { pair: Box::new(pair(path, &seed)?), jwt: Some(jwt) }
             }
-            Credentials::Seed(path) => Self::Key { pair: pair(path, read(path)?.trim())?, jwt: None },
+            Credentials::Seed(path) => {
+                Self::Key { pair: Box::new(pair(path, read(path)?.trim())?), jwt: None }
+            }
         })
     }
 

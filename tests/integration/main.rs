@@ -22,6 +22,7 @@ mod media;
 mod metrics;
 mod nats_permissions;
 mod network;
+mod network_cli;
 mod parity_clip;
 mod parity_flux;
 mod parity_kokoro;

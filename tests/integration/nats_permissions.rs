@@ -110,10 +110,9 @@ async fn a_real_server_lets_each_role_do_its_part_and_nothing_else() {
     let variable = |line: &str| line.trim().strip_prefix("password: $").map(str::to_owned);
     let variables = block.lines().filter_map(variable).zip(users.iter().map(password)).collect::<Vec<_>>();
     assert_eq!(variables.len(), 4);
-    // A configuration may define what it names, in place of the environment.
-    let defined: String = variables.iter().map(|(name, value)| format!("{name}: {value:?}\n")).collect();
-    let config = Config::default().with(&format!("{defined}{block}"));
-    let Some(server) = Nats::start_with(config) else { return };
+    let block =
+        variables.iter().fold(block, |block, (name, value)| block.replace(&format!("${name}"), value));
+    let Some(server) = Nats::start_with(Config::default().with(&block)) else { return };
     let [setup, node, director, watcher] = &users;
     let mut setup = User::connect(&server, setup).await;
     let mut node = User::connect(&server, node).await;

@@ -10,12 +10,12 @@ use tokio::task::JoinSet;
 use super::Service;
 use super::start::ServeError;
 use crate::api::views::StoreView;
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::journal::SlotFolders;
 use crate::journal::index::{Index, SlotRow, UploadMark};
 use crate::sink;
 use crate::sink::store::{
-    self, AnyError, Health, Mark, Notice, Options, Parcel, ParcelFile, Parts, Reply, Store, StoreAddress,
+    self, AddressError, AnyError, Health, Mark, Notice, Options, Parcel, ParcelFile, Parts, Reply, Store,
     StoreSettings, Uploads, Waiting,
 };
 use crate::types::SlotId;
@@ -140,6 +140,17 @@ impl Uploads for IndexUploads {
     }
 }
 
+/// What the settings say of the store at `url`, which may be another than theirs.
+pub(crate) fn store_settings(settings: &config::Store, url: &str) -> Result<StoreSettings, AddressError> {
+    Ok(StoreSettings {
+        endpoint: settings.endpoint.clone(),
+        region: settings.region.clone(),
+        allow_http: settings.allow_http,
+        presign: settings.presigned_for,
+        ..StoreSettings::at(url.parse()?)
+    })
+}
+
 /// Starts the uploader, where there is a store. Blocks for a moment.
 pub(super) fn start(
     service: &Arc<Service>,
@@ -149,14 +160,7 @@ pub(super) fn start(
 ) -> Result<(), ServeError> {
     let Some(url) = &settings.store.url else { return Ok(()) };
     let refused = |error: &dyn std::fmt::Display| ServeError::Access(format!("store.url = {url:?}: {error}"));
-    let address: StoreAddress = url.parse().map_err(|error| refused(&error))?;
-    let wanted = StoreSettings {
-        endpoint: settings.store.endpoint.clone(),
-        region: settings.store.region.clone(),
-        allow_http: settings.store.allow_http,
-        presign: settings.store.presigned_for,
-        ..StoreSettings::at(address)
-    };
+    let wanted = store_settings(&settings.store, url).map_err(|error| refused(&error))?;
     let store = Store::open(&wanted).map_err(|error| refused(&error))?;
     let tracing = service.tracing.clone();
     let (told_health, health) = watch::channel(Health::Unknown);
@@ -212,6 +216,7 @@ mod tests {
     use super::*;
     use crate::journal::index::samples::{at, end, id, slot};
     use crate::journal::index::{ArtifactRow, Found, IndexSettings, NoFolders, Progress, State};
+    use crate::sink::store::StoreAddress;
     use crate::types::Sha256;
 
     fn uploads(folder: &tempfile::TempDir) -> IndexUploads {

@@ -67,7 +67,7 @@ impl Display {
                 let Some((style, text)) = standing(job) else { return Ok(()) };
                 let text = console.paint_err(style, text);
                 let since = clock::now().saturating_duration_since(*start).as_secs_f64();
-                writeln!(console.err(), "{since:7.1} s  {}  {text}", job.document.id)
+                writeln!(console.err(), "{since:7.1} s  {}  {text}", job.shown())
             }
             Self::Json => match &job.stand {
                 Stand::Open(open) => line(console, &json!({ "event": "slot", "slot": open.view })),
@@ -95,7 +95,7 @@ impl Display {
                 let Some((style, text)) = changed(job, change, &mut told[at]) else { return Ok(()) };
                 let text = console.paint_err(style, text);
                 let since = clock::now().saturating_duration_since(*start).as_secs_f64();
-                writeln!(console.err(), "{since:7.1} s  {}  {text}", job.document.id)
+                writeln!(console.err(), "{since:7.1} s  {}  {text}", job.shown())
             }
             Self::Json => line(console, event),
         }

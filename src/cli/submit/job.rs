@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::read::Document;
-use crate::api::views::{SlotView, StageState};
+use crate::api::views::{SlotState, SlotView, StageState, StageView};
 use crate::client::ClientError;
+use crate::network::progress::Progress;
+use crate::types::{Stage, WorkId};
 
 /// One recipe on its way.
 pub(super) struct Job {
@@ -14,6 +16,8 @@ pub(super) struct Job {
     pub(super) stand: Stand,
     /// It was in before this command.
     pub(super) known: bool,
+    /// Which rendering of the recipe's slot it is, in a network.
+    pub(super) work: Option<WorkId>,
 }
 
 /// Where it stands.
@@ -62,7 +66,12 @@ enum Step {
 impl Job {
     /// To be handed in at `now`.
     pub(super) fn new(document: Document, now: Instant) -> Self {
-        Self { document, stand: Stand::Pending(now), known: false }
+        Self { document, stand: Stand::Pending(now), known: false, work: None }
+    }
+
+    /// What it is called: its rendering, else its slot.
+    pub(super) fn shown(&self) -> String {
+        self.work.map_or_else(|| self.document.id.to_string(), |work| work.to_string())
     }
 
     /// Takes an answer of the node; gives back whether it says something new of state or position. An end stays.
@@ -122,10 +131,43 @@ impl Job {
         }
     }
 
+    /// Takes what a node of a network tells of how far it is.
+    pub(super) fn reach(&mut self, progress: &Progress) -> Change {
+        let Stand::Open(open) = &mut self.stand else { return Change::Nothing };
+        open.reach(progress)
+    }
+
     /// Takes an event of this slot. What comes after its end changes nothing.
     pub(super) fn hear(&mut self, kind: &str, event: &Value) -> Change {
         let Stand::Open(open) = &mut self.stand else { return Change::Nothing };
         open.hear(kind, event)
+    }
+}
+
+/// Sound and picture are made side by side, everything else one after the other.
+const fn level(stage: Stage) -> u8 {
+    match stage {
+        Stage::Audio | Stage::Image => 0,
+        Stage::Video => 1,
+        Stage::Verify => 2,
+        Stage::Package => 3,
+    }
+}
+
+fn steps(count: u64) -> Option<u32> {
+    u32::try_from(count).ok()
+}
+
+/// A stage that has not begun.
+pub(super) fn waiting(stage: &str) -> StageView {
+    StageView {
+        stage: stage.to_owned(),
+        state: StageState::Waiting,
+        attempt: 0,
+        began_at: None,
+        ended_at: None,
+        done: None,
+        total: None,
     }
 }
 
@@ -180,6 +222,43 @@ impl Open {
                 entry.state = StageState::Done;
                 entry.ended_at = at;
                 Change::Done(stage)
+            }
+        }
+    }
+
+    /// What is told is a stage and its steps, and some of it may be missing: what comes before the stage is done by then.
+    fn reach(&mut self, progress: &Progress) -> Change {
+        let stages = &mut self.view.stages;
+        if self.view.device.as_deref() != Some(&progress.node) {
+            // Another node begins from the beginning.
+            let again = u32::from(self.view.device.is_some());
+            self.view.device = Some(progress.node.clone());
+            self.view.attempts += again;
+            stages.iter_mut().for_each(|stage| *stage = waiting(&stage.stage));
+        }
+        self.view.state = SlotState::Running;
+        self.view.position = None;
+        for stage in Stage::ALL.into_iter().filter(|stage| level(*stage) < level(progress.stage)) {
+            if let Some(entry) = stages.iter_mut().find(|entry| entry.stage == stage.name()) {
+                entry.state = StageState::Done;
+            }
+        }
+        let name = progress.stage.name().to_owned();
+        let Some(entry) = stages.iter_mut().find(|entry| entry.stage == name) else { return Change::Nothing };
+        let (done, total) = (steps(progress.done), steps(progress.total));
+        (entry.done, entry.total) = if total == Some(0) { (None, None) } else { (done, total) };
+        match entry.state {
+            StageState::Done => Change::Nothing,
+            _ if progress.total > 0 && progress.done >= progress.total => {
+                entry.state = StageState::Done;
+                Change::Done(name)
+            }
+            StageState::Running => Change::Progress(name),
+            StageState::Waiting => {
+                entry.state = StageState::Running;
+                entry.attempt = self.view.attempts.max(1);
+                entry.began_at = Some(progress.at);
+                Change::Began(name)
             }
         }
     }

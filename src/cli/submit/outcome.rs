@@ -53,6 +53,14 @@ pub(super) fn exit(jobs: &[Job], waited: bool) -> Exit {
 
 /// What is told to machines of one recipe.
 fn entry(job: &Job) -> Value {
+    let mut entry = standing(job);
+    if let Some(work) = job.work {
+        entry["work"] = json!(work.to_string());
+    }
+    entry
+}
+
+fn standing(job: &Job) -> Value {
     let (name, id) = (&job.document.name, job.document.id);
     match &job.stand {
         Stand::Open(open) => json!({ "recipe": name, "id": id, "known": job.known, "slot": open.view }),
@@ -104,7 +112,7 @@ pub(super) enum How {
 }
 
 fn text(job: &Job, console: &mut Console) -> Result<(), Failed> {
-    let id = job.document.id;
+    let id = job.shown();
     match &job.stand {
         Stand::Open(open) => {
             let word = console.paint(Style::Good, if job.known { "known   " } else { "accepted" });

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::SubmitCommand;
-use super::job::{Change, Job, Stand};
+use super::job::{Change, Job, Stand, waiting};
 use super::read::Document;
 use crate::api::views::{SlotState, SlotView, StageState};
 use crate::cli::remote::testing::{Ran, parse, run};
@@ -15,6 +15,7 @@ use crate::client::fake::{
 };
 use crate::clock;
 use crate::exit::Exit;
+use crate::network::progress::Progress;
 use crate::recipe::example;
 
 struct Recipes {
@@ -218,12 +219,62 @@ fn arguments_that_make_no_sense_are_refused() {
         &["a.json", "--webhook-events", "slot_failed"],
         &["a.json", "--wait", "--patience", "5"],
         &["a.json", "--key", "x"],
+        &["a.json", "--replicas", "2"],
+        &["a.json", "--again"],
+        &["a.json", "--nats", "--replicas", "0"],
+        &["a.json", "--nats", "--priority", "top"],
+        &["a.json", "--nats", "--timeout", "5s"],
     ] {
         assert!(parse::<SubmitCommand>(arguments).is_err(), "{arguments:?}");
     }
     assert!(
         parse::<SubmitCommand>(&["-", "a.json", "--webhook", "https://x", "--webhook-events", "a,b"]).is_ok()
     );
+}
+
+#[test]
+fn what_is_for_a_network_is_refused_without_it_and_the_other_way_round() {
+    let recipes = Recipes::new();
+    let one = recipes.recipe(ONE);
+    for (arguments, told) in [
+        (&["--prefix", "x"][..], "--prefix is for the network"),
+        (&["--store", "file:///x"], "--store is for the network"),
+        (&["--nats", "--url", "http://127.0.0.1:1"], "--url is for a node"),
+        (&["--nats", "--webhook", "https://x"], "--webhook is for a node"),
+        (&["--nats"], "no server of a network is named"),
+    ] {
+        let ran = run::<SubmitCommand>(&[&[one.as_str()], arguments].concat(), SubmitCommand::run);
+        assert_eq!(ran.exit, Exit::BadInput, "{arguments:?}: {ran:?}");
+        assert!(ran.err.contains(told), "{told}: {}", ran.err);
+    }
+}
+
+#[test]
+fn what_nodes_of_a_network_tell_moves_a_rendering_on_and_another_node_begins_anew() {
+    let mut job = job();
+    let mut queued = slot(ONE, SlotState::Queued);
+    queued.stages = crate::types::Stage::ALL.iter().map(|stage| waiting(stage.name())).collect();
+    queued.device = None;
+    job.read(queued, clock::now());
+    let told = |node: &str, stage: &str, done: u64| Progress {
+        version: 1,
+        work: format!("{ONE}/1/1").parse().unwrap(),
+        node: node.to_owned(),
+        stage: stage.parse().unwrap(),
+        done,
+        total: 4,
+        at: AT,
+    };
+    assert_eq!(job.reach(&told("a", "image", 1)), Change::Began("image".to_owned()));
+    assert_eq!(job.reach(&told("a", "image", 2)), Change::Progress("image".to_owned()));
+    assert_eq!(job.as_open().unwrap().now_doing(), "image 2/4");
+    // What came between was missed.
+    assert_eq!(job.reach(&told("a", "verify", 4)), Change::Done("verify".to_owned()));
+    assert_eq!(job.reach(&told("a", "image", 3)), Change::Nothing, "it is done by then");
+    assert!((job.as_open().unwrap().share() - 0.8).abs() < 1e-9);
+    assert_eq!(job.reach(&told("b", "audio", 1)), Change::Began("audio".to_owned()));
+    let view = &job.as_open().unwrap().view;
+    assert_eq!((view.attempts, view.stages[0].attempt, view.stages[1].state), (2, 2, StageState::Waiting));
 }
 
 fn job() -> Job {

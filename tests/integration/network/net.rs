@@ -168,7 +168,8 @@ impl Drop for Net {
         if !std::thread::panicking() {
             return;
         }
-        for number in (0..self.nodes.count()).filter(|number| self.nodes.serves(*number)).collect::<Vec<_>>() {
+        for number in (0..self.nodes.count()).filter(|number| self.nodes.serves(*number)).collect::<Vec<_>>()
+        {
             let logs = self.nodes.kill(number);
             let lines: Vec<&str> = logs.lines().collect();
             println!("the last lines of node {number}:");

@@ -11,7 +11,13 @@ use crate::support::served::scenario;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_under_soft_pressure_pulls_nothing_and_what_others_render_was_delivered_once() {
     let calm = scenario("60ms", "");
-    let Some(mut net) = Net::new(2, &calm, &[("VORTEX_TELEMETRY__FILTER", "info,vortex_node::app::service=debug,vortex_node::network=debug")]) else { return };
+    let Some(mut net) = Net::new(
+        2,
+        &calm,
+        &[("VORTEX_TELEMETRY__FILTER", "info,vortex_node::app::service=debug,vortex_node::network=debug")],
+    ) else {
+        return;
+    };
     // Somebody else takes memory beside the first node, for as long as the test lasts.
     let pressed =
         format!("{calm}\n[[faults]]\nkind = \"others\"\nat = \"1s\"\nlasts = \"10min\"\nbytes = \"4.2GB\"\n");
