@@ -140,11 +140,6 @@ impl Service {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Whether the process ends.
-    fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::Acquire)
-    }
-
     /// What an operator has to acknowledge, in words.
     fn lost(&self) -> Option<String> {
         let loss = self.index.loss()?;

@@ -122,6 +122,20 @@ impl Net {
         found["state"]["messages"].as_u64().unwrap()
     }
 
+    /// What the server says of its streams and consumers.
+    pub fn counts(&self) -> Value {
+        self.nats.asked("/jsz?streams=true&consumers=true&accounts=true")
+    }
+
+    /// Waits until that is so.
+    pub async fn until_counted(&self, is_so: impl Fn(&Value) -> bool) {
+        let began = now();
+        while !is_so(&self.counts()) {
+            assert!(now() - began < LIMIT, "{}", self.standing().await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until a stream has so many messages.
     pub async fn until(&self, stream: Stream, messages: u64) {
         let began = now();

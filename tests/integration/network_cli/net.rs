@@ -224,6 +224,7 @@ pub fn entry(key: u8) -> NodeEntry {
         version: ENTRY_VERSION,
         node: node(key).to_string(),
         process: uuid::Uuid::from_u128(u128::from(key)),
+        place: String::new(),
         started_at: clock::unix_time().as_secs_f64(),
         at: clock::unix_time().as_secs_f64(),
         software: "0.1.0".to_owned(),

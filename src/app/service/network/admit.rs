@@ -168,7 +168,7 @@ impl Network {
         }
     }
 
-    /// Asks the node, for as long as the claim holds.
+    /// Asks the node. What it does not take in for half of AckWait, as its memory is short for example, is left to others.
     pub(super) async fn begin(
         &self,
         service: &Arc<Service>,
@@ -178,7 +178,7 @@ impl Network {
     ) -> Way {
         let slot = held.work.slot;
         let outputs = service.journal.kept(slot).await;
-        let began = delivery.submitted.unwrap_or_else(clock::unix_time);
+        let (began, asked) = (delivery.submitted.unwrap_or_else(clock::unix_time), clock::since_boot());
         service.tracing.expect(slot, entry.traceparent(), began);
         loop {
             if !held.holds() {
@@ -231,6 +231,11 @@ impl Network {
                 }
                 Refusal::Draining => {
                     service.tracing.forget(slot);
+                    return Way::LeftToOthers;
+                }
+                _ if clock::since_boot().saturating_sub(asked) > self.settings.ack_wait / 2 => {
+                    service.tracing.forget(slot);
+                    tracing::info!(work = %held.work, %refusal, "not taken in for long; left to others");
                     return Way::LeftToOthers;
                 }
                 Refusal::Pressure { .. }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::Network;
 use crate::app::service::Service;
 use crate::clock;
@@ -23,14 +25,18 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Tells it until the node ends, and takes it away then. Nothing is pulled before it is known that no other process has
 /// this node's id.
-pub(super) async fn run(network: Network, service: Arc<Service>) {
+pub(super) async fn run(network: Network, service: Arc<Service>, mut ends: watch::Receiver<bool>) {
     let mut announcer = Announcer::new();
     let mut beat = tokio::time::interval(network.settings.heartbeat);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // Beats to come before the node counts as the only one of its id; none while it has not been announced.
     let mut doubts: Option<u32> = None;
     loop {
-        beat.tick().await;
+        tokio::select! {
+            _ = beat.tick() => {}
+            // A sender that is gone ends it, too.
+            _ = ends.wait_for(|ends| *ends) => break,
+        }
         let Some(session) = network.link.session() else { continue };
         network.compare_clocks(&session).await;
         let entry = network.entry(&service);
@@ -49,13 +55,11 @@ pub(super) async fn run(network: Network, service: Arc<Service>) {
         if doubts == Some(0) {
             network.alone.send_replace(true);
         }
-        if service.is_ending() {
-            // A clean stop: nobody need wait for the entry to expire.
-            if let Err(error) = announcer.withdraw(&session, &network.id).await {
-                tracing::debug!(%error, "the registry keeps this node's entry until it expires");
-            }
-            return;
-        }
+    }
+    // A clean stop: nobody need wait for the entry to expire.
+    let Some(session) = network.link.session() else { return };
+    if let Err(error) = announcer.withdraw(&session, &network.id).await {
+        tracing::debug!(%error, "the registry keeps this node's entry until it expires");
     }
 }
 

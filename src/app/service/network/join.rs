@@ -99,9 +99,9 @@ pub(in crate::app::service) async fn start(
     network.claims.join(Arc::new(network.clone()) as Arc<dyn Conclude>);
     // Set once: it starts once.
     let _ = service.network.set(network.clone());
+    beside.spawn(heartbeat::run(network.clone(), Arc::clone(service), ends.clone()));
     for work in [
         Box::pin(looked_after(network.clone())) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
-        Box::pin(heartbeat::run(network.clone(), Arc::clone(service))),
         Box::pin(waiting::run(network.clone(), Arc::clone(service))),
         Box::pin(pulling::run(network, Arc::clone(service), ends.clone())),
     ] {

@@ -17,7 +17,7 @@ use crate::network::{Class, NetworkError, Session};
 /// One wait for work takes this share of AckWait at most, since a claim counts from when it was asked for; the next follows.
 const WAIT: u32 = 5;
 /// Whether slots may be taken in is looked at so often.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(10);
 /// After an error.
 const PAUSE: Duration = Duration::from_secs(1);
 
