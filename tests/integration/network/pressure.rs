@@ -25,7 +25,7 @@ async fn a_node_under_soft_pressure_pulls_nothing_and_what_others_render_was_del
     net.nodes.start_one(0);
     net.nodes.start_one(1);
     net.node(1).ready().await;
-    net.node(0).until("/v1/node", |node| is_pressed(node)).await;
+    net.node(0).until("/v1/node", is_pressed).await;
     // What it had asked for by then is taken back within moments.
     net.until_counted(|counts| {
         consumers(counts).iter().all(|consumer| consumer["num_waiting"].as_u64() <= Some(1))
