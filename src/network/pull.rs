@@ -54,25 +54,26 @@ enum Answer {
 }
 
 impl Session {
-    /// Pulls at most `room` pieces of work from `consumers`, the first ones first. Where there is none, waits until there
-    /// is, `until` resolves, or `wait` has passed; then answers with nothing, or with what came at the last moment, which
-    /// may be more than there is room for: one from each consumer.
+    /// Pulls at most `room` pieces of work from `consumers`, the first ones first; how many that is is asked before each of
+    /// them. Where there is no work, waits until there is, `until` resolves, or `wait` has passed; then answers with nothing,
+    /// or with what came at the last moment, which may be more than there is room for: one from each consumer.
     pub async fn pull(
         &self,
         consumers: &[String],
-        room: usize,
+        room: impl Fn() -> usize,
         ack_wait: Duration,
         wait: Duration,
         until: impl Future<Output = ()>,
     ) -> Result<Vec<Delivery>, NetworkError> {
         let mut found = Vec::new();
         for consumer in consumers {
-            if found.len() >= room {
+            let left = room().saturating_sub(found.len());
+            if left == 0 {
                 break;
             }
-            found.extend(self.pull_now(consumer, room - found.len(), ack_wait).await?);
+            found.extend(self.pull_now(consumer, left, ack_wait).await?);
         }
-        if !found.is_empty() || room == 0 {
+        if !found.is_empty() || room() == 0 {
             return Ok(found);
         }
         self.pull_any(consumers, ack_wait, wait, until).await

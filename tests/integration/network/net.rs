@@ -30,7 +30,7 @@ pub struct Net {
     pub nodes: Nodes,
     /// One before the server for each node.
     pub proxies: Vec<Proxy>,
-    _store: tempfile::TempDir,
+    store: tempfile::TempDir,
     subjects: Arc<Subjects>,
 }
 
@@ -58,7 +58,7 @@ impl Net {
         });
         let nodes = Nodes::new(places.collect::<Vec<_>>());
         let subjects = Arc::new(Subjects::new("vortex").unwrap());
-        Some(Self { nats, nodes, proxies, _store: store, subjects })
+        Some(Self { nats, nodes, proxies, store, subjects })
     }
 
     /// A connection of the test's own, past the proxies.
@@ -120,6 +120,11 @@ impl Net {
         let streams = all["account_details"][0]["stream_detail"].as_array().unwrap();
         let found = streams.iter().find(|stream| stream["name"] == *name).unwrap();
         found["state"]["messages"].as_u64().unwrap()
+    }
+
+    /// The folder that everything is handed over to.
+    pub fn store(&self) -> &std::path::Path {
+        self.store.path()
     }
 
     /// What the server says of its streams and consumers.

@@ -30,6 +30,11 @@ impl Nodes {
         &self.places[number]
     }
 
+    /// The same, to be changed; what is changed counts at its next start.
+    pub fn place_mut(&mut self, number: usize) -> &mut Place {
+        &mut self.places[number]
+    }
+
     /// Starts every node that does not serve; returns once all take slots.
     pub async fn start(&mut self) {
         let down: Vec<usize> = (0..self.count()).filter(|&number| !self.serves(number)).collect();

@@ -52,6 +52,11 @@ impl Place {
         self
     }
 
+    /// Changes a variable in the service's environment from its next start on.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// In a network with this server, where everything that ends is handed over to this folder.
     pub fn in_network(self, server: &str, store: &Path) -> Self {
         self.with_variable("VORTEX_NETWORK__SERVERS", &json!([server]).to_string())

@@ -73,8 +73,7 @@ impl Network {
             return Ok(());
         }
         let Some(session) = self.link.up().await else { return Ok(()) };
-        let room = self.takes_in(service);
-        if room == 0 {
+        if self.takes_in(service) == 0 {
             tokio::select! {
                 () = self.room.notified() => {}
                 () = tokio::time::sleep(LOOK) => {}
