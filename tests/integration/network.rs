@@ -9,5 +9,6 @@ mod net;
 mod outages;
 mod pressure;
 mod standins;
+mod telling;
 mod twins;
 mod zombies;

@@ -12,12 +12,15 @@ use super::conclude::Unrendered;
 use super::{Network, letters};
 use crate::app::service::Service;
 use crate::clock;
+use crate::intake::Entry;
 use crate::journal::Recorded;
 use crate::network::attempts::{self, Attempt, Happening};
 use crate::network::cancels;
+use crate::network::directors::{self, DirectorError};
 use crate::network::letters::LetterReason;
 use crate::network::results::{self, EndState};
-use crate::network::{Delivery, NetworkError, Session, VERSION};
+use crate::network::{Delivery, NetworkError, Priority, Session, VERSION};
+use crate::signing::to_hex;
 use crate::types::WorkId;
 
 /// Whoever is stopped leaves a slot within this; a claim is then free for the next.
@@ -153,6 +156,9 @@ impl Network {
                 return self.dead(service, &session, delivery, held, refused.reason, refused.detail).await;
             }
         };
+        if let Some(detail) = self.above_its_priority(&session, delivery, &entry).await? {
+            return self.dead(service, &session, delivery, held, LetterReason::Priority, detail).await;
+        }
         if let Err(other) = self.claims.take(held)
             && !Arc::ptr_eq(&other, held)
         {
@@ -175,6 +181,27 @@ impl Network {
                 Way::LeftToOthers => Ok(Word::Nothing),
             },
             Local::Going => Ok(self.watch(service, held).await),
+        }
+    }
+
+    /// What is wrong with work that its director has given a priority which it may not give.
+    async fn above_its_priority(
+        &self,
+        session: &Session,
+        delivery: &Delivery,
+        entry: &Entry,
+    ) -> Result<Option<String>, NetworkError> {
+        let wanted = match &delivery.subject {
+            // Everybody may have the lowest.
+            Some(subject) if subject.class.priority < Priority::Low => subject.class.priority,
+            _ => return Ok(None),
+        };
+        let director = entry.recipe.security.as_ref().map(|security| to_hex(&security.director));
+        match directors::allow(session, director.as_deref(), Some(wanted), 0).await {
+            Err(error @ DirectorError::Priority { .. }) => Ok(Some(error.to_string())),
+            Err(DirectorError::Network(error)) => Err(error),
+            // Shares are counted by whoever hands in: what is here was within one, or two were handed in at once.
+            Ok(_) | Err(DirectorError::Queued { .. } | DirectorError::Name { .. }) => Ok(None),
         }
     }
 

@@ -90,7 +90,13 @@ impl Network {
             }
         };
         let found = session
-            .pull(&consumers, room, self.settings.ack_wait, self.settings.ack_wait / WAIT, full)
+            .pull(
+                &consumers,
+                || self.takes_in(service),
+                self.settings.ack_wait,
+                self.settings.ack_wait / WAIT,
+                full,
+            )
             .await?;
         *self.held_off.lock() = None;
         for delivery in found {
