@@ -31,13 +31,13 @@ async fn watchers_hear_each_stage_and_the_slot_is_in_the_callers_trace() {
     let results = net.results(&[work], Duration::from_secs(30)).await;
     artifacts_hold(&results);
     let mut stages = Vec::new();
-    while !stages.contains(&Stage::Package) {
+    while !stages.contains(&Stage::Verify) {
         let next = tokio::time::timeout(Duration::from_secs(20), told.next()).await;
         let next = next.unwrap_or_else(|_| panic!("only {stages:?} were told")).unwrap();
         assert_eq!((next.work, &next.node), (work, &results[&work].node));
         stages.push(next.stage);
     }
-    for stage in Stage::ALL {
+    for stage in [Stage::Audio, Stage::Image, Stage::Video] {
         assert!(stages.contains(&stage), "{stage} of {stages:?}");
     }
     let slot: Value =
@@ -51,8 +51,9 @@ async fn a_slot_that_somebody_cancels_ends_as_cancelled_before_and_while_it_is_r
     net.nodes.start().await;
     let session = net.session().await;
     let first = net.hand_in(&session, 1).await;
-    net.node(0).until(&format!("/v1/slots/{}", first.slot), |slot| slot["state"] == "running").await;
-    net.nodes.start().await;
+    net.node(0)
+        .until("/v1/slots?state=running", |all| all["slots"].as_array().is_some_and(|all| !all.is_empty()))
+        .await;
     let mut works = vec![first];
     for number in 2..8 {
         works.push(net.hand_in(&session, number).await);
