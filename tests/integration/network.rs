@@ -2,6 +2,7 @@
 //! cut off meanwhile.
 
 mod bad_messages;
+mod credentials;
 mod kills;
 mod losers;
 mod net;
