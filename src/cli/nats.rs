@@ -29,7 +29,7 @@ enum What {
         /// What subjects and streams begin with: the setting `network.prefix`
         #[arg(long, value_name = "NAME", default_value = "vortex", value_parser = prefix)]
         prefix: String,
-        /// The node's id (a result's node.id), for the role node
+        /// The node's id, for the role node: a result's node.id, or what `recipe keygen` says that has made its key
         #[arg(long, value_name = "KEY", required_if_eq("role", "node"))]
         node: Option<PublicKey>,
         /// The key that signs the director's recipes (their security.director_id), for the role director [default: it

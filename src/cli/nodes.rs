@@ -81,8 +81,8 @@ fn table(found: &Found, long: bool, console: &mut Console) -> Result<(), Failed>
     let now = clock::unix_time();
     if !nodes.is_empty() {
         let head = format!(
-            "{:12}  {:10}  {:9}  {:8}  {:>9}  {:>7}  {:24}  {:>8}  {}",
-            "NODE", "VERSION", "STATE", "PRESSURE", "ROOM", "SLOT", "BUNDLE", "SEEN", "CLASSES"
+            "{:12}  {:10}  {:9}  {:8}  {:>9}  {:>10}  {:24}  {:>8}  {}",
+            "NODE", "VERSION", "STATE", "PRESSURE", "OPEN", "SLOT", "BUNDLE", "SEEN", "CLASSES"
         );
         let head = console.paint(Style::Strong, head);
         writeln!(console.out(), "{head}")?;
@@ -97,11 +97,13 @@ fn table(found: &Found, long: bool, console: &mut Console) -> Result<(), Failed>
         let (node, word) = (short(node), console.paint(Style::Bad, format!("{:9}", "away")));
         writeln!(console.out(), "{node:12}  {:10}  {word}  {open} are addressed to it", "-")?;
     }
-    let free: u64 = nodes.iter().map(|node| u64::from(node.free())).sum();
+    let takes = |node: &&NodeEntry| node.ready && !node.draining;
+    let free: u64 = nodes.iter().filter(takes).map(|node| u64::from(node.free())).sum();
     let Counts { work, letters, .. } = counts;
+    let letters = count(usize::try_from(*letters).unwrap_or(usize::MAX), "dead letter");
     writeln!(
         console.err(),
-        "{}, room for {free}; {work} open in the network, {letters} dead letters",
+        "{}, room for {free}; {work} open in the network, {letters}",
         count(nodes.len(), "node")
     )?;
     Ok(())
@@ -134,7 +136,7 @@ fn row(node: &NodeEntry, now: Duration, console: &mut Console) -> Result<(), Fai
     let classes = classes(&node.classes);
     writeln!(
         console.out(),
-        "{id:12}  {version:10}  {word}  {pressure}  {room:>9}  {slot:>7}  {bundle:24}  {seen:>8}  {classes}"
+        "{id:12}  {version:10}  {word}  {pressure}  {room:>9}  {slot:>10}  {bundle:24}  {seen:>8}  {classes}"
     )?;
     if !node.not_ready.is_empty() {
         writeln!(console.out(), "              {}", plain(&node.not_ready.join(", ")))?;

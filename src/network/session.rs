@@ -4,16 +4,16 @@
 //! connected again, and a claim that was lost meanwhile would go on writing: so a session that is cut off is over, and
 //! whoever goes on does so with the [`Link`](super::Link)'s next.
 
+mod credentials;
+
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
-use async_nats::{
-    Auth, AuthError, Client, ConnectOptions, Event, HeaderMap, Message, ServerAddr, Subscriber,
-};
+use async_nats::{AuthError, Client, ConnectOptions, Event, HeaderMap, Message, ServerAddr, Subscriber};
 use base64::Engine;
 use bytes::Bytes;
 use serde::Serialize;
@@ -23,6 +23,10 @@ use tokio::sync::watch;
 use super::error::NetworkError;
 use super::subjects::{Stream, Subjects};
 
+pub use credentials::Credentials;
+
+use credentials::Signer;
+
 /// For the connection to stand.
 const CONNECT: Duration = Duration::from_secs(5);
 /// For an answer, where the caller has no time of its own.
@@ -31,36 +35,6 @@ pub(super) const ANSWER: Duration = Duration::from_secs(5);
 const PING: Duration = Duration::from_secs(5);
 /// Messages that a subscription holds for whoever reads it.
 const HELD: usize = 4096;
-
-/// Who we are.
-#[derive(Clone, Default)]
-pub enum Credentials {
-    /// Nobody in particular, or whoever the client certificate says.
-    #[default]
-    None,
-    /// A user with a password.
-    Password {
-        /// The user.
-        user: String,
-        /// The password.
-        password: String,
-    },
-    /// A file with a JWT and the seed of its NKey, as `nsc` writes it.
-    File(PathBuf),
-    /// A file with the seed of an NKey.
-    Seed(PathBuf),
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("None"),
-            Self::Password { user, .. } => write!(f, "Password({user:?}, …)"),
-            Self::File(path) => write!(f, "File({path:?})"),
-            Self::Seed(path) => write!(f, "Seed({path:?})"),
-        }
-    }
-}
 
 /// Where the servers are and how they are spoken to.
 #[derive(Clone, Debug, Default)]
@@ -191,77 +165,6 @@ impl Server {
         })?;
         Ok(Session { client, subjects: Arc::clone(subjects), over })
     }
-}
-
-/// Answers a server that asks who we are, as long as the session has not connected.
-enum Signer {
-    None,
-    Password { user: String, password: String },
-    Key { pair: Box<nkeys::KeyPair>, jwt: Option<String> },
-}
-
-impl Signer {
-    fn of(credentials: &Credentials) -> Result<Self, NetworkError> {
-        Ok(match credentials {
-            Credentials::None => Self::None,
-            Credentials::Password { user, password } => {
-                Self::Password { user: user.clone(), password: password.clone() }
-            }
-            Credentials::File(path) => {
-                let text = read(path)?;
-                let wrong = |wrong: &str| NetworkError::File { path: path.clone(), wrong: wrong.to_owned() };
-                let jwt = block(&text, "NATS USER JWT").ok_or_else(|| {
-                    wrong("has no block BEGIN NATS USER JWT; accepted: a .creds file as nsc writes it")
-                })?;
-                let seed = block(&text, "USER NKEY SEED")
-                    .ok_or_else(|| wrong("has no block BEGIN USER NKEY SEED"))?;
-                Self::Key { pair: Box::new(pair(path, &seed)?), jwt: Some(jwt) }
-            }
-            Credentials::Seed(path) => {
-                Self::Key { pair: Box::new(pair(path, read(path)?.trim())?), jwt: None }
-            }
-        })
-    }
-
-    fn answer(&self, nonce: &[u8], used: &AtomicBool) -> Result<Auth, AuthError> {
-        let mut auth = Auth::new();
-        match self {
-            Self::None => {}
-            Self::Password { user, password } => {
-                (auth.username, auth.password) = (Some(user.clone()), Some(password.clone()));
-            }
-            Self::Key { pair, jwt } => {
-                let signature = pair.sign(nonce).map_err(|error| AuthError::new(error.to_string()))?;
-                auth.signature = Some(signature);
-                match jwt {
-                    Some(jwt) => auth.jwt = Some(jwt.clone()),
-                    None => auth.nkey = Some(pair.public_key()),
-                }
-            }
-        }
-        used.store(true, Ordering::Release);
-        Ok(auth)
-    }
-}
-
-fn read(path: &Path) -> Result<String, NetworkError> {
-    std::fs::read_to_string(path)
-        .map_err(|error| NetworkError::File { path: path.to_owned(), wrong: error.to_string() })
-}
-
-/// The seed is a secret: no error shows it.
-fn pair(path: &Path, seed: &str) -> Result<nkeys::KeyPair, NetworkError> {
-    nkeys::KeyPair::from_seed(seed).map_err(|_| NetworkError::File {
-        path: path.to_owned(),
-        wrong: "holds no NKey seed; accepted: 58 letters and digits that begin with SU".to_owned(),
-    })
-}
-
-/// What stands between the lines `BEGIN name` and `END name`.
-fn block(text: &str, name: &str) -> Option<String> {
-    let mut lines = text.lines().skip_while(|line| !line.contains(&format!("BEGIN {name}"))).skip(1);
-    let found = lines.find(|line| !line.trim().is_empty())?;
-    (!found.contains("END ")).then(|| found.trim().to_owned())
 }
 
 impl Session {
