@@ -5,6 +5,7 @@ mod bad_messages;
 mod kills;
 mod losers;
 mod net;
+mod observed;
 mod outages;
 mod pressure;
 mod twins;
