@@ -26,6 +26,7 @@ ABSENT = {
     "vortex_memory_leak_slope_bytes_per_hour": "a slope takes minutes",
     "vortex_memory_fragmentation_ratio": "a played device has no pool",
     "vortex_encoder_busy_seconds_total": "a played video is not encoded",
+    "vortex_network_": "the node is in no network",
 }
 # How a host's memory goes by on a card (src/telemetry/README.md).
 ON_A_CARD = {"vortex_memory_usage_bytes": "hw_gpu_memory_usage_bytes", "vortex_memory_size_bytes": "hw_gpu_memory_limit_bytes"}

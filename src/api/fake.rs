@@ -312,6 +312,7 @@ fn node(not_ready: Vec<String>, sequence: u64) -> NodeView {
             lost_since: None,
         },
         store: None,
+        network: None,
         ended: BTreeMap::new(),
     }
 }

@@ -3,8 +3,11 @@
 //! Plain data. Times are seconds since the Unix epoch, durations are seconds, memory is bytes, unless a field says
 //! otherwise; names of states, stages, models and causes are those of events and logs.
 
+mod network;
+
 use std::collections::BTreeMap;
 
+pub use network::NetworkView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -348,7 +351,7 @@ pub struct NodeView {
     /// Why not, each in one sentence.
     pub not_ready: Vec<String>,
     /// What an operator has to look at, each in one sentence, though slots are taken in: processes that ended badly, an
-    /// artifact store that is down.
+    /// artifact store or a network that is down.
     #[serde(default)]
     pub alerts: Vec<String>,
     /// Whether it is on its way out, or was told to take nothing in.
@@ -374,6 +377,9 @@ pub struct NodeView {
     /// The artifact store, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreView>,
+    /// The network that it is in, where it is in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkView>,
     /// Slots by how they ended, in this process.
     pub ended: BTreeMap<String, u64>,
 }

@@ -335,6 +335,7 @@ pub(crate) fn node() -> NodeView {
             lost_since: None,
         },
         store: None,
+        network: None,
         ended: std::collections::BTreeMap::from([("completed".to_owned(), 12), ("failed".to_owned(), 1)]),
     }
 }

@@ -14,7 +14,7 @@ use super::error::NetworkError;
 use super::hand_in::{REPLAY_OF, SUBMITTED};
 use super::listing::{self, Listed, Listing};
 use super::record;
-use super::session::{ANSWER, Session, Stored};
+use super::session::{ANSWER, Created, Session, Stored};
 use super::subjects::{Stream, Subjects};
 use crate::types::{WorkId, names};
 
@@ -174,12 +174,13 @@ impl Letter {
     }
 }
 
-/// Has a letter kept. Where its rendering has one, that one stands. It may be tried again where no answer came.
-pub async fn put(session: &Session, letter: &Letter) -> Result<(), NetworkError> {
+/// Has a letter kept; false where its rendering has one already, which stands. It may be tried again where no answer came.
+pub async fn put(session: &Session, letter: &Letter) -> Result<bool, NetworkError> {
     let subject = letter.place(session.subjects());
     let doing = format!("write the letter {subject}");
     let payload = letter.written(&doing, session.largest())?;
-    session.create(&doing, &subject, HeaderMap::new(), payload, ANSWER).await.map(|_| ())
+    let created = session.create(&doing, &subject, HeaderMap::new(), payload, ANSWER).await?;
+    Ok(matches!(created, Created::New(_)))
 }
 
 /// At most `limit` letters from number `from` of the stream on.

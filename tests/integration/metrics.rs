@@ -125,6 +125,8 @@ async fn a_scrape_tells_of_slots_memory_and_the_node_to_whoever_may_ask() {
     let (free, size) = (of("vortex_disk_free_bytes"), of("vortex_disk_size_bytes"));
     assert!(0.0 < free && free <= size);
     assert!(of("vortex_node_ready_after_seconds") > 0.0);
+    assert!(!all.contains("vortex_network_"), "the node is in no network");
+    assert!(service.get("/v1/node").await["network"].is_null());
     checked_by_promtool(&all);
 
     let management = service.management.clone().unwrap();

@@ -7,6 +7,7 @@ mod credentials;
 mod kills;
 mod losers;
 mod net;
+mod observed;
 mod outages;
 mod pressure;
 mod standins;

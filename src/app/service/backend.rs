@@ -17,7 +17,7 @@ use crate::api::backend::{
     Standing, StoredEvent, Submitted,
 };
 use crate::api::views::{
-    DeliveryState, JournalView, NodeView, QueueView, SlotPage, SlotView, WebhookMessage,
+    DeliveryState, JournalView, NodeView, QueueView, SlotPage, SlotState, SlotView, WebhookMessage,
 };
 use crate::clock;
 use crate::journal::index::{
@@ -192,7 +192,9 @@ impl Service {
             None => None,
         };
         let (counts, facts) = (self.table.counts(), &self.facts);
-        let not_ready = self.why_not_ready();
+        let (not_ready, ended) = (self.why_not_ready(), self.tree.ended());
+        let superseded = ended.get(SlotState::Superseded.name()).copied().unwrap_or_default();
+        let network = self.network.get().map(|network| network.view(not_ready.is_empty(), superseded));
         NodeView {
             id: facts.id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -226,7 +228,8 @@ impl Service {
                 lost_since: self.index.loss().map(|loss| loss.since.unwrap_or_default().as_secs_f64()),
             },
             store,
-            ended: self.tree.ended(),
+            network,
+            ended,
         }
     }
 

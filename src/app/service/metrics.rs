@@ -1,4 +1,4 @@
-//! What metrics ask of the running service: node, devices, slots, journal, disk.
+//! What metrics ask of the running service: node, devices, slots, journal, disk, network.
 //!
 //! Everything is in memory but two looks at the disk, neither of which grows with the slots that have ended.
 
@@ -96,6 +96,9 @@ impl Source for Service {
         }
         self.observe_slots(seen);
         self.observe_journal(seen);
+        if let Some(network) = self.network.get() {
+            network.observe(seen);
+        }
     }
 
     fn deadline(&self, slot: SlotId) -> Option<Duration> {
@@ -103,7 +106,7 @@ impl Source for Service {
     }
 }
 
-const fn truth(is_so: bool) -> f64 {
+pub(super) const fn truth(is_so: bool) -> f64 {
     if is_so { 1.0 } else { 0.0 }
 }
 

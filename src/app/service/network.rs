@@ -13,6 +13,7 @@ mod join;
 mod letters;
 mod progress;
 mod pulling;
+mod shown;
 mod standing;
 mod waiting;
 
@@ -20,13 +21,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 pub(super) use claims::{Claims, Verdict};
 pub(super) use join::start;
 
 use crate::config;
-use crate::network::Link;
+use crate::network::{ClockOffset, Link};
 use crate::sink::store::Store;
 use crate::types::Sha256;
 
@@ -44,32 +46,21 @@ pub(super) struct Network {
     prepared: watch::Sender<bool>,
     /// No other process has this node's id.
     alone: watch::Sender<bool>,
-    /// This machine's clock is far from the server's.
-    clock_is_off: watch::Sender<bool>,
+    /// How far this machine's clock is from the server's, as last compared; none before.
+    clock: Arc<Mutex<Option<ClockOffset>>>,
     /// Told when a claim is let go of.
     room: Arc<Notify>,
     /// Claims that were lost.
     losses: Arc<AtomicU64>,
+    /// Letters that this node has written.
+    letters: Arc<AtomicU64>,
+    /// Nodes that are away and whose work may be rendered here.
+    stands_in_for: Arc<Mutex<Vec<String>>>,
     /// Why this node pulls nothing, though its doors are open; none where it does.
-    held_off: Arc<parking_lot::Mutex<Option<String>>>,
+    held_off: Arc<Mutex<Option<String>>>,
 }
 
 impl Network {
-    /// What an operator has to look at.
-    pub(super) fn alert(&self) -> Option<String> {
-        if let Some((since, error)) = self.link.down() {
-            let gone = crate::clock::unix_time().saturating_sub(since).as_secs();
-            return Some(format!("the network has been away for {gone} s: {error}"));
-        }
-        if *self.clock_is_off.borrow() {
-            return Some(
-                "nothing is pulled from the network: this machine's clock is not the network's".to_owned(),
-            );
-        }
-        let error = self.held_off.lock().clone()?;
-        Some(format!("nothing is pulled from the network: {error}"))
-    }
-
     /// How often the markers of slots that are not wanted are read while one is rendered, beside each stage's beginning.
     fn cancels_read_every(&self) -> Duration {
         (self.settings.ack_wait / 6).clamp(Duration::from_millis(500), Duration::from_secs(5))

@@ -61,7 +61,7 @@ fn shown(url: &str, health: &Health, waiting: Option<u64>) -> StoreView {
 }
 
 /// What a store answers may be long.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     match text.char_indices().nth(MOST_ERROR) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -13,7 +13,7 @@ use super::draw::{Palette, draw};
 use super::feed::{Command, Update};
 use super::ui::{Step, Ui};
 use super::{Now, TopCommand};
-use crate::api::views::{NodeView, SlotState, SlotView};
+use crate::api::views::{NetworkView, NodeView, SlotState, SlotView};
 use crate::cli::remote::testing::run;
 use crate::client::fake::{AT, Fake, ONE, OTHER, node, problem, reply, slot};
 use crate::clock;
@@ -160,6 +160,38 @@ fn a_node_that_is_not_well_says_why() {
             "watchdog up ↻1",
         ],
     );
+}
+
+#[test]
+fn a_network_has_its_line_and_without_one_there_is_none() {
+    assert!(!shown(&board(node()), (80, 24)).contains("network"));
+    let mut network = NetworkView {
+        prefix: "vortex".to_owned(),
+        connected: true,
+        since: None,
+        error: None,
+        pulls: true,
+        not_pulling: Vec::new(),
+        claims: 2,
+        claims_lost: 0,
+        letters: 0,
+        superseded: 0,
+        stands_in_for: Vec::new(),
+    };
+    let of = |network: &NetworkView| {
+        shown(&board(NodeView { network: Some(network.clone()), ..node() }), (100, 24))
+    };
+    let well = of(&network);
+    holds(&well, &["network vortex connected", "claims 2"]);
+    assert!(!well.contains("lost") && !well.contains("dead letters"), "{well}");
+    network.pulls = false;
+    network.not_pulling = vec!["a stream is full".to_owned()];
+    network.letters = 3;
+    holds(&of(&network), &["network vortex pulls nothing", "dead letters 3", "a stream is full"]);
+    network.connected = false;
+    network.claims_lost = 1;
+    network.stands_in_for = vec!["ab".repeat(32)];
+    holds(&of(&network), &["network vortex AWAY", "lost 1", "stands in for 1"]);
 }
 
 #[test]

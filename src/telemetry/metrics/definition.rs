@@ -235,4 +235,15 @@ metrics! {
         "What the data folder's disk has left for this user.";
     DISK_SIZE: "vortex.disk.size", Kind::UpDownCounter, "By", ONE, Asked,
         "The size of the data folder's disk.";
+
+    NETWORK_CONNECTED: "vortex.network.connected", Kind::Gauge, "", ONE, Asked,
+        "1 where the connection to the network stands, else 0; absent where the node is in none, like all that follow.";
+    NETWORK_CLAIMS: "vortex.network.claims", Kind::UpDownCounter, "{claim}", ONE, Asked,
+        "Claims on work of the network that hold.";
+    NETWORK_CLAIMS_LOST: "vortex.network.claims.lost", Kind::Counter, "{claim}", ONE, Asked,
+        "Claims that were lost before the work had its end: confirmations did not come in time.";
+    NETWORK_LETTERS: "vortex.network.letters", Kind::Counter, "{letter}", ONE, Asked,
+        "Dead letters that this node has written, of work that nobody is to try again.";
+    NETWORK_CLOCK_OFFSET: "vortex.network.clock.offset", Kind::Gauge, "s", ONE, Asked,
+        "How far this machine's clock is ahead of the network's, as last compared; below zero it is behind. Absent before.";
 }

@@ -190,6 +190,11 @@ impl Claims {
         self.held.lock().values().cloned().collect()
     }
 
+    /// How many hold.
+    pub(super) fn count(&self) -> usize {
+        self.held.lock().values().filter(|held| held.holds()).count()
+    }
+
     /// Whether a slot of the network may go on here.
     pub(in crate::app::service) fn holds(&self, slot: SlotId) -> bool {
         self.of(slot).is_some_and(|held| held.holds())

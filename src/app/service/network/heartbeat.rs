@@ -18,8 +18,6 @@ use crate::network::{Class, ClockOffset, Session};
 use crate::types::Stage;
 use crate::vram::policy::Level;
 
-/// Further than this a machine's clock is wrong.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
 /// For what runs when another node turns out to have this one's id.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -66,10 +64,10 @@ pub(super) async fn run(network: Network, service: Arc<Service>, mut ends: watch
 impl Network {
     /// A node whose clock is far from the server's pulls nothing: it would call work late that is not, or the other way round.
     async fn compare_clocks(&self, session: &Session) {
-        let Ok(ClockOffset { ahead, by }) = session.clock_offset().await else { return };
-        let is_off = by > CLOCKS_DIFFER;
-        let was_off = *self.clock_is_off.borrow();
-        self.clock_is_off.send_replace(is_off);
+        let Ok(offset @ ClockOffset { ahead, by }) = session.clock_offset().await else { return };
+        let was_off = self.clock_off().is_some();
+        *self.clock.lock() = Some(offset);
+        let is_off = self.clock_off().is_some();
         if is_off && !was_off {
             tracing::error!(
                 seconds = by.as_secs_f64(),

@@ -84,9 +84,11 @@ pub(in crate::app::service) async fn start(
         bundle,
         prepared,
         alone,
-        clock_is_off: watch::Sender::new(false),
+        clock: Arc::default(),
         room: Arc::new(Notify::new()),
         losses: Arc::default(),
+        letters: Arc::default(),
+        stands_in_for: Arc::default(),
         held_off: Arc::default(),
     };
     if let Some(session) = &first {

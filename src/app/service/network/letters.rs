@@ -1,5 +1,7 @@
 //! Letters of work that this node has given up for all.
 
+use std::sync::atomic::Ordering;
+
 use base64::Engine;
 
 use super::Network;
@@ -39,5 +41,8 @@ pub(super) async fn send(
         replayed: None,
         left_out: Vec::new(),
     };
-    letters::put(session, &letter).await
+    if letters::put(session, &letter).await? {
+        network.letters.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
 }

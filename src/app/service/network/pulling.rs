@@ -107,7 +107,7 @@ impl Network {
 
     /// How many slots more this node takes in now; none while it is not ready, drained, or under pressure.
     fn takes_in(&self, service: &Service) -> usize {
-        if !service.why_not_ready().is_empty() || *self.clock_is_off.borrow() {
+        if !service.why_not_ready().is_empty() || self.clock_off().is_some() {
             return 0;
         }
         let ahead: usize = service.node.cards().iter().map(|tree| tree.limits().slots.lookahead.get()).sum();

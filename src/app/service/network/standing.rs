@@ -36,19 +36,22 @@ impl Network {
             Ok(orphans) => orphans,
             Err(error) => {
                 tracing::debug!(%error, "who is away is not known");
+                self.stands_in_for.lock().clear();
                 return std::mem::take(&mut away.served);
             }
         };
         away.since.retain(|node, _| orphans.iter().any(|orphan| orphan.node == *node));
-        let mut served = Vec::new();
+        let (mut served, mut nodes) = (Vec::new(), Vec::new());
         for orphan in orphans.into_iter().filter(|orphan| orphan.node != *self.id) {
             let since = *away.since.entry(orphan.node.clone()).or_insert(now);
             let is_long = now.saturating_sub(since) >= self.settings.away;
             if is_long && self.may_render(service, session, &orphan.node).await {
                 served.push(session.subjects().consumer_of(&orphan.node));
+                nodes.push(orphan.node);
             }
         }
         away.served = served.clone();
+        *self.stands_in_for.lock() = nodes;
         served
     }
 

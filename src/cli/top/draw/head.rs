@@ -3,6 +3,7 @@
 use ratatui::text::{Line, Span};
 
 use super::paint::{Palette, packed};
+use crate::api::views::NetworkView;
 use crate::cli::remote::{age, length, plain};
 use crate::cli::top::Now;
 use crate::cli::top::board::Board;
@@ -48,6 +49,9 @@ pub(super) fn lines(board: &Board, palette: Palette, width: u16, now: Now) -> Ve
         second.push(vec![palette.doubtful(format!("{} restarts", node.root.restarts))]);
     }
     lines.extend(packed(second, 0, width));
+    if let Some(network) = &node.network {
+        lines.extend(packed(of_network(network, palette), 0, width));
+    }
     for reason in node.not_ready.iter().take(REASONS) {
         lines.push(Line::from(vec![palette.bad("! "), Span::raw(plain(reason).into_owned())]));
     }
@@ -59,4 +63,30 @@ pub(super) fn lines(board: &Board, palette: Palette, width: u16, now: Now) -> Ve
         lines.push(Line::from(vec![palette.doubtful("! "), Span::raw(plain(alert).into_owned())]));
     }
     lines
+}
+
+/// The network's line: how it stands, what is claimed, and what went wrong where something did.
+fn of_network(network: &NetworkView, palette: Palette) -> Vec<Vec<Span<'static>>> {
+    let standing = match (network.connected, network.pulls) {
+        (true, true) => palette.good("connected"),
+        (true, false) => palette.doubtful("pulls nothing"),
+        (false, _) => palette.bad("AWAY"),
+    };
+    let mut pieces = vec![
+        vec![Span::raw(format!("network {} ", plain(&network.prefix))), standing],
+        vec![Span::raw(format!("claims {}", network.claims))],
+    ];
+    for (count, what) in [(network.claims_lost, "lost"), (network.letters, "dead letters")] {
+        if count > 0 {
+            pieces.push(vec![palette.doubtful(format!("{what} {count}"))]);
+        }
+    }
+    let others = network.stands_in_for.len();
+    if others > 0 {
+        pieces.push(vec![Span::raw(format!("stands in for {others}"))]);
+    }
+    if let Some(why) = network.not_pulling.first().filter(|_| network.connected) {
+        pieces.push(vec![palette.faint(plain(why).into_owned())]);
+    }
+    pieces
 }

@@ -145,6 +145,19 @@ const sinceWhen = at => (now() - at < 43_200 ? clock(at, false) : moment(at).rep
 
 const STORE = { up: 'Up', down: 'Down', unknown: 'Not used yet' };
 
+// How the node stands in its network: what is wrong first, else what it holds.
+function Network({ of: network }) {
+  const [tone, text] = !network.connected ? ['tone-bad', 'Away'] : network.pulls ? ['', 'Connected'] : ['tone-warn', 'Pulls nothing'];
+  const told = [
+    count(network.claims, 'claim'),
+    network.claims_lost > 0 && `${network.claims_lost.toLocaleString('en')} lost`,
+    network.letters > 0 && count(network.letters, 'dead letter'),
+    network.stands_in_for.length > 0 && `stands in for ${count(network.stands_in_for.length, 'node')}`,
+  ].filter(Boolean).join(' · ');
+  const why = [network.error, ...network.not_pulling].filter(Boolean).join('; ');
+  return html`<${Figure} name="Network" hint=${told}><span class=${tone} title=${why || network.prefix}>${text}</span><//>`;
+}
+
 // The node at a glance.
 export function Glance() {
   const node = useSlice('node');
@@ -163,6 +176,7 @@ export function Glance() {
     <${Figure} name="A full slot takes" hint="all stages, estimated">${coarse(whole)}<//>
     ${node.store && html`<${Figure} name="Store" hint=${node.store.waiting > 0 ? `${node.store.waiting.toLocaleString('en')} to hand over` : 'nothing waits'}>
       <span class=${node.store.state === 'down' ? 'tone-bad' : ''} title=${node.store.url}>${STORE[node.store.state] ?? node.store.state}</span><//>`}
+    ${node.network && html`<${Network} of=${node.network} />`}
     <${Figure} name="Up" hint=${`since ${sinceWhen(node.started_at)}`}>${coarse(now() - node.started_at)}<//>
   </dl></section>`;
 }
