@@ -7,5 +7,6 @@ mod losers;
 mod net;
 mod outages;
 mod pressure;
+mod stages;
 mod twins;
 mod zombies;

@@ -13,6 +13,7 @@ mod join;
 mod letters;
 mod progress;
 mod pulling;
+mod stages;
 mod standing;
 mod waiting;
 

@@ -1,6 +1,7 @@
 //! A server, a store and some nodes; what was handed in, and how it ended.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ pub struct Net {
     pub nodes: Nodes,
     /// One before the server for each node.
     pub proxies: Vec<Proxy>,
-    _store: tempfile::TempDir,
+    store: tempfile::TempDir,
     subjects: Arc<Subjects>,
 }
 
@@ -58,7 +59,7 @@ impl Net {
         });
         let nodes = Nodes::new(places.collect::<Vec<_>>());
         let subjects = Arc::new(Subjects::new("vortex").unwrap());
-        Some(Self { nats, nodes, proxies, _store: store, subjects })
+        Some(Self { nats, nodes, proxies, store, subjects })
     }
 
     /// A connection of the test's own, past the proxies.
@@ -168,6 +169,11 @@ impl Net {
         let (code, logs) = self.nodes.stop(number);
         assert_eq!(code, Some(0), "{logs}");
         logs
+    }
+
+    /// Where artifacts and shared stages go.
+    pub fn store(&self) -> &Path {
+        self.store.path()
     }
 
     /// The node that serves at this place.
