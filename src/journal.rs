@@ -25,8 +25,8 @@ mod memory;
 pub use error::{AnyError, JournalError, Misuse};
 pub(crate) use folder::FolderTold;
 pub use folder::{FolderState, Key, SlotFolder};
-pub(crate) use folders::TakenUp;
 pub use folders::{Resumed, SlotFolders};
+pub(crate) use folders::{TakenIn, TakenUp};
 pub use future::JournalFuture;
 pub use memory::MemoryJournal;
 

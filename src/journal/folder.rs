@@ -24,7 +24,7 @@ use super::folders::TakenUp;
 use super::{
     Accepted, AnyError, Artifact, JournalError, JournalFuture, Misuse, OpenSlot, StageOutput, Terminal,
 };
-use crate::types::{Deadline, Sha256, SlotId, TraceParent};
+use crate::types::{Deadline, Sha256, SlotId, Stage, TraceParent};
 
 mod blocking;
 mod disk;
@@ -35,6 +35,7 @@ mod layout;
 mod load;
 mod lock;
 mod record;
+mod share;
 mod state;
 mod wall_clock;
 
@@ -196,6 +197,19 @@ impl SlotFolder {
     /// What `dir` says of `slot`, where its acceptance can be read. Blocks on the disk.
     pub(super) fn told(dir: &Path, slot: SlotId) -> Result<Option<FolderTold>, JournalError> {
         blocking::told(dir, slot)
+    }
+
+    /// A finished stage of `slot` in `dir`, for another node; see [`share`]. Needs no lock, and blocks on the disk.
+    pub(super) fn packed(dir: &Path, slot: SlotId, stage: Stage) -> Result<Option<Vec<u8>>, JournalError> {
+        share::pack(&disk::Disk::new(dir), slot, stage)
+    }
+
+    /// Takes in what another node has finished; answers with what is left out. Blocks on the disk.
+    pub(super) fn take_in(
+        &self,
+        archives: &[(Stage, Vec<u8>)],
+    ) -> Result<Vec<(Stage, String)>, JournalError> {
+        self.inner.take_in(archives)
     }
 
     /// Keeps a stage's output; with an animation, the video that [`Self::encoding`] brings.

@@ -18,6 +18,9 @@ use super::{
 use crate::types::{Sha256, SlotId};
 
 mod renew;
+mod share;
+
+pub(crate) use share::TakenIn;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ mod net;
 mod observed;
 mod outages;
 mod pressure;
+mod stages;
 mod standins;
 mod telling;
 mod twins;

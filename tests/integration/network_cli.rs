@@ -300,24 +300,33 @@ async fn garbage_goes_and_what_a_result_names_stays() {
     let store = net.store();
     let lost = store.put_work(work(1, "1/1"), &loser, &file).await.unwrap();
     let open = store.put_work(work(2, "1/1"), &loser, &file).await.unwrap();
+    // And what a node had finished that others were to go on from.
+    let name = "0123456789abcdef.audio.tar";
+    let stage = |number: u64| format!("{}/stages/{}/{name}", net.store_url(), work(number, "1/1"));
+    for number in [1, 2] {
+        store.put_stage(work(number, "1/1"), name, b"speech".to_vec()).await.unwrap();
+    }
     let is_there = |address: &str| std::path::Path::new(address.strip_prefix("file://").unwrap()).exists();
     let url = net.store_url();
     let gc =
         |more: &[&str]| net.run(&[&["nats", "gc", "--nats", "@", "--store", &url, "--json"], more].concat());
     let told = gc(&[]).json();
-    assert_eq!((&told["removed"], &told["young"]), (&json!(0), &json!(1)), "{told:#}");
+    assert_eq!((&told["removed"], &told["young"]), (&json!(0), &json!(2)), "{told:#}");
     // As if time had passed: the store's clock says when a file was written.
     let old = std::time::SystemTime::UNIX_EPOCH + clock::unix_time() - Duration::from_secs(3600);
-    let path = lost.strip_prefix("file://").unwrap().to_owned();
-    std::fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+    for address in [&lost, &stage(1), &stage(2)] {
+        let path = address.strip_prefix("file://").unwrap();
+        std::fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+    }
     let told = gc(&["--older-than", "30m", "--dry-run"]).json();
-    assert_eq!((&told["removed"], is_there(&lost)), (&json!(1), true), "{told:#}");
+    assert_eq!((&told["removed"], is_there(&lost)), (&json!(2), true), "{told:#}");
     let ran = gc(&["--older-than", "30m"]);
     let told = ran.json();
     assert_eq!(
         (ran.code, &told["removed"], &told["named"], &told["open"]),
-        (0, &json!(1), &json!(1), &json!(1))
+        (0, &json!(2), &json!(1), &json!(2))
     );
+    assert!(!is_there(&stage(1)) && is_there(&stage(2)));
     assert!(!is_there(&lost) && is_there(&open) && is_there(&record.artifacts[0].address));
 }
 

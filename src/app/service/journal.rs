@@ -197,8 +197,9 @@ impl Journal for ServiceJournal {
     }
 
     fn stage_done(&self, slot: SlotId, output: &StageOutput) -> JournalFuture {
-        let output = output.clone();
-        self.0.in_folder(slot, move |folder| folder.stage_done(&output))
+        let (output, stage) = (output.clone(), output.stage());
+        let written = self.0.in_folder(slot, move |folder| folder.stage_done(&output));
+        network::shared(&self.0, slot, stage, written)
     }
 
     fn terminal(&self, terminal: &Terminal) -> JournalFuture<Recorded> {

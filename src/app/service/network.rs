@@ -14,6 +14,7 @@ mod letters;
 mod progress;
 mod pulling;
 mod shown;
+mod stages;
 mod standing;
 mod waiting;
 

@@ -13,7 +13,7 @@ use super::load::{self, Contents, Held};
 use super::lock::{Lock, lock};
 use super::record::{self, AcceptedRecord, Found};
 use super::wall_clock::{from_wall, to_wall};
-use super::{FolderState, FolderTold, Key, keep, layout};
+use super::{FolderState, FolderTold, Key, keep, layout, share};
 use crate::clock;
 use crate::journal::{
     Accepted, Artifact, Ending, Failure, JournalError, Misuse, OpenSlot, Outputs, StageOutput, Terminal,
@@ -305,6 +305,27 @@ impl Inner {
         }
         state.artifacts.insert(stage, kept?);
         Ok(())
+    }
+
+    /// Takes in what another node has finished of the slot, where nothing is finished here. Answers with the stages that are
+    /// left out, and why.
+    pub(super) fn take_in(
+        &self,
+        archives: &[(Stage, Vec<u8>)],
+    ) -> Result<Vec<(Stage, String)>, JournalError> {
+        let _working = self.working();
+        if !self.is_open() || !self.state().artifacts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let unfit = |(stage, archive): &(Stage, Vec<u8>)| {
+            let unpacked = share::unpack(&self.disk, &self.key, *stage, archive);
+            unpacked.err().map(|why| (*stage, why.to_string()))
+        };
+        let mut left_out: Vec<_> = archives.iter().filter_map(unfit).collect();
+        if let FolderState::Resumable { damaged, .. } = self.load()? {
+            left_out.extend(damaged);
+        }
+        Ok(left_out)
     }
 
     pub(super) fn terminal(&self, terminal: &Terminal) -> Result<(), JournalError> {

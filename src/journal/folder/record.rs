@@ -103,9 +103,13 @@ pub(super) fn write(disk: &Disk, name: &str, record: &impl Serialize) -> Result<
 
 /// Reads the record under `name`.
 pub(super) fn read<T: DeserializeOwned>(disk: &Disk, name: &str) -> Result<Found<T>, JournalError> {
-    let Some(bytes) = disk.read(name)? else { return Ok(Found::Nothing) };
-    let damaged = |why: &dyn std::fmt::Display| Ok(Found::Damaged(format!("{name} is damaged: {why}")));
-    let text = match std::str::from_utf8(&bytes) {
+    Ok(disk.read(name)?.map_or(Found::Nothing, |bytes| parse(name, &bytes)))
+}
+
+/// The record that a file of this name holds.
+pub(super) fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Found<T> {
+    let damaged = |why: &dyn std::fmt::Display| Found::Damaged(format!("{name} is damaged: {why}"));
+    let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => return damaged(&error),
     };
@@ -115,7 +119,7 @@ pub(super) fn read<T: DeserializeOwned>(disk: &Disk, name: &str) -> Result<Found
     };
     match whole.get("version").and_then(Value::as_u64) {
         Some(VERSION) => {}
-        Some(newer) if newer > VERSION => return Ok(Found::Newer(newer)),
+        Some(newer) if newer > VERSION => return Found::Newer(newer),
         _ => return damaged(&"it names no version of its format"),
     }
     let Some(record) = whole.get_mut("record").map(Value::take) else {
@@ -126,7 +130,7 @@ pub(super) fn read<T: DeserializeOwned>(disk: &Disk, name: &str) -> Result<Found
         return damaged(&"its hash is another");
     }
     match serde_json::from_value(record) {
-        Ok(record) => Ok(Found::Record(record)),
+        Ok(record) => Found::Record(record),
         Err(error) => damaged(&error),
     }
 }

@@ -1,6 +1,7 @@
 //! A server, a store and some nodes; what was handed in, and how it ended.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -173,6 +174,11 @@ impl Net {
         let (code, logs) = self.nodes.stop(number);
         assert_eq!(code, Some(0), "{logs}");
         logs
+    }
+
+    /// Where artifacts and shared stages go.
+    pub fn store(&self) -> &Path {
+        self.store.path()
     }
 
     /// The node that serves at this place.

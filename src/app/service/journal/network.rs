@@ -10,9 +10,10 @@ use crate::clock;
 use crate::events::{Event, EventKind};
 use crate::journal::index::{EndRecord, EndRow, Found, SlotRow, State};
 use crate::journal::{
-    Accepted, Artifact, Ending, Failure, JournalError, Key, Outputs, Recorded, TakenUp, Terminal,
+    Accepted, Artifact, Ending, Failure, JournalError, JournalFuture, Key, Outputs, Recorded, TakenUp,
+    Terminal,
 };
-use crate::types::{Deadline, SlotId, WorkId};
+use crate::types::{Deadline, SlotId, Stage, WorkId};
 
 /// Tells the network of an end, and writes down what comes of it.
 pub(super) async fn told_and_ended(
@@ -89,6 +90,20 @@ async fn write(parts: &Arc<Parts>, record: EndRecord, at: Duration, by: &str) ->
         parts.table.ended(slot, views::of_row(&row, parts.keep));
     }
     Ok(())
+}
+
+/// Where other nodes are to have what is finished, once it is `written`.
+pub(super) fn shared(
+    parts: &Arc<Parts>,
+    slot: SlotId,
+    stage: Stage,
+    written: JournalFuture,
+) -> JournalFuture {
+    if !parts.claims.has_network() {
+        return written;
+    }
+    let parts = Arc::clone(parts);
+    written.map_ok(move |()| parts.claims.finished(slot, stage, &parts.folders))
 }
 
 /// The row of an open slot.

@@ -177,7 +177,7 @@ impl Network {
         entry: Entry,
     ) -> Way {
         let slot = held.work.slot;
-        let outputs = service.journal.kept(slot).await;
+        let (outputs, mut lent) = self.finished(service, held, delivery.delivered, &entry).await;
         let (began, asked) = (delivery.submitted.unwrap_or_else(clock::unix_time), clock::since_boot());
         service.tracing.expect(slot, entry.traceparent(), began);
         loop {
@@ -200,6 +200,7 @@ impl Network {
             let lane = service.lanes.of(slot).lock().await;
             service.journal.hand_in(slot, handed_in);
             let request = Request { outputs: outputs.clone(), ..entry.request() };
+            lent.asked();
             let refusal = match service.node.submit(request).await {
                 Ok(eta) => {
                     service.table.expect(slot, eta);
@@ -210,8 +211,11 @@ impl Network {
             service.journal.forget(slot);
             drop(lane);
             tracing::debug!(work = %held.work, %refusal, "not taken in yet");
+            if matches!(refusal, Refusal::Duplicate) {
+                return Way::Going;
+            }
+            lent.refused();
             match refusal {
-                Refusal::Duplicate => return Way::Going,
                 Refusal::Recipe(detail) => {
                     service.tracing.forget(slot);
                     return Way::Refused(Refused { reason: LetterReason::Invalid, detail });
@@ -238,7 +242,8 @@ impl Network {
                     tracing::info!(work = %held.work, %refusal, "not taken in for long; left to others");
                     return Way::LeftToOthers;
                 }
-                Refusal::Pressure { .. }
+                Refusal::Duplicate
+                | Refusal::Pressure { .. }
                 | Refusal::NotReady { .. }
                 | Refusal::QueueFull { .. }
                 | Refusal::Journal(_) => {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::journal::{Artifact, Recorded, Terminal};
+use crate::journal::{Artifact, Recorded, SlotFolders, Terminal};
 use crate::network::ClaimClock;
-use crate::types::{SlotId, WorkId};
+use crate::types::{SlotId, Stage, WorkId};
 
 /// How a claim stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,8 @@ pub(in crate::app::service) struct Held {
     /// How often the work has been delivered, this time included.
     pub(super) delivered: u64,
     course: watch::Sender<Course>,
+    /// Held by whoever puts a finished stage of it into the store.
+    pub(super) sharing: tokio::sync::Mutex<()>,
 }
 
 /// The end of a slot that the network is to be told.
@@ -64,8 +66,11 @@ pub(in crate::app::service) enum Verdict {
     Lost,
 }
 
-/// Tells the network how slots end.
+/// Tells the network what came of slots.
 pub(in crate::app::service) trait Conclude: Send + Sync {
+    /// Has a finished stage where other nodes find it, if that is wanted; returns at once.
+    fn share(&self, held: Arc<Held>, stage: Stage, folders: Arc<SlotFolders>);
+
     /// Tells it, for as long as it takes or the claim holds.
     fn conclude(&self, end: Conclusion) -> Pin<Box<dyn Future<Output = Verdict> + Send>>;
 }
@@ -83,7 +88,8 @@ pub(in crate::app::service) struct Claims {
 
 impl Held {
     pub(super) fn new(work: WorkId, clock: ClaimClock, delivered: u64) -> Self {
-        Self { work, clock, delivered, course: watch::Sender::new(Course::Holding) }
+        let (course, sharing) = (watch::Sender::new(Course::Holding), tokio::sync::Mutex::default());
+        Self { work, clock, delivered, course, sharing }
     }
 
     /// Whether what is written for it counts.
@@ -203,6 +209,15 @@ impl Claims {
     /// Whether the claim on a slot was lost and its slot has not been left yet.
     pub(in crate::app::service) fn is_lost(&self, slot: SlotId) -> bool {
         self.of(slot).is_some_and(|held| !held.holds())
+    }
+
+    /// A stage of a slot is finished and kept in its folder.
+    pub(in crate::app::service) fn finished(&self, slot: SlotId, stage: Stage, folders: &Arc<SlotFolders>) {
+        let Some(held) = self.of(slot).filter(|held| held.holds()) else { return };
+        let network = self.network.borrow().clone();
+        if let Some(network) = network {
+            network.share(held, stage, Arc::clone(folders));
+        }
     }
 
     /// What an end comes to. `work` is what the slot's record says.

@@ -2,18 +2,18 @@
 
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Network;
 use super::claims::{Conclude, Conclusion, Held, Verdict};
 use crate::clock;
-use crate::journal::Ending;
-use crate::journal::Terminal;
+use crate::journal::{Ending, SlotFolders, Terminal};
 use crate::network::VERSION;
 use crate::network::results::{self, EndState, Put, ResultArtifact, ResultRecord};
 use crate::sink::FILE_NAME;
 use crate::sink::store::{ParcelFile, PutError};
-use crate::types::{Bytes, WorkId};
+use crate::types::{Bytes, Stage, WorkId};
 
 /// For one answer of the queue.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -26,6 +26,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Lost;
 
 impl Conclude for Network {
+    fn share(&self, held: Arc<Held>, stage: Stage, folders: Arc<SlotFolders>) {
+        tokio::spawn(self.clone().put_stage(held, stage, folders));
+    }
+
     fn conclude(&self, end: Conclusion) -> Pin<Box<dyn Future<Output = Verdict> + Send>> {
         let network = self.clone();
         Box::pin(async move { network.tell_end(end).await.unwrap_or(Verdict::Lost) })
