@@ -123,11 +123,6 @@ impl Net {
         found["state"]["messages"].as_u64().unwrap()
     }
 
-    /// The folder that everything is handed over to.
-    pub fn store(&self) -> &std::path::Path {
-        self.store.path()
-    }
-
     /// What the server says of its streams and consumers.
     pub fn counts(&self) -> Value {
         self.nats.asked("/jsz?streams=true&consumers=true&accounts=true")
