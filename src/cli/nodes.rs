@@ -95,7 +95,12 @@ fn table(found: &Found, long: bool, console: &mut Console) -> Result<(), Failed>
     }
     for (node, open) in away {
         let (node, word) = (short(node), console.paint(Style::Bad, format!("{:9}", "away")));
-        writeln!(console.out(), "{node:12}  {:10}  {word}  {open} are addressed to it", "-")?;
+        writeln!(
+            console.out(),
+            "{node:12}  {:10}  {word}  {} addressed to it",
+            "-",
+            count(usize::try_from(*open).unwrap_or(usize::MAX), "slot")
+        )?;
     }
     let takes = |node: &&NodeEntry| node.ready && !node.draining;
     let free: u64 = nodes.iter().filter(takes).map(|node| u64::from(node.free())).sum();

@@ -58,7 +58,7 @@ pub enum PlanError {
         ago: Duration,
     },
     /// Nobody who is there does what it asks for.
-    #[error("no node of the network can render slot {slot} ({class}):{}", listed(.nodes))]
+    #[error("no node of the network can render slot {slot} ({class}):{}", listed(.nodes, "no node is in the registry"))]
     Nobody {
         /// Which.
         slot: SlotId,
@@ -69,7 +69,8 @@ pub enum PlanError {
     },
     /// There are not as many distinct nodes.
     #[error(
-        "slot {slot} ({class}) is to be rendered by {wanted} distinct nodes of one bundle, and {found} can:{}", listed(.nodes)
+        "slot {slot} ({class}) is to be rendered by {wanted} distinct nodes of one bundle, and {found} can:{}",
+        listed(.nodes, "no other is in the registry")
     )]
     TooFew {
         /// Which.
@@ -118,9 +119,9 @@ impl fmt::Display for Unfit {
     }
 }
 
-fn listed(nodes: &[(String, Unfit)]) -> String {
+fn listed(nodes: &[(String, Unfit)], none: &str) -> String {
     if nodes.is_empty() {
-        return " no node is in the registry".to_owned();
+        return format!(" {none}");
     }
     nodes.iter().map(|(node, why)| format!("\n  node {node} {why}")).collect()
 }
