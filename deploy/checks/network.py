@@ -84,7 +84,7 @@ def three() -> None:
         monitors = [re.search(r'http: "(.*)"', file.read_text())[1] for file in files]
         with started(*([server(), "-c", str(file)] for file in files), folder=folder):
             logs = lambda: "\n".join((folder / f"{number}.log").read_text()[-700:] for number in range(3))
-            wait(lambda: all(asked(f"http://{monitor}/jsz")["meta_cluster"].get("leader") for monitor in monitors), "the servers choose no leader", logs)
+            wait(lambda: all(asked(f"http://{monitor}/jsz").get("meta_cluster", {}).get("leader") for monitor in monitors), "the servers choose no leader", logs)
             wait(lambda: all(asked(f"http://{monitor}/healthz")["status"] == "ok" for monitor in monitors), "the servers are not well", logs)
             for monitor in monitors:
                 told = asked(f"http://{monitor}/varz")

@@ -93,7 +93,10 @@ impl Session {
         let mut found = Vec::new();
         let doing = format!("pull from {consumer}");
         while found.len() < room {
-            let answer = tokio::time::timeout(ANSWER, answers.next()).await;
+            let answer = tokio::select! {
+                answer = tokio::time::timeout(ANSWER, answers.next()) => answer,
+                () = self.over() => Ok(None),
+            };
             match answer.map(|message| message.map(|message| read(message, &doing))) {
                 Ok(Some(Answer::Work(message))) => found.push(delivery(self, message, sent, ack_wait)),
                 Ok(Some(Answer::Done)) => break,
@@ -134,6 +137,8 @@ impl Session {
                 message = answers.next() => message,
                 () = &mut until => break,
                 () = &mut late => break,
+                // Nothing comes any more: the next session is waiting to be asked.
+                () = self.over() => return Err(gone(&doing)),
             };
             match message.map(|message| read(message, &doing)) {
                 Some(Answer::Work(message)) => found.push(delivery(self, message, sent, ack_wait)),
@@ -168,7 +173,10 @@ impl Session {
             }
         };
         // Whoever does not answer is cut off before long; what it delivered comes again.
-        let _ = tokio::time::timeout(ANSWER, rest).await;
+        tokio::select! {
+            _ = tokio::time::timeout(ANSWER, rest) => {}
+            () = self.over() => {}
+        }
     }
 
     async fn ask_for(
