@@ -136,8 +136,7 @@ async fn an_archive_with_names_links_or_files_that_the_stage_does_not_have_is_le
         made(&more, regular)
     };
     let linked = |kind| made(&audio, move |name| if name == "audio.wav" { kind } else { EntryType::Regular });
-    let video = entries(&whole[2].1);
-    let mut strange_frame = video.clone();
+    let mut strange_frame = entries(&whole[2].1);
     strange_frame.push(("keyframes/00099.png".to_owned(), b"none of its".to_vec()));
     let mut bad: Vec<(Stage, Vec<u8>)> = [
         "../x",
