@@ -47,8 +47,7 @@ impl World {
         self.nodes[node as usize].is_asking = false;
         self.agenda.put(self.now + claim.left(self.now), Event::ClaimEnds { delivery });
         // It came late, after a wait: told at once.
-        let late = claim.pause() * 2;
-        let first = self.now + claim.left(self.now).saturating_sub(late);
+        let first = self.now + claim.pause(self.now);
         self.agenda.put(first, Event::Tells { delivery });
         self.write(delivery, Request::Look { delivery });
         self.ask(node);
@@ -119,7 +118,7 @@ impl World {
     pub(super) fn confirmed(&mut self, delivery: u32, sent: Duration) {
         let claim = &mut self.deliveries[delivery as usize].claim;
         *claim = claim.confirmed(sent, self.now);
-        let next = (sent + claim.pause()).max(self.now);
+        let next = self.now + claim.pause(self.now);
         if !self.is_gone(delivery) {
             self.agenda.put(next, Event::Tells { delivery });
         }

@@ -310,8 +310,8 @@ impl World {
             return self.deliver(slot, node, sent, Duration::ZERO);
         }
         let ticket = self.server.wait(node, &self.nodes[node as usize].classes);
-        // The claim counts from when the node asked: a third of it is left for the wait.
-        let ends = self.now + Claim::pulled(sent, ACK_WAIT).pause();
+        // The claim counts from when the node asked: a wait takes a fifth of AckWait, as the node's own do.
+        let ends = self.now + ACK_WAIT / 5;
         self.agenda.put(ends, Event::WaitEnds { node, ticket });
     }
 
