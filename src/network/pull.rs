@@ -55,7 +55,7 @@ enum Answer {
 
 impl Session {
     /// Pulls at most `room` pieces of work from `consumers`, the first ones first; how many that is is asked before each of
-    /// them. Where there is no work, waits until there is, `until` resolves, or `wait` has passed; then answers with nothing,
+    /// them. Where there is no work, waits until there is, `until` resolves, or `wait` has passed, which may be none; then answers with nothing,
     /// or with what came at the last moment, which may be more than there is room for: one from each consumer.
     pub async fn pull(
         &self,
@@ -73,7 +73,7 @@ impl Session {
             }
             found.extend(self.pull_now(consumer, left, ack_wait).await?);
         }
-        if !found.is_empty() || room() == 0 {
+        if !found.is_empty() || wait.is_zero() || room() == 0 {
             return Ok(found);
         }
         self.pull_any(consumers, ack_wait, wait, until).await

@@ -2,6 +2,8 @@
 //!
 //! Owns what one node does in a network; what is said to the queue is [`network`](crate::network)'s.
 //!
+//! [benches]: crate::benchmarks
+//!
 #![doc = include_str!("network/README.md")]
 
 mod admit;

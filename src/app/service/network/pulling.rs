@@ -18,6 +18,8 @@ use crate::network::{Class, NetworkError, Session};
 const WAIT: u32 = 5;
 /// Whether slots may be taken in is looked at so often.
 const LOOK: Duration = Duration::from_millis(10);
+/// A node that is at work, and has room for a slot more, asks for one so often.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// After an error.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -89,16 +91,19 @@ impl Network {
                 }
             }
         };
-        let found = session
-            .pull(
-                &consumers,
-                || self.takes_in(service),
-                self.settings.ack_wait,
-                self.settings.ack_wait / WAIT,
-                full,
-            )
-            .await?;
+        // A node at work takes what there is and waits for nothing: whoever is idle begins sooner with what comes next.
+        let counts = service.table.counts();
+        let is_idle = counts.running + counts.waiting + self.claims.count() == 0;
+        let wait = if is_idle { self.settings.ack_wait / WAIT } else { Duration::ZERO };
+        let room = || self.takes_in(service);
+        let found = session.pull(&consumers, room, self.settings.ack_wait, wait, full).await?;
         *self.held_off.lock() = None;
+        if found.is_empty() && !is_idle {
+            tokio::select! {
+                () = self.room.notified() => {}
+                () = tokio::time::sleep(ASK_AGAIN) => {}
+            }
+        }
         for delivery in found {
             holders.spawn(self.clone().hold(Arc::clone(service), delivery));
         }
