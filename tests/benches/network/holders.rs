@@ -3,7 +3,7 @@
 use super::*;
 
 /// A node that renders looks so often for work to go on with, where it does not wait for it.
-const LOOKS: Duration = Duration::from_secs(8);
+const LOOKS: Duration = Duration::from_secs(6);
 
 impl World {
     /// Asks for work where there is room for some.
@@ -46,10 +46,7 @@ impl World {
         let Delivery { node, claim, .. } = self.deliveries[delivery as usize];
         self.nodes[node as usize].is_asking = false;
         self.agenda.put(self.now + claim.left(self.now), Event::ClaimEnds { delivery });
-        // It came late, after a wait: told at once.
-        let late = claim.pause() * 2;
-        let first = self.now + claim.left(self.now).saturating_sub(late);
-        self.agenda.put(first, Event::Tells { delivery });
+        self.agenda.put(self.now + claim.pause(self.now), Event::Tells { delivery });
         self.write(delivery, Request::Look { delivery });
         self.ask(node);
     }
@@ -119,7 +116,7 @@ impl World {
     pub(super) fn confirmed(&mut self, delivery: u32, sent: Duration) {
         let claim = &mut self.deliveries[delivery as usize].claim;
         *claim = claim.confirmed(sent, self.now);
-        let next = (sent + claim.pause()).max(self.now);
+        let next = self.now + claim.pause(self.now);
         if !self.is_gone(delivery) {
             self.agenda.put(next, Event::Tells { delivery });
         }
