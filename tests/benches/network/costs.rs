@@ -64,8 +64,6 @@ pub enum Lane {
 }
 
 impl Lane {
-    pub const ALL: [Self; 4] = [Self::Work, Self::Results, Self::Attempts, Self::Registry];
-
     pub fn of(kind: Kind) -> Self {
         match kind {
             Kind::Publish | Kind::Pull | Kind::Progress | Kind::Acknowledge => Self::Work,

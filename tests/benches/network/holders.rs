@@ -3,7 +3,7 @@
 use super::*;
 
 /// A node that renders looks so often for work to go on with, where it does not wait for it.
-const LOOKS: Duration = Duration::from_secs(8);
+const LOOKS: Duration = Duration::from_secs(6);
 
 impl World {
     /// Asks for work where there is room for some.
@@ -46,9 +46,7 @@ impl World {
         let Delivery { node, claim, .. } = self.deliveries[delivery as usize];
         self.nodes[node as usize].is_asking = false;
         self.agenda.put(self.now + claim.left(self.now), Event::ClaimEnds { delivery });
-        // It came late, after a wait: told at once.
-        let first = self.now + claim.pause(self.now);
-        self.agenda.put(first, Event::Tells { delivery });
+        self.agenda.put(self.now + claim.pause(self.now), Event::Tells { delivery });
         self.write(delivery, Request::Look { delivery });
         self.ask(node);
     }

@@ -91,7 +91,8 @@ impl Server {
     /// How many consumers are asked until one has something; all of them where none has.
     pub fn asked(&self, classes: &[u16]) -> u32 {
         let found = classes.iter().position(|class| !self.lines[usize::from(*class)].is_empty());
-        found.map_or(classes.len(), |place| place + 1) as u32
+        // Before all of them the node's own, which is empty.
+        1 + found.map_or(classes.len(), |place| place + 1) as u32
     }
 
     /// The first slot of the first of these classes that has one.

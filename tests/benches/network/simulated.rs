@@ -180,11 +180,9 @@ fn by_disk(runs: &[Run]) {
     println!("| a sync | streams' writes | {fleets} |\n|---|---|{}", "---|".repeat(WIDER.len()));
     for row in runs.chunks(WIDER.len()) {
         let Costs { sync, writes } = row[0].scenario.costs;
-        let of = |Run { outcome, .. }: &Run| {
-            let open = if outcome.open > 0 { ", given up" } else { "" };
-            let (lane, share) = busiest(outcome, writes);
-            let rate = outcome.rate / outcome.ideal * 100.0;
-            format!("{rate:.0} %, {lane} {:.0} %{open}", share * 100.0)
+        let of = |run: &Run| {
+            let open = if run.outcome.open > 0 { ", given up" } else { "" };
+            format!("{:.0} %; {}{open}", run.outcome.rate / run.outcome.ideal * 100.0, server_is(run))
         };
         let cells: Vec<String> = row.iter().map(of).collect();
         let how = match writes {
@@ -196,28 +194,37 @@ fn by_disk(runs: &[Run]) {
     }
 }
 
-/// The server's busiest lane, and the share of its time.
-fn busiest(outcome: &Outcome, writes: Writes) -> (&'static str, f64) {
-    let of = |lane| {
-        let kinds = Kind::ALL.into_iter().filter(|kind| writes != Writes::Apart || Lane::of(*kind) == lane);
-        kinds.map(|kind| outcome.server[kind]).sum()
+/// Of what slots wait for: the server's busiest lane, and the share of its time.
+fn busiest(run: &Run) -> (&'static str, f64) {
+    let shares = |lane| {
+        let kinds = Kind::ALL.into_iter().filter(move |kind| run.scenario.costs.lane(*kind) == lane);
+        kinds.map(|kind| run.outcome.server[kind]).sum()
     };
-    if writes != Writes::Apart {
-        return ("server", of(Lane::Work));
+    if run.scenario.costs.writes != Writes::Apart {
+        return ("server", shares(Lane::Work));
     }
-    let lanes = Lane::ALL.map(|lane| (lane.name(), of(lane)));
+    let slots = [Lane::Work, Lane::Results, Lane::Attempts];
+    let lanes = slots.map(|lane| (lane.name(), shares(lane)));
     lanes.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
 }
 
+/// The same in words, and the registry's share where it has a lane of its own.
 fn server_is(run: &Run) -> String {
-    let (lane, share) = busiest(&run.outcome, run.scenario.costs.writes);
-    format!("{lane} {:.1} %", share * 100.0)
+    let (lane, share) = busiest(run);
+    let registry = run.outcome.server[Kind::Heartbeat] * 100.0;
+    let apart = format!(", {} {registry:.0} %", Lane::Registry.name());
+    let beside = if run.scenario.costs.writes == Writes::Apart { apart } else { String::new() };
+    format!("{lane} {:.0} %{beside}", share * 100.0)
 }
 
-/// What is used up, or most nearly.
+/// What is used up; where nothing is, most of the time went by until all nodes were at work, or when some were not any more.
 fn limit(run: &Run) -> &'static str {
-    let (lane, share) = busiest(&run.outcome, run.scenario.costs.writes);
-    if run.outcome.rendering >= share { "nodes" } else { lane }
+    let (lane, share) = busiest(run);
+    match (run.outcome.rendering, share) {
+        (0.9.., _) => "nodes",
+        (_, 0.9..) => lane,
+        _ => "start and end",
+    }
 }
 
 fn tail(sorted: &[Duration]) -> String {

@@ -18,6 +18,8 @@ use super::server::{Server, Slot};
 mod holders;
 
 pub const ACK_WAIT: Duration = Duration::from_secs(30);
+/// A node's wait at the server, as `app/service/network/pulling.rs` has it: the claim counts from when it asked.
+const WAIT: Duration = Duration::from_secs(6);
 /// To the server and back: nodes are in other places than the server.
 pub const TRIP: Duration = Duration::from_millis(20);
 /// Artifacts to the store, while the next slot is rendered already.
@@ -32,7 +34,7 @@ const DELIVERIES: u32 = 5;
 const MOST: f64 = 0.95;
 /// A network that takes so many times as long as its nodes need, and some more for the last slots, gets nowhere.
 const PATIENCE: f64 = 4.0;
-const TAIL: Duration = Duration::from_secs(3600);
+const TAIL: Duration = Duration::from_secs(1500);
 
 /// How slots come.
 #[derive(Clone, Copy, Debug)]
@@ -235,7 +237,7 @@ impl World {
                 *consumers = self.server.asked(&self.nodes[*node as usize].classes);
                 (Kind::Pull, *consumers)
             }
-            Request::Wait { node, .. } => (Kind::Pull, self.nodes[*node as usize].classes.len() as u32),
+            Request::Wait { node, .. } => (Kind::Pull, 1 + self.nodes[*node as usize].classes.len() as u32),
             Request::Look { .. } => (Kind::Look, 1),
             Request::Attempt => (Kind::Attempt, 1),
             Request::Progress { .. } => (Kind::Progress, 1),
@@ -310,9 +312,7 @@ impl World {
             return self.deliver(slot, node, sent, Duration::ZERO);
         }
         let ticket = self.server.wait(node, &self.nodes[node as usize].classes);
-        // The claim counts from when the node asked: a wait takes a fifth of AckWait, as the node's own do.
-        let ends = self.now + ACK_WAIT / 5;
-        self.agenda.put(ends, Event::WaitEnds { node, ticket });
+        self.agenda.put(self.now + WAIT, Event::WaitEnds { node, ticket });
     }
 
     /// To whoever waits for it; into its line where nobody does.
