@@ -1,9 +1,9 @@
-//! Nodes that share a queue: a fleet in accelerated time against a model of the queue's server, and the queue itself on
-//! a real server.
+//! Nodes that share a queue: a fleet in accelerated time against a model of the queue's server, the queue itself on a real
+//! server, and three real nodes against one.
 //!
-//! `cargo bench --bench network [-- PART...]` with the parts `simulated` and `queue`; all of them where none is named.
-//! `simulated` needs nothing: `--slots N` and `--seed N` change what it plays, `--plots DIR` where its plots go. `queue`
-//! needs a nats-server, by the variable `NATS_SERVER` or in `PATH`; `--dir DIR` puts the server's files on another disk.
+//! `cargo bench --bench network [-- PART...]` with the parts `simulated`, `queue` and `nodes`; all of them where none is named.
+//! `simulated` needs nothing: `--slots N` and `--seed N` change what it plays, `--plots DIR` where its plots go. the others
+//! need a nats-server, by the variable `NATS_SERVER` or in `PATH`; `--dir DIR` puts the server's files on another disk.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic)]
 
 #[path = "network/agenda.rs"]
@@ -14,6 +14,8 @@ mod costs;
 mod dice;
 #[path = "network/fleet.rs"]
 mod fleet;
+#[path = "network/nodes.rs"]
+mod nodes;
 #[path = "network/plot.rs"]
 mod plot;
 #[path = "network/queue.rs"]
@@ -30,7 +32,7 @@ mod world;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const PARTS: [&str; 2] = ["simulated", "queue"];
+const PARTS: [&str; 3] = ["simulated", "queue", "nodes"];
 
 fn main() {
     let (mut asked, mut dir, mut slots, mut seed) = (Vec::new(), std::env::temp_dir(), 100_000, 1);
@@ -53,6 +55,9 @@ fn main() {
     }
     if is_asked("queue") {
         queue::measure(&dir);
+    }
+    if is_asked("nodes") {
+        nodes::measure(&dir);
     }
 }
 

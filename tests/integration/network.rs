@@ -3,6 +3,7 @@
 
 mod agreement;
 mod bad_messages;
+mod clocks;
 mod credentials;
 mod kills;
 mod losers;

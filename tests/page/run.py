@@ -194,7 +194,7 @@ def webhook(page, failures):
     address.fill("http://127.0.0.1:9/")
     expect(problem).to_have_count(0)
     page.locator("#new").get_by_label("slot failed", exact=True).check()
-    failures.check(page.locator("input[name=webhook-event]").count() == 11, "webhook: every event can be chosen")
+    failures.check(page.locator("input[name=webhook-event]").count() == 12, "webhook: every event can be chosen")
     page.get_by_role("button", name="Submit the slot").click()
     expect(problem).to_contain_text("accepted: https")
     failures.check(address.get_attribute("aria-invalid") == "true", "webhook: what the node says stands beside its field")

@@ -15,7 +15,7 @@ const COUNT: usize = 5;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_nodes_render_five_replicas_alike_and_a_forged_result_is_refused() {
     // Models that compute take longer than scripted ones, on two cores for five.
-    let variables = [("VORTEX_NETWORK__ACK_WAIT", "30s"), ("VORTEX_NETWORK__HEARTBEAT", "2s")];
+    let variables = [("VORTEX_NETWORK__ACK_WAIT", "30s")];
     let Some(mut net) = Net::of(COUNT, Place::demo, &variables) else { return };
     net.nodes.start().await;
     let session = net.session().await;

@@ -1,6 +1,7 @@
 //! Several real nodes, each in a folder of its own, that come and go while a test runs.
 
 use std::ops::Index;
+use std::process::Command;
 
 use super::served::{Place, Served};
 
@@ -50,6 +51,12 @@ impl Nodes {
     pub fn start_one(&mut self, number: usize) {
         assert!(!self.serves(number), "node {number} serves");
         self.serving[number] = Some(self.places[number].serve());
+    }
+
+    /// The same by a command that was made for its place.
+    pub fn start_by(&mut self, number: usize, command: Command) {
+        assert!(!self.serves(number), "node {number} serves");
+        self.serving[number] = Some(self.places[number].serve_by(command));
     }
 
     /// Whether this node has been started and neither killed nor stopped since; it may have ended by itself.
