@@ -15,7 +15,7 @@ const COUNT: usize = 5;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_nodes_render_five_replicas_alike_and_a_forged_result_is_refused() {
     // Models that compute take longer than scripted ones, on two cores for five.
-    let variables = [("VORTEX_NETWORK__ACK_WAIT", "30s")];
+    let variables = [("VORTEX_NETWORK__ACK_WAIT", "30s"), ("VORTEX_STAGES__VIDEO__TIMEOUT", "200s")];
     let Some(mut net) = Net::of(COUNT, Place::demo, &variables) else { return };
     net.nodes.start().await;
     let session = net.session().await;
@@ -30,7 +30,10 @@ async fn five_nodes_render_five_replicas_alike_and_a_forged_result_is_refused() 
     assert_eq!(nodes.len(), COUNT, "{nodes:?}");
     let mut recipe = recipe(1);
     recipe["audio_track"]["script"] = "Hello.".into();
-    recipe["slot_params"]["resolution"] = "128x128".into();
+    // A second of few frames: what is compared is the same.
+    recipe["slot_params"]["duration_sec"] = 1.into();
+    recipe["slot_params"]["fps"] = 6.into();
+    recipe["slot_params"]["resolution"] = "256x256".into();
     let mut works = Vec::new();
     for (node, replica) in nodes.iter().zip(1..) {
         let to = Recipient::Node(node.node.clone());
