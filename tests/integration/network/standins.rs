@@ -60,7 +60,7 @@ async fn a_slot_that_comes_by_http_and_by_the_network_ends_once() {
     assert_eq!(net.count(Stream::Results).await, 6);
     for work in &works {
         let path = format!("/v1/slots/{}", work.slot);
-        let slot = net.node(0).until(&path, |slot| is_ended(slot)).await;
+        let slot = net.node(0).until(&path, is_ended).await;
         let node: Value =
             net.node(0).ask(Method::GET, "/v1/node").send().await.unwrap().json().await.unwrap();
         let is_own = results[work].node == node["id"];
