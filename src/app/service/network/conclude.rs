@@ -54,10 +54,12 @@ impl Network {
             for artifact in artifacts {
                 let file =
                     ParcelFile { name: artifact.name, sha256: artifact.sha256, bytes: artifact.bytes.get() };
-                let address = self.upload(work, held, dir, &file).await?;
+                // The record has the signed result itself, which names all the others and not itself.
                 if file.name == FILE_NAME {
                     result = self.signed(dir).await;
+                    continue;
                 }
+                let address = self.upload(work, held, dir, &file).await?;
                 let ParcelFile { name, sha256, bytes } = file;
                 stored.push(ResultArtifact { name, sha256, bytes: Bytes::new(bytes), address });
             }
