@@ -104,6 +104,21 @@ impl TestServer {
     /// Stops it where it stands, until [`Self::go_on`].
     pub(super) fn stand_still(&self) {
         self.signal(rustix::process::Signal::STOP);
+        // Each of its threads goes on until it is told.
+        let begun = crate::clock::now();
+        while !self.stands_still() {
+            assert!(crate::clock::now() - begun < START, "the server does not stand still");
+            std::thread::yield_now();
+        }
+    }
+
+    fn stands_still(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        threads.filter_map(Result::ok).all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The name in parentheses may hold anything; a thread that has gone says nothing.
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        })
     }
 
     /// Lets it go on.
