@@ -36,7 +36,8 @@ pub(super) async fn told_and_ended(
             supersede(parts, terminal, artifacts, &by).await?;
             Recorded::Superseded { by }
         }
-        Verdict::Lost => Recorded::Left,
+        // It takes no place until its work comes again.
+        Verdict::Lost => return Ok(left(parts, slot).await),
     };
     parts.claims.recorded(slot, &recorded);
     Ok(recorded)

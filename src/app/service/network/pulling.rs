@@ -23,7 +23,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// After an error.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Pulls until the node ends; then waits for what it holds.
+/// Pulls until the node ends. What is not acknowledged then comes again, and is found to have its result.
 pub(super) async fn run(network: Network, service: Arc<Service>, ends: watch::Receiver<bool>) {
     let mut holders = JoinSet::new();
     let mut known = Consumers::default();
