@@ -77,8 +77,11 @@ fn what_is_wrong(file: &CheckedFile) -> Option<String> {
     let path = file.path.display();
     match &file.standing {
         Standing::Sound => None,
-        Standing::WrongHash { found } => {
-            Some(format!("{path}: expected sha256 {}, found {found}", file.expected))
+        Standing::WrongHash { expected, found } => {
+            Some(format!("{path}: expected sha256 {expected}, found {found}"))
+        }
+        Standing::Unknown { found } => {
+            Some(format!("{path}: neither the bundle nor a lock says its sha256; found {found}"))
         }
         Standing::Unreadable(error) => Some(format!("{path}: {error}")),
     }

@@ -65,16 +65,20 @@ fn file_of_bundle(path: &Path) -> Vec<String> {
         let description = bundle_around(path).ok_or("no bundle is around it")?;
         let bundle = Bundle::open(&description).map_err(|error| error.to_string())?;
         let files = bundle.models.values().flat_map(|model| model.entries());
-        let named = files.map(|(_, file)| (file.path.as_str(), file.sha256));
-        let words = bundle.image.vocabulary.iter().map(|file| (file.path.as_str(), file.sha256));
+        let named = files.map(|(_, file)| (file.path.as_str(), bundle.hash_of(file)));
+        let words = bundle.image.vocabulary.iter().map(|file| (file.path.as_str(), Some(file.sha256)));
         let Some((_, sha256)) = named.chain(words).find(|(name, _)| bundle.folder.join(name) == path) else {
             let is_beside = has_extension(path, "md") || path.starts_with(bundle.folder.join(TRAINING));
             return Ok((!is_beside).then(|| format!("{} does not name it", description.display())));
         };
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-        let found = Sha256::of(&bytes);
-        Ok((found != sha256)
-            .then(|| format!("its SHA-256 is {found}, {} says {sha256}", description.display())))
+        let (found, description) = (Sha256::of(&bytes), description.display());
+        Ok(match sha256 {
+            None => Some(format!("neither {description} nor a lock says what it must hash to")),
+            Some(sha256) => {
+                (found != sha256).then(|| format!("its SHA-256 is {found}, {description} says {sha256}"))
+            }
+        })
     };
     wrong().unwrap_or_else(Some).into_iter().collect()
 }

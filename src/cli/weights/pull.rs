@@ -200,7 +200,7 @@ impl Session<'_, '_> {
     /// That a file is whole in this state. A folder that cannot be written costs the next run the time, and nothing else.
     fn remember(&self, item: &Item, stamp: Option<Stamp>) {
         if !self.pull.dry_run && stamp.is_some() {
-            let _ = self.receipt.note(&item.file.path, stamp, item.file.sha256);
+            let _ = self.receipt.note(&item.file.path, stamp, item.sha256);
         }
     }
 

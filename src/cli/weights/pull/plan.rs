@@ -15,6 +15,8 @@ pub(super) struct Item {
     /// Which roles of which models it has; at least one.
     pub(super) owners: Vec<(ModelId, String)>,
     pub(super) file: FileEntry,
+    /// What it must hash to as it lies here.
+    pub(super) sha256: Sha256,
     /// Where its final place is.
     pub(super) path: PathBuf,
     hub: Option<Hub>,
@@ -51,9 +53,15 @@ pub(super) fn items(bundle: &Bundle, models: &[ModelId]) -> Result<Vec<Item>, Fa
                 continue;
             }
             seen.insert(file.path.clone(), items.len());
+            let sha256 = bundle.hash_of(file).ok_or_else(|| {
+                Failed::bad_input(format!(
+                    "neither the bundle nor its lock says what {} must hash to",
+                    file.path
+                ))
+            })?;
             let path = bundle.folder.join(&file.path);
             let hub = file.hub.clone().or_else(|| entry.hub.clone());
-            items.push(Item { owners: vec![owner], file: file.clone(), path, hub });
+            items.push(Item { owners: vec![owner], file: file.clone(), sha256, path, hub });
         }
     }
     Ok(items)
@@ -66,10 +74,10 @@ impl Item {
             return Ok(Standing::Missing);
         }
         let stamp = Stamp::of(&self.path);
-        if receipt.is_some_and(|receipt| receipt.hash(&self.file.path, stamp) == Some(self.file.sha256)) {
+        if receipt.is_some_and(|receipt| receipt.hash(&self.file.path, stamp) == Some(self.sha256)) {
             return Ok(Standing::There { hashed: None });
         }
-        let (path, expected) = (self.path.clone(), self.file.sha256);
+        let (path, expected) = (self.path.clone(), self.sha256);
         let length = std::fs::metadata(&path).map_or(0, |found| found.len());
         let bar = bars.hashing(&self.file.path, Bytes::new(length));
         let told = bar.clone();
@@ -123,7 +131,7 @@ impl Item {
         let path = remote.map_or_else(|| below_first_folder(&self.file.path), |remote| &remote.path);
         let (expected, to) = match self.pickle() {
             Some((expected, pickle)) => (expected, pickle),
-            None => (self.file.sha256, self.path.clone()),
+            None => (self.sha256, self.path.clone()),
         };
         let mirrors =
             self.file.also.iter().map(|mirror| (&mirror.hub, mirror.path.as_deref().unwrap_or(path)));

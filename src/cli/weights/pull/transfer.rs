@@ -31,7 +31,7 @@ impl Looked {
             (size, resumed) = (came.size, came.resumed);
         }
         if let Some(pickled) = pickled {
-            let (path, expected) = (self.item.path.clone(), self.item.file.sha256);
+            let (path, expected) = (self.item.path.clone(), self.item.sha256);
             let work = tokio::task::spawn_blocking(move || convert(&pickled, &path, expected));
             size = work.await.map_err(|error| format!("the converting thread ended: {error}"))??;
         }
