@@ -1,9 +1,11 @@
 //! A bundle: a folder with `bundle.toml`, which says for each model its files and their SHA-256, precision and budget.
 //!
-//! Owns the validated description and where its files lie; reads no weights. What a file's role is called, and which
-//! precisions a model can run in, is in [`roles`] and [`precision`]; [`verify`] compares a folder with its description.
+//! Owns the validated description, its [`lock`] and where its files lie; reads no weights. What a file's role is called, and
+//! which precisions a model can run in, is in [`roles`] and [`precision`]; [`verify`] compares a folder with its description,
+//! [`held`] with its lock.
 //!
 //! [cli]: crate::cli
+//! [hub]: crate::hub
 //! [weights]: crate::models::weights
 //!
 #![doc = include_str!("bundle/README.md")]
@@ -14,9 +16,11 @@ use std::path::{Path, PathBuf};
 use crate::contract::ModelError;
 use crate::types::{Bytes, ModelId, Resolution};
 
+pub mod held;
 pub mod lock;
 pub(crate) mod precision;
 mod read;
+pub(crate) mod receipt;
 pub(crate) mod roles;
 pub mod verify;
 mod write;

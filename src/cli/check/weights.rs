@@ -33,7 +33,8 @@ pub(super) fn bundle(
     match chosen {
         Ok(chosen) => {
             let (name, folder) = (&chosen.bundle.name, chosen.bundle.folder.display());
-            let found = format!("{name} ({}), {folder}, sha256 {}", chosen.origin, chosen.sha256);
+            let lock = chosen.lock_sha256.map(|hash| format!(", its lock's {hash}")).unwrap_or_default();
+            let found = format!("{name} ({}), {folder}, sha256 {}{lock}", chosen.origin, chosen.sha256);
             let finding = match chosen.origin {
                 Origin::Given | Origin::Demo => Finding::ok("bundle", found),
                 Origin::Synthetic => Finding::doubtful("bundle", found, chosen.notes.join("; ")),

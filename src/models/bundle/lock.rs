@@ -17,6 +17,8 @@ pub(super) mod agree;
 #[cfg(test)]
 mod tests;
 
+/// Its name beside a `bundle.toml`.
+pub const FILE_NAME: &str = "bundle.lock.toml";
 /// The version of the format that is written, and the only one that is read.
 const VERSION: u32 = 1;
 const HEAD: &str =
@@ -159,6 +161,18 @@ impl Lock {
 }
 
 impl super::Bundle {
+    /// What tells its files from all others: `description`, the hash of its description, which has theirs; of both, where
+    /// it leaves hashes to the lock. Where a file came from makes no difference.
+    pub fn identity(&self, description: Sha256) -> Sha256 {
+        let mut open = String::new();
+        for (_, file) in self.models.values().flat_map(|model| model.entries()) {
+            if let (None, Some(hash)) = (file.sha256, self.hash_of(file)) {
+                open += &format!("{hash}  {}\n", file.path);
+            }
+        }
+        if open.is_empty() { description } else { Sha256::of(format!("{description}\n{open}").as_bytes()) }
+    }
+
     /// What `file` must hash to as it lies here: as the description says, else as the lock does.
     pub fn hash_of(&self, file: &FileEntry) -> Option<Sha256> {
         file.sha256.or_else(|| Some(self.lock.as_ref()?.of(&file.path)?.here()))

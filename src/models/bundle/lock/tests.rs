@@ -58,8 +58,11 @@ fn what_is_written_reads_back_in_order_of_path() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bundle.lock.toml");
     assert_eq!(Lock::read(&file).unwrap(), None);
-    let small =
-        Locked { revision: Some("main".into()), git_blob: Some(GitHash::of_blob(b"{}")), ..locked("b") };
+    let small = Locked {
+        revision: Some("main".into()),
+        git_blob: Some(GitHash::of_blob(2, &b"{}"[..]).unwrap()),
+        ..locked("b")
+    };
     let lock = lock_of([weights(), small.clone(), locked("a")]);
     lock.write(&file).unwrap();
     assert_eq!(Lock::read(&file).unwrap(), Some(lock.clone()));
