@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use super::answer;
 use super::client::{HOPS, HubClient, Known, pointed};
 use super::download::{Notice, place, wait};
-use super::error::{HubError, cause};
+use super::error::{HubError, LISTED, cause};
 use super::expected::Expected;
 use super::patience::Tries;
 use super::remote_file::RemoteFile;
@@ -175,9 +175,6 @@ async fn whole(mut response: Response) -> Result<Vec<u8>, HubError> {
         text.extend_from_slice(&piece);
     }
 }
-
-/// How [`HubError::Different`] tells of a hub that says two things.
-pub(super) const LISTED: &str = "the hub sends";
 
 /// The next page, as RFC 8288 writes it: `<address>; rel="next"`.
 fn following(headers: &HeaderMap, from: &Url) -> Option<Url> {
