@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::app::{BuildError, settings};
 use crate::config::preflight::{Amount, AmountSource, Budget, Budgets, preflight};
 use crate::config::{BundleChoice, Loaded, Precision, Settings};
+use crate::models;
 use crate::models::bundle::{Bundle, FILE_NAME, Lock, Sha256, verify};
 use crate::models::catalog::{self, Part};
 use crate::models::error::of_load;
@@ -203,6 +204,12 @@ pub fn plan(
     settings: &Settings,
     device: &candle_core::Device,
 ) -> Result<Vec<Part>, BuildError> {
+    if model == ModelId::LivePortrait && device.is_cpu() {
+        // There it computes in f32, whatever the bundle says.
+        let mut wide = bundle.clone();
+        wide.models.entry(model).and_modify(|entry| entry.precision = models::bundle::Precision::F32);
+        return Ok(catalog::plan(&wide, model).map_err(of_load)?);
+    }
     if model != ModelId::Flux {
         return Ok(catalog::plan(bundle, model).map_err(of_load)?);
     }

@@ -2,6 +2,7 @@
 
 mod convert;
 mod info;
+mod list;
 mod load;
 pub(super) mod progress;
 mod pull;
@@ -31,6 +32,8 @@ enum What {
     Verify(verify::Verify),
     /// Tell what a bundle holds: files, parameters, bytes in each precision, budgets
     Info(info::Info),
+    /// List the bundles that ship with the program: published weights, to be fetched by name
+    List(list::List),
     /// Load every model as the node would and run its canary: footprint, budget and time; exit code 1 where one fails
     Load(load::Load),
     /// Fetch a bundle's files from their model hub, resuming and checking every hash
@@ -47,6 +50,7 @@ impl WeightsCommand {
         match self.what {
             What::Verify(command) => command.run(context),
             What::Info(command) => command.run(context),
+            What::List(command) => command.run(context),
             What::Load(command) => command.run(context),
             What::Pull(command) => command.run(context),
             What::Convert(command) => command.run(context),
@@ -69,7 +73,11 @@ struct Chosen {
 impl Chosen {
     /// Reads the bundle; the models are those asked for, or all it has.
     fn open(&self) -> Result<(Bundle, Vec<ModelId>), Failed> {
-        let bundle = Bundle::open(&self.bundle)?;
+        self.models_of(Bundle::open(&self.bundle)?)
+    }
+
+    /// `bundle`, and of its models those asked for, or all.
+    fn models_of(&self, bundle: Bundle) -> Result<(Bundle, Vec<ModelId>), Failed> {
         if self.models.is_empty() {
             let all = bundle.models.keys().copied().collect();
             return Ok((bundle, all));

@@ -22,6 +22,7 @@ pub(crate) mod precision;
 mod read;
 pub(crate) mod receipt;
 pub(crate) mod roles;
+pub mod shipped;
 pub mod verify;
 mod write;
 

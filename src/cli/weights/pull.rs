@@ -6,6 +6,7 @@
 mod bars;
 mod plan;
 mod room;
+mod ship;
 mod transfer;
 
 use std::cell::RefCell;
@@ -24,8 +25,9 @@ use crate::exit::Exit;
 use crate::hub::{HubClient, HubError, Listings, Notice, Patience, Token};
 use crate::models::bundle::lock::Locked;
 use crate::models::bundle::receipt::{Receipt, Stamp};
-use crate::models::bundle::{Bundle, Lock, Sha256};
-use crate::types::Bytes;
+use crate::models::bundle::shipped::Shipped;
+use crate::models::bundle::{Bundle, FILE_NAME, Lock, Sha256};
+use crate::types::{Bytes, ModelId};
 use bars::Bars;
 use plan::{Asking, Item, Looked, Standing};
 use room::Needs;
@@ -35,6 +37,10 @@ use room::Needs;
 pub(super) struct Pull {
     #[command(flatten)]
     chosen: Chosen,
+    /// Fetch the bundle that ships under the name BUNDLE (`weights list` tells them) into this folder; a folder that holds
+    /// it already is gone on with
+    #[arg(long, value_name = "DIR")]
+    into: Option<PathBuf>,
     /// The hub's address (by default <https://huggingface.co>)
     #[arg(long, value_name = "URL", env = "HF_ENDPOINT")]
     endpoint: Option<String>,
@@ -61,9 +67,12 @@ impl Pull {
     /// Fetches what is not there yet; what was interrupted goes on where it stopped. Exit code 0 where every file is there
     /// with its hash, 1 where one is not or there is no room, 2 where the input is wrong, 130 where it was interrupted.
     pub(super) fn run(self, context: &mut Context<'_>) -> Result<Exit, Failed> {
-        let _alone = alone(&self.chosen.open()?.0.folder)?;
+        let _alone = alone(&self.bundle()?.0.folder)?;
+        if let Some(folder) = &self.into {
+            ship::tell_of_changes(&self.chosen.bundle.to_string_lossy(), folder, context)?;
+        }
         // Only now: another pull may have written the lock meanwhile.
-        let (bundle, models) = self.chosen.open()?;
+        let (bundle, models) = self.bundle()?;
         let items = plan::items(&bundle, &models)?;
         self.check_trust(&items)?;
         let session = Session {
@@ -72,7 +81,7 @@ impl Pull {
             bars: Bars::new(),
             receipt: Receipt::open(&bundle.folder),
             lock: RefCell::new(bundle.lock.clone().unwrap_or_default()),
-            lock_file: self.chosen.lock(),
+            lock_file: self.lock_file(),
         };
         session.prune(&bundle)?;
         let ended = block_on(async {
@@ -108,8 +117,35 @@ impl Pull {
         Err(Failed::bad_input(format!(
             "neither the bundle nor its lock says what {named}{more} must hash to; accepted: sha256 in the description, the \
              {} of whoever pulled it before, or --trust-hub, which takes the hub's word now and keeps to it",
-            self.chosen.lock().display()
+            self.lock_file().display()
         )))
+    }
+
+    /// The bundle, and which of its models are wanted.
+    fn bundle(&self) -> Result<(Bundle, Vec<ModelId>), Failed> {
+        let asked = &self.chosen.bundle;
+        let name = asked.to_str().and_then(Shipped::find).map(|shipped| shipped.name);
+        match &self.into {
+            Some(_) if asked.as_os_str() == "." => {
+                Err(Failed::bad_input(format!("--into wants the name of a bundle before it: {}", ship::names())))
+            }
+            Some(folder) => {
+                let bundle = ship::into(&asked.to_string_lossy(), folder, self.dry_run)?;
+                self.chosen.models_of(bundle)
+            }
+            None => self.chosen.open().map_err(|failed| match name.filter(|_| !asked.exists()) {
+                Some(name) => Failed::bad_input(format!(
+                    "there is no folder {name}; the bundle that ships under that name is fetched by `weights pull \
+                     {name} --into DIR`"
+                )),
+                None => failed,
+            }),
+        }
+    }
+
+    /// Where the lock lies.
+    fn lock_file(&self) -> PathBuf {
+        self.into.as_ref().map_or_else(|| self.chosen.lock(), |folder| Lock::beside(&folder.join(FILE_NAME)))
     }
 }
 
@@ -146,6 +182,8 @@ enum Outcome {
         /// Of it, what an earlier run had left.
         resumed: Bytes,
     },
+    /// The program itself had it, or has it.
+    Supplied { size: Bytes, written: bool },
     /// It would come: all that is said in a dry run.
     Wanted { size: Option<Bytes>, begun: Bytes },
 }
@@ -160,7 +198,11 @@ impl Session<'_, '_> {
                     self.remember(&item, hashed, item.here);
                     self.row(&item, &Ok(Outcome::There))?;
                 }
-                Ok(Standing::Missing | Standing::Unknown) => missing.push(item),
+                Ok(Standing::Unknown) => missing.push(item),
+                Ok(Standing::Missing) => match item.shipped() {
+                    Some(content) => failed += usize::from(!self.supply(&item, content)?),
+                    None => missing.push(item),
+                },
                 Err(error) => {
                     failed += 1;
                     self.row(&item, &Err(error))?;
@@ -175,6 +217,19 @@ impl Session<'_, '_> {
                 if self.pull.dry_run { self.tell(&wanted)? } else { self.fetch(&client, wanted).await? };
         }
         Ok(if failed == 0 { Exit::Success } else { Exit::Failure })
+    }
+
+    /// Writes a file that the program has; whether that went well.
+    fn supply(&self, item: &Item, content: &[u8]) -> Result<bool, Failed> {
+        let size = Bytes::of::<u8>(content.len());
+        let written = !self.pull.dry_run;
+        let outcome = if written { item.supply(content) } else { Ok(()) };
+        if written && outcome.is_ok() {
+            self.remember(item, Stamp::of(&item.path));
+        }
+        let outcome = outcome.map(|()| Outcome::Supplied { size, written });
+        self.row(item, &outcome)?;
+        Ok(outcome.is_ok())
     }
 
     fn client(&self) -> Result<HubClient, Failed> {
@@ -300,6 +355,10 @@ impl Session<'_, '_> {
             Ok(Outcome::Fetched { size, resumed: Bytes::ZERO }) => (Style::Good, "ok", format!(" ({size})")),
             Ok(Outcome::Fetched { size, resumed }) => {
                 (Style::Good, "ok", format!(" ({size}, {resumed} of it from before)"))
+            }
+            Ok(Outcome::Supplied { size, written }) => {
+                let word = if *written { "ok" } else { "fetch" };
+                (Style::Good, word, format!(" ({size}, from the program)"))
             }
             Ok(Outcome::Wanted { size, begun }) => {
                 let size = size.map_or_else(|| "of unknown size".to_owned(), |size| size.to_string());

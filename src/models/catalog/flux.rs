@@ -6,7 +6,7 @@ use super::network::{Files, Network, Opened};
 use super::{Part, load::flux_options};
 use crate::contract::ModelError;
 use crate::models::bundle::{Bundle, Precision};
-use crate::models::flux::files::{Configs, FluxFiles, layout};
+use crate::models::flux::files::{Checkpoint, Configs, FluxFiles, layout};
 use crate::models::flux::naming::t5_elsewhere;
 use crate::models::flux::nf4;
 use crate::models::flux::plan::{self, Options, Stored, T5Place};
@@ -129,10 +129,20 @@ impl FluxNetworks {
 /// What it would hold on a card, as its own plan has it.
 pub(super) fn plan(bundle: &Bundle) -> Result<Vec<Part>, ModelError> {
     let entry = bundle.model(ModelId::Flux)?;
-    let (configs, transformer, _) = described(bundle)?;
+    let (configs, layout, of_vae) = described(bundle)?;
+    let (files, [transformer, _, clip, t5]) = (FluxFiles::of_bundle(bundle)?, rows(&configs, layout, of_vae)?);
+    // Weights may still be missing; published ones stand in.
+    let open = |network: &Network, files: &Checkpoint| network.name(files.open().ok()?).ok();
+    let transformer = open(&transformer, &files.transformer);
+    let (clip, t5) = (open(&clip, &files.clip), open(&t5, &files.t5));
     let options = flux_options(entry);
     let compute = if entry.precision == Precision::F32 { DType::F32 } else { DType::BF16 };
-    let stored = Stored { layout: transformer, ..Stored::published() };
+    let stored = Stored {
+        layout,
+        transformer: &|name| transformer.as_ref()?.look(name),
+        clip: &|name| clip.as_ref()?.look(name),
+        t5: &|name| t5.as_ref()?.look(name),
+    };
     let parts = plan::plan(&configs, &options, &stored, compute)?;
     Ok(parts.iter().map(Part::of_flux).collect())
 }

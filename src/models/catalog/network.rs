@@ -7,11 +7,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use candle_core::DType;
-
 use crate::contract::ModelError;
 use crate::models::flux::gguf::GgufFile;
 use crate::models::flux::nf4;
+use crate::models::flux::plan::InFile;
 use crate::models::weights::check::Misfits;
 use crate::models::weights::naming::{Aliases, Stored, no_aliases};
 use crate::models::weights::spec::TensorSpec;
@@ -175,21 +174,22 @@ impl Opened {
         }
     }
 
-    /// The float type that a tensor is kept in as it is stored; f32 where it is none of the narrower ones.
-    pub fn type_of(&self, name: &str) -> DType {
-        let Self::Dense(weights) = self else { return DType::F32 };
-        weights.find(name).map_or(DType::F32, |found| found.float_type())
-    }
-
-    /// Bytes that a tensor and what belongs to it take as they are stored.
-    pub fn size_of(&self, name: &str) -> Option<usize> {
+    /// What the file holds of a tensor and what belongs to it.
+    pub fn look(&self, name: &str) -> Option<InFile> {
         match self {
-            Self::Gguf(file) => file.size_of(name),
+            Self::Gguf(file) => {
+                let (bytes, packed) = file.look(name)?;
+                Some(InFile { bytes, stays: true, packed })
+            }
             Self::Dense(weights) => {
                 let found = weights.find(name)?;
+                if !nf4::is_stored(weights, name) {
+                    return Some(InFile { bytes: found.size(), stays: false, packed: false });
+                }
                 let parts = [".absmax", ".nested_absmax", ".nested_quant_map"];
                 let more = parts.iter().filter_map(|part| weights.find(&format!("{name}{part}")));
-                Some(found.size() + more.map(|found| found.size()).sum::<usize>())
+                let bytes = found.size() + more.map(|found| found.size()).sum::<usize>();
+                Some(InFile { bytes, stays: true, packed: true })
             }
         }
     }

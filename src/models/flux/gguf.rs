@@ -116,9 +116,10 @@ impl GgufFile {
         self.tensors.contains_key(name)
     }
 
-    /// Bytes of a tensor.
-    pub fn size_of(&self, name: &str) -> Option<usize> {
-        self.tensors.get(name).map(|entry| entry.end - entry.start)
+    /// Bytes of a tensor, and whether they are blocks rather than floats.
+    pub fn look(&self, name: &str) -> Option<(usize, bool)> {
+        let entry = self.tensors.get(name)?;
+        Some((entry.end - entry.start, float_type(entry.dtype).is_none()))
     }
 
     /// Names and shapes of its tensors.

@@ -103,16 +103,6 @@ impl T5Encoder {
         self.blocks.iter().map(Block::size).sum::<usize>() + rest.iter().sum::<usize>()
     }
 
-    /// Numbers in its token table, which stays in its file.
-    pub fn table_parameters(&self) -> usize {
-        self.config.vocab_size * self.config.d_model
-    }
-
-    /// Numbers that stay in its file where layers are streamed.
-    pub fn parameters(&self) -> usize {
-        self.table_parameters() + self.config.num_layers * layer_parameters(&self.config)
-    }
-
     /// Layers it has.
     pub fn layers(&self) -> usize {
         self.config.num_layers

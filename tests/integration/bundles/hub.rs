@@ -2,7 +2,7 @@
 //! where it sends whoever wants a large one; small ones it has in a cache of its own, to which it points. Both do what the
 //! test wants them to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -32,6 +32,15 @@ pub enum Ranges {
     Unsaid,
 }
 
+/// A moment in what a hub does.
+#[derive(Clone, Copy, Debug)]
+pub enum Bell {
+    /// After so many more requests.
+    Requests(usize),
+    /// After so many more bytes of files.
+    Bytes(usize),
+}
+
 /// One request.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
@@ -40,8 +49,10 @@ pub struct Seen {
     pub is_cache: bool,
     pub encoding: Option<String>,
     pub method: String,
-    /// The path of the file in the repository.
+    /// The path of the file in the repository; below the repository's name where there are several.
     pub name: String,
+    /// The commit that was asked for, where there are several repositories.
+    pub commit: Option<String>,
     /// The first byte asked for.
     pub start: usize,
     pub authorization: Option<String>,
@@ -51,8 +62,15 @@ pub struct Seen {
 /// What a test may steer and see.
 #[derive(Default)]
 pub struct State {
-    /// Files by their path in the one repository `owner/name` at revision `v1`, and at the commit that it is.
+    /// Files by their path in the one repository `owner/name` at revision `v1`, and at the commit that it is; where there
+    /// are several repositories, below the repository's name.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// Repositories and the commit that each has; none where there is only the one.
+    pub repos: BTreeMap<String, String>,
+    /// Those that want a licence accepted.
+    pub gated: BTreeSet<String>,
+    /// When somebody is told, and the request that it rings at hears nothing more.
+    pub bell: Option<(Bell, Sender<()>)>,
     /// Files as they are from the next cut on.
     pub changed: BTreeMap<String, Vec<u8>>,
     /// Whether large files, too, come from the hub itself, which then says nothing of their hash.
@@ -130,6 +148,19 @@ impl Hub {
         Self { state, address }
     }
 
+    /// Serves files by repository, commit and path.
+    pub fn serve_all<'a>(files: impl IntoIterator<Item = ([&'a str; 3], &'a [u8])>) -> Self {
+        let hub = Self::serve(&[]);
+        {
+            let mut state = hub.state.lock().unwrap();
+            for ([repo, commit, path], bytes) in files {
+                state.repos.insert(repo.to_owned(), commit.to_owned());
+                state.files.insert(format!("{repo}/{path}"), bytes.to_vec());
+            }
+        }
+        hub
+    }
+
     /// The first byte asked for by each `GET`, in order.
     pub fn starts(&self) -> Vec<usize> {
         let state = self.state.lock().unwrap();
@@ -146,25 +177,35 @@ impl Hub {
 
 /// One request, one answer, one connection.
 fn answer(mut stream: TcpStream, shared: &Shared, is_store: bool) -> Option<()> {
-    let seen = {
+    let (at, repos) = {
         let state = shared.state.lock().ok()?;
         let at = [state.revision, &state.commit].map(|at| format!("/owner/name/resolve/{at}/"));
-        drop(state);
-        read(&stream, is_store, &at)?
+        (at, state.repos.clone())
     };
+    let mut seen = read(&stream, is_store, &at)?;
+    seen.find(&repos);
     let (head, body) = {
         let mut state = shared.state.lock().ok()?;
         state.seen.push(seen.clone());
+        if let Some((Bell::Requests(left), told)) = &mut state.bell {
+            if *left == 0 {
+                let _ = told.send(());
+                state.bell = None;
+                drop(state);
+                return ignored(&stream);
+            }
+            *left -= 1;
+        }
         let refused =
             if is_store { refused_by_the_store(&mut state, &seen) } else { refused(&mut state, &seen) };
         match refused {
             Some(refused) => (refused, Vec::new()),
             None if seen.is_list() => list(&state, &seen),
             None if !is_store && is_stored(&state, &seen.name) => {
-                (redirect(&state, &shared.store, &seen.name), Vec::new())
+                (redirect(&state, &shared.store, &seen), Vec::new())
             }
             None if !is_store && !seen.is_cache && !state.is_plain => {
-                (to_the_cache(&state, &seen.name), Vec::new())
+                (to_the_cache(&state, &seen), Vec::new())
             }
             None => file(&mut state, &seen),
         }
@@ -180,10 +221,31 @@ fn answer(mut stream: TcpStream, shared: &Shared, is_store: bool) -> Option<()> 
     stream.flush().ok()?;
     if let Some(told) = cut.stalls {
         told.send(()).ok()?;
-        // Until the other side has gone: nothing more comes from it.
-        let _ = BufReader::new(&stream).lines().next();
+        return ignored(&stream);
     }
     Some(())
+}
+
+/// Until the other side has gone: nothing more comes from it.
+fn ignored(stream: &TcpStream) -> Option<()> {
+    let _ = BufReader::new(stream).lines().next();
+    Some(())
+}
+
+impl Seen {
+    /// Finds the file where there are several repositories.
+    fn find(&mut self, repos: &BTreeMap<String, String>) {
+        let Some((repo, rest)) = self.name.strip_prefix('/').and_then(|name| name.split_once("/resolve/"))
+        else {
+            return;
+        };
+        if let (Some(commit), Some((asked, path))) = (repos.get(repo), rest.split_once('/'))
+            && commit == asked
+        {
+            self.commit = Some(asked.to_owned());
+            self.name = format!("{repo}/{path}");
+        }
+    }
 }
 
 fn read(stream: &TcpStream, is_store: bool, resolved: &[String; 2]) -> Option<Seen> {
@@ -246,7 +308,8 @@ fn refused(state: &mut State, seen: &Seen) -> Option<String> {
     if seen.is_list() {
         return state.is_without_lists.then(|| empty(404, ""));
     }
-    if seen.name.starts_with("/gated/") {
+    let is_below = |repo: &String| seen.name.strip_prefix(repo.as_str()).is_some_and(|rest| rest.starts_with('/'));
+    if seen.name.starts_with("/gated/") || (!seen.is_cache && state.gated.iter().any(is_below)) {
         return Some(empty(401, "X-Error-Code: GatedRepo\r\n"));
     }
     if seen.name.starts_with("/gone/") {
@@ -270,9 +333,9 @@ fn refused_by_the_store(state: &mut State, seen: &Seen) -> Option<String> {
     (!state.files.contains_key(&seen.name)).then(|| empty(404, ""))
 }
 
-fn redirect(state: &State, store: &str, name: &str) -> String {
-    let bytes = &state.files[name];
-    let (hash, commit) = (Sha256::of(bytes), &state.commit);
+fn redirect(state: &State, store: &str, seen: &Seen) -> String {
+    let (name, bytes) = (&seen.name, &state.files[&seen.name]);
+    let (hash, commit) = (Sha256::of(bytes), seen.commit.as_ref().unwrap_or(&state.commit));
     let size = state.size_told.unwrap_or(bytes.len() as u64);
     empty(
         302,
@@ -286,8 +349,9 @@ fn redirect(state: &State, store: &str, name: &str) -> String {
 /// Where small files are, at the hub itself; what is there names no commit.
 const CACHE: &str = "/api/resolve-cache/";
 
-fn to_the_cache(state: &State, name: &str) -> String {
-    empty(307, &format!("Location: {CACHE}{name}?etag=x\r\nX-Repo-Commit: {}\r\n", state.commit))
+fn to_the_cache(state: &State, seen: &Seen) -> String {
+    let (name, commit) = (&seen.name, seen.commit.as_ref().unwrap_or(&state.commit));
+    empty(307, &format!("Location: {CACHE}{name}?etag=x\r\nX-Repo-Commit: {commit}\r\n"))
 }
 
 /// The head of an answer with a file's bytes, and the bytes.
@@ -313,7 +377,9 @@ fn file(state: &mut State, seen: &Seen) -> (String, Vec<u8>) {
         Ranges::Refused => return (empty(416, &format!("Content-Range: bytes */{length}\r\n")), Vec::new()),
         Ranges::Unsaid => (206, String::new(), all[from..].to_vec()),
     };
-    let commit = if seen.is_cache { String::new() } else { format!("X-Repo-Commit: {}\r\n", state.commit) };
+    // A store knows nothing of commits; with one repository it names that one's.
+    let is_silent = seen.is_cache || (seen.is_store && !state.repos.is_empty());
+    let commit = if is_silent { String::new() } else { format!("X-Repo-Commit: {}\r\n", state.commit) };
     let head = format!(
         "HTTP/1.1 {status} X\r\nETag: {tag}\r\n{commit}{range}Content-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
@@ -405,8 +471,17 @@ fn cut(shared: &Shared, length: usize) -> Option<Cut> {
     if let Some((after, _)) = &stalls {
         at = at.min(*after);
     }
+    let mut stalls = stalls.map(|(_, told)| told);
+    if let Some((Bell::Bytes(left), _)) = &mut state.bell {
+        if at > *left {
+            at = *left;
+            stalls = state.bell.take().map(|(_, told)| told);
+        } else {
+            *left -= at;
+        }
+    }
     state.sent += at;
-    Some(Cut { at, stalls: stalls.map(|(_, told)| told) })
+    Some(Cut { at, stalls })
 }
 
 /// Both ends of what a stalled server tells.

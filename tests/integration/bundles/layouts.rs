@@ -101,7 +101,7 @@ fn write_gguf(file: &Path, tensors: &Tensors, name: impl Fn(&str) -> String) {
 }
 
 /// llama.cpp's names, by its own table (`gguf-py/gguf/tensor_mapping.py`).
-fn llama(name: &str) -> String {
+pub(super) fn llama(name: &str) -> String {
     let parts: Vec<&str> = name.split('.').collect();
     match parts.as_slice() {
         ["shared", "weight"] => "token_embd.weight".into(),

@@ -5,6 +5,7 @@ mod locked;
 mod redirected;
 mod refused;
 mod remembered;
+mod shipped;
 
 use std::path::Path;
 use std::process::Output;

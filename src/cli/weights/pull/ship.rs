@@ -1,0 +1,94 @@
+//! Bundles that ship with the program, put into a folder: the description, the model card, and small files, which need no
+//! hub.
+
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use super::plan::Item;
+use crate::cli::{Context, Failed};
+use crate::files::{Existing, Readers, write_whole};
+use crate::models::bundle::shipped::{SHIPPED, Shipped};
+use crate::models::bundle::{Bundle, FILE_NAME, Sha256};
+use crate::types::nearest;
+
+/// The name of a model card in a bundle's folder.
+const CARD: &str = "README.md";
+
+/// The bundle `name` in `folder`: what is there already, else what ships, written there unless it is only told of.
+pub(super) fn into(
+    name: &str,
+    folder: &Path,
+    dry_run: bool,
+    context: &mut Context<'_>,
+) -> Result<Bundle, Failed> {
+    let shipped = Shipped::find(name).ok_or_else(|| Failed::bad_input(unknown(name)))?;
+    let description = folder.join(FILE_NAME);
+    if !description.exists() {
+        if !dry_run {
+            write(&folder.join(CARD), shipped.card.as_bytes())?;
+            // Last: a folder with a description is a bundle.
+            write(&description, shipped.description.as_bytes())?;
+        }
+        return Ok(shipped.bundle(folder)?);
+    }
+    let there = Bundle::open(&description)?;
+    if there.name != name {
+        return Err(Failed::bad_input(format!(
+            "{} describes another bundle, {:?}; name an empty folder by --into, or fetch that one by `weights pull {}`",
+            description.display(),
+            there.name,
+            folder.display()
+        )));
+    }
+    let is_same = std::fs::read(&description).is_ok_and(|text| text == shipped.description.as_bytes());
+    if !is_same {
+        writeln!(
+            context.console.err(),
+            "{} is not the {name} that ships with this version; it is kept and fetched as it is",
+            description.display()
+        )?;
+    }
+    Ok(there)
+}
+
+/// What is said of a name that nothing ships under.
+fn unknown(name: &str) -> String {
+    let meant = nearest(name, SHIPPED.iter().map(|shipped| shipped.name));
+    let meant = meant.map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default();
+    format!("no bundle called {name:?} ships with the program{meant}; those that do: {}", names())
+}
+
+/// All names, separated by commas.
+pub(super) fn names() -> String {
+    SHIPPED.iter().map(|shipped| shipped.name).collect::<Vec<_>>().join(", ")
+}
+
+impl Item {
+    /// Its content, where the program has it.
+    pub(super) fn shipped(&self) -> Option<&'static [u8]> {
+        Shipped::content(self.expected()?)
+    }
+
+    /// Writes what [`shipped`](Self::shipped) has.
+    pub(super) fn supply(&self, content: &[u8]) -> Result<(), String> {
+        write(&self.path, content).map_err(|failed| failed.message().to_owned())
+    }
+
+    fn expected(&self) -> Option<Sha256> {
+        Some(self.file.sha256)
+    }
+}
+
+/// Writes a file whole, with its folder; what is there already stays.
+fn write(path: &Path, content: &[u8]) -> Result<(), Failed> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let written = folder
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| write_whole(path, Existing::Keep, Readers::Umask, |file| file.write_all(content)));
+    match written {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(Failed::failure(format!("{} cannot be written: {error}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
