@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::app::{BuildError, settings};
 use crate::config::preflight::{Amount, AmountSource, Budget, Budgets, preflight};
 use crate::config::{BundleChoice, Loaded, Precision, Settings};
-use crate::models;
-use crate::models::bundle::{Bundle, FILE_NAME, Lock, Sha256, verify};
+use crate::models::bundle::{Bundle, FILE_NAME, Lock, Precision as Kept, Sha256, verify};
 use crate::models::catalog::{self, Part};
 use crate::models::error::of_load;
 use crate::models::flux::files::FluxFiles;
@@ -207,7 +206,7 @@ pub fn plan(
     if model == ModelId::LivePortrait && device.is_cpu() {
         // There it computes in f32, whatever the bundle says.
         let mut wide = bundle.clone();
-        wide.models.entry(model).and_modify(|entry| entry.precision = models::bundle::Precision::F32);
+        wide.models.entry(model).and_modify(|entry| entry.precision = Kept::F32);
         return Ok(catalog::plan(&wide, model).map_err(of_load)?);
     }
     if model != ModelId::Flux {

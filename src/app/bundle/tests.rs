@@ -1,7 +1,12 @@
+use candle_core::DType;
+
 use super::*;
+use crate::config::preflight::needed;
 use crate::config::{FlagSetting, Inputs, load};
 use crate::models::bundle::lock::Locked;
 use crate::models::bundle::{Hub, Mirror};
+use crate::models::flux::files::Configs;
+use crate::models::flux::plan::{Place as Where, Stored, plan as plan_flux, total, workspace};
 
 /// A node's folders, empty at first.
 struct Place(tempfile::TempDir);
@@ -238,5 +243,97 @@ fn the_demos_budgets_hold_what_its_models_are_measured_to_take() {
         assert_eq!(resident.from, AmountSource::Bundle, "{model}");
         let measured = Bytes::new(kilobytes * 1000);
         assert!(resident.bytes >= measured && resident.bytes <= measured.times(3), "{model}: {resident}");
+    }
+}
+
+/// The bundle `name` as it lies in the checkout, without its weights.
+fn shipped(name: &str) -> Bundle {
+    Bundle::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config/bundles").join(name)).unwrap()
+}
+
+/// What Flux of a shipped bundle holds on a card at most, as the settings have it loaded.
+fn flux_at_most(bundle: &Bundle, settings: &Settings) -> Bytes {
+    let planned = |bundle: &Bundle| {
+        let options = settings::flux_options(bundle, settings).unwrap();
+        plan_flux(&Configs::schnell(), &options, &Stored::published(), DType::BF16).unwrap()
+    };
+    let held = planned(&settings::with_precisions(bundle.clone(), settings));
+    let transformer = &bundle.models[&ModelId::Flux].files["transformer"][0];
+    if !transformer.path.ends_with(".gguf") {
+        return total(&held, Where::Device);
+    }
+    // What its file has, less modulation layers at the least that its types allow.
+    let stored = planned(bundle);
+    let file = transformer.bytes.unwrap();
+    let beside = total(&stored, Where::Device).saturating_sub(stored[0].bytes);
+    file.saturating_sub(total(&stored, Where::Host)).saturating_add(beside)
+}
+
+/// What the files of `model` come to where each value takes `bytes` instead of the published four.
+fn weights_of(bundle: &Bundle, model: ModelId, bytes: f64) -> Bytes {
+    let entry = &bundle.models[&model];
+    let is_weights = |path: &str| path.ends_with(".safetensors");
+    let files = entry.entries().filter(|(_, file)| is_weights(&file.path));
+    let all: Bytes = files.map(|(_, file)| file.bytes.unwrap()).sum();
+    all.share(bytes / 4.0)
+}
+
+/// Eight bits and a scale of sixteen for 32 of them, and what is no matrix.
+const EIGHT_BITS: f64 = 34.0 / 32.0 + 0.03;
+
+#[test]
+fn a_profile_that_names_a_shipped_bundle_holds_it_under_its_soft_limit() {
+    let place = Place::new();
+    let profiles = [
+        ("rtx3060-12gb", include_str!("../../../config/profiles/rtx3060-12gb.toml"), "schnell-12gb", EIGHT_BITS),
+        ("rtx3060-12gb", include_str!("../../../config/profiles/rtx3060-12gb.toml"), "schnell-nf4", EIGHT_BITS),
+        ("h200", include_str!("../../../config/profiles/h200.toml"), "schnell-full", 2.0),
+    ];
+    for (profile, text, name, of_clip) in profiles {
+        assert!(text.contains(name), "{profile} does not name {name}");
+        let settings = place.loaded(&[("profile", profile)]).settings;
+        let set = Budgets::set(&settings).expect("an amount is left to the bundle");
+        // What a card of 141 GB has free; the smaller one's limits are amounts.
+        let soft = settings.memory.soft_limit.resolve(Bytes::gb(150));
+        let needed = needed(&settings, &set).needed;
+        assert!(needed <= soft, "{profile}: {needed} of {soft}");
+
+        let bundle = shipped(name);
+        let held = [
+            (ModelId::Flux, flux_at_most(&bundle, &settings)),
+            (ModelId::LivePortrait, weights_of(&bundle, ModelId::LivePortrait, 2.0)),
+            (ModelId::Kokoro, weights_of(&bundle, ModelId::Kokoro, 4.0)),
+            (ModelId::ClipB, weights_of(&bundle, ModelId::ClipB, of_clip)),
+            (ModelId::ClipL, weights_of(&bundle, ModelId::ClipL, of_clip)),
+        ];
+        for (model, held) in held {
+            let budget = set.of(model).resident.bytes;
+            assert!(held <= budget, "{profile}, {name}: {model} holds {held} of {budget}");
+            assert!(budget <= held.share(1.6), "{profile}, {name}: {model} holds {held} of {budget}");
+        }
+        let options = settings::flux_options(&bundle, &settings).unwrap();
+        let job = workspace(&Configs::schnell(), &options, DType::BF16, (512, 512));
+        let room = set.of(ModelId::Flux).workspace.bytes;
+        assert!(job <= room, "{profile}: painting takes {job} of {room}");
+    }
+}
+
+#[test]
+fn a_shipped_bundles_own_budgets_hold_its_models_on_a_card() {
+    let place = Place::new();
+    let settings = place.loaded(&[]).settings;
+    for name in ["schnell-12gb", "schnell-nf4", "schnell-full"] {
+        let bundle = shipped(name);
+        let held = [
+            (ModelId::Flux, flux_at_most(&bundle, &settings)),
+            (ModelId::LivePortrait, weights_of(&bundle, ModelId::LivePortrait, 2.0)),
+            (ModelId::Kokoro, weights_of(&bundle, ModelId::Kokoro, 4.0)),
+            (ModelId::ClipB, weights_of(&bundle, ModelId::ClipB, EIGHT_BITS)),
+            (ModelId::ClipL, weights_of(&bundle, ModelId::ClipL, EIGHT_BITS)),
+        ];
+        for (model, held) in held {
+            let budget = bundle.models[&model].budget;
+            assert!(held <= budget && budget <= held.share(1.5), "{name}: {model} holds {held} of {budget}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use vortex_node::models::flux::files::{Configs, FluxFiles};
 use vortex_node::models::flux::load as flux;
 use vortex_node::models::flux::model::FluxModel;
 use vortex_node::models::flux::plan::{Options, Part, T5Place, is_modulation};
-use vortex_node::types::{Bytes, ModelId};
+use vortex_node::types::ModelId;
 
 use super::standins::StandIn;
 
@@ -92,13 +92,12 @@ fn a_gguf_part_counts_as_its_file_has_it() {
         let model = FluxModel::load(&files, &options, &Device::Cpu, &Run::unobserved()).unwrap();
         assert_eq!(bytes(model.parts(), "transformer blocks"), blocks, "{precision}");
         assert_eq!(bytes(model.parts(), "T5 in its file"), bytes(&planned, "T5 in its file"));
-        let norms = 2 * 256 * 4 * 2;
-        assert_eq!(bytes(&planned, "T5 in its file") + norms, layers + table + norms, "{precision}");
-        // Where no file is at hand, only the declared precision is known.
-        let other = catalog::plan(&bundle, ModelId::Flux).unwrap();
-        let blocks = other.iter().find(|part| part.name == "transformer blocks").unwrap();
-        assert!(blocks.bytes < Bytes::new(bytes(&planned, "transformer blocks") + 1), "{blocks:?}");
+        assert_eq!(bytes(&planned, "T5 in its file"), layers + table, "{precision}");
     }
+    // `weights info` plans for a card, where what is no matrix takes two bytes instead of four.
+    let told = catalog::plan(&bundle, ModelId::Flux).unwrap();
+    let told = told.iter().find(|part| part.name == "transformer blocks").unwrap().bytes.get();
+    assert!(told < blocks && told > blocks / 20 * 19, "{told} of {blocks}");
 }
 
 #[test]
