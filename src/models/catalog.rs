@@ -93,7 +93,9 @@ pub fn plan(bundle: &Bundle, model: ModelId) -> Result<Vec<Part>, ModelError> {
     let held = |network: &Network| {
         let precision = entry.precision_of(network.role);
         let bytes = match model {
-            ModelId::ClipB | ModelId::ClipL => network.specs.iter().map(|spec| of_clip(spec, precision)).sum(),
+            ModelId::ClipB | ModelId::ClipL => {
+                network.specs.iter().map(|spec| of_clip(spec, precision)).sum()
+            }
             _ => precision.size(network.parameters()),
         };
         part(network.role, bytes)
@@ -102,7 +104,8 @@ pub fn plan(bundle: &Bundle, model: ModelId) -> Result<Vec<Part>, ModelError> {
     if model == ModelId::Kokoro {
         // Styles are read into memory with the network; those that are not there yet are of the published size.
         let voices = bundle.paths(model, "voices");
-        let size = |path| Weights::open([path]).map_or(VOICE, |voice| Precision::F32.size(voice.parameters()));
+        let size =
+            |path| Weights::open([path]).map_or(VOICE, |voice| Precision::F32.size(voice.parameters()));
         parts.push(part("voices", voices.iter().map(size).sum()));
     }
     Ok(parts)

@@ -34,7 +34,8 @@ impl List {
                     .iter()
                     .map(|(model, entry)| (model.name(), entry.card.licence.as_deref()))
                     .collect();
-                answers.push(json!({ "name": shipped.name, "summary": summary, "files": files, "bytes": bytes,
+                answers
+                    .push(json!({ "name": shipped.name, "summary": summary, "files": files, "bytes": bytes,
                                      "licences": licences }));
                 continue;
             }

@@ -43,7 +43,8 @@ macro_rules! small {
 }
 
 /// All of them, the least to fetch first.
-pub static SHIPPED: [Shipped; 3] = [shipped!("schnell-12gb"), shipped!("schnell-nf4"), shipped!("schnell-full")];
+pub static SHIPPED: [Shipped; 3] =
+    [shipped!("schnell-12gb"), shipped!("schnell-nf4"), shipped!("schnell-full")];
 
 impl Shipped {
     /// The one of that name.

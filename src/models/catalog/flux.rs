@@ -130,7 +130,8 @@ impl FluxNetworks {
 pub(super) fn plan(bundle: &Bundle) -> Result<Vec<Part>, ModelError> {
     let entry = bundle.model(ModelId::Flux)?;
     let (configs, layout, of_vae) = described(bundle)?;
-    let (files, [transformer, _, clip, t5]) = (FluxFiles::of_bundle(bundle)?, rows(&configs, layout, of_vae)?);
+    let (files, [transformer, _, clip, t5]) =
+        (FluxFiles::of_bundle(bundle)?, rows(&configs, layout, of_vae)?);
     // Weights may still be missing; published ones stand in.
     let open = |network: &Network, files: &Checkpoint| network.name(files.open().ok()?).ok();
     let transformer = open(&transformer, &files.transformer);

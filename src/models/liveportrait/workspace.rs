@@ -64,12 +64,12 @@ mod tests {
         let published = include_str!("../../../config/bundles/schnell-12gb/liveportrait/models.json");
         let config = Config::parse(published).unwrap();
         let side = std::num::NonZeroU32::new(512).unwrap();
-        let of = |frames| {
+        let takes = |frames| {
             let kernels = Kernels::Stock(DType::F16);
-            super::of(&config, kernels, frames, Resolution { width: side, height: side })
+            of(&config, kernels, frames, Resolution { width: side, height: side })
         };
-        assert!(of(2) <= Bytes::mb(1500) && of(3) > Bytes::mb(1500), "{}, {}", of(2), of(3));
+        assert!(takes(2) <= Bytes::mb(1500) && takes(3) > Bytes::mb(1500), "{}, {}", takes(2), takes(3));
         // The large card's takes 32.
-        assert!(of(32) <= Bytes::mb(22_500), "{}", of(32));
+        assert!(takes(32) <= Bytes::mb(22_500), "{}", takes(32));
     }
 }

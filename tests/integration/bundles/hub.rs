@@ -308,7 +308,8 @@ fn refused(state: &mut State, seen: &Seen) -> Option<String> {
     if seen.is_list() {
         return state.is_without_lists.then(|| empty(404, ""));
     }
-    let is_below = |repo: &String| seen.name.strip_prefix(repo.as_str()).is_some_and(|rest| rest.starts_with('/'));
+    let is_below =
+        |repo: &String| seen.name.strip_prefix(repo.as_str()).is_some_and(|rest| rest.starts_with('/'));
     if seen.name.starts_with("/gated/") || (!seen.is_cache && state.gated.iter().any(is_below)) {
         return Some(empty(401, "X-Error-Code: GatedRepo\r\n"));
     }

@@ -240,8 +240,7 @@ fn random(specs: &[TensorSpec], stream: u64) -> Named {
 }
 
 fn saved(tensors: &Named, dtype: DType) -> Vec<u8> {
-    let all: Named =
-        tensors.iter().map(|(name, it)| (name.clone(), it.to_dtype(dtype).unwrap())).collect();
+    let all: Named = tensors.iter().map(|(name, it)| (name.clone(), it.to_dtype(dtype).unwrap())).collect();
     safetensors::serialize(all.iter().map(|(name, it)| (name, it)), None).unwrap()
 }
 

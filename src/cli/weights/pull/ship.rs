@@ -8,7 +8,7 @@ use super::plan::Item;
 use crate::cli::{Context, Failed};
 use crate::files::{Existing, Readers, write_whole};
 use crate::models::bundle::shipped::{SHIPPED, Shipped};
-use crate::models::bundle::{Bundle, FILE_NAME, Sha256};
+use crate::models::bundle::{Bundle, FILE_NAME};
 use crate::types::nearest;
 
 /// The name of a model card in a bundle's folder.
@@ -66,16 +66,12 @@ pub(super) fn names() -> String {
 impl Item {
     /// Its content, where the program has it.
     pub(super) fn shipped(&self) -> Option<&'static [u8]> {
-        Shipped::content(self.expected()?)
+        Shipped::content(self.sha256)
     }
 
     /// Writes what [`shipped`](Self::shipped) has.
     pub(super) fn supply(&self, content: &[u8]) -> Result<(), String> {
         write(&self.path, content).map_err(|failed| failed.message().to_owned())
-    }
-
-    fn expected(&self) -> Option<Sha256> {
-        Some(self.file.sha256)
     }
 }
 

@@ -17,9 +17,11 @@ use crate::support::random::Random;
 
 fn hub_of(stand_in: &StandIn) -> Hub {
     let files = stand_in.published.iter();
-    Hub::serve_all(files.map(|(at, bytes)| {
-        ([at.repo.as_str(), at.revision.as_str(), at.path.as_str()], bytes.as_slice())
-    }))
+    Hub::serve_all(
+        files.map(|(at, bytes)| {
+            ([at.repo.as_str(), at.revision.as_str(), at.path.as_str()], bytes.as_slice())
+        }),
+    )
 }
 
 fn pull_by_name(name: &str, folder: &Path, hub: &Hub) -> Output {
@@ -55,7 +57,8 @@ fn what_ships_is_described_as_published_and_needs_no_hub_for_its_small_files() {
     for shipped in &SHIPPED {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("new/weights");
-        let output = weights(&["pull", shipped.name, "--into", text(&place), "--endpoint", &hub.address, "--dry-run"]);
+        let output =
+            weights(&["pull", shipped.name, "--into", text(&place), "--endpoint", &hub.address, "--dry-run"]);
         assert!(!place.exists(), "a dry run writes nothing: {}", printed(&output));
         let output = pull_by_name(shipped.name, &place, &hub);
         let told = printed(&output);
@@ -112,7 +115,10 @@ fn the_list_tells_what_each_takes_and_under_which_licence() {
     let output = weights(&["list"]);
     let told = printed(&output);
     assert_eq!(output.status.code(), Some(0), "{told}");
-    assert!(told.contains("schnell-12gb") && told.contains("13.94 GB") && told.contains("--into DIR"), "{told}");
+    assert!(
+        told.contains("schnell-12gb") && told.contains("13.94 GB") && told.contains("--into DIR"),
+        "{told}"
+    );
     let answer: Value = serde_json::from_slice(&weights(&["list", "--json"]).stdout).unwrap();
     let sizes: Vec<_> = answer["bundles"].as_array().unwrap().iter().map(|it| it["bytes"].as_u64()).collect();
     assert_eq!(sizes, [Some(13_937_276_913), Some(30_935_839_889), Some(36_906_122_598)]);
