@@ -77,8 +77,8 @@ pub fn choose(flag: Option<&Path>, loaded: &Loaded) -> Result<Chosen, BuildError
     let folder = cached(&settings.data_dir.join("bundles"))?;
     let note = format!(
         "no weights are configured and {} is not there, nor shipped with this executable: using random ones from {}, whose pictures and sounds are \
-         noise. For real ones write a bundle.toml, fetch its files with `vortex-node weights pull`, and name it by \
-         --bundle or the setting bundle (README.md, \"Weights\")",
+         noise. For real ones fetch a bundle that ships (`vortex-node weights list`), as by `vortex-node weights pull \
+         schnell-12gb --into weights`, and name its folder by --bundle or the setting bundle",
         loaded.dir.join(DEMO).display(),
         folder.display()
     );

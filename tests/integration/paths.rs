@@ -107,6 +107,7 @@ fn every_answer_in_json_flags_paths_that_are_no_text() {
         ("diagnose", "diagnose --out @bug.tar.gz --config-dir @config --json", "path"),
         ("weights verify", "weights verify @bundle --json", "folder"),
         ("weights info", "weights info @bundle --plan --json", "folder"),
+        ("weights list", "weights list --json", ""),
         ("weights load", "weights load @bundle --json", ""),
         ("weights convert", "weights convert @model.pth --json", "from"),
         // A wrong recipe is told before any node is looked for.
