@@ -25,9 +25,8 @@ use crate::exit::Exit;
 use crate::hub::{HubClient, HubError, Listings, Notice, Patience, Token};
 use crate::models::bundle::lock::Locked;
 use crate::models::bundle::receipt::{Receipt, Stamp};
-use crate::models::bundle::shipped::Shipped;
-use crate::models::bundle::{Bundle, FILE_NAME, Lock, Sha256};
-use crate::types::{Bytes, ModelId};
+use crate::models::bundle::{Bundle, Lock, Sha256};
+use crate::types::Bytes;
 use bars::Bars;
 use plan::{Asking, Item, Looked, Standing};
 use room::Needs;
@@ -120,33 +119,6 @@ impl Pull {
             self.lock_file().display()
         )))
     }
-
-    /// The bundle, and which of its models are wanted.
-    fn bundle(&self) -> Result<(Bundle, Vec<ModelId>), Failed> {
-        let asked = &self.chosen.bundle;
-        let name = asked.to_str().and_then(Shipped::find).map(|shipped| shipped.name);
-        match &self.into {
-            Some(_) if asked.as_os_str() == "." => {
-                Err(Failed::bad_input(format!("--into wants the name of a bundle before it: {}", ship::names())))
-            }
-            Some(folder) => {
-                let bundle = ship::into(&asked.to_string_lossy(), folder, self.dry_run)?;
-                self.chosen.models_of(bundle)
-            }
-            None => self.chosen.open().map_err(|failed| match name.filter(|_| !asked.exists()) {
-                Some(name) => Failed::bad_input(format!(
-                    "there is no folder {name}; the bundle that ships under that name is fetched by `weights pull \
-                     {name} --into DIR`"
-                )),
-                None => failed,
-            }),
-        }
-    }
-
-    /// Where the lock lies.
-    fn lock_file(&self) -> PathBuf {
-        self.into.as_ref().map_or_else(|| self.chosen.lock(), |folder| Lock::beside(&folder.join(FILE_NAME)))
-    }
 }
 
 /// One process at a time writes into a bundle: two would write the same parts.
@@ -225,7 +197,7 @@ impl Session<'_, '_> {
         let written = !self.pull.dry_run;
         let outcome = if written { item.supply(content) } else { Ok(()) };
         if written && outcome.is_ok() {
-            self.remember(item, Stamp::of(&item.path));
+            self.remember(item, Stamp::of(&item.path), item.here);
         }
         let outcome = outcome.map(|()| Outcome::Supplied { size, written });
         self.row(item, &outcome)?;

@@ -2,53 +2,88 @@
 //! hub.
 
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::Pull;
 use super::plan::Item;
 use crate::cli::{Context, Failed};
 use crate::files::{Existing, Readers, write_whole};
 use crate::models::bundle::shipped::{SHIPPED, Shipped};
-use crate::models::bundle::{Bundle, FILE_NAME};
-use crate::types::nearest;
+use crate::models::bundle::{Bundle, FILE_NAME, Lock};
+use crate::types::{ModelId, nearest};
 
 /// The name of a model card in a bundle's folder.
 const CARD: &str = "README.md";
 
+impl Pull {
+    /// The bundle, and which of its models are wanted.
+    pub(super) fn bundle(&self) -> Result<(Bundle, Vec<ModelId>), Failed> {
+        let asked = &self.chosen.bundle;
+        let name = asked.to_str().and_then(Shipped::find).map(|shipped| shipped.name);
+        match &self.into {
+            Some(_) if asked.as_os_str() == "." => {
+                Err(Failed::bad_input(format!("--into wants the name of a bundle before it: {}", names())))
+            }
+            Some(folder) => {
+                let bundle = into(&asked.to_string_lossy(), folder, self.dry_run)?;
+                self.chosen.models_of(bundle)
+            }
+            None => self.chosen.open().map_err(|failed| match name.filter(|_| !asked.exists()) {
+                Some(name) => Failed::bad_input(format!(
+                    "there is no folder {name}; the bundle that ships under that name is fetched by `weights pull \
+                     {name} --into DIR`"
+                )),
+                None => failed,
+            }),
+        }
+    }
+
+    /// Where the lock lies.
+    pub(super) fn lock_file(&self) -> PathBuf {
+        self.into.as_ref().map_or_else(|| self.chosen.lock(), |folder| Lock::beside(&folder.join(FILE_NAME)))
+    }
+}
+
 /// The bundle `name` in `folder`: what is there already, else what ships, written there unless it is only told of.
-pub(super) fn into(
-    name: &str,
-    folder: &Path,
-    dry_run: bool,
-    context: &mut Context<'_>,
-) -> Result<Bundle, Failed> {
-    let shipped = Shipped::find(name).ok_or_else(|| Failed::bad_input(unknown(name)))?;
+fn into(name: &str, folder: &Path, dry_run: bool) -> Result<Bundle, Failed> {
+    let shipped = find(name)?;
     let description = folder.join(FILE_NAME);
     if !description.exists() {
-        if !dry_run {
-            write(&folder.join(CARD), shipped.card.as_bytes())?;
-            // Last: a folder with a description is a bundle.
-            write(&description, shipped.description.as_bytes())?;
+        if dry_run {
+            return Ok(shipped.bundle(folder)?);
         }
-        return Ok(shipped.bundle(folder)?);
+        write(&folder.join(CARD), shipped.card.as_bytes())?;
+        // Last: a folder with a description is a bundle.
+        write(&description, shipped.description.as_bytes())?;
     }
     let there = Bundle::open(&description)?;
-    if there.name != name {
-        return Err(Failed::bad_input(format!(
-            "{} describes another bundle, {:?}; name an empty folder by --into, or fetch that one by `weights pull {}`",
-            description.display(),
-            there.name,
-            folder.display()
-        )));
+    if there.name == name {
+        return Ok(there);
     }
-    let is_same = std::fs::read(&description).is_ok_and(|text| text == shipped.description.as_bytes());
-    if !is_same {
+    Err(Failed::bad_input(format!(
+        "{} describes another bundle, {:?}; name an empty folder by --into, or fetch that one by `weights pull {}`",
+        description.display(),
+        there.name,
+        folder.display()
+    )))
+}
+
+/// Says so where the description in `folder` is not the one that ships.
+pub(super) fn tell_of_changes(name: &str, folder: &Path, context: &mut Context<'_>) -> Result<(), Failed> {
+    let (shipped, description) = (find(name)?, folder.join(FILE_NAME));
+    let is_another = std::fs::read(&description).is_ok_and(|text| text != shipped.description.as_bytes());
+    if is_another {
         writeln!(
             context.console.err(),
             "{} is not the {name} that ships with this version; it is kept and fetched as it is",
             description.display()
         )?;
     }
-    Ok(there)
+    Ok(())
+}
+
+fn find(name: &str) -> Result<&'static Shipped, Failed> {
+    Shipped::find(name).ok_or_else(|| Failed::bad_input(unknown(name)))
 }
 
 /// What is said of a name that nothing ships under.
@@ -59,14 +94,14 @@ fn unknown(name: &str) -> String {
 }
 
 /// All names, separated by commas.
-pub(super) fn names() -> String {
+fn names() -> String {
     SHIPPED.iter().map(|shipped| shipped.name).collect::<Vec<_>>().join(", ")
 }
 
 impl Item {
     /// Its content, where the program has it.
     pub(super) fn shipped(&self) -> Option<&'static [u8]> {
-        Shipped::content(self.sha256)
+        Shipped::content(self.here?)
     }
 
     /// Writes what [`shipped`](Self::shipped) has.

@@ -238,7 +238,7 @@ fn killed_at_random_moments_a_shipped_bundle_still_comes_whole() {
 fn assert_whole_after_kills(folder: &Path, stand_in: &StandIn) {
     for path in files_below(folder) {
         let name = path.file_name().unwrap().to_string_lossy();
-        if name.starts_with(".tmp") {
+        if name.starts_with(".tmp") || name.starts_with(".vortex-") {
             std::fs::remove_file(&path).unwrap();
         }
     }
