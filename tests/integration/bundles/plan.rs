@@ -110,9 +110,11 @@ fn every_other_model_holds_what_its_plan_says() {
     };
     let kokoro = load::kokoro(&bundle, &Device::Cpu, &run).unwrap();
     assert_close("kokoro", planned(ModelId::Kokoro), kokoro.resident().get());
-    for model in [ModelId::ClipB, ModelId::ClipL] {
+    // Rows that do not divide into blocks stay f32 on a card, for which is planned, and f16 on a processor: L's patches,
+    // 96 rows of 3 · 14 · 14.
+    for (model, narrower) in [(ModelId::ClipB, 0), (ModelId::ClipL, 96 * 588 * 2)] {
         let clip = load::clip(&bundle, model, &Device::Cpu, &run).unwrap();
-        assert_close(model.name(), planned(model), clip.resident().get());
+        assert_close(model.name(), planned(model), clip.resident().get() + narrower);
     }
 }
 

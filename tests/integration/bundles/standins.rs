@@ -48,7 +48,7 @@ impl StandIn {
     pub fn of(name: &str) -> Self {
         let mut description: Table = Shipped::find(name).unwrap().description.parse().unwrap();
         let contents = contents(name);
-        let (mut files, mut published) = (BTreeMap::new(), BTreeMap::new());
+        let (mut files, mut published, mut mirrored) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for model in description["models"].as_table_mut().unwrap().iter_mut().map(|(_, model)| model) {
             let hub = model["hub"].clone();
             let roles = model["files"].as_table_mut().unwrap();
@@ -61,12 +61,16 @@ impl StandIn {
                 let remote = entry.get("remote").and_then(toml::Value::as_str);
                 let remote = remote.map_or_else(|| path.split_once('/').unwrap().1.to_owned(), str::to_owned);
                 let also = entry.get("also").and_then(toml::Value::as_array).cloned().unwrap_or_default();
-                let places = std::iter::once(entry.get("hub").unwrap_or(&hub)).chain(&also);
                 if path != OF_THE_PROGRAM {
-                    published.extend(places.map(|place| (at(place, &remote), content.clone())));
+                    published.insert(at(entry.get("hub").unwrap_or(&hub), &remote), content.clone());
+                    mirrored.extend(also.iter().map(|place| (at(place, &remote), content.clone())));
                 }
                 files.insert(path, content.clone());
             }
+        }
+        // What is the same file as published may be another one in miniature: then it stays what it is for itself.
+        for (place, content) in mirrored {
+            published.entry(place).or_insert(content);
         }
         Self { description: description.to_string(), files, published }
     }
