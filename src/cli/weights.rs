@@ -1,5 +1,6 @@
 //! `vortex-node weights`: bundles of weights checked, described, fetched, converted and made up.
 
+mod adopt;
 mod convert;
 mod info;
 mod load;
@@ -37,6 +38,8 @@ enum What {
     Pull(pull::Pull),
     /// Rewrite published .pth and .pt files as safetensors, without executing anything in them
     Convert(convert::Convert),
+    /// Recognise weights that are here already, by their tensors, and write the bundle around them without copying
+    Adopt(adopt::Adopt),
     /// Make up a bundle of random weights, the same bytes for the same seed
     Synth(synth::Synth),
 }
@@ -50,6 +53,7 @@ impl WeightsCommand {
             What::Load(command) => command.run(context),
             What::Pull(command) => command.run(context),
             What::Convert(command) => command.run(context),
+            What::Adopt(command) => command.run(context),
             What::Synth(command) => command.run(context),
         }
     }

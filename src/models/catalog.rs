@@ -11,7 +11,7 @@ use super::weights::Weights;
 use crate::contract::ModelError;
 use crate::types::{Bytes, ModelId};
 
-mod flux;
+pub(in crate::models) mod flux;
 pub mod load;
 mod network;
 mod parts;

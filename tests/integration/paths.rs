@@ -109,6 +109,7 @@ fn every_answer_in_json_flags_paths_that_are_no_text() {
         ("weights info", "weights info @bundle --plan --json", "folder"),
         ("weights load", "weights load @bundle --json", ""),
         ("weights convert", "weights convert @model.pth --json", "from"),
+        ("weights adopt", "weights adopt @bundle --into @adopted --json", "folder"),
         // A wrong recipe is told before any node is looked for.
         ("submit", "submit @model.pth --json", "path"),
         ("token list", "token list --json", ""),

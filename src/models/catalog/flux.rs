@@ -6,6 +6,7 @@ use super::network::{Files, Network, Opened};
 use super::{Part, load::flux_options};
 use crate::contract::ModelError;
 use crate::models::bundle::{Bundle, Precision};
+use crate::models::flux::config::{ClipConfig, T5Config, TransformerConfig, VaeConfig};
 use crate::models::flux::files::{Configs, FluxFiles, layout};
 use crate::models::flux::naming::t5_elsewhere;
 use crate::models::flux::nf4;
@@ -15,22 +16,38 @@ use crate::models::flux::tensors;
 use crate::models::flux::transformer::Layout;
 use crate::types::ModelId;
 
+/// The transformer of these sizes, in the names of `layout`.
+pub(in crate::models) fn transformer(
+    config: &TransformerConfig,
+    layout: Layout,
+) -> Result<Network, ModelError> {
+    Ok(Network::new("transformer", tensors::transformer(config, layout)?).or_packed())
+}
+
+/// The autoencoder, as far as painting needs it: the decoder.
+pub(in crate::models) fn vae(config: &VaeConfig, layout: Layout) -> Result<Network, ModelError> {
+    Ok(Network::new("vae", tensors::vae(config, layout)?).beside(&["encoder.", "quant_conv."]).or_packed())
+}
+
+/// CLIP's text tower.
+pub(in crate::models) fn text_encoder(config: &ClipConfig) -> Result<Network, ModelError> {
+    let beside = &["text_projection.", "logit_scale"];
+    Ok(Network::new("text_encoder", tensors::clip(config)?).beside(beside).or_packed())
+}
+
+/// T5's encoder.
+pub(in crate::models) fn text_encoder_2(config: &T5Config) -> Result<Network, ModelError> {
+    let beside = &["decoder.", "lm_head.", "encoder.embed_tokens."];
+    Ok(Network::new("text_encoder_2", tensors::t5(config)?).beside(beside).known_as(t5_elsewhere).or_packed())
+}
+
 /// The rows of the table for these sizes and layouts: transformer, autoencoder, CLIP, T5.
-fn rows(configs: &Configs, transformer: Layout, vae: Layout) -> Result<[Network; 4], ModelError> {
-    let transformer = tensors::transformer(&configs.transformer, transformer)?;
+fn rows(configs: &Configs, of_transformer: Layout, of_vae: Layout) -> Result<[Network; 4], ModelError> {
     Ok([
-        Network::new("transformer", transformer).or_packed(),
-        // Painting only decodes.
-        Network::new("vae", tensors::vae(&configs.vae, vae)?)
-            .beside(&["encoder.", "quant_conv."])
-            .or_packed(),
-        Network::new("text_encoder", tensors::clip(&configs.clip)?)
-            .beside(&["text_projection.", "logit_scale"])
-            .or_packed(),
-        Network::new("text_encoder_2", tensors::t5(&configs.t5)?)
-            .beside(&["decoder.", "lm_head.", "encoder.embed_tokens."])
-            .known_as(t5_elsewhere)
-            .or_packed(),
+        transformer(&configs.transformer, of_transformer)?,
+        vae(&configs.vae, of_vae)?,
+        text_encoder(&configs.clip)?,
+        text_encoder_2(&configs.t5)?,
     ])
 }
 

@@ -3,6 +3,7 @@
 //! Whoever verifies a bundle and whoever loads from it goes through here, so what verifies loads, and what loads
 //! verifies. Copies no tensor.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -140,6 +141,34 @@ impl Network {
             }
         }
         misfits
+    }
+
+    /// What it asks for and tensors of these names and shapes do not have, or have in another shape: for files that
+    /// have to be converted before they can be opened. The first of them, and how many there are.
+    pub(in crate::models) fn lacking<'a>(
+        &self,
+        tensors: impl Iterator<Item = (&'a str, &'a [usize])>,
+    ) -> Option<(String, usize)> {
+        let shapes: BTreeMap<&str, &[usize]> = tensors.collect();
+        let names = Stored::new(shapes.iter().map(|(name, shape)| (*name, *shape)));
+        let names = names.named_for(&self.specs, self.aliases);
+        let found: BTreeMap<&str, &[usize]> = names
+            .iter()
+            .filter_map(|(stored, name)| Some((name.as_str(), *shapes.get(stored.as_str())?)))
+            .collect();
+        let wrong = |spec: &TensorSpec| {
+            let (name, dims) = (&spec.name, spec.shape.dims());
+            match found.get(name.as_str()) {
+                None => Some(format!("tensor {name:?} of shape {dims:?} is missing")),
+                Some(shape) if *shape != dims => {
+                    Some(format!("tensor {name:?}: expected shape {dims:?}, found {shape:?}"))
+                }
+                Some(_) => None,
+            }
+        };
+        let mut all = self.specs.iter().filter_map(wrong);
+        let first = all.next()?;
+        Some((first, 1 + all.count()))
     }
 
     /// Fails, with what is first, where the network cannot be built from `opened`.

@@ -121,6 +121,19 @@ impl GgufFile {
         self.tensors.get(name).map(|entry| entry.end - entry.start)
     }
 
+    /// The type that most of its bytes are in.
+    pub(in crate::models) fn main_type(&self) -> Option<GgmlDType> {
+        let mut sizes: Vec<(GgmlDType, usize)> = Vec::new();
+        for entry in self.tensors.values() {
+            let size = entry.end - entry.start;
+            match sizes.iter_mut().find(|(dtype, _)| *dtype == entry.dtype) {
+                Some((_, sum)) => *sum += size,
+                None => sizes.push((entry.dtype, size)),
+            }
+        }
+        sizes.into_iter().max_by_key(|(_, size)| *size).map(|(dtype, _)| dtype)
+    }
+
     /// Names and shapes of its tensors.
     pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.tensors.iter().map(|(name, entry)| (name.as_str(), entry.shape.as_slice()))

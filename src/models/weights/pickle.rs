@@ -52,22 +52,48 @@ pub struct Converted {
     pub written: Written,
 }
 
+/// An open checkpoint: what is in it, to be read one tensor after the other.
+pub(crate) struct Checkpoint {
+    archive: Archive,
+    tensors: Vec<Stored>,
+}
+
+impl Checkpoint {
+    /// Opens `path` and reads which tensors it has, in order of name.
+    pub(crate) fn open(path: &Path) -> Result<Self, WeightsError> {
+        let mut archive = Archive::open(path)?;
+        let tensors = archive.tensors()?;
+        archive.expect_unfolded(&tensors)?;
+        Ok(Self { archive, tensors })
+    }
+
+    /// Its tensors, in order of name.
+    pub(crate) fn tensors(&self) -> &[Stored] {
+        &self.tensors
+    }
+
+    /// The values of the tensor at that place in [`tensors`](Self::tensors), little-endian, row-major.
+    pub(crate) fn values(&mut self, place: usize) -> Result<Vec<u8>, WeightsError> {
+        self.tensors.get(place).map_or(Ok(Vec::new()), |tensor| self.archive.values(tensor))
+    }
+}
+
 /// Rewrites the checkpoint `from` as the safetensors file `to`: the same tensors, names of nested dictionaries joined
 /// by dots, in order of name. The same checkpoint gives the same bytes.
 pub fn convert(from: &Path, to: &Path, run: &Run) -> Result<Converted, ModelError> {
-    let mut archive = Archive::open(from)?;
-    let tensors = archive.tensors()?;
-    let entries: Vec<Entry> = tensors
+    let mut checkpoint = Checkpoint::open(from)?;
+    let entries: Vec<Entry> = checkpoint
+        .tensors()
         .iter()
         .map(|tensor| Entry { name: tensor.name.clone(), dtype: tensor.dtype, shape: tensor.shape.clone() })
         .collect();
-    let total = u32::try_from(tensors.len()).unwrap_or(u32::MAX);
+    let total = u32::try_from(entries.len()).unwrap_or(u32::MAX);
     let written = write_safetensors(to, &entries, |place, file| -> Result<(), ModelError> {
-        let values = archive.values(&tensors[place])?;
+        let values = checkpoint.values(place)?;
         let failed = |source| WeightsError::Unwritable { file: to.to_owned(), source };
         file.write_all(&values).map_err(failed)?;
         run.step(Progress::new(Unit::Parts, u32::try_from(place + 1).unwrap_or(total), total))?;
         Ok(())
     })?;
-    Ok(Converted { tensors: tensors.len(), written })
+    Ok(Converted { tensors: entries.len(), written })
 }
