@@ -165,6 +165,7 @@ pub fn adopt(request: &Request<'_>, mut seen: impl FnMut(Doing<'_>)) -> Result<A
             Err(why) => {
                 bundle.models.remove(model);
                 placer.withdraw(*model);
+                chooser.release(*model);
                 left_out.push((*model, why));
             }
         }

@@ -1,7 +1,7 @@
 //! Which of the files that were found serves for which role: those that fit, the best of several, and why.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Choice;
@@ -26,7 +26,8 @@ pub(super) struct Chooser<'a> {
     pub choices: Vec<Choice>,
     /// Why a source serves for nothing that it might have.
     verdicts: BTreeMap<PathBuf, Vec<String>>,
-    used: HashSet<PathBuf>,
+    /// What each source serves as.
+    used: BTreeMap<PathBuf, Vec<(ModelId, &'static str)>>,
 }
 
 /// What decides between two that fit, the first difference first.
@@ -34,7 +35,7 @@ type Rank<'a> = (bool, bool, bool, bool, Reverse<u64>, usize, &'a Path);
 
 impl<'a> Chooser<'a> {
     pub(super) fn new(found: &'a Found) -> Self {
-        Self { found, choices: Vec::new(), verdicts: BTreeMap::new(), used: HashSet::new() }
+        Self { found, choices: Vec::new(), verdicts: BTreeMap::new(), used: BTreeMap::new() }
     }
 
     /// Whether anything of these kinds was found at all.
@@ -65,7 +66,7 @@ impl<'a> Chooser<'a> {
         for source in candidates {
             match (fits(source), &taken) {
                 (Ok(fit), None) => {
-                    self.used.insert(source.path().to_owned());
+                    self.uses(source, (model, role));
                     taken = Some((source, fit));
                 }
                 (Ok(_), Some((first, _))) => {
@@ -97,21 +98,36 @@ impl<'a> Chooser<'a> {
         }
     }
 
-    pub(super) fn uses(&mut self, source: &Source) {
-        self.used.insert(source.path().to_owned());
+    /// Notes that `source` serves as a role.
+    pub(super) fn uses(&mut self, source: &Source, role: (ModelId, &'static str)) {
+        self.used.entry(source.path().to_owned()).or_default().push(role);
+    }
+
+    /// Takes back what was noted for `model`, which is left out after all.
+    pub(super) fn release(&mut self, model: ModelId) {
+        for (path, roles) in &mut self.used {
+            let said = self.verdicts.entry(path.clone()).or_default();
+            for (_, role) in roles.extract_if(.., |(of, _)| *of == model) {
+                let told = format!("would serve as {model}.{role}, but {model} is left out");
+                if !said.contains(&told) {
+                    said.push(told);
+                }
+            }
+        }
+        self.used.retain(|_, roles| !roles.is_empty());
     }
 
     /// Every source that serves for nothing, and why.
     pub(super) fn unused(&self) -> Vec<(PathBuf, String)> {
         let mut unused = Vec::new();
         for (source, has) in &self.found.sources {
-            if self.used.contains(source.path()) {
+            if self.used.contains_key(source.path()) {
                 continue;
             }
             let why = match self.verdicts.get(source.path()) {
-                Some(said) => said.join("; "),
-                None if has.is_empty() => kinds::strange(source),
-                None => {
+                Some(said) if !said.is_empty() => said.join("; "),
+                _ if has.is_empty() => kinds::strange(source),
+                _ => {
                     let names: Vec<&str> = has.iter().map(|kind| kinds::name(*kind)).collect();
                     format!("{}, and the rest of its model is not here", names.join(", "))
                 }

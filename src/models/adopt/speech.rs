@@ -83,7 +83,7 @@ fn voices(chooser: &mut Chooser<'_>, width: usize, rows: usize) -> BTreeMap<Stri
                 chooser.say(source, told);
                 continue;
             }
-            chooser.uses(source);
+            chooser.uses(source, (MODEL, "voices"));
             let piece = if source.format == Format::Safetensors && source.tensors.len() == 1 {
                 Piece::File { path: source.path().to_owned(), suffix: Some("safetensors") }
             } else {
