@@ -38,6 +38,7 @@ mod texts;
 use choose::{Chooser, Found};
 use draft::Draft;
 use place::Placer;
+use scan::LeftOver;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -198,7 +199,7 @@ fn look(
     from: &[PathBuf],
     except: &Path,
     seen: &mut dyn FnMut(Doing<'_>),
-) -> Result<(Found, Vec<(PathBuf, String)>), ModelError> {
+) -> Result<(Found, Vec<LeftOver>), ModelError> {
     let (all, mut unused) = scan::files(from, except)?;
     let (mut sources, mut found) = (Vec::new(), Found::default());
     for file in all {

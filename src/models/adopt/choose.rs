@@ -8,6 +8,7 @@ use super::Choice;
 use super::contents::{Format, Source};
 use super::draft::Sizes;
 use super::kinds::{self, Kind};
+use super::scan::LeftOver;
 use super::sizes;
 use super::texts::Texts;
 use crate::models::catalog::Network;
@@ -118,7 +119,7 @@ impl<'a> Chooser<'a> {
     }
 
     /// Every source that serves for nothing, and why.
-    pub(super) fn unused(&self) -> Vec<(PathBuf, String)> {
+    pub(super) fn unused(&self) -> Vec<LeftOver> {
         let mut unused = Vec::new();
         for (source, has) in &self.found.sources {
             if self.used.contains_key(source.path()) {

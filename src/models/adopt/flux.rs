@@ -108,10 +108,6 @@ pub(super) fn no_words(whose: &str, vocabulary: usize, accepted: &str) -> String
 
 pub(super) const CLIP_TOKENIZER: &str = CLIP_WORDS;
 
-fn chain(error: crate::contract::ModelError) -> String {
-    error.chain()
-}
-
 fn layout(source: &Source, sign: &str) -> Layout {
     if source.stored().has_below(&[sign]) { Layout::Diffusers } else { Layout::BlackForestLabs }
 }
@@ -135,11 +131,11 @@ fn transformer_by(source: &Source, value: &Value) -> Option<Result<TransformerCo
     let inner = value.get("flux").unwrap_or(value);
     let is_ours = inner.get("num_single_layers").or(inner.get("depth_single_blocks")).is_some();
     is_ours.then(|| {
-        let config = TransformerConfig::from_json(value).map_err(chain)?;
+        let config = TransformerConfig::from_json(value).map_err(|error| error.chain())?;
         if config.guidance != sizes::is_guided(source) {
             return Err("the configuration is of a transformer with another kind of guidance".to_owned());
         }
-        fit(source, &rows::transformer(&config, transformer_layout(source)).map_err(chain)?)?;
+        fit(source, &rows::transformer(&config, transformer_layout(source)).map_err(|error| error.chain())?)?;
         Ok(config)
     })
 }
@@ -151,14 +147,14 @@ fn transformer(source: &Source) -> Result<(Sizes, TransformerConfig), String> {
             "no config.json says its sizes, and heads that are not 128 wide do not tell how positions divide them"
                 .to_owned()
         })?;
-        let config = TransformerConfig::from_json(&value).map_err(chain)?;
+        let config = TransformerConfig::from_json(&value).map_err(|error| error.chain())?;
         (Sizes::Made { text: format!("{value:#}\n"), about: FROM_TENSORS }, config)
     } else {
         let stored = source.stored();
         let shapes = stored.below(&["img_in.weight"]);
-        (Sizes::Known, TransformerConfig::from_shapes(shapes.into_iter()).map_err(chain)?)
+        (Sizes::Known, TransformerConfig::from_shapes(shapes.into_iter()).map_err(|error| error.chain())?)
     };
-    fit(source, &rows::transformer(&config, layout).map_err(chain)?)?;
+    fit(source, &rows::transformer(&config, layout).map_err(|error| error.chain())?)?;
     Ok((found, config))
 }
 
@@ -169,8 +165,8 @@ fn vae_layout(source: &Source) -> Layout {
 fn vae_by(source: &Source, value: &Value) -> Option<Result<(), String>> {
     let inner = value.get("autoencoder").unwrap_or(value);
     inner.get("block_out_channels").or(inner.get("ch_mult")).is_some().then(|| {
-        let config = VaeConfig::from_json(value).map_err(chain)?;
-        fit(source, &rows::vae(&config, vae_layout(source)).map_err(chain)?)
+        let config = VaeConfig::from_json(value).map_err(|error| error.chain())?;
+        fit(source, &rows::vae(&config, vae_layout(source)).map_err(|error| error.chain())?)
     })
 }
 
@@ -182,7 +178,7 @@ fn vae(source: &Source) -> Result<(Sizes, ()), String> {
             "its latent pictures have {latent} channels, as Stable Diffusion's autoencoder has 4; Flux's have {LATENT}"
         ));
     }
-    fit(source, &rows::vae(&VaeConfig::flux(), vae_layout(source)).map_err(chain)?)?;
+    fit(source, &rows::vae(&VaeConfig::flux(), vae_layout(source)).map_err(|error| error.chain())?)?;
     Ok((Sizes::Known, ()))
 }
 
@@ -190,41 +186,41 @@ fn clip_by(source: &Source, value: &Value) -> Option<Result<usize, String>> {
     let inner = value.get("text_config").unwrap_or(value);
     let is_ours = inner.get("hidden_size").is_some() && inner.get("max_position_embeddings").is_some();
     is_ours.then(|| {
-        let config = ClipConfig::from_json(value).map_err(chain)?;
-        fit(source, &rows::text_encoder(&config).map_err(chain)?)?;
+        let config = ClipConfig::from_json(value).map_err(|error| error.chain())?;
+        fit(source, &rows::text_encoder(&config).map_err(|error| error.chain())?)?;
         Ok(config.vocab_size)
     })
 }
 
 fn clip(source: &Source) -> Result<(Sizes, usize), String> {
     let published = ClipConfig::large();
-    let why = match fit(source, &rows::text_encoder(&published).map_err(chain)?) {
+    let why = match fit(source, &rows::text_encoder(&published).map_err(|error| error.chain())?) {
         Ok(()) => return Ok((Sizes::Known, published.vocab_size)),
         Err(why) => why,
     };
     let value = sizes::clip_text(source).ok_or(why)?;
-    let config = ClipConfig::from_json(&value).map_err(chain)?;
-    fit(source, &rows::text_encoder(&config).map_err(chain)?)?;
+    let config = ClipConfig::from_json(&value).map_err(|error| error.chain())?;
+    fit(source, &rows::text_encoder(&config).map_err(|error| error.chain())?)?;
     Ok((Sizes::Made { text: format!("{value:#}\n"), about: FROM_TENSORS }, config.vocab_size))
 }
 
 fn t5_by(source: &Source, value: &Value) -> Option<Result<usize, String>> {
     (value.get("d_kv").is_some() && value.get("d_ff").is_some()).then(|| {
-        let config = T5Config::from_json(value).map_err(chain)?;
-        fit(source, &rows::text_encoder_2(&config).map_err(chain)?)?;
+        let config = T5Config::from_json(value).map_err(|error| error.chain())?;
+        fit(source, &rows::text_encoder_2(&config).map_err(|error| error.chain())?)?;
         Ok(config.vocab_size)
     })
 }
 
 fn t5(source: &Source) -> Result<(Sizes, usize), String> {
     let published = T5Config::xxl();
-    let why = match fit(source, &rows::text_encoder_2(&published).map_err(chain)?) {
+    let why = match fit(source, &rows::text_encoder_2(&published).map_err(|error| error.chain())?) {
         Ok(()) => return Ok((Sizes::Known, published.vocab_size)),
         Err(why) => why,
     };
     let value = sizes::t5(source).ok_or(why)?;
-    let config = T5Config::from_json(&value).map_err(chain)?;
-    fit(source, &rows::text_encoder_2(&config).map_err(chain)?)?;
+    let config = T5Config::from_json(&value).map_err(|error| error.chain())?;
+    fit(source, &rows::text_encoder_2(&config).map_err(|error| error.chain())?)?;
     Ok((Sizes::Made { text: format!("{value:#}\n"), about: FROM_TENSORS }, config.vocab_size))
 }
 

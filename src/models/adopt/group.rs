@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::contents::Source;
+use super::scan::LeftOver;
 
 /// `NAME-00001-of-00003.safetensors`: what comes before, which of them, and how many there are.
 fn shard(path: &Path) -> Option<(PathBuf, usize, usize)> {
@@ -15,7 +16,7 @@ fn shard(path: &Path) -> Option<(PathBuf, usize, usize)> {
 }
 
 /// Shards put together, everything else as it is; and those whose others are not all there, with why.
-pub(super) fn shards(sources: Vec<Source>) -> (Vec<Source>, Vec<(PathBuf, String)>) {
+pub(super) fn shards(sources: Vec<Source>) -> (Vec<Source>, Vec<LeftOver>) {
     let (mut whole, mut broken) = (Vec::new(), Vec::new());
     let mut groups: BTreeMap<(PathBuf, usize), BTreeMap<usize, Source>> = BTreeMap::new();
     for source in sources {

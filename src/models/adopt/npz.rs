@@ -30,6 +30,9 @@ struct Header {
     shape: Vec<usize>,
 }
 
+/// Name and shape.
+pub(super) type Array = (String, Vec<usize>);
+
 /// The shape of the array in the file at `path`.
 pub(super) fn array(path: &Path) -> Result<Vec<usize>, String> {
     let mut file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
@@ -37,7 +40,7 @@ pub(super) fn array(path: &Path) -> Result<Vec<usize>, String> {
 }
 
 /// Names and shapes of the arrays in the archive at `path`; `None` where it is an archive of something else.
-pub(super) fn arrays(path: &Path) -> Result<Option<Vec<(String, Vec<usize>)>>, String> {
+pub(super) fn arrays(path: &Path) -> Result<Option<Vec<Array>>, String> {
     let Some(mut zip) = open(path)? else { return Ok(None) };
     let mut found = Vec::new();
     for place in 0..zip.len() {

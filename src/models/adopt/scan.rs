@@ -9,6 +9,9 @@ use crate::contract::ModelError;
 /// More than any collection of models; a tree of more is no such thing, or a loop that cannot be told.
 const MOST: usize = 200_000;
 
+/// A file that serves for nothing, and why.
+pub(super) type LeftOver = (PathBuf, String);
+
 /// A regular file.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
@@ -20,10 +23,7 @@ pub(super) struct Seen {
 
 /// What lies below `roots`, in order of name, and what there could not be looked at. Links are followed; hidden files
 /// and folders, and the folder `except`, are passed over.
-pub(super) fn files(
-    roots: &[PathBuf],
-    except: &Path,
-) -> Result<(Vec<Seen>, Vec<(PathBuf, String)>), ModelError> {
+pub(super) fn files(roots: &[PathBuf], except: &Path) -> Result<(Vec<Seen>, Vec<LeftOver>), ModelError> {
     let mut scan =
         Scan { except: except.to_owned(), known: HashSet::new(), found: Vec::new(), unreadable: Vec::new() };
     for root in roots {
@@ -46,7 +46,7 @@ struct Scan {
     /// Where what was seen really lies: a file by two names is one file, and a folder that holds itself ends.
     known: HashSet<PathBuf>,
     found: Vec<Seen>,
-    unreadable: Vec<(PathBuf, String)>,
+    unreadable: Vec<LeftOver>,
 }
 
 impl Scan {

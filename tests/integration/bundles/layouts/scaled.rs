@@ -20,9 +20,8 @@ fn float8_that_is_marked_as_scaled_and_lacks_its_scales_is_refused() {
         write(&file, &eight);
         let bundle = bundle_with(ModelId::Flux, &[(role, &file)]);
         assert!(is_usable("marked, with its scales", &bundle, ModelId::Flux), "{role}");
-        let layer = eight.keys().filter_map(|name| name.strip_suffix(".scale_weight"));
-        let layer =
-            layer.filter(|name| !name.contains("shared") && !name.contains("bias")).next_back().unwrap();
+        let mut layers = eight.keys().filter_map(|name| name.strip_suffix(".scale_weight"));
+        let layer = layers.rfind(|name| !name.contains("shared") && !name.contains("bias")).unwrap();
         let scale = format!("{layer}.scale_weight");
         eight.remove(&scale).unwrap();
         write(&file, &eight);
