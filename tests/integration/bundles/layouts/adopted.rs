@@ -15,10 +15,11 @@ use vortex_node::models::bundle::{Bundle, verify};
 use vortex_node::models::catalog::load;
 use vortex_node::types::{Bytes, ModelId};
 
+use super::scaled::{Scaling, in_float8};
 use super::written::{self, bare_pickle, diffusers_transformer, gguf, npz, open_clip, pickle};
 use super::{
-    CLIP, PLAIN, STITCHING, T5, TRANSFORMER, Tensors, VAE, assert_equal, in_float8, is_usable, llama,
-    prefixed, read, renamed, seen, wide, write,
+    CLIP, PLAIN, STITCHING, T5, TRANSFORMER, Tensors, VAE, assert_equal, is_usable, llama, prefixed, read,
+    renamed, seen, wide, write,
 };
 
 const SPEECH: &str = "kokoro/kokoro-v1_0.safetensors";
@@ -193,7 +194,7 @@ fn float8_is_adopted_with_and_without_scales() {
         Some((format!("{layer}.scale_weight"), super::of_floats(&[], &[0.37])))
     };
     let none = |_: &str, _: &[usize]| None;
-    let forms: [(&str, super::Scaling<'_>); 2] = [("bare", &none), ("scaled", &one)];
+    let forms: [(&str, Scaling<'_>); 2] = [("bare", &none), ("scaled", &one)];
     for (what, scale) in forms {
         let folder = TempDir::new().unwrap();
         flux_configs(&folder);
