@@ -286,7 +286,7 @@ fn put(
 fn budget(bundle: &Bundle, model: ModelId) -> Result<Bytes, ModelError> {
     let planned: Bytes =
         catalog::plan(bundle, model)?.iter().filter(|part| part.counts).map(|part| part.bytes).sum();
-    let on_processor = match model {
+    let held = match model {
         ModelId::Flux => {
             let files = FluxFiles::of_bundle(bundle)?;
             let mut options = load::flux_options(bundle.model(model)?);
@@ -295,26 +295,38 @@ fn budget(bundle: &Bundle, model: ModelId) -> Result<Bytes, ModelError> {
             }
             let parts = flux_model::load::plan(&files, &options, &Device::Cpu)?;
             // On a processor the two are one.
-            let held = parts.iter().filter(|part| part.place != Place::Mapped);
-            held.map(|part| part.bytes).sum()
+            let parts = parts.iter().filter(|part| part.place != Place::Mapped);
+            parts.map(|part| part.bytes).sum()
         }
-        _ => loose(bundle, model)?,
+        _ => on_processor(bundle, model)?,
     };
-    let most = planned.max(on_processor).get();
+    let most = planned.max(held).get();
     let megabyte = 1_000_000;
     Ok(Bytes::new((most + most / 20 + megabyte).next_multiple_of(megabyte)))
 }
 
-/// The same of a model of which only matrices are kept narrower than f32, tables of words aside.
-fn loose(bundle: &Bundle, model: ModelId) -> Result<Bytes, ModelError> {
+/// What a model besides Flux holds on a processor: in f32 what no kernel there keeps narrower, and the matrices of CLIP,
+/// tables of words aside, in their precision.
+fn on_processor(bundle: &Bundle, model: ModelId) -> Result<Bytes, ModelError> {
     let precision = bundle.model(model)?.precision;
     let mut total = Bytes::ZERO;
     for network in catalog::networks(bundle, model)? {
         for spec in &network.specs {
-            let is_narrow = spec.shape.rank() >= 2 && !spec.name.contains("embedding");
-            let kept = if is_narrow { precision } else { Precision::F32 };
-            total = total.saturating_add(kept.size(spec.shape.elem_count() as u64));
+            let count = spec.shape.elem_count() as u64;
+            let size = match (model, spec.shape.dims()) {
+                (ModelId::ClipB | ModelId::ClipL, [_, _, ..]) if !spec.name.contains("embedding") => {
+                    precision.size(count)
+                }
+                // Winograd's transform of a 3 × 3 kernel, F(4 × 4, 3 × 3), has 36 numbers for nine; so has each slice of a
+                // 3 × 3 × 3 one.
+                (ModelId::LivePortrait, [_, _, .., 3, 3]) => Precision::F32.size(4 * count),
+                _ => Precision::F32.size(count),
+            };
+            total = total.saturating_add(size);
         }
     }
-    Ok(total)
+    let voices = bundle.paths(model, "voices");
+    let voices = voices.iter().map(|path| std::fs::metadata(path).map_or(0, |found| found.len()));
+    // A file in f16 takes twice its length once it is read.
+    Ok(total.saturating_add(Bytes::new(voices.map(|size| 2 * size).sum())))
 }

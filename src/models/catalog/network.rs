@@ -4,7 +4,9 @@
 //! verifies. Copies no tensor.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -52,12 +54,10 @@ pub enum Opened {
 }
 
 impl Files {
-    /// Maps safetensors, an index of them, or one GGUF file, and reads the headers.
+    /// Maps safetensors, an index of them, or one GGUF file (by its suffix or its first bytes), and reads the headers.
     pub fn open(files: &[PathBuf]) -> Result<Self, ModelError> {
         match files {
-            [file] if file.extension().is_some_and(|extension| extension == "gguf") => {
-                Ok(Self::Gguf(GgufFile::open(file)?))
-            }
+            [file] if is_gguf(file) => Ok(Self::Gguf(GgufFile::open(file)?)),
             files => Ok(Self::Dense(Weights::open(files)?)),
         }
     }
@@ -69,6 +69,14 @@ impl Files {
             Self::Gguf(file) => Stored::new(file.shapes()),
         }
     }
+}
+
+fn is_gguf(file: &Path) -> bool {
+    let begins = || {
+        let mut first = [0; 4];
+        File::open(file).and_then(|mut file| file.read_exact(&mut first)).is_ok() && first == *b"GGUF"
+    };
+    file.extension().is_some_and(|extension| extension == "gguf") || begins()
 }
 
 impl Network {
@@ -191,7 +199,7 @@ impl Network {
     }
 }
 
-fn malformed(file: &std::path::Path, tensor: &str, why: String) -> WeightsError {
+fn malformed(file: &Path, tensor: &str, why: String) -> WeightsError {
     WeightsError::Malformed { file: file.to_owned(), place: format!("tensor {tensor:?}"), why }
 }
 
