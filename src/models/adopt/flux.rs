@@ -175,7 +175,7 @@ fn vae(source: &Source) -> Result<(Sizes, ()), String> {
         && *latent != LATENT
     {
         return Err(format!(
-            "its latent pictures have {latent} channels, as Stable Diffusion's autoencoder has 4; Flux's have {LATENT}"
+            "its latent pictures have {latent} channels, Flux's have {LATENT} (Stable Diffusion's have 4)"
         ));
     }
     fit(source, &rows::vae(&VaeConfig::flux(), vae_layout(source)).map_err(|error| error.chain())?)?;
