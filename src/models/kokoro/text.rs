@@ -3,6 +3,7 @@
 //! The pronunciations are Misaki's, Kokoro's own G2P (`misaki-rs`); this module owns what lies around it: sentences,
 //! what Misaki leaves unread, unknown words, and cutting to the model's context. Knows nothing of networks.
 
+mod accents;
 mod fallback;
 mod guess;
 mod informal;
@@ -137,9 +138,8 @@ impl Phonemiser {
         let known = |lexicon: &Lexicon, name: &str| {
             lexicon.golds.contains_key(name) || lexicon.silvers.contains_key(name)
         };
-        for (name, phonemes) in
-            NAMES.into_iter().filter(|(name, _)| !known(&g2p.lexicon, name)).collect::<Vec<_>>()
-        {
+        let names = NAMES.into_iter().chain(accents::ACCENTED);
+        for (name, phonemes) in names.filter(|(name, _)| !known(&g2p.lexicon, name)).collect::<Vec<_>>() {
             let phonemes = match accent {
                 Accent::American => phonemes.to_owned(),
                 Accent::British => guess::british(phonemes),
@@ -192,12 +192,62 @@ impl Phonemiser {
         for word in words.iter_mut().filter(|word| word.phonemes.contains(IN_PARTS)) {
             word.phonemes = self.in_parts(&word.text)?;
         }
+        // The stop of an abbreviation at the end is the sentence's as well: it is heard.
+        if sentences::has_stop(sentence)
+            && let Some(last) = words.iter().rposition(is_heard)
+        {
+            let is_marked = |word: &Word| word.phonemes.contains(['.', '!', '?', '…']);
+            if !words[last..].iter().any(is_marked) {
+                words[last].phonemes.push('.');
+            }
+        }
         Ok(Utterance { words })
     }
 
     /// The phonemes of a group that no dictionary has as a whole, from those of its parts.
     fn in_parts(&self, group: &str) -> Result<String, ModelError> {
         let mut said = String::new();
+        let (group, endings) = self.contractions(group);
+        if !endings.is_empty() && !group.contains(['\'', '’']) || self.is_known(group) {
+            said.push_str(&self.plain_words(group)?);
+        } else {
+            self.pieces(group, &mut said)?;
+        }
+        said.push_str(&endings);
+        let marks: String = group.chars().rev().take_while(|c| !c.is_alphanumeric()).collect();
+        said.extend(
+            marks.chars().rev().filter(|c| matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '…' | '—')),
+        );
+        Ok(said)
+    }
+
+    /// A group without the contractions at its end, and these as they are said: `shouldn't've`, `y'all'd`.
+    fn contractions<'a>(&self, group: &'a str) -> (&'a str, String) {
+        let (mut stem, mut said) = (group, String::new());
+        while let Some((before, ending)) = stem.rsplit_once(['\'', '’'])
+            && before.contains(['\'', '’'])
+            && let Some(phonemes) = fallback::contracted(ending)
+        {
+            said.insert_str(0, phonemes);
+            stem = before;
+            if self.is_known(stem) {
+                break;
+            }
+        }
+        if self.is_known(stem) { (stem, said) } else { (group, String::new()) }
+    }
+
+    fn is_known(&self, word: &str) -> bool {
+        let word = word.replace('’', "'");
+        !word.is_empty() && self.g2p.lexicon.is_known(&word, "NN")
+    }
+
+    fn plain_words(&self, text: &str) -> Result<String, ModelError> {
+        Ok(Utterance { words: self.words(text)? }.symbols().replace(IN_PARTS, ""))
+    }
+
+    /// Appends the phonemes of a group's words, numbers and letters, with gaps between them.
+    fn pieces(&self, group: &str, said: &mut String) -> Result<(), ModelError> {
         for piece in group.split(['\'', '’']) {
             // Behind an apostrophe stands the rest of a word.
             let rest = fallback::contracted(piece).filter(|_| !said.is_empty());
@@ -205,31 +255,46 @@ impl Phonemiser {
                 said.push_str(phonemes);
                 continue;
             }
-            for part in fallback::parts(piece) {
-                let single = part.chars().next().filter(|_| part.len() == 1);
-                let letter = single.and_then(|c| fallback::name_of(c.to_ascii_lowercase(), self.accent));
-                let is_initials = part.len() < 4 && part.chars().all(|c| c.is_ascii_uppercase());
-                let is_long = part.len() > 4 || (part.len() > 1 && part.starts_with('0'));
-                let phonemes = match letter {
-                    Some(name) => name.to_owned(),
-                    None if is_initials || (is_long && part.chars().all(|c| c.is_ascii_digit())) => {
-                        let letters = part.chars().map(|c| c.to_ascii_lowercase());
-                        let names = letters.filter_map(|c| fallback::name_of(c, self.accent));
-                        names.collect::<Vec<_>>().join(" ")
-                    }
-                    None => Utterance { words: self.words(&part)? }.symbols().replace(IN_PARTS, ""),
-                };
+            let mut last = String::new();
+            // "PhDs" is several of one part.
+            let stem =
+                fallback::plural(piece).filter(|stem| fallback::parts(stem).len() == 1 || piece.len() > 3);
+            for part in fallback::parts(stem.unwrap_or(piece)) {
                 if !said.is_empty() {
                     said.push(' ');
                 }
-                said.push_str(&phonemes);
+                said.push_str(&self.part(&part, &last)?);
+                last = part;
+            }
+            if stem.is_some() {
+                *said = self.g2p.lexicon.append_s(said);
             }
         }
-        let marks: String = group.chars().rev().take_while(|c| !c.is_alphanumeric()).collect();
-        said.extend(
-            marks.chars().rev().filter(|c| matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '…' | '—')),
-        );
-        Ok(said)
+        Ok(())
+    }
+
+    /// The phonemes of a word, number or letter behind `last` in a group.
+    fn part(&self, part: &str, last: &str) -> Result<String, ModelError> {
+        let name = |c: char| fallback::name_of(c.to_ascii_lowercase(), self.accent);
+        let single = part.chars().next().filter(|_| part.len() == 1);
+        if let Some(name) = single.and_then(name) {
+            return Ok(name.to_owned());
+        }
+        let spelled = |part: &str| part.chars().filter_map(name).collect::<Vec<_>>().join(" ");
+        if let Some(stem) = fallback::plural(part).filter(|_| !last.is_empty()) {
+            return Ok(self.g2p.lexicon.append_s(&spelled(stem)));
+        }
+        let is_figures = part.chars().all(|c| c.is_ascii_digit());
+        let is_initials = part.len() < 4 && part.chars().all(|c| c.is_ascii_uppercase());
+        let is_long = is_figures && (part.len() > 4 || (part.len() > 1 && part.starts_with('0')));
+        if is_initials || is_long {
+            return Ok(spelled(part));
+        }
+        // "A320" is three twenty.
+        let behind_letters = is_figures && last.ends_with(|c: char| c.is_ascii_alphabetic());
+        let text =
+            if behind_letters && part.len() == 3 { normalise::in_pairs(part) } else { part.to_owned() };
+        self.plain_words(&text)
     }
 
     /// What Misaki makes of a text.
@@ -247,6 +312,11 @@ impl Phonemiser {
         let words = tokens.into_iter().map(|token| {
             // Misaki takes some pictures for brackets.
             let phonemes = token.phonemes.filter(|_| !normalise::is_picture(&token.text)).unwrap_or_default();
+            // It takes some figures for brackets as well.
+            let is_misheard = phonemes.contains(['(', ')'])
+                && token.text.chars().any(char::is_alphanumeric)
+                && !token.text.contains(['(', ')']);
+            let phonemes = if is_misheard { IN_PARTS.to_string() } else { phonemes };
             Word {
                 phonemes: phonemes.split_whitespace().collect::<Vec<_>>().join(" "),
                 space: !token.whitespace.is_empty(),
@@ -257,9 +327,13 @@ impl Phonemiser {
     }
 }
 
+fn is_heard(word: &Word) -> bool {
+    word.phonemes.chars().any(is_sound)
+}
+
 /// A word of which something is not heard: all of it though it is more than a mark, or letters that are not Latin.
 fn is_lost(word: &Word) -> bool {
-    let is_foreign = |c: char| c.is_alphabetic() && !c.is_ascii();
+    let is_foreign = |c: char| c.is_alphabetic() && !c.is_ascii() && !accents::is_latin(c);
     if word.text.chars().any(is_foreign) && word.text.chars().any(|c| c.is_ascii_alphanumeric()) {
         return true;
     }
@@ -283,6 +357,10 @@ fn quoted(text: &str) -> String {
     }
 }
 
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod everyday;
 #[cfg(test)]
 mod spoken;
 #[cfg(test)]
