@@ -309,21 +309,25 @@ impl Phonemiser {
                 ModelError::own(format!("no pronunciation could be found for {}", quoted(sentence)))
                     .because(error.to_string())
             })?;
-        let words = tokens.into_iter().map(|token| {
-            // Misaki takes some pictures for brackets.
+        let mut words: Vec<Word> = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            // Misaki takes some pictures for brackets, and some hyphens and figures.
             let phonemes = token.phonemes.filter(|_| !normalise::is_picture(&token.text)).unwrap_or_default();
-            // It takes some figures for brackets as well.
-            let is_misheard = phonemes.contains(['(', ')'])
-                && token.text.chars().any(char::is_alphanumeric)
-                && !token.text.contains(['(', ')']);
-            let phonemes = if is_misheard { IN_PARTS.to_string() } else { phonemes };
-            Word {
-                phonemes: phonemes.split_whitespace().collect::<Vec<_>>().join(" "),
-                space: !token.whitespace.is_empty(),
-                text: token.text,
-            }
-        });
-        Ok(words.collect())
+            let is_misheard = phonemes.contains(['(', ')']) && !token.text.contains(['(', ')']);
+            let has_sound = token.text.chars().any(char::is_alphanumeric);
+            let phonemes = match (is_misheard, has_sound) {
+                (true, true) => IN_PARTS.to_string(),
+                (true, false) => {
+                    if let Some(before) = words.last_mut() {
+                        before.space = true;
+                    }
+                    String::new()
+                }
+                (false, _) => phonemes.split_whitespace().collect::<Vec<_>>().join(" "),
+            };
+            words.push(Word { phonemes, space: !token.whitespace.is_empty(), text: token.text });
+        }
+        Ok(words)
     }
 }
 

@@ -244,7 +244,7 @@ fn what_misaki_loses_or_misreads_is_heard() {
             ("It costs 5€, version 2.0.1.", "ɪt kɔsts fIv jʊɹOz, vɜɹʒən tu pYnt zɪɹO pYnt wʌn."),
             ("World War I, Henry VIII and a V8", "wɜɹld wɔɹ wʌn, hɛnɹi ði Aθ ænd ɐ vi At"),
             ("The [really] good one left;the rest stayed.", "ðə (ɹiᵊli) ɡʊd wʌn lɛft; ðə ɹɛst stAd."),
-            ("Blink-182 and GPT-4", "blɪŋk wʌn ATi tu ænd ʤi pi ti fɔɹ"),
+            ("Blink-182 and GPT-4", "blɪŋk wʌn hʌndɹəd ATi tu ænd ʤi pi ti fɔɹ"),
         ],
         Accent::American,
     );

@@ -10,7 +10,8 @@ pub(super) fn read(place: &Place<'_>) -> Option<Reading> {
     }
     mixed(place).or_else(|| between(place)).or_else(|| code(place).map(Reading::words)).or_else(|| {
         // "a 10-in. pan"
-        let own = place.tail == "." && place.ahead(1).starts_with(char::is_lowercase);
+        let own =
+            place.tail == "." && place.core.contains('-') && place.ahead(1).starts_with(char::is_lowercase);
         token(place.core).map(|words| Reading { stop_is_its_own: own, ..Reading::words(words) })
     })
 }
