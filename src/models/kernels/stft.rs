@@ -23,6 +23,16 @@ impl Stft {
         Self { size, hop, window }
     }
 
+    /// Samples of a window.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Samples between two windows.
+    pub fn hop(&self) -> usize {
+        self.hop
+    }
+
     /// Frequency bins, from DC to Nyquist.
     pub fn bins(&self) -> usize {
         self.size / 2 + 1

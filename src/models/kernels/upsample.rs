@@ -16,6 +16,7 @@ use super::signal::Signal;
 #[derive(Debug)]
 pub struct Upsample {
     outputs: usize,
+    taps: usize,
     rate: usize,
     padding: usize,
     form: Form,
@@ -55,7 +56,17 @@ impl Upsample {
                 Form::Polyphase(Conv1d::new(&weight, Some(&bias), 1, depth - 1, kernels)?)
             }
         };
-        Ok(Self { outputs, rate, padding: (taps - rate) / 2, form })
+        Ok(Self { outputs, taps, rate, padding: (taps - rate) / 2, form })
+    }
+
+    /// Taps of its kernel.
+    pub fn taps(&self) -> usize {
+        self.taps
+    }
+
+    /// How many times as long the signal becomes.
+    pub fn rate(&self) -> usize {
+        self.rate
     }
 
     /// The up-sampled leaky ReLU (slope `slope`) of a [1, inputs, len] signal.

@@ -141,6 +141,7 @@ impl StyleBlock {
 #[derive(Debug)]
 pub(super) struct SnakeBlock {
     steps: Vec<SnakeStep>,
+    reach: usize,
     kernels: Kernels,
 }
 
@@ -172,7 +173,13 @@ impl SnakeBlock {
             .enumerate()
             .map(|(step, dilation)| Ok(SnakeStep { halves: [half(1, step, *dilation)?, half(2, step, 1)?] }))
             .collect::<Result<_>>()?;
-        Ok(Self { steps, kernels })
+        let reach = dilations.iter().map(|dilation| taps / 2 * (dilation + 1)).sum();
+        Ok(Self { steps, reach, kernels })
+    }
+
+    /// How far to each side its convolutions look.
+    pub(super) fn reach(&self) -> usize {
+        self.reach
     }
 
     /// [1, channels, len] to the same.

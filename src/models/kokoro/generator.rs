@@ -1,7 +1,9 @@
 //! The vocoder: from decoder features, a style and the harmonic source to a spectrum, and from it to sound (ISTFTNet,
 //! Kaneko et al. 2022).
 //!
-//! On the CPU it keeps four signals of the widest stage at a time and works in place; that bounds a run's memory.
+//! A part of a long sentence can be made for itself: see [`super::windows`]. On the CPU it keeps four signals of the widest stage at a time and works in place; that bounds a run's memory.
+
+use std::ops::Range;
 
 use candle_core::{Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -127,6 +129,23 @@ impl Generator {
         Ok(Self { source, stft, stages, last, kernels })
     }
 
+    /// How many frames to each side of a sample decide what it is, but for the norms' statistics: taps of every convolution
+    /// between the decoder and the sound, the source's branch included.
+    pub fn reach(&self) -> usize {
+        // Halves of the transform's window, the last convolution, the mirrored sample; in places of the present stage.
+        let mut reach = self.stft.size().div_ceil(2 * self.stft.hop()) + LAST_TAPS / 2 + 1;
+        let mut per_frame = 2 * self.source.samples_per_f0() / self.stft.hop();
+        let mut frames = 0;
+        for stage in self.stages.iter().rev() {
+            reach += stage.blocks.iter().map(SnakeBlock::reach).max().unwrap_or(0);
+            let source = reach + stage.noise_block.reach() + 1;
+            frames = frames.max(source.div_ceil(per_frame));
+            reach = (reach + stage.up.taps()).div_ceil(stage.up.rate());
+            per_frame /= stage.up.rate();
+        }
+        frames.max(reach.div_ceil(2))
+    }
+
     /// The harmonic source.
     pub fn source(&self) -> &Source {
         &self.source
@@ -137,9 +156,24 @@ impl Generator {
         &self.stft
     }
 
-    /// Magnitudes and phases of the excitation: [1, 2·bins, frames] on `device`.
-    pub fn harmonics(&self, f0: &[f32], noise: NoiseOf<'_>, device: &Device) -> Result<Tensor> {
-        self.spectrum(&self.source.excite(f0, noise), device)
+    /// Magnitudes and phases of the excitation of the values `part` of `f0`: [1, 2·bins, frames] on `device`.
+    pub fn harmonics(
+        &self,
+        f0: &[f32],
+        part: Range<usize>,
+        noise: NoiseOf<'_>,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let per = self.source.samples_per_f0();
+        // A window of the transform reaches half its size to both sides.
+        let side = self.stft.size().div_ceil(2 * per);
+        let wide = part.start.saturating_sub(side)..(part.end + side).min(f0.len());
+        let all = self.spectrum(&self.source.excite(f0, wide.clone(), noise), device)?;
+        if wide == part {
+            return Ok(all);
+        }
+        let frames = |values: usize| values * per / self.stft.hop();
+        all.narrow(2, frames(part.start - wide.start), frames(part.len()) + 1)?.contiguous()
     }
 
     /// Magnitudes and phases of a given excitation: [1, 2·bins, frames] on `device`.

@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of text, voices or jobs.
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Module, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
@@ -52,6 +54,16 @@ impl Timing {
     pub fn total(&self) -> usize {
         self.frames.iter().sum()
     }
+}
+
+/// All that the vocoder makes a sentence's sound of.
+#[derive(Clone, Debug)]
+pub struct Voiced {
+    /// The decoder's, [1, decoder_out, 2·frames].
+    features: Tensor,
+    /// In Hz, two values a frame.
+    f0: Vec<f32>,
+    timbre: Tensor,
 }
 
 /// Which tensors the network needs, under their published names; building it on nothing tells.
@@ -149,7 +161,28 @@ impl Net {
         self.predictor.curves(&self.predictor.shared(&aligned)?, &style.prosody)
     }
 
-    /// The sound of tokens so timed, not clamped: `samples_per_frame` samples for each frame.
+    /// What the vocoder makes the sound of tokens so timed of.
+    pub fn voiced(&self, ids: &Tensor, style: &Style, timing: &Timing, prosody: Prosody) -> Result<Voiced> {
+        let (f0, energy) = self.curves(timing, style)?;
+        let f0_values = shifted(f0.flatten_all()?.to_vec1()?, prosody);
+        let f0 = Tensor::from_slice(&f0_values, f0.shape(), &Device::Cpu)?.to_device(&self.device)?;
+        let text = self.align(&self.text_encoder.forward(ids)?, &timing.frames)?;
+        let features = self.decoder.features(&text, &f0, &energy, &style.timbre)?;
+        Ok(Voiced { features, f0: f0_values, timbre: style.timbre.clone() })
+    }
+
+    /// The sound of these of its frames, not clamped: `samples_per_frame` samples for each frame.
+    ///
+    /// The vocoder sees nothing else: near the ends of a part, and in its norms' statistics, it differs from the whole.
+    pub fn vocode(&self, voiced: &Voiced, frames: Range<usize>, noise: NoiseOf<'_>) -> Result<Vec<f32>> {
+        let generator = self.decoder.generator();
+        let part = 2 * frames.start..2 * frames.end;
+        let features = voiced.features.narrow(2, part.start, part.len())?.contiguous()?;
+        let har = generator.harmonics(&voiced.f0, part, noise, &self.device)?;
+        generator.forward(&features, &voiced.timbre, &har)?.to_vec1()
+    }
+
+    /// The sound of tokens so timed in one piece.
     pub fn speak(
         &self,
         ids: &Tensor,
@@ -158,16 +191,8 @@ impl Net {
         prosody: Prosody,
         noise: NoiseOf<'_>,
     ) -> Result<Vec<f32>> {
-        let (f0, energy) = self.curves(timing, style)?;
-        let f0_values = shifted(f0.flatten_all()?.to_vec1()?, prosody);
-        let f0 = Tensor::from_slice(&f0_values, f0.shape(), &Device::Cpu)?.to_device(&self.device)?;
-        // The curve is a log-norm, so a factor is a sum.
-        let energy = (energy + f64::from(prosody.energy.ln()))?;
-        let text = self.align(&self.text_encoder.forward(ids)?, &timing.frames)?;
-        let features = self.decoder.features(&text, &f0, &energy, &style.timbre)?;
-        let generator = self.decoder.generator();
-        let har = generator.harmonics(&f0_values, noise, &self.device)?;
-        generator.forward(&features, &style.timbre, &har)?.to_vec1()
+        let voiced = self.voiced(ids, style, timing, prosody)?;
+        self.vocode(&voiced, 0..timing.total(), noise)
     }
 }
 

@@ -11,6 +11,7 @@ mod normalise;
 mod sentences;
 mod split;
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use misaki_rs::lexicon::PhonemeEntry;
@@ -73,14 +74,27 @@ pub struct Script {
 impl Utterance {
     /// Its symbols, with a space where there is a gap, without any at the ends.
     pub fn symbols(&self) -> String {
-        let mut symbols = String::new();
+        self.symbols_of_words().0.into_iter().collect()
+    }
+
+    /// The same, and which of them each word is made of.
+    pub(super) fn symbols_of_words(&self) -> (Vec<char>, Vec<Range<usize>>) {
+        let mut symbols: Vec<char> = Vec::new();
+        let mut places = Vec::with_capacity(self.words.len());
         for word in &self.words {
-            symbols.push_str(&word.phonemes);
-            if word.space && !symbols.ends_with(' ') {
+            let from = symbols.len();
+            // Nothing begins with a gap.
+            symbols.extend(word.phonemes.chars().skip_while(|symbol| from == 0 && symbol.is_whitespace()));
+            places.push(from..symbols.len());
+            if word.space && symbols.last().is_some_and(|last| *last != ' ') {
                 symbols.push(' ');
             }
         }
-        symbols.trim().to_owned()
+        while symbols.last().is_some_and(|last| last.is_whitespace()) {
+            symbols.pop();
+        }
+        places.iter_mut().for_each(|place| place.end = place.end.min(symbols.len()).max(place.start));
+        (symbols, places)
     }
 
     /// Whether anything is heard of it but pauses.
