@@ -5,6 +5,8 @@
 pub mod bundle;
 pub(crate) mod crash_loop;
 mod error;
+pub(crate) mod estimates;
+mod kept;
 mod limits;
 pub(crate) mod models;
 mod node;

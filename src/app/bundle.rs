@@ -9,9 +9,11 @@ use crate::app::{BuildError, settings};
 use crate::config::preflight::{Amount, AmountSource, Budget, Budgets, preflight};
 use crate::config::{BundleChoice, Loaded, Precision, Settings};
 use crate::models::bundle::{Bundle, FILE_NAME, Sha256, verify};
+use crate::models::catalog::load::flux_options;
 use crate::models::catalog::{self, Part};
 use crate::models::error::of_load;
 use crate::models::flux::files::FluxFiles;
+use crate::models::flux::plan::Options as FluxOptions;
 use crate::models::synth::{self, Profile};
 use crate::models::workspace::{self, Loading, SlotSize};
 use crate::types::{Bytes, ModelId};
@@ -51,7 +53,7 @@ impl fmt::Display for Origin {
 /// The bundle that is used.
 #[derive(Clone, Debug)]
 pub struct Chosen {
-    /// With all five models; the settings' precisions are laid over its own.
+    /// With all five models, or those that were asked for; the settings' precisions are laid over its own.
     pub bundle: Bundle,
     /// Of its `bundle.toml`, which holds the hashes of everything else.
     pub sha256: Sha256,
@@ -64,8 +66,13 @@ pub struct Chosen {
 /// The bundle that `flag`, else the setting `bundle`, names; where both leave it open, the demo bundle, else a made-up
 /// one. Hashes only what is made up: tampering with the others is for `check` and `weights verify` to find.
 pub fn choose(flag: Option<&Path>, loaded: &Loaded) -> Result<Chosen, BuildError> {
+    choose_with(&ModelId::ALL, flag, loaded)
+}
+
+/// The same for whoever needs only these models of it.
+pub fn choose_with(models: &[ModelId], flag: Option<&Path>, loaded: &Loaded) -> Result<Chosen, BuildError> {
     let settings = &loaded.settings;
-    if let Some(there) = there(flag, loaded) {
+    if let Some(there) = there_with(models, flag, loaded) {
         return there;
     }
     let folder = cached(&settings.data_dir.join("bundles"))?;
@@ -76,17 +83,26 @@ pub fn choose(flag: Option<&Path>, loaded: &Loaded) -> Result<Chosen, BuildError
         loaded.dir.join(DEMO).display(),
         folder.display()
     );
-    chosen(&folder, Origin::Synthetic, vec![note], settings)
+    chosen(models, &folder, Origin::Synthetic, vec![note], settings)
 }
 
 /// The same, where nothing has to be made up for it.
 pub fn there(flag: Option<&Path>, loaded: &Loaded) -> Option<Result<Chosen, BuildError>> {
+    there_with(&ModelId::ALL, flag, loaded)
+}
+
+/// The same for whoever needs only these models of it.
+pub fn there_with(
+    models: &[ModelId],
+    flag: Option<&Path>,
+    loaded: &Loaded,
+) -> Option<Result<Chosen, BuildError>> {
     let (path, origin) = match (flag, &loaded.settings.bundle) {
         (Some(path), _) => (path.to_owned(), Origin::Given),
         (None, BundleChoice::At(path)) => (path.clone(), Origin::Given),
         (None, BundleChoice::Auto) => (loaded.folder_with(DEMO, FILE_NAME)?, Origin::Demo),
     };
-    Some(chosen(&path, origin, Vec::new(), &loaded.settings))
+    Some(chosen(models, &path, origin, Vec::new(), &loaded.settings))
 }
 
 /// The prompts that the configured bundle, else the demo, is known to paint well; none where there is neither.
@@ -119,6 +135,7 @@ pub fn known_voices(flag: Option<&Path>, loaded: &Loaded) -> Result<Vec<String>,
 }
 
 fn chosen(
+    models: &[ModelId],
     path: &Path,
     origin: Origin,
     notes: Vec<String>,
@@ -126,7 +143,7 @@ fn chosen(
 ) -> Result<Chosen, BuildError> {
     let bundle = Bundle::open(path)?;
     let missing: Vec<ModelId> =
-        ModelId::ALL.into_iter().filter(|model| !bundle.models.contains_key(model)).collect();
+        models.iter().copied().filter(|model| !bundle.models.contains_key(model)).collect();
     if !missing.is_empty() {
         return Err(BuildError::Incomplete {
             there: bundle.models.keys().copied().collect(),
@@ -195,9 +212,24 @@ pub fn plan(
     if model != ModelId::Flux {
         return Ok(catalog::plan(bundle, model).map_err(of_load)?);
     }
-    let options = settings::flux_options(bundle, settings)?;
+    plan_flux(bundle, &settings::flux_options(bundle, settings)?, device)
+}
+
+/// The same, loaded as the bundle would have it.
+fn own_plan(bundle: &Bundle, model: ModelId, device: &candle_core::Device) -> Result<Vec<Part>, BuildError> {
+    if model != ModelId::Flux {
+        return Ok(catalog::plan(bundle, model).map_err(of_load)?);
+    }
+    plan_flux(bundle, &flux_options(bundle.model(model)?), device)
+}
+
+fn plan_flux(
+    bundle: &Bundle,
+    options: &FluxOptions,
+    device: &candle_core::Device,
+) -> Result<Vec<Part>, BuildError> {
     let parts = FluxFiles::of_bundle(bundle)
-        .and_then(|files| crate::models::flux::load::plan(&files, &options, device))
+        .and_then(|files| crate::models::flux::load::plan(&files, options, device))
         .map_err(of_load)?;
     // On the processor, the device's memory is the host's.
     let counted = |part: Part| Part { counts: part.counts || (device.is_cpu() && part.is_held()), ..part };
@@ -230,8 +262,8 @@ pub fn budgets(
     }
 }
 
-/// What `model` may take: as the settings say, where they leave it open as the bundle does. A budget of the settings
-/// that is less than the model's tensors is refused. Reads configurations and headers only.
+/// What `model` may take: as the settings say, where they leave it open as the bundle does. A budget of either that is
+/// less than the model's tensors is refused. Reads configurations and headers only.
 pub fn budget(
     bundle: &Bundle,
     model: ModelId,
@@ -247,7 +279,7 @@ pub fn budget(
             return Err(BuildError::OverBudget { bundle: bundle.name.clone(), beyond });
         }
         Some(budget) => Amount::set(budget),
-        None => resident(model, bundle.model(model)?.budget, set.precision, needed, device),
+        None => resident(bundle, model, set.precision, needed, device)?,
     };
     let workspace = match set.workspace {
         Some(bytes) => Amount::set(bytes),
@@ -261,18 +293,34 @@ pub fn budget(
     Ok(Budget { resident, workspace })
 }
 
-/// The bundle's own budget where it holds what is `needed` and is meant for the precision in use; else by the tensors.
+/// The bundle's own budget where it holds what is `needed`. Where the settings ask for more than the bundle was made for
+/// (another precision, T5 on the device), by the tensors; a bundle that its own budget does not hold is refused.
 fn resident(
+    bundle: &Bundle,
     model: ModelId,
-    of_bundle: Bytes,
     precision: Precision,
     needed: Bytes,
     device: &candle_core::Device,
-) -> Amount {
-    if precision == Precision::Bundle && needed <= of_bundle {
-        return Amount { bytes: of_bundle, from: AmountSource::Bundle };
+) -> Result<Amount, BuildError> {
+    let by_tensors =
+        Amount { bytes: needed.share(beside_tensors(model, device)), from: AmountSource::Tensors };
+    if precision != Precision::Bundle {
+        return Ok(by_tensors);
     }
-    Amount { bytes: needed.share(beside_tensors(model, device)), from: AmountSource::Tensors }
+    let of_bundle = bundle.model(model)?.budget;
+    if needed <= of_bundle {
+        return Ok(Amount { bytes: of_bundle, from: AmountSource::Bundle });
+    }
+    let own = planned(&own_plan(bundle, model, device)?);
+    if own <= of_bundle {
+        return Ok(by_tensors);
+    }
+    let beyond = format!(
+        "{model} will hold {own} and its budget in {FILE_NAME} is {of_bundle}, {} too little; accepted: a budget of at \
+         least {own} there, or models.{model}.budget = \"{needed}\" or more in the settings, which goes before it",
+        own.saturating_sub(of_bundle)
+    );
+    Err(BuildError::OverBudget { bundle: bundle.name.clone(), beyond: vec![beyond] })
 }
 
 /// A loaded model's memory as a multiple of its tensors'. Measured with the demo weights on a processor: LivePortrait

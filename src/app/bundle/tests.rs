@@ -146,16 +146,49 @@ fn amounts_are_the_bundles_where_the_settings_leave_them_open() {
 }
 
 #[test]
-fn a_bundle_that_tells_less_than_its_tensors_is_not_taken_at_its_word() {
+fn a_bundles_own_budget_binds_unless_the_settings_say_otherwise() {
     let place = Place::new();
     let folder = place.write("given", &ModelId::ALL, 0);
-    let loaded = place.loaded(&[]);
-    let mut bundle = choose(Some(&folder), &loaded).unwrap().bundle;
-    bundle.models.get_mut(&ModelId::Kokoro).unwrap().budget = Bytes::new(1000);
     let device = candle_core::Device::Cpu;
-    let needed = planned(&plan(&bundle, ModelId::Kokoro, &loaded.settings, &device).unwrap());
-    let found = budget(&bundle, ModelId::Kokoro, &loaded.settings, &device, SlotSize::PLANNED).unwrap();
-    assert!(found.resident.from == AmountSource::Tensors && found.resident.bytes > needed, "{found:?}");
+    let told = |changes: &[(&str, &str)], model: ModelId, own: Bytes| {
+        let loaded = place.loaded(changes);
+        let mut bundle = choose(Some(&folder), &loaded).unwrap().bundle;
+        bundle.models.get_mut(&model).unwrap().budget = own;
+        budget(&bundle, model, &loaded.settings, &device, SlotSize::PLANNED)
+            .map(|budget| budget.resident)
+            .map_err(|error| error.to_string())
+    };
+    let too_little = Bytes::new(1000);
+    for model in ModelId::ALL {
+        let refused = told(&[], model, too_little).unwrap_err();
+        assert!(refused.contains(&format!("{model} will hold")), "{refused}");
+        assert!(refused.contains("its budget in bundle.toml is 1.0 kB"), "{refused}");
+    }
+    let set = told(&[("models.kokoro.budget", "80MB")], ModelId::Kokoro, too_little);
+    assert_eq!(set, Ok(Amount::set(Bytes::mb(80))), "the settings go before it");
+    let other = told(&[("models.clip_l.precision", "f32")], ModelId::ClipL, too_little).unwrap();
+    assert_eq!(other.from, AmountSource::Tensors, "it was not made for that precision");
+    // As the bundle would have it T5 stays in its file; a budget that is made for this refuses nobody who wants more.
+    let loaded = place.loaded(&[]);
+    let bundle = choose(Some(&folder), &loaded).unwrap().bundle;
+    let own = planned(&own_plan(&bundle, ModelId::Flux, &device).unwrap());
+    let wanted = planned(&plan(&bundle, ModelId::Flux, &loaded.settings, &device).unwrap());
+    assert!(own < wanted, "{own}, {wanted}");
+    let more = told(&[("models.flux.t5", "resident")], ModelId::Flux, own).unwrap();
+    assert!(more.from == AmountSource::Tensors && more.bytes > wanted, "{more}");
+    let streamed = told(&[("models.flux.t5", "streamed")], ModelId::Flux, own).unwrap();
+    assert_eq!(streamed, Amount { bytes: own, from: AmountSource::Bundle });
+}
+
+#[test]
+fn a_bundle_of_one_model_serves_whoever_needs_only_that() {
+    let place = Place::new();
+    let folder = place.write("voice", &[ModelId::Kokoro], 0);
+    let loaded = place.loaded(&[]);
+    assert!(choose_with(&[ModelId::Kokoro], Some(&folder), &loaded).is_ok());
+    let told = choose_with(&[ModelId::Flux], Some(&folder), &loaded).unwrap_err().to_string();
+    assert!(told.contains("flux"), "{told}");
+    assert!(choose(Some(&folder), &loaded).is_err());
 }
 
 /// The demo weights of the checkout.
