@@ -12,6 +12,7 @@ pub(crate) mod models;
 mod node;
 pub mod service;
 pub(crate) mod settings;
+pub mod voice;
 
 pub use crash_loop::{CrashLoop, crash_loop};
 pub use error::BuildError;

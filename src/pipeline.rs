@@ -10,6 +10,8 @@ pub(crate) mod result;
 mod slot;
 pub(crate) mod timings;
 
+pub(crate) use self::slot::speak;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -12,19 +12,23 @@ mod adain;
 pub mod config;
 pub(crate) mod decoder;
 pub(crate) mod generator;
+mod length;
 pub mod loudness;
 pub mod net;
 pub(crate) mod plbert;
 pub(crate) mod predictor;
+mod readers;
 pub mod source;
 mod speaking;
 pub mod text;
 pub(crate) mod text_encoder;
+pub mod timer;
 pub(crate) mod track;
 pub(crate) mod voices;
 mod windows;
 
-use std::collections::BTreeSet;
+pub use self::readers::speaker;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,12 +36,14 @@ use candle_core::{DType, Device};
 
 use self::config::KokoroConfig;
 use self::net::Net;
+use self::readers::Readers;
 use self::source::NoiseOf;
 use self::speaking::Speaking;
-use self::text::{Accent, Phonemiser, Script};
+use self::text::Script;
+use self::timer::Saying;
 use self::track::{Said, Track};
 use self::voices::Voices;
-use crate::contract::{Model, ModelError, Progress, Run, Speak, Speech, Unit, Warning};
+use crate::contract::{Model, ModelError, Progress, Run, Speak, Speech, Unit};
 use crate::models::catalog;
 use crate::models::device;
 use crate::models::error::Context;
@@ -62,8 +68,7 @@ pub struct KokoroModel {
     net: Net,
     config: KokoroConfig,
     voices: Voices,
-    american: Option<Phonemiser>,
-    british: Option<Phonemiser>,
+    readers: Readers,
     resident: Bytes,
     /// The last job, where its run was broken off.
     unfinished: Option<Speaking>,
@@ -150,12 +155,9 @@ impl KokoroModel {
         let kernels = Kernels::of(device);
         let options = Options::new(DType::F32, device);
         let (net, loaded) = weights::load(&weights, &options, run, |vb| Net::new(&config, &vb, kernels))?;
-        let accents: BTreeSet<bool> = voices.names().map(is_british).collect();
-        let phonemiser = |british, accent| accents.contains(&british).then(|| Phonemiser::new(accent));
         Ok(Self {
             net,
-            american: phonemiser(false, Accent::American),
-            british: phonemiser(true, Accent::British),
+            readers: Readers::of(voices.names()),
             resident: loaded.bytes.saturating_add(Bytes::of::<f32>(voices.values())),
             voices,
             config,
@@ -168,38 +170,15 @@ impl KokoroModel {
         self.voices.names()
     }
 
+    /// What `job` will say and how long that takes, without its sound; its duration and its seed decide nothing of that.
+    pub fn saying(&self, job: &Speak) -> Result<Saying, ModelError> {
+        let Self { net, config, voices, readers, .. } = self;
+        self.on_pool(|| timer::saying(net.durations(), config, voices, readers, job))
+    }
+
     /// The script of a job, and what to warn of.
     fn script(&self, text: &str, voice: &VoiceBlend) -> Result<Script, ModelError> {
-        // The heaviest part of a blend decides whose English it is.
-        let heaviest = voice.parts().iter().max_by(|(_, a), (_, b)| a.total_cmp(b));
-        let name = heaviest.map_or("", |(name, _)| name.as_str());
-        let phonemiser = if is_british(name) { &self.british } else { &self.american };
-        let phonemiser = phonemiser
-            .as_ref()
-            .ok_or_else(|| ModelError::own(format!("no dictionary was loaded for the voice {name:?}")))?;
-        let mut script = phonemiser.script(text)?;
-        if Accent::of(name).is_none() {
-            let message =
-                format!("the voice {name:?} is not made for English; it speaks with an American's phonemes");
-            script.warnings.push(Warning::new("voice_language", message));
-        }
-        let unknown: BTreeSet<char> = script
-            .utterances
-            .iter()
-            .flat_map(|utterance| utterance.symbols().chars().collect::<Vec<_>>())
-            .filter(|symbol| !self.config.vocab.contains_key(symbol))
-            .collect();
-        if !unknown.is_empty() {
-            let list: Vec<String> =
-                unknown.iter().map(|symbol| format!("{symbol:?} (U+{:04X})", *symbol as u32)).collect();
-            return Err(ModelError::own(format!(
-                "the vocabulary of config.json lacks symbols that this text is spoken with: {}; it has {} symbols, the \
-                 published one has 114",
-                list.join(", "),
-                self.config.vocab.len()
-            )));
-        }
-        Ok(script)
+        self.readers.script(&self.config, text, voice)
     }
 
     /// On the CPU inside the thread pool, which spares every operator the way into it.
@@ -229,10 +208,6 @@ impl KokoroModel {
         let script = self.script(&job.text, &job.voice)?;
         Ok(Speaking::new(job, script))
     }
-}
-
-fn is_british(voice: &str) -> bool {
-    Accent::of(voice) == Some(Accent::British)
 }
 
 /// Samples of a duration, to the nearest.

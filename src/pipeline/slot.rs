@@ -58,6 +58,19 @@ fn warnings_of(recipe: &Recipe, world: Option<&World>) -> Vec<Warning> {
     warnings
 }
 
+/// What is said in a slot of this recipe, and how.
+pub(crate) fn speak(recipe: &Recipe, voice: VoiceBlend) -> Speak {
+    let audio = &recipe.audio;
+    Speak {
+        text: audio.script.clone(),
+        voice,
+        speed: audio.speed,
+        emotion: audio.emotion,
+        duration: recipe.duration,
+        seed: recipe.seed,
+    }
+}
+
 /// Every frame of the video at full rate, and the voice that it moves to.
 pub(crate) fn directed(recipe: &Recipe, speech: &Speech) -> Result<(Directed, Pcm), DirectionError> {
     // As a reader of the sound's file gets it, so that a resumed slot goes on from the very same samples.
@@ -186,16 +199,7 @@ impl SlotPipeline for RecipeSlot {
 
     fn speak(&self) -> Result<Speak, PipelineError> {
         self.make_folder();
-        let audio = &self.recipe.audio;
-        let voice = self.voice()?;
-        Ok(Speak {
-            text: audio.script.clone(),
-            voice,
-            speed: audio.speed,
-            emotion: audio.emotion,
-            duration: self.recipe.duration,
-            seed: self.recipe.seed,
-        })
+        Ok(speak(&self.recipe, self.voice()?))
     }
 
     fn paint(&self) -> Result<Paint, PipelineError> {

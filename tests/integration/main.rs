@@ -39,6 +39,7 @@ mod result;
 mod serve;
 mod serve_probe;
 mod serve_reload;
+mod speak;
 mod speech_kokoro;
 mod support;
 mod synthetic_kokoro;

@@ -112,6 +112,7 @@ fn every_answer_in_json_flags_paths_that_are_no_text() {
         // A wrong recipe is told before any node is looked for.
         ("submit", "submit @model.pth --json", "path"),
         ("token list", "token list --json", ""),
+        ("speak", "speak Hi. -o @speech.wav --bundle @bundle --json", "file"),
         ("storyboard strip", "storyboard strip -o @strip.png --json", "file"),
         ("storyboard presets", "storyboard presets -o @presets.png --json", "file"),
         ("rehearse", "rehearse @steady.toml --json", ""),

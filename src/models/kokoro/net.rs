@@ -22,11 +22,18 @@ use crate::types::Prosody;
 /// All of Kokoro's networks on one device.
 #[derive(Debug)]
 pub struct Net {
+    durations: Durations,
+    text_encoder: TextEncoder,
+    decoder: Decoder,
+    device: Device,
+}
+
+/// The networks that say how long each token lasts: what comes before any sound.
+#[derive(Debug)]
+pub struct Durations {
     bert: Plbert,
     bert_encoder: Linear,
     predictor: Predictor,
-    text_encoder: TextEncoder,
-    decoder: Decoder,
     style: usize,
     device: Device,
 }
@@ -72,8 +79,8 @@ pub fn tensors(config: &KokoroConfig) -> std::result::Result<Vec<TensorSpec>, Mo
         .context(|| "listing Kokoro's tensors".to_owned())
 }
 
-impl Net {
-    /// Loads the networks from the published names (`bert.module.…`, `predictor.module.…`, …).
+impl Durations {
+    /// Loads them from the published names (`bert.module.…`, `bert_encoder.module.…`, `predictor.module.…`).
     pub fn new(config: &KokoroConfig, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Self> {
         let (wide, hidden) = (config.plbert.hidden_size, config.hidden_dim);
         let projection = vb.pp("bert_encoder.module");
@@ -84,31 +91,9 @@ impl Net {
             bert: Plbert::new(config, &vb.pp("bert.module"), kernels)?,
             bert_encoder: Linear::in_form(&weight, &bias, kernels)?,
             predictor: Predictor::new(config, &vb.pp("predictor.module"), kernels)?,
-            text_encoder: TextEncoder::new(config, &vb.pp("text_encoder.module"), kernels)?,
-            decoder: Decoder::new(config, &vb.pp("decoder.module"), kernels)?,
             style: config.style_dim,
             device: vb.device().clone(),
         })
-    }
-
-    /// Where it lives.
-    pub fn device(&self) -> &Device {
-        &self.device
-    }
-
-    /// The predictor, for its stages.
-    pub fn predictor(&self) -> &Predictor {
-        &self.predictor
-    }
-
-    /// The text encoder, for its stages.
-    pub fn text_encoder(&self) -> &TextEncoder {
-        &self.text_encoder
-    }
-
-    /// The decoder, for its stages.
-    pub fn decoder(&self) -> &Decoder {
-        &self.decoder
     }
 
     /// A voice's style vector, [decoder | predictor], as the network takes it.
@@ -123,19 +108,9 @@ impl Net {
         Tensor::from_slice(ids, (1, ids.len()), &Device::Cpu)?.to_device(&self.device)
     }
 
-    /// Contextual features of the tokens: [1, tokens, hidden_size].
-    pub fn contextual(&self, ids: &Tensor) -> Result<Tensor> {
-        self.bert.forward(ids)
-    }
-
-    /// The same, projected to [1, tokens, hidden].
-    pub fn projected(&self, contextual: &Tensor) -> Result<Tensor> {
-        self.bert_encoder.forward(contextual)
-    }
-
     /// How long each token lasts at `speed`: predicted durations divided by it, rounded to even, at least one frame.
     pub fn timing(&self, ids: &Tensor, style: &Style, speed: f32) -> Result<Timing> {
-        let features = self.projected(&self.contextual(ids)?)?;
+        let features = self.bert_encoder.forward(&self.bert.forward(ids)?)?;
         let encoded = self.predictor.encode(&features, &style.prosody)?;
         let logits = self.predictor.duration_logits(&self.predictor.lstm(&encoded)?)?;
         let durations = self.predictor.durations(&logits)?.flatten_all()?.to_vec1::<f32>()?;
@@ -143,6 +118,68 @@ impl Net {
             frames: durations.into_iter().map(|frames| frame_count(frames, speed)).collect(),
             encoded,
         })
+    }
+}
+
+impl Net {
+    /// Loads the networks from the published names (`bert.module.…`, `predictor.module.…`, …).
+    pub fn new(config: &KokoroConfig, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Self> {
+        Ok(Self {
+            durations: Durations::new(config, vb, kernels)?,
+            text_encoder: TextEncoder::new(config, &vb.pp("text_encoder.module"), kernels)?,
+            decoder: Decoder::new(config, &vb.pp("decoder.module"), kernels)?,
+            device: vb.device().clone(),
+        })
+    }
+
+    /// Where it lives.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The networks in front of all sound.
+    pub fn durations(&self) -> &Durations {
+        &self.durations
+    }
+
+    /// The predictor, for its stages.
+    pub fn predictor(&self) -> &Predictor {
+        &self.durations.predictor
+    }
+
+    /// The text encoder, for its stages.
+    pub fn text_encoder(&self) -> &TextEncoder {
+        &self.text_encoder
+    }
+
+    /// The decoder, for its stages.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// See [`Durations::style`].
+    pub fn style(&self, values: &[f32]) -> Result<Style> {
+        self.durations.style(values)
+    }
+
+    /// See [`Durations::ids`].
+    pub fn ids(&self, ids: &[u32]) -> Result<Tensor> {
+        self.durations.ids(ids)
+    }
+
+    /// Contextual features of the tokens: [1, tokens, hidden_size].
+    pub fn contextual(&self, ids: &Tensor) -> Result<Tensor> {
+        self.durations.bert.forward(ids)
+    }
+
+    /// The same, projected to [1, tokens, hidden].
+    pub fn projected(&self, contextual: &Tensor) -> Result<Tensor> {
+        self.durations.bert_encoder.forward(contextual)
+    }
+
+    /// See [`Durations::timing`].
+    pub fn timing(&self, ids: &Tensor, style: &Style, speed: f32) -> Result<Timing> {
+        self.durations.timing(ids, style, speed)
     }
 
     /// Each token's features for as many frames as it lasts: [1, channels, tokens] to [1, channels, frames].
@@ -158,7 +195,8 @@ impl Net {
     /// F0 in Hz and energy as a log-norm, each [1, 2·frames].
     pub fn curves(&self, timing: &Timing, style: &Style) -> Result<(Tensor, Tensor)> {
         let aligned = self.align(&timing.encoded.transpose(1, 2)?, &timing.frames)?;
-        self.predictor.curves(&self.predictor.shared(&aligned)?, &style.prosody)
+        let predictor = self.predictor();
+        predictor.curves(&predictor.shared(&aligned)?, &style.prosody)
     }
 
     /// What the vocoder makes the sound of tokens so timed of.

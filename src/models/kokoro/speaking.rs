@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use super::net::{Style, Timing, Voiced};
 use super::source::NoiseOf;
 use super::text::{self, Script, Utterance, is_sound};
+use super::timer;
 use super::track::{Lost, Said, Track};
 use super::windows::{self, Place};
 use super::{KokoroModel, longest_piece, longest_sentence, loudness, samples_of};
@@ -196,18 +197,7 @@ fn places(timed: &Timed) -> Vec<(Place, usize)> {
 impl KokoroModel {
     /// How a sentence of `job` is given to the network, and how long its tokens last.
     pub(super) fn timed(&self, utterance: &Utterance, job: &Speak) -> Result<Timed, ModelError> {
-        let symbols: Vec<char> = utterance.symbols().chars().collect();
-        let inner = symbols.iter().filter_map(|symbol| self.config.vocab.get(symbol).copied());
-        let ids: Vec<u32> = std::iter::once(0).chain(inner).chain(std::iter::once(0)).collect();
-        let style = self.voices.style(&job.voice, symbols.len())?;
-        let speed = job.speed.get() * job.emotion.prosody().tempo;
-        let timed = self.on_pool(|| -> candle_core::Result<_> {
-            let style = self.net.style(&style)?;
-            let timing = self.net.timing(&self.net.ids(&ids)?, &style, speed)?;
-            Ok((style, timing))
-        });
-        let (style, timing) = timed.context(|| format!("timing a sentence of {} symbols", symbols.len()))?;
-        Ok(Timed { symbols, ids, style, timing })
+        self.on_pool(|| timer::timed(self.net.durations(), &self.config, &self.voices, utterance, job))
     }
 
     /// What the vocoder makes its sound of.

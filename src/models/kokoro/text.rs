@@ -69,6 +69,10 @@ pub struct Script {
     pub utterances: Vec<Utterance>,
     /// `word_guessed`, `word_spelled`, `text_skipped`.
     pub warnings: Vec<Warning>,
+    /// Words that no dictionary has, said as their spelling suggests.
+    pub guessed: Vec<String>,
+    /// Words that are said letter by letter.
+    pub spelled: Vec<String>,
 }
 
 impl Utterance {
@@ -95,6 +99,16 @@ impl Utterance {
         }
         places.iter_mut().for_each(|place| place.end = place.end.min(symbols.len()).max(place.start));
         (symbols, places)
+    }
+
+    /// As it is written, figures and abbreviations written out.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for word in &self.words {
+            text.push_str(&word.text);
+            text.push_str(if word.space { " " } else { "" });
+        }
+        text.trim().to_owned()
     }
 
     /// Whether anything is heard of it but pauses.
@@ -183,6 +197,8 @@ impl Phonemiser {
         if script.utterances.is_empty() {
             return Err(unspeakable(text));
         }
+        script.guessed.clone_from(&unknown.guessed);
+        script.spelled.clone_from(&unknown.spelled);
         let notes = [
             ("word_guessed", "not in the dictionary, so said as the spelling suggests", unknown.guessed),
             ("word_spelled", "not in the dictionary, so spelled letter by letter", unknown.spelled),
