@@ -66,7 +66,8 @@ fn description(place: &Place, change: impl Fn(String) -> String) -> String {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/bundles/demo");
     let folder = place.path("described");
     fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("bundle.toml"), change(fs::read_to_string(demo.join("bundle.toml")).unwrap())).unwrap();
+    fs::write(folder.join("bundle.toml"), change(fs::read_to_string(demo.join("bundle.toml")).unwrap()))
+        .unwrap();
     folder.to_str().unwrap().to_owned()
 }
 
@@ -107,7 +108,8 @@ fn a_recipe_is_spoken_into_its_slot_with_its_voice_and_speed() {
     assert_eq!(seconds(&place.path("talk.wav")), 1.0);
     assert!(told["script_seconds"].as_f64().unwrap() > 3.0, "{told:#}");
     assert_eq!(codes(&told), ["script_cut"]);
-    let flags = ["speak", "talk.json", "-o", "other.wav", "--voice", "am_puck", "--emotion", "sad", "--speed", "0.8"];
+    let flags =
+        ["speak", "talk.json", "-o", "other.wav", "--voice", "am_puck", "--emotion", "sad", "--speed", "0.8"];
     let slower = place.answer(&flags);
     assert_eq!((&slower["voice"], &slower["emotion"]), (&json!("am_puck"), &json!("sad")));
     assert!(slower["script_seconds"].as_f64() > told["script_seconds"].as_f64(), "{slower:#}");
@@ -163,13 +165,19 @@ fn a_script_that_does_not_fit_is_a_warning_of_the_check() {
     let told = place.answer(&["recipe", "check", "talk.json"]);
     let recipe = &told["recipes"][0];
     assert_eq!((&told["ok"], &recipe["problems"]), (&json!(true), &json!([])));
-    assert_eq!((&recipe["speech"]["by"], &recipe["speech"]["slot_seconds"]), (&json!("weights"), &json!(2.0)));
+    assert_eq!(
+        (&recipe["speech"]["by"], &recipe["speech"]["slot_seconds"]),
+        (&json!("weights"), &json!(2.0))
+    );
     let length = recipe["speech"]["seconds"].as_f64().unwrap();
     let warning = recipe["warnings"][0].as_str().unwrap();
     assert!(warning.contains(&format!("about {length:.1} s of speech, 2 s of slot")), "{warning}");
     let run = place.run(&["recipe", "check", "talk.json"]);
     let text = String::from_utf8(run.stdout).unwrap();
-    assert!(run.status.success() && text.starts_with("ok") && text.contains("warning: audio_track.script"), "{text}");
+    assert!(
+        run.status.success() && text.starts_with("ok") && text.contains("warning: audio_track.script"),
+        "{text}"
+    );
 
     // Without the weights a table tells it, to a fifth of it.
     let bundle = description(&place, |text| text);
