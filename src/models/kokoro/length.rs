@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::text::is_sound;
+use super::track::wanted;
 use crate::types::SAMPLE_RATE;
 
 /// A sentence's symbols and how many frames each token lasts: the start, every symbol, the end.
@@ -19,14 +20,20 @@ pub(super) fn of_frames(frames: usize, samples_per_frame: usize) -> Duration {
     Duration::from_secs_f64((frames * samples_per_frame) as f64 / f64::from(SAMPLE_RATE))
 }
 
-/// Frames from the beginning of a script to the end of its last sound.
-pub(super) fn frames(spoken: &[Spoken]) -> usize {
-    let all: usize = spoken.iter().flat_map(|sentence| &sentence.frames).sum();
-    let silence = spoken.last().map_or(0, |sentence| {
-        let behind = sentence.symbols.iter().rev().take_while(|symbol| !sounds(**symbol)).count();
-        sentence.frames.iter().rev().take(behind + 1).sum()
-    });
-    all.saturating_sub(silence)
+/// How many frames of each sentence come into the sound, by their tokens alone: of the last, up to the end of its last sound.
+pub(super) fn frames(spoken: &[Spoken]) -> Vec<usize> {
+    let of = |(place, sentence): (usize, &Spoken)| {
+        let wanted = wanted(&sentence.symbols, &sentence.frames, place == 0);
+        if place + 1 < spoken.len() {
+            return wanted.len();
+        }
+        let silent = sentence.symbols.iter().rev().take_while(|symbol| !sounds(**symbol)).count();
+        // The end is a token too.
+        let silence: usize = sentence.frames.iter().rev().take(silent + 1).sum();
+        let all: usize = sentence.frames.iter().sum();
+        all.saturating_sub(silence).saturating_sub(wanted.start)
+    };
+    spoken.iter().enumerate().map(of).collect()
 }
 
 /// Whether something is heard while a symbol lasts; a length mark goes on with the sound before it.

@@ -13,7 +13,7 @@ use super::length::{self, Spoken};
 use super::net::Durations;
 use super::readers::Readers;
 use super::speaking::Timed;
-use super::text::{Phonemiser, Script, Utterance};
+use super::text::{self, Phonemiser, Script, Utterance};
 use super::voices::Voices;
 use crate::contract::{ModelError, Run, Speak, Warning};
 use crate::models::catalog;
@@ -43,7 +43,7 @@ pub struct Sentence {
     pub text: String,
     /// In Kokoro's alphabet.
     pub phonemes: String,
-    /// With the pauses before and behind it.
+    /// With the pauses that lie before and behind it; behind the last there is none.
     pub length: Duration,
 }
 
@@ -131,14 +131,15 @@ pub fn without_weights(phonemiser: &Phonemiser, job: &Speak) -> Result<Saying, M
 
 /// What there is to tell of a script whose tokens last so long.
 fn told(script: Script, spoken: &[Spoken], samples_per_frame: usize) -> Saying {
-    let sentence = |(utterance, spoken): (&Utterance, &Spoken)| Sentence {
+    let frames = length::frames(spoken);
+    let sentence = |(utterance, frames): (&Utterance, &usize)| Sentence {
         text: utterance.text(),
         phonemes: utterance.symbols(),
-        length: length::of_frames(spoken.frames.iter().sum(), samples_per_frame),
+        length: length::of_frames(*frames, samples_per_frame),
     };
     Saying {
-        sentences: script.utterances.iter().zip(spoken).map(sentence).collect(),
-        length: length::of_frames(length::frames(spoken), samples_per_frame),
+        sentences: script.utterances.iter().zip(&frames).map(sentence).collect(),
+        length: length::of_frames(frames.iter().sum(), samples_per_frame),
         guessed: script.guessed,
         spelled: script.spelled,
         warnings: script.warnings,

@@ -67,6 +67,12 @@ struct Word {
     ending: Ending,
 }
 
+/// The frames of a sentence, the first of a script or not, that are heard where another follows, by its tokens alone.
+pub(super) fn wanted(symbols: &[char], frames: &[usize], is_first: bool) -> Range<usize> {
+    let opens = if is_first { Edge::Script } else { Edge::Sentence };
+    pauses::wanted(symbols, frames, opens, Edge::Sentence)
+}
+
 /// A finished sound.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Finished {
