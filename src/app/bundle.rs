@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::app::{BuildError, settings};
 use crate::config::preflight::{Amount, AmountSource, Budget, Budgets, preflight};
 use crate::config::{BundleChoice, Loaded, Precision, Settings};
-use crate::models::bundle::{Bundle, FILE_NAME, Sha256, verify};
+use crate::models::bundle::{Bundle, FILE_NAME, Lock, Sha256, verify};
 use crate::models::catalog::load::flux_options;
 use crate::models::catalog::{self, Part};
 use crate::models::error::of_load;
@@ -25,7 +25,7 @@ mod tests;
 /// Where the demo weights lie in the configuration folder.
 const DEMO: &str = "bundles/demo";
 /// Raised whenever made-up weights of the same seed come out otherwise, so that no older cache is taken for them.
-const SYNTHETIC_VERSION: u32 = 1;
+const SYNTHETIC_VERSION: u32 = 2;
 /// Any would do; it is part of the cache's name.
 const SYNTHETIC_SEED: u64 = 0;
 
@@ -55,8 +55,13 @@ impl fmt::Display for Origin {
 pub struct Chosen {
     /// With all five models, or those that were asked for; the settings' precisions are laid over its own.
     pub bundle: Bundle,
-    /// Of its `bundle.toml`, which holds the hashes of everything else.
+    /// Of its `bundle.toml`.
     pub sha256: Sha256,
+    /// Of its lock, where it has one.
+    pub lock_sha256: Option<Sha256>,
+    /// What tells these weights from all others: of `bundle.toml`, which holds the hashes of everything else; where it
+    /// leaves some to the lock, of both.
+    pub identity: Sha256,
     /// How it came to be used.
     pub origin: Origin,
     /// What a user has to know of it.
@@ -64,7 +69,8 @@ pub struct Chosen {
 }
 
 /// The bundle that `flag`, else the setting `bundle`, names; where both leave it open, the demo bundle, else a made-up
-/// one. Hashes only what is made up: tampering with the others is for `check` and `weights verify` to find.
+/// one. Hashes only what is made up: tampering with the others is for `check` and `weights verify` to find, and where there
+/// is a lock for whoever loads them.
 pub fn choose(flag: Option<&Path>, loaded: &Loaded) -> Result<Chosen, BuildError> {
     choose_with(&ModelId::ALL, flag, loaded)
 }
@@ -154,10 +160,15 @@ fn chosen(
     }
     let description = bundle.folder.join(FILE_NAME);
     let description = if path.is_dir() { &description } else { path };
-    let text = fs::read(description)
-        .map_err(|source| BuildError::Unreadable { path: description.to_owned(), source })?;
+    let hash = |path: &Path| {
+        let read = fs::read(path).map(|text| Sha256::of(&text));
+        read.map_err(|source| BuildError::Unreadable { path: path.to_owned(), source })
+    };
+    let sha256 = hash(description)?;
+    let lock_sha256 = bundle.lock.as_ref().map(|_| hash(&Lock::beside(description))).transpose()?;
+    let identity = bundle.identity(sha256);
     let bundle = settings::with_precisions(bundle, settings);
-    Ok(Chosen { bundle, sha256: Sha256::of(&text), origin, notes })
+    Ok(Chosen { bundle, sha256, lock_sha256, identity, origin, notes })
 }
 
 /// The folder of the made-up bundle below `folder`, made where it is not there or not sound.

@@ -108,7 +108,7 @@ impl Key {
             let of_stage = settings.stages.of(stage);
             let _ = write!(text, ", {stage} {:?} {}", of_stage.estimate, of_stage.parameters);
         }
-        Self { bundle: chosen.sha256, device, settings: Sha256::of(text.as_bytes()) }
+        Self { bundle: chosen.identity, device, settings: Sha256::of(text.as_bytes()) }
     }
 }
 

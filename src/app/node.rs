@@ -20,7 +20,7 @@ use crate::config::{Loaded, Settings};
 use crate::events::{Bus, Subscriber};
 use crate::intake::Door;
 use crate::journal::{Journal, SlotFolders};
-use crate::models::bundle::Bundle;
+use crate::models::bundle::{Bundle, held};
 use crate::models::kokoro::text::check_speakable;
 use crate::models::vocabulary::Vocabulary;
 use crate::models::workspace::SlotSize;
@@ -29,7 +29,7 @@ use crate::pipeline::timings::Timings;
 use crate::pipeline::{FULL_FRAMES, RecipePipeline, Shared, World};
 use crate::sink::{self, BundleRef, NodeReport, PublicKey};
 use crate::telemetry::EventLog;
-use crate::types::{Bytes, PerStage, Stage};
+use crate::types::{Bytes, ModelId, PerStage, Stage};
 use crate::verify::Thresholds;
 use crate::vram::Ledger;
 
@@ -87,7 +87,7 @@ pub fn door(loaded: &Loaded, chosen: &Chosen) -> Door {
     Door {
         voices: loaded.voices.clone(),
         known_voices: voices_of(&chosen.bundle),
-        bundle: chosen.sha256,
+        bundle: chosen.identity,
         speakable: check_speakable,
     }
 }
@@ -97,6 +97,7 @@ impl Node {
     pub fn build(parts: NodeParts<'_>) -> Result<Self, BuildError> {
         let NodeParts { loaded, chosen, folders, journal, size, subscribers, serving } = parts;
         let settings = &loaded.settings;
+        held::check(&chosen.bundle, &ModelId::ALL)?;
         // Before anything is loaded: budgets and workspaces that cannot fit are refused by how much and with what would.
         let (mut opened, mut notes) =
             open_all(settings, |it| fit(&chosen.bundle, settings, &it.device, it.free, size).map(drop))?;
@@ -132,7 +133,8 @@ impl Node {
             threads: u32::try_from(rayon::current_num_threads()).unwrap_or(u32::MAX),
             frame_batch: settings.models.liveportrait.frame_batch.get(),
         };
-        let bundle = BundleRef { name: chosen.bundle.name.clone(), sha256: chosen.sha256 };
+        let (name, lock_sha256) = (chosen.bundle.name.clone(), chosen.lock_sha256);
+        let bundle = BundleRef { name, sha256: chosen.sha256, lock_sha256 };
         let signer = Signer { key, bundle, node };
         let bus = Bus::new(told);
         let shared = shared(loaded, &chosen.bundle, folders, timings, signer, bus.clone(), &expected)?;

@@ -10,7 +10,7 @@ use super::settings::{hard_limit, open_all};
 use crate::config::preflight::Budget;
 use crate::config::{Loaded, Settings, SpeakerError, Voices};
 use crate::contract::{ModelError, Run, Speak};
-use crate::models::bundle::Bundle;
+use crate::models::bundle::{Bundle, held};
 use crate::models::catalog::load;
 use crate::models::kokoro::text::{Accent, Phonemiser};
 use crate::models::kokoro::timer::{Saying, Timer, without_weights};
@@ -42,6 +42,7 @@ pub fn kokoro(
     settings: &Settings,
     run: &Run,
 ) -> Result<(KokoroModel, DeviceId, Vec<String>), BuildError> {
+    held::check(&chosen.bundle, &NEEDED)?;
     let (mut opened, notes) = open_all(settings, |it| {
         let Budget { resident, workspace } =
             budget(&chosen.bundle, ModelId::Kokoro, settings, &it.device, SlotSize::PLANNED)?;

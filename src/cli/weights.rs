@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 use super::{Context, Failed};
 use crate::contract::{ErrorClass, ModelError};
 use crate::exit::Exit;
-use crate::models::bundle::{Bundle, BundleError};
+use crate::models::bundle::{Bundle, BundleError, FILE_NAME, Lock};
 use crate::types::ModelId;
 
 /// Arguments of `weights`.
@@ -78,6 +78,15 @@ impl Chosen {
             bundle.model(*model).map_err(|error| Failed::bad_input(error.to_string()))?;
         }
         Ok((bundle, self.models.clone()))
+    }
+}
+
+impl Chosen {
+    /// Where the bundle's lock lies.
+    fn lock(&self) -> PathBuf {
+        let description =
+            if self.bundle.is_dir() { self.bundle.join(FILE_NAME) } else { self.bundle.clone() };
+        Lock::beside(&description)
     }
 }
 

@@ -67,6 +67,7 @@ pub fn write(
         verification: Verification { clip_b: 0.0, clip_l: 0.0, ..Verification::default() },
         image: Image::default(),
         models: BTreeMap::new(),
+        lock: None,
     };
     for model in models {
         let planned = profiles::plan(*model, profile);

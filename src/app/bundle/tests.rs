@@ -1,5 +1,7 @@
 use super::*;
 use crate::config::{FlagSetting, Inputs, load};
+use crate::models::bundle::lock::Locked;
+use crate::models::bundle::{Hub, Mirror};
 
 /// A node's folders, empty at first.
 struct Place(tempfile::TempDir);
@@ -82,6 +84,47 @@ fn the_flag_goes_over_the_setting_and_the_setting_over_the_demo() {
     let found = choose(Some(&description), &with_setting).unwrap();
     assert_eq!((found.origin, found.bundle.folder), (Origin::Given, flag));
     assert_eq!(found.sha256, Sha256::of(&fs::read(description).unwrap()));
+}
+
+#[test]
+fn nodes_have_one_bundle_where_the_same_bytes_are_locked_wherever_they_came_from() {
+    let place = Place::new();
+    let folder = place.write("locked", &ModelId::ALL, 1);
+    let description = folder.join(FILE_NAME);
+    let plain = choose(Some(&folder), &place.loaded(&[])).unwrap();
+    assert_eq!((plain.identity, plain.lock_sha256), (plain.sha256, None));
+
+    let mut bundle = plain.bundle.clone();
+    let kokoro = bundle.models.get_mut(&ModelId::Kokoro).unwrap();
+    let hub = |repo: &str| Hub { repo: repo.to_owned(), revision: "main".to_owned() };
+    kokoro.hub = Some(hub("owner/name"));
+    let voice = &mut kokoro.files.get_mut("voices").unwrap()[0];
+    let (sha256, path) = (voice.sha256.take().unwrap(), voice.path.clone());
+    voice.also = vec![Mirror { hub: hub("mirror/name"), path: None }];
+    fs::write(&description, bundle.to_toml()).unwrap();
+    let locked = |repo: &str, sha256: Sha256| {
+        let mut lock = Lock::default();
+        lock.put(Locked {
+            published: path.split_once('/').unwrap().1.to_owned(),
+            path: path.clone(),
+            repo: repo.to_owned(),
+            revision: Some("main".to_owned()),
+            commit: "0".repeat(40).parse().unwrap(),
+            bytes: Bytes::new(1),
+            sha256,
+            git_blob: None,
+            converted: None,
+        });
+        lock.write(&Lock::beside(&description)).unwrap();
+        let chosen = choose(Some(&folder), &place.loaded(&[])).unwrap();
+        let text = fs::read(Lock::beside(&description)).unwrap();
+        assert_eq!(chosen.lock_sha256, Some(Sha256::of(&text)));
+        assert_eq!(chosen.sha256, Sha256::of(&fs::read(&description).unwrap()));
+        chosen.identity
+    };
+    let first = locked("owner/name", sha256);
+    assert_eq!(locked("mirror/name", sha256), first);
+    assert_ne!(locked("owner/name", Sha256::of(b"other")), first);
 }
 
 #[test]

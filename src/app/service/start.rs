@@ -173,7 +173,7 @@ pub async fn serve(
     let table = Arc::new(SlotTable::default());
     let tree = Arc::new(TreeLog::default());
     let claims = Arc::new(Claims::new(!settings.network.servers.is_empty()));
-    let bundle = chosen.sha256;
+    let bundle = chosen.identity;
     let journal = Arc::new(ServiceJournal::new(JournalParts {
         index: index.clone(),
         folders: Arc::clone(&folders),

@@ -127,7 +127,7 @@ fn as_json(bundle: &Bundle, model: ModelId, entry: &ModelEntry, sizes: &Result<S
         .entries()
         .map(|(role, file)| {
             let size = std::fs::metadata(bundle.folder.join(&file.path)).ok().map(|found| found.len());
-            json!({"role": role, "path": file.path, "sha256": file.sha256.to_string(), "bytes": size})
+            json!({"role": role, "path": file.path, "sha256": bundle.hash_of(file), "bytes": size})
         })
         .collect();
     let mut value = json!({

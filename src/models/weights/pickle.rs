@@ -21,6 +21,10 @@ use archive::Archive;
 #[cfg(test)]
 mod tests;
 
+/// Raised whenever the same checkpoint comes out as other bytes: 1 wrote names and keys by the alphabet, 2 writes as
+/// safetensors' own writers do.
+pub const CONVERTER: u32 = 2;
+
 /// The name that a checkpoint gets which is a tensor and no dictionary, as Kokoro's voices are.
 pub const BARE_TENSOR: &str = "voice";
 
@@ -53,7 +57,7 @@ pub struct Converted {
 }
 
 /// Rewrites the checkpoint `from` as the safetensors file `to`: the same tensors, names of nested dictionaries joined
-/// by dots, in order of name. The same checkpoint gives the same bytes.
+/// by dots. The same checkpoint gives the same bytes: those that safetensors' own writers give for these tensors.
 pub fn convert(from: &Path, to: &Path, run: &Run) -> Result<Converted, ModelError> {
     let mut archive = Archive::open(from)?;
     let tensors = archive.tensors()?;
@@ -62,11 +66,13 @@ pub fn convert(from: &Path, to: &Path, run: &Run) -> Result<Converted, ModelErro
         .map(|tensor| Entry { name: tensor.name.clone(), dtype: tensor.dtype, shape: tensor.shape.clone() })
         .collect();
     let total = u32::try_from(tensors.len()).unwrap_or(u32::MAX);
+    let mut done = 0;
     let written = write_safetensors(to, &entries, |place, file| -> Result<(), ModelError> {
         let values = archive.values(&tensors[place])?;
         let failed = |source| WeightsError::Unwritable { file: to.to_owned(), source };
         file.write_all(&values).map_err(failed)?;
-        run.step(Progress::new(Unit::Parts, u32::try_from(place + 1).unwrap_or(total), total))?;
+        done += 1;
+        run.step(Progress::new(Unit::Parts, done, total))?;
         Ok(())
     })?;
     Ok(Converted { tensors: tensors.len(), written })

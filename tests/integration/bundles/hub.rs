@@ -9,7 +9,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use serde_json::json;
 use vortex_node::models::bundle::Sha256;
+use vortex_node::types::GitHash;
 
 /// How a server treats a request for the rest of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +51,7 @@ pub struct Seen {
 /// What a test may steer and see.
 #[derive(Default)]
 pub struct State {
-    /// Files by their path in the one repository `owner/name` at revision `v1`.
+    /// Files by their path in the one repository `owner/name` at revision `v1`, and at the commit that it is.
     pub files: BTreeMap<String, Vec<u8>>,
     /// Files as they are from the next cut on.
     pub changed: BTreeMap<String, Vec<u8>>,
@@ -61,6 +63,10 @@ pub struct State {
     pub revision: &'static str,
     /// What the hub says a large file's size is, where it lies.
     pub size_told: Option<u64>,
+    /// What the hub's list says of a file instead of the truth: hash and size of a large one.
+    pub lists: BTreeMap<String, (Sha256, u64)>,
+    /// Whether it has no list at all.
+    pub is_without_lists: bool,
     /// The token that the hub wants, and whether it is for a licence.
     pub token: Option<&'static str>,
     pub is_gated: bool,
@@ -140,8 +146,12 @@ impl Hub {
 
 /// One request, one answer, one connection.
 fn answer(mut stream: TcpStream, shared: &Shared, is_store: bool) -> Option<()> {
-    let revision = shared.state.lock().ok()?.revision;
-    let seen = read(&stream, is_store, &format!("/owner/name/resolve/{revision}/"))?;
+    let seen = {
+        let state = shared.state.lock().ok()?;
+        let at = [state.revision, &state.commit].map(|at| format!("/owner/name/resolve/{at}/"));
+        drop(state);
+        read(&stream, is_store, &at)?
+    };
     let (head, body) = {
         let mut state = shared.state.lock().ok()?;
         state.seen.push(seen.clone());
@@ -149,6 +159,7 @@ fn answer(mut stream: TcpStream, shared: &Shared, is_store: bool) -> Option<()> 
             if is_store { refused_by_the_store(&mut state, &seen) } else { refused(&mut state, &seen) };
         match refused {
             Some(refused) => (refused, Vec::new()),
+            None if seen.is_list() => list(&state, &seen),
             None if !is_store && is_stored(&state, &seen.name) => {
                 (redirect(&state, &shared.store, &seen.name), Vec::new())
             }
@@ -175,7 +186,7 @@ fn answer(mut stream: TcpStream, shared: &Shared, is_store: bool) -> Option<()> 
     Some(())
 }
 
-fn read(stream: &TcpStream, is_store: bool, resolved: &str) -> Option<Seen> {
+fn read(stream: &TcpStream, is_store: bool, resolved: &[String; 2]) -> Option<Seen> {
     let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
     let request = lines.next()?.ok()?;
     let mut words = request.split(' ');
@@ -186,9 +197,11 @@ fn read(stream: &TcpStream, is_store: bool, resolved: &str) -> Option<Seen> {
     } else if is_cache {
         CACHE
     } else {
-        resolved
+        resolved.iter().find(|at| path.starts_with(*at)).map_or("", |at| at)
     };
-    let name = path.strip_prefix(before).unwrap_or(path).split('?').next()?.to_owned();
+    // A page of a list is asked for by what follows the question mark.
+    let name = path.strip_prefix(before).unwrap_or(path);
+    let name = if name.starts_with(LISTS) { name } else { name.split('?').next()? }.to_owned();
     let mut seen = Seen { is_store, is_cache, method, name, ..Seen::default() };
     for line in lines {
         let line = line.ok()?;
@@ -229,6 +242,9 @@ fn refused(state: &mut State, seen: &Seen) -> Option<String> {
             (Some(_), _) => "X-Error-Message: Invalid credentials in Authorization header\r\n",
         };
         return Some(empty(401, code));
+    }
+    if seen.is_list() {
+        return state.is_without_lists.then(|| empty(404, ""));
     }
     if seen.name.starts_with("/gated/") {
         return Some(empty(401, "X-Error-Code: GatedRepo\r\n"));
@@ -277,8 +293,12 @@ fn to_the_cache(state: &State, name: &str) -> String {
 /// The head of an answer with a file's bytes, and the bytes.
 fn file(state: &mut State, seen: &Seen) -> (String, Vec<u8>) {
     let all = state.files[&seen.name].clone();
-    // As git names it, so far as it matters: it changes with the content, and is no SHA-256.
-    let tag = format!("\"{}\"", &Sha256::of(&all).to_string()[..40]);
+    let tag = if seen.is_store {
+        // One of its own, so far as it matters: it changes with the content, and is no SHA-256.
+        format!("\"{}\"", &Sha256::of(&all).to_string()[..40])
+    } else {
+        format!("\"{}\"", git(&all))
+    };
     let is_another = seen.if_range.as_ref().is_some_and(|before| *before != tag);
     let ranges = if is_another { Ranges::Ignored } else { state.ranges };
     let (from, length) = (seen.start, all.len());
@@ -299,6 +319,53 @@ fn file(state: &mut State, seen: &Seen) -> (String, Vec<u8>) {
         body.len()
     );
     (head, body)
+}
+
+/// Where the hub lists files.
+const LISTS: &str = "/api/models/owner/name/tree/";
+
+impl Seen {
+    fn is_list(&self) -> bool {
+        !self.is_store && self.name.starts_with(LISTS)
+    }
+}
+
+fn git(bytes: &[u8]) -> GitHash {
+    GitHash::of_blob(bytes.len() as u64, bytes).unwrap()
+}
+
+/// A folder at a commit, a file a page.
+fn list(state: &State, seen: &Seen) -> (String, Vec<u8>) {
+    let (place, page) = seen.name.split_once("?page=").unwrap_or((&seen.name, "0"));
+    let (commit, folder) = place[LISTS.len()..].split_once('/').unwrap_or((&place[LISTS.len()..], ""));
+    if commit != state.commit {
+        return (empty(404, "X-Error-Code: RevisionNotFound\r\n"), Vec::new());
+    }
+    let page: usize = page.parse().unwrap();
+    let is_in = |path: &str| path.rsplit_once('/').map_or("", |(folder, _)| folder) == folder;
+    let files: Vec<(&String, &Vec<u8>)> = state.files.iter().filter(|(path, _)| is_in(path)).collect();
+    let entries: Vec<_> = files
+        .get(page)
+        .map(|(path, bytes)| {
+            let (hash, size) =
+                state.lists.get(*path).copied().unwrap_or_else(|| (Sha256::of(bytes), bytes.len() as u64));
+            let mut entry = json!({"type": "file", "oid": git(bytes), "size": size, "path": path});
+            if is_stored(state, path) || state.lists.contains_key(*path) {
+                entry["lfs"] = json!({"oid": hash, "size": size, "pointerSize": 134});
+            }
+            entry
+        })
+        .into_iter()
+        .collect();
+    let next = if page + 1 < files.len() {
+        format!("Link: <{place}?page={}>; rel=\"next\"\r\n", page + 1)
+    } else {
+        String::new()
+    };
+    let text = serde_json::to_vec(&entries).unwrap();
+    let head =
+        format!("HTTP/1.1 200 OK\r\n{next}Content-Length: {}\r\nConnection: close\r\n\r\n", text.len());
+    (head, text)
 }
 
 /// Until as many requests for bytes are there as the test wants to see together.

@@ -1,6 +1,7 @@
 //! `weights pull` against a hub on a local port: interruptions, wrong hashes, conversions.
 
 mod ended;
+mod locked;
 mod redirected;
 mod refused;
 mod remembered;

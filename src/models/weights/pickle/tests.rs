@@ -98,6 +98,21 @@ fn a_bare_tensor_is_a_voice() {
 }
 
 #[test]
+fn a_conversion_is_byte_for_byte_what_safetensors_own_writer_gives() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/safetensors-order");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["mixed", "voice"] {
+        let to = folder.path().join(name);
+        let converted = convert(&fixtures.join(format!("{name}.pt")), &to, &Run::unobserved()).unwrap();
+        let expected = std::fs::read(fixtures.join(format!("{name}.safetensors"))).unwrap();
+        let found = std::fs::read(&to).unwrap();
+        assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(&expected), "{name}");
+        assert_eq!(found, expected, "{name}");
+        assert_eq!(converted.written.sha256, crate::types::Sha256::of(&expected));
+    }
+}
+
+#[test]
 fn transposed_and_shared_views_are_gathered() {
     let pickle = whole(&dict("w", &tensor(&[3, 2], &[1, 3], 0, 6)));
     let read = converted(&pickle, &floats(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])).unwrap();
