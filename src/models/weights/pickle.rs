@@ -9,6 +9,8 @@ mod archive;
 mod machine;
 mod state;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use safetensors::Dtype;
@@ -54,6 +56,18 @@ pub struct Converted {
     pub tensors: usize,
     /// The file.
     pub written: Written,
+}
+
+/// Whether the file at `path` is a checkpoint or a bare pickle by its first bytes, whatever it is called; false where it cannot
+/// be read.
+pub fn is_checkpoint(path: &Path) -> bool {
+    let mut first = [0; 9];
+    if File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_err() {
+        return false;
+    }
+    // The length of a safetensors header may begin with any byte, but then the header stands behind it.
+    let is_safetensors = matches!(first[8], b'{' | b' ');
+    !is_safetensors && (first.starts_with(b"PK\x03\x04") || matches!(first, [0x80, 2..=5, ..]))
 }
 
 /// Rewrites the checkpoint `from` as the safetensors file `to`: the same tensors, names of nested dictionaries joined

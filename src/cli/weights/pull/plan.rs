@@ -9,6 +9,7 @@ use crate::hub::{Download, Expected, HubClient, HubError, Known, Listings, Notic
 use crate::models::bundle::lock::Locked;
 use crate::models::bundle::receipt::{Receipt, Stamp};
 use crate::models::bundle::{Bundle, FileEntry, Hub, Sha256, verify};
+use crate::models::weights::pickle;
 use crate::types::{Bytes, GitHash, ModelId};
 
 /// One file of a bundle.
@@ -141,6 +142,13 @@ impl Item {
         if !self.path.exists() {
             return Ok(Standing::Missing);
         }
+        if self.is_disguised() {
+            let path = self.path.display();
+            return Err(format!(
+                "{path} is a pickle under a safetensors name; move it away to fetch it again, as a conversion where the bundle \
+                 names its remote_sha256"
+            ));
+        }
         let Some(expected) = self.here else {
             if self.file.is_converted() {
                 return Err(format!(
@@ -172,6 +180,12 @@ impl Item {
             "{} is there with another sha256: expected {expected}, found {found}; move it away to fetch it again",
             self.path.display()
         ))
+    }
+
+    /// Whether a pickle lies where the bundle says that safetensors do.
+    pub(super) fn is_disguised(&self) -> bool {
+        self.path.extension().is_some_and(|suffix| suffix == "safetensors")
+            && pickle::is_checkpoint(&self.path)
     }
 
     /// Asks the hub about what is published as this file, unless that is here: first where the lock, else the bundle, says

@@ -41,6 +41,7 @@ impl Looked {
         let locked = self.locked(&came).await?;
         let Came { sha256, size, resumed } = came;
         let Some(pickled) = self.item.pickle() else {
+            self.is_no_pickle()?;
             locked.map_or(Ok(()), keep)?;
             let outcome = if was_there { Outcome::There } else { Outcome::Fetched { size, resumed } };
             return Ok((outcome, sha256));
@@ -74,6 +75,22 @@ impl Looked {
         let came = client.fetch(&self.found.download, self.found.known.clone(), &seen).await;
         let came = came.map_err(|error| error.to_string())?;
         Ok(Came { sha256: came.sha256, size: came.size, resumed: came.resumed })
+    }
+
+    /// Fails where a pickle came for a path that says safetensors, and puts it aside: it is what was published, but no load
+    /// reads it.
+    fn is_no_pickle(&self) -> Result<(), String> {
+        if !self.item.is_disguised() {
+            return Ok(());
+        }
+        let (path, aside) = (&self.item.path, self.item.path.with_added_extension("pickle"));
+        std::fs::rename(path, &aside).map_err(|error| format!("{}: {error}", path.display()))?;
+        Err(format!(
+            "what the hub has for {} is a pickle, now {}; name it as remote with its remote_sha256, and sha256 of what it is \
+             converted to, and pull again",
+            path.display(),
+            aside.display()
+        ))
     }
 
     /// What is here already: a pickle of an earlier run, or a file that nobody here knew.

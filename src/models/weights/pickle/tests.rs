@@ -270,3 +270,20 @@ proptest! {
         let _ = convert(&path, &folder.path().join("o.safetensors"), &Run::unobserved());
     }
 }
+
+#[test]
+fn a_checkpoint_is_known_by_its_first_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
+    let mut is = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        is_checkpoint(&file)
+    };
+    assert!(is(b"PK\x03\x04 an archive"));
+    assert!(is(b"\x80\x02}q\x00. and more"));
+    assert!(is(b"\x80\x04\x95 and more"));
+    // Headers of 640 and of 67,324,752 bytes.
+    assert!(!is(b"\x80\x02\x00\x00\x00\x00\x00\x00{\"a\""));
+    assert!(!is(b"PK\x03\x04\x00\x00\x00\x00{\"a\""));
+    assert!(!is(b"GGUF and more") && !is(b"PK") && !is_checkpoint(&folder.path().join("absent")));
+}
