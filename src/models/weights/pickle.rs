@@ -9,7 +9,6 @@ mod archive;
 mod machine;
 mod state;
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -62,7 +61,7 @@ pub struct Converted {
 /// be read.
 pub fn is_checkpoint(path: &Path) -> bool {
     let mut first = [0; 9];
-    if File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_err() {
+    if std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_err() {
         return false;
     }
     // The length of a safetensors header may begin with any byte, but then the header stands behind it.

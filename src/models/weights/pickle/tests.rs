@@ -275,7 +275,7 @@ proptest! {
 fn a_checkpoint_is_known_by_its_first_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.safetensors");
-    let mut is = |bytes: &[u8]| {
+    let is = |bytes: &[u8]| {
         std::fs::write(&file, bytes).unwrap();
         is_checkpoint(&file)
     };
