@@ -200,7 +200,7 @@ fn a_published_pickle_is_checked_converted_and_checked_again() {
 
 #[test]
 fn a_pickle_under_a_safetensors_name_is_refused_whatever_its_hash() {
-    let pickle: &[u8] = b"PK\x03\x04 and what else an archive has";
+    let pickle: &[u8] = b"PK\x03\x04\x00\x00\x08\x08\x00\x00 and what else an archive has";
     let hub = Hub::serve(&[
         ("config.json", b"{}"),
         ("deep/model.safetensors", pickle),
