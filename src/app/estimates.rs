@@ -149,7 +149,7 @@ impl Book {
                 return foreign(format!("it names a stage {stage:?}"));
             }
             if !(0.0..=LONGEST).contains(seconds) {
-                return foreign(format!("it says that {stage} takes {seconds} s"));
+                return foreign(format!("it says that {stage} takes {seconds:e} s"));
             }
         }
         Ok(self)
