@@ -14,8 +14,8 @@ use reqwest::{Response, Url};
 use tokio::sync::mpsc;
 
 use super::client::{HubClient, Known};
-use super::error::{HubError, cause};
-use super::expected::{CAME, Expected};
+use super::error::{CAME, HubError, cause};
+use super::expected::Expected;
 use super::part::Part;
 use super::patience::Tries;
 use super::remote_file::RemoteFile;

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use super::listing::LISTED;
-
 /// Why a request to a hub came to nothing. What a server said is part of it as it was said: whoever shows it makes it
 /// plain.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +15,7 @@ pub(crate) enum HubError {
     /// The hub has another file by now, or the transfer brought one.
     #[error("what {whose} is not what {}: expected {what} {expected}, found {found}", says(whose))]
     Different {
-        /// `came`, `the hub has`, or `the hub sends`.
+        /// [`CAME`], [`HAS`] or [`LISTED`].
         whose: &'static str,
         /// What differs: a hash, a size.
         what: &'static str,
@@ -61,6 +59,12 @@ impl HubError {
         }
     }
 }
+
+/// How [`HubError::Different`] tells of a file that is here, of what the hub has, and of what it sends while its list of
+/// files says another thing.
+pub(super) const CAME: &str = "came";
+pub(super) const HAS: &str = "the hub has";
+pub(super) const LISTED: &str = "the hub sends";
 
 /// Who expects something else.
 fn says(whose: &str) -> &'static str {

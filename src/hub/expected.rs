@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::error::HubError;
+use super::error::{CAME, HAS, HubError};
 use crate::types::{GitHash, Sha256};
 
 /// What a file must be: of everything that is known, all of it.
@@ -45,11 +45,6 @@ impl Expected {
         Ok(self.compare(&found, CAME))
     }
 }
-
-/// How [`HubError::Different`] tells of what the hub has.
-const HAS: &str = "the hub has";
-/// How it tells of a file that is here.
-pub(super) const CAME: &str = "came";
 
 fn same<T: PartialEq + fmt::Display>(
     whose: &'static str,

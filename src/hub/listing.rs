@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use super::answer;
 use super::client::{HOPS, HubClient, Known, pointed};
 use super::download::{Notice, place, wait};
-use super::error::{HubError, cause};
+use super::error::{HubError, LISTED, cause};
 use super::expected::Expected;
 use super::patience::Tries;
 use super::remote_file::RemoteFile;
@@ -25,10 +25,18 @@ const PAGES: usize = 50;
 /// A page of a list that is longer is none: an entry takes about 300 bytes.
 const LONGEST: usize = 16 << 20;
 
-/// The lists that were asked for, by repository, commit and folder.
+/// The lists that were asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Listings {
-    known: Mutex<HashMap<(String, String, String), Arc<Vec<Listed>>>>,
+    known: Mutex<HashMap<Folder, Arc<Vec<Listed>>>>,
+}
+
+/// What one list is of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Folder {
+    repo: String,
+    commit: String,
+    path: String,
 }
 
 /// One entry, as the hub writes it; what it says besides is of no concern here.
@@ -85,14 +93,14 @@ impl Listings {
         file: &RemoteFile,
         watch: &dyn Fn(Notice<'_>),
     ) -> Result<Arc<Vec<Listed>>, HubError> {
-        let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-        let key = (file.repo.clone(), file.revision.clone(), folder);
+        let path = file.path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        let key = Folder { repo: file.repo.clone(), commit: file.revision.clone(), path };
         // Held while the hub is asked: whoever wants the same list waits for it instead of asking, too.
         let mut lists = self.known.lock().await;
         if let Some(list) = lists.get(&key) {
             return Ok(Arc::clone(list));
         }
-        let folders = key.2.split('/').filter(|folder| !folder.is_empty());
+        let folders = key.path.split('/').filter(|folder| !folder.is_empty());
         let parts = ["api", "models"].into_iter().chain(file.repo.split('/'));
         let first = client.at(parts.chain(["tree", &file.revision]).chain(folders));
         let (mut list, mut next) = (Vec::new(), Some(first));
@@ -175,9 +183,6 @@ async fn whole(mut response: Response) -> Result<Vec<u8>, HubError> {
         text.extend_from_slice(&piece);
     }
 }
-
-/// How [`HubError::Different`] tells of a hub that says two things.
-pub(super) const LISTED: &str = "the hub sends";
 
 /// The next page, as RFC 8288 writes it: `<address>; rel="next"`.
 fn following(headers: &HeaderMap, from: &Url) -> Option<Url> {

@@ -94,7 +94,7 @@ fn nodes_have_one_bundle_where_the_same_bytes_are_locked_wherever_they_came_from
     let plain = choose(Some(&folder), &place.loaded(&[])).unwrap();
     assert_eq!((plain.identity, plain.lock_sha256), (plain.sha256, None));
 
-    let mut bundle = plain.bundle.clone();
+    let mut bundle = plain.bundle;
     let kokoro = bundle.models.get_mut(&ModelId::Kokoro).unwrap();
     let hub = |repo: &str| Hub { repo: repo.to_owned(), revision: "main".to_owned() };
     kokoro.hub = Some(hub("owner/name"));

@@ -1,7 +1,7 @@
 //! One file from the hub to its final place, by way of a conversion where it is published as a pickle, and what the lock
 //! says of it afterwards.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Outcome;
 use super::bars::FileBar;
@@ -96,7 +96,7 @@ impl Looked {
     /// What is here already: a pickle of an earlier run, or a file that nobody here knew.
     async fn take(&self) -> Result<Came, String> {
         let (path, expected) = (self.found.download.to.clone(), self.found.download.expected);
-        let (sha256, size) = blocking(move || judged(path, expected)).await??;
+        let (sha256, size) = blocking(move || judged(&path, expected)).await??;
         Ok(Came { sha256, size, resumed: size })
     }
 
@@ -154,10 +154,10 @@ fn convert(pickled: &Path, part: &Path) -> Result<Written, String> {
 }
 
 /// Hash and size of the file at `path`, which must be as expected.
-fn judged(path: PathBuf, expected: Expected) -> Result<(Sha256, Bytes), String> {
+fn judged(path: &Path, expected: Expected) -> Result<(Sha256, Bytes), String> {
     let unreadable = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
-    let (sha256, size) = verify::hash(&path, |_| {}).map_err(unreadable)?;
-    match expected.holds(&path, sha256, size.get()).map_err(unreadable)? {
+    let (sha256, size) = verify::hash(path, |_| {}).map_err(unreadable)?;
+    match expected.holds(path, sha256, size.get()).map_err(unreadable)? {
         Ok(()) => Ok((sha256, size)),
         Err(different) => {
             Err(format!("{} is there, and {different}; move it away to fetch it again", path.display()))

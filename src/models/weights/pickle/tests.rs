@@ -101,9 +101,9 @@ fn a_bare_tensor_is_a_voice() {
 fn a_conversion_is_byte_for_byte_what_safetensors_own_writer_gives() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/safetensors-order");
     let folder = tempfile::tempdir().unwrap();
-    for name in ["mixed", "voice"] {
+    for (name, checkpoint) in [("mixed", "mixed.pth"), ("voice", "voice.pt")] {
         let to = folder.path().join(name);
-        let converted = convert(&fixtures.join(format!("{name}.pt")), &to, &Run::unobserved()).unwrap();
+        let converted = convert(&fixtures.join(checkpoint), &to, &Run::unobserved()).unwrap();
         let expected = std::fs::read(fixtures.join(format!("{name}.safetensors"))).unwrap();
         let found = std::fs::read(&to).unwrap();
         assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(&expected), "{name}");
