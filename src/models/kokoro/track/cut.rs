@@ -72,7 +72,8 @@ pub(super) fn cut(words: &[Word], limit: u64) -> Cut {
         Ending::Mark => true,
         Ending::Gap => {
             // The parts of a group, "did" and "n't", are one word.
-            let parts = words[..*place].iter().rev().take_while(|word| word.ending == Ending::None);
+            let parts =
+                words[..*place].iter().rev().take_while(|word| word.is_sound && word.ending == Ending::None);
             parts.chain([&words[*place]]).any(|word| !is_function_word(&word.text))
         }
         Ending::None => false,
