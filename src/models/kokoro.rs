@@ -14,6 +14,7 @@ pub(crate) mod decoder;
 pub(crate) mod generator;
 pub mod loudness;
 pub mod net;
+pub mod norms;
 pub(crate) mod plbert;
 pub(crate) mod predictor;
 pub mod source;
@@ -32,6 +33,7 @@ use candle_core::{DType, Device};
 
 use self::config::KokoroConfig;
 use self::net::Net;
+use self::norms::Norms;
 use self::source::NoiseOf;
 use self::speaking::Speaking;
 use self::text::{Accent, Phonemiser, Script};
@@ -285,7 +287,9 @@ impl Model for KokoroModel {
         }
         let voiced = self.voiced(&timed, &job).context(|| format!("speaking {CANARY:?}"))?;
         let noise = NoiseOf::Seed { seed: job.seed, utterance: 0 };
-        let sound = self.on_pool(|| self.net.vocode(&voiced, 0..timed.timing.total(), noise));
+        let all = 0..timed.timing.total();
+        let sound =
+            self.on_pool(|| self.net.sound(&self.net.vocoded(&voiced, all, noise, &mut Norms::own())?));
         let sound = sound.context(|| format!("speaking {CANARY:?}"))?;
         let (longest, mean) = (frames.iter().max(), frames.iter().sum::<usize>() / frames.len());
         if longest == Some(&1) || 10 * mean > 9 * self.config.max_dur {
