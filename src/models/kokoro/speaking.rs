@@ -71,7 +71,7 @@ impl Speaking {
         }
     }
 
-    /// Whether this is `job`, and not too much to have been kept.
+    /// Whether this is `job`.
     pub(super) fn is_of(&self, job: &Speak) -> bool {
         self.job == *job
     }
