@@ -100,8 +100,12 @@ fn named(words: &[&Word]) -> String {
     let first = words.iter().position(|word| word.is_sound).unwrap_or(0);
     let words = &words[first..];
     let text = |words: &[&Word]| {
-        let all: String =
-            words.iter().map(|word| format!("{}{}", word.text, if word.space { " " } else { "" })).collect();
+        let mut all = String::new();
+        for (place, word) in words.iter().enumerate() {
+            all.push_str(&word.text);
+            let ends = words.get(place + 1).is_some_and(|next| next.sentence != word.sentence);
+            all.push_str(if word.space || ends { " " } else { "" });
+        }
         all.trim().to_owned()
     };
     if words.len() <= NAMED {

@@ -14,7 +14,7 @@ fn words(script: &str) -> Vec<Word> {
             let mark = written[text.len()..].to_owned();
             words.push(Word {
                 text: mark,
-                space: true,
+                space: !written.ends_with('.'),
                 is_sound: false,
                 sentence,
                 end: None,
@@ -87,6 +87,7 @@ fn a_first_word_longer_than_the_slot_is_cut_inside() {
     assert_eq!(cut.at, 5000);
     let lost = cut.lost.unwrap();
     assert_eq!((lost.words, lost.sentence, lost.whole), (15, (1, 2), false));
+    assert_eq!(lost.text, SCRIPT);
 }
 
 #[test]
