@@ -15,6 +15,7 @@ pub(crate) mod generator;
 mod length;
 pub mod loudness;
 pub mod net;
+pub mod norms;
 pub(crate) mod plbert;
 pub(crate) mod predictor;
 mod readers;
@@ -36,6 +37,7 @@ use candle_core::{DType, Device};
 
 use self::config::KokoroConfig;
 use self::net::Net;
+use self::norms::Norms;
 use self::readers::Readers;
 use self::source::NoiseOf;
 use self::speaking::Speaking;
@@ -260,7 +262,9 @@ impl Model for KokoroModel {
         }
         let voiced = self.voiced(&timed, &job).context(|| format!("speaking {CANARY:?}"))?;
         let noise = NoiseOf::Seed { seed: job.seed, utterance: 0 };
-        let sound = self.on_pool(|| self.net.vocode(&voiced, 0..timed.timing.total(), noise));
+        let all = 0..timed.timing.total();
+        let sound =
+            self.on_pool(|| self.net.sound(&self.net.vocoded(&voiced, all, noise, &mut Norms::own())?));
         let sound = sound.context(|| format!("speaking {CANARY:?}"))?;
         let (longest, mean) = (frames.iter().max(), frames.iter().sum::<usize>() / frames.len());
         if longest == Some(&1) || 10 * mean > 9 * self.config.max_dur {

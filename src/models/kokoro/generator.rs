@@ -10,6 +10,7 @@ use candle_nn::{Init, VarBuilder};
 
 use super::adain::SnakeBlock;
 use super::config::KokoroConfig;
+use super::norms::Norms;
 use super::source::{NoiseOf, Source};
 use crate::models::kernels::conv1d::{Conv1d, InputActivation, Prepare, weight_norm};
 use crate::models::kernels::{Activation, Kernels, Signal, Stft, Upsample};
@@ -190,7 +191,7 @@ impl Generator {
 
     /// Stage `stage`'s residual block behind it.
     pub fn noise_block(&self, stage: usize, x: &Tensor, style: &Tensor) -> Result<Tensor> {
-        self.stages[stage].noise_block.forward(x, style)
+        self.stages[stage].noise_block.forward(x, style, &mut Norms::own())
     }
 
     /// Stage `stage`'s up-sampling, before anything is mirrored or added.
@@ -200,14 +201,20 @@ impl Generator {
 
     /// Residual block `block` of stage `stage`.
     pub fn block(&self, stage: usize, block: usize, x: &Tensor, style: &Tensor) -> Result<Tensor> {
-        self.stages[stage].blocks[block].forward(x, style)
+        self.stages[stage].blocks[block].forward(x, style, &mut Norms::own())
     }
 
     /// From decoder features [1, channels, 2·frames] to what the inverse transform is made of: [1, 2·bins, samples].
     pub fn features(&self, x: &Tensor, style: &Tensor, har: &Tensor) -> Result<Tensor> {
+        self.features_by(x, style, har, &mut Norms::own())
+    }
+
+    /// The same, normalised by these statistics.
+    pub fn features_by(&self, x: &Tensor, style: &Tensor, har: &Tensor, norms: &mut Norms) -> Result<Tensor> {
+        norms.begin();
         match self.kernels {
-            Kernels::Fused => self.in_place(x, style, har),
-            Kernels::Stock(_) | Kernels::Listed => self.of_tensors(x, style, har),
+            Kernels::Fused => self.in_place(x, style, har, norms),
+            Kernels::Stock(_) | Kernels::Listed => self.of_tensors(x, style, har, norms),
         }
     }
 
@@ -219,48 +226,53 @@ impl Generator {
 
     /// The sound, not clamped: `samples_per_f0` samples for each value of F0.
     pub fn forward(&self, x: &Tensor, style: &Tensor, har: &Tensor) -> Result<Tensor> {
-        let (magnitudes, phases) = self.split(&self.features(x, style, har)?)?;
+        self.sound(&self.features(x, style, har)?)
+    }
+
+    /// The sound of what the inverse transform is made of.
+    pub fn sound(&self, features: &Tensor) -> Result<Tensor> {
+        let (magnitudes, phases) = self.split(features)?;
         self.stft.inverse(&magnitudes, &phases)
     }
 
-    fn of_tensors(&self, x: &Tensor, style: &Tensor, har: &Tensor) -> Result<Tensor> {
+    fn of_tensors(&self, x: &Tensor, style: &Tensor, har: &Tensor, norms: &mut Norms) -> Result<Tensor> {
         let mut x = x.clone();
         for (index, stage) in self.stages.iter().enumerate() {
-            let source = stage.noise_block.forward(&stage.noise_conv.forward(har)?, style)?;
+            let source = stage.noise_block.forward(&stage.noise_conv.forward(har)?, style, norms)?;
             x = stage.up.forward(&x, SLOPE)?;
             if index + 1 == self.stages.len() {
                 x = Tensor::cat(&[&x.narrow(2, 1, 1)?, &x], 2)?;
             }
             x = (x + source)?;
-            let mut sum = stage.blocks[0].forward(&x, style)?;
+            let mut sum = stage.blocks[0].forward(&x, style, norms)?;
             for block in &stage.blocks[1..] {
-                sum = (sum + block.forward(&x, style)?)?;
+                sum = (sum + block.forward(&x, style, norms)?)?;
             }
             x = (sum / stage.blocks.len() as f64)?;
         }
         self.last.forward(&Activation::Leaky(LAST_SLOPE).forward(&x)?)
     }
 
-    fn in_place(&self, x: &Tensor, style: &Tensor, har: &Tensor) -> Result<Tensor> {
+    fn in_place(&self, x: &Tensor, style: &Tensor, har: &Tensor, norms: &mut Norms) -> Result<Tensor> {
         let mut x = Signal::of(x)?;
         for (index, stage) in self.stages.iter().enumerate() {
             let reflected = usize::from(index + 1 == self.stages.len());
             let mut sum = Signal::of(&stage.noise_conv.forward(har)?)?;
             let mut scratch = vec![0.0; sum.data.len()];
-            stage.noise_block.in_place(&mut sum, style, &mut scratch)?;
+            stage.noise_block.in_place(&mut sum, style, &mut scratch, norms)?;
             stage.up.onto(&x, SLOPE, &mut sum, reflected)?;
             x = sum;
             let Some((final_block, first_blocks)) = stage.blocks.split_last() else { continue };
             let mut total: Option<Signal> = None;
             for block in first_blocks {
                 let mut y = x.clone();
-                block.in_place(&mut y, style, &mut scratch)?;
+                block.in_place(&mut y, style, &mut scratch, norms)?;
                 match &mut total {
                     None => total = Some(y),
                     Some(total) => total.data.iter_mut().zip(&y.data).for_each(|(sum, y)| *sum += y),
                 }
             }
-            final_block.in_place(&mut x, style, &mut scratch)?;
+            final_block.in_place(&mut x, style, &mut scratch, norms)?;
             let share = 1.0 / stage.blocks.len() as f32;
             match &total {
                 None => x.data.iter_mut().for_each(|x| *x *= share),

@@ -9,6 +9,7 @@ use candle_nn::{Init, VarBuilder};
 
 use super::config::KokoroConfig;
 use super::decoder::Decoder;
+use super::norms::Norms;
 use super::plbert::Plbert;
 use super::predictor::Predictor;
 use super::source::{NoiseOf, VOICED};
@@ -209,15 +210,24 @@ impl Net {
         Ok(Voiced { features, f0: f0_values, timbre: style.timbre.clone() })
     }
 
-    /// The sound of these of its frames, not clamped: `samples_per_frame` samples for each frame.
-    ///
-    /// The vocoder sees nothing else: near the ends of a part, and in its norms' statistics, it differs from the whole.
-    pub fn vocode(&self, voiced: &Voiced, frames: Range<usize>, noise: NoiseOf<'_>) -> Result<Vec<f32>> {
+    /// What the vocoder makes of these frames: the whole of them, or one of the windows that `norms` gathers over.
+    pub fn vocoded(
+        &self,
+        voiced: &Voiced,
+        frames: Range<usize>,
+        noise: NoiseOf<'_>,
+        norms: &mut Norms,
+    ) -> Result<Tensor> {
         let generator = self.decoder.generator();
         let part = 2 * frames.start..2 * frames.end;
         let features = voiced.features.narrow(2, part.start, part.len())?.contiguous()?;
         let har = generator.harmonics(&voiced.f0, part, noise, &self.device)?;
-        generator.forward(&features, &voiced.timbre, &har)?.to_vec1()
+        generator.features_by(&features, &voiced.timbre, &har, norms)
+    }
+
+    /// The sound of that, not clamped: `samples_per_frame` samples for each frame.
+    pub fn sound(&self, vocoded: &Tensor) -> Result<Vec<f32>> {
+        self.decoder.generator().sound(vocoded)?.to_vec1()
     }
 
     /// The sound of tokens so timed in one piece.
@@ -230,7 +240,7 @@ impl Net {
         noise: NoiseOf<'_>,
     ) -> Result<Vec<f32>> {
         let voiced = self.voiced(ids, style, timing, prosody)?;
-        self.vocode(&voiced, 0..timing.total(), noise)
+        self.sound(&self.vocoded(&voiced, 0..timing.total(), noise, &mut Norms::own())?)
     }
 }
 

@@ -6,11 +6,12 @@
 use std::collections::VecDeque;
 
 use super::net::{Style, Timing, Voiced};
+use super::norms::Norms;
 use super::source::NoiseOf;
 use super::text::{self, Script, Utterance, is_sound};
 use super::timer;
 use super::track::{Lost, Said, Track};
-use super::windows::{self, Place};
+use super::windows::{self, Place, Window};
 use super::{KokoroModel, longest_piece, longest_sentence, loudness, samples_of};
 use crate::contract::{ModelError, Progress, Run, Speak, Speech, Unit, Warning};
 use crate::models::error::Context;
@@ -41,6 +42,10 @@ struct Part {
 /// What there is of the sentence under way.
 #[derive(Debug, Default)]
 struct Begun {
+    /// Windows over which its norms are gathered.
+    gathered: usize,
+    norms: Norms,
+    /// Windows that are spoken.
     windows: usize,
     sound: Vec<f32>,
 }
@@ -67,7 +72,7 @@ impl Speaking {
         }
     }
 
-    /// Whether this is `job`, and not too much to have been kept.
+    /// Whether this is `job`.
     pub(super) fn is_of(&self, job: &Speak) -> bool {
         self.job == *job
     }
@@ -138,16 +143,34 @@ impl Speaking {
         let windows =
             windows::windows(&places(timed), longest_piece(config), model.net.decoder().generator().reach());
         let doing = |said: u32| move || format!("speaking sentence {}", said + 1);
+        let windows: Vec<Window> = windows.into_iter().filter(|window| window.heard.start < heard).collect();
         let voiced = model.voiced(timed, &self.job).context(doing(self.said))?;
         let noise = NoiseOf::Seed { seed: self.job.seed, utterance: self.said };
-        for (place, window) in windows.iter().enumerate().skip(self.begun.windows) {
-            if window.heard.start >= heard {
-                break;
+        // One window has the whole's statistics; of several they are gathered first.
+        if windows.len() > 1 {
+            for (place, window) in windows.iter().enumerate().skip(self.begun.gathered) {
+                if place == 0 {
+                    self.begun.norms = Norms::gathering();
+                } else {
+                    self.step(run)?;
+                }
+                // A pass that fails has gathered a part only.
+                let mut norms = self.begun.norms.clone();
+                let pass =
+                    model.on_pool(|| model.net.vocoded(&voiced, window.run.clone(), noise, &mut norms));
+                pass.context(doing(self.said))?;
+                self.begun = Begun { gathered: place + 1, norms, ..std::mem::take(&mut self.begun) };
             }
-            if place > 0 {
+            self.begun.norms.gathered();
+        }
+        for (place, window) in windows.iter().enumerate().skip(self.begun.windows) {
+            if windows.len() > 1 {
                 self.step(run)?;
             }
-            let sound = model.on_pool(|| model.net.vocode(&voiced, window.run.clone(), noise));
+            let norms = &mut self.begun.norms;
+            let sound = model.on_pool(|| {
+                model.net.sound(&model.net.vocoded(&voiced, window.run.clone(), noise, norms)?)
+            });
             windows::join(&mut self.begun.sound, window, &sound.context(doing(self.said))?, per_frame);
             self.begun.windows = place + 1;
         }

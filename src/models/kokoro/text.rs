@@ -97,7 +97,8 @@ impl Utterance {
         while symbols.last().is_some_and(|last| last.is_whitespace()) {
             symbols.pop();
         }
-        places.iter_mut().for_each(|place| place.end = place.end.min(symbols.len()).max(place.start));
+        let end = symbols.len();
+        places.iter_mut().for_each(|place| *place = place.start.min(end)..place.end.min(end));
         (symbols, places)
     }
 

@@ -1,9 +1,8 @@
 //! How the vocoder's work on a long sentence is divided, so that its memory is bounded: windows that overlap by what its
 //! convolutions reach, and seams between them, in pauses where there are any.
 //!
-//! Durations, curves and the decoder in front of the vocoder see the whole sentence, and the excitation runs through it: a
-//! seam changes neither prosody nor phase. What differs from the whole are the statistics that the vocoder's instance norms
-//! take of a window instead of the sentence; the sound is blended across the seam for their sake. Pure.
+//! Durations, curves and the decoder in front of the vocoder see the whole sentence, the excitation runs through it, and its
+//! norms are gathered over all windows ([`super::norms`]): a seam changes neither prosody nor phase nor level. Pure.
 
 use std::ops::Range;
 

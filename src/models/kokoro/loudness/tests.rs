@@ -111,7 +111,7 @@ fn an_emotion_is_louder_by_its_gain_and_not_by_the_voices_level() {
 
 #[test]
 fn what_is_silent_or_hardly_there_is_not_blown_up() {
-    assert_eq!(levelled(&[], 1.0), Vec::<f32>::new());
+    assert!(levelled(&[], 1.0).is_empty());
     assert_eq!(levelled(&[0.0; 48_000], 1.5), [0.0; 48_000]);
     let hardly = tones(SAMPLE_RATE, &[(-80.0, 3.0)]);
     assert_eq!(levelled(&hardly, 1.0), hardly);

@@ -135,3 +135,6 @@ fn cut_word(rest: &mut Utterance, limit: usize) -> Vec<Word> {
     }
     head
 }
+
+#[cfg(test)]
+mod tests;

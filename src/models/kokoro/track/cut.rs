@@ -72,7 +72,8 @@ pub(super) fn cut(words: &[Word], limit: u64) -> Cut {
         Ending::Mark => true,
         Ending::Gap => {
             // The parts of a group, "did" and "n't", are one word.
-            let parts = words[..*place].iter().rev().take_while(|word| word.ending == Ending::None);
+            let parts =
+                words[..*place].iter().rev().take_while(|word| word.is_sound && word.ending == Ending::None);
             parts.chain([&words[*place]]).any(|word| !is_function_word(&word.text))
         }
         Ending::None => false,
@@ -99,8 +100,12 @@ fn named(words: &[&Word]) -> String {
     let first = words.iter().position(|word| word.is_sound).unwrap_or(0);
     let words = &words[first..];
     let text = |words: &[&Word]| {
-        let all: String =
-            words.iter().map(|word| format!("{}{}", word.text, if word.space { " " } else { "" })).collect();
+        let mut all = String::new();
+        for (place, word) in words.iter().enumerate() {
+            all.push_str(&word.text);
+            let ends = words.get(place + 1).is_some_and(|next| next.sentence != word.sentence);
+            all.push_str(if word.space || ends { " " } else { "" });
+        }
         all.trim().to_owned()
     };
     if words.len() <= NAMED {
