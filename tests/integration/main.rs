@@ -30,6 +30,7 @@ mod parity_liveportrait;
 mod paths;
 mod phonemes_kokoro;
 mod readers;
+mod real_voice;
 mod recipe;
 mod rehearsals;
 mod rehearsals_cards;
