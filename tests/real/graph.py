@@ -39,8 +39,11 @@ SIZES = {
 }
 PARTS = ("bert_encoder", "bert", "predictor", "text_encoder")
 LOST = {"bert.module.pooler.weight": (768, 768), "bert.module.pooler.bias": (768,)}
-# Unrounded durations in frames, F0 in Hz, energy: results of the graph beside the sound.
+VOCODER = "/decoder/decoder/generator/"
+# Results of the graph beside the sound: unrounded durations in frames, F0 in Hz, energy.
 INNER = ("/encoder/Div_output_0", "/encoder/F0_proj/Conv_output_0", "/encoder/N_proj/Conv_output_0")
+# Standard deviation of the source's noise under a voice, and without one.
+NOISE = (0.003, 0.1 / 3)
 
 
 class Graph:
@@ -254,6 +257,29 @@ def computed(graph, name, tensors):
     return users <= {"Resize", "Concat"} or name.endswith("stft.window_sum")
 
 
+def as_released(graph, weights):
+    """Two things that the export changed, as the release has them; nodes by the name of what they make.
+
+    The source's noise was left out. And the angle of what is real and negative was −π in place of π, which colours the
+    sound by a decibel.
+    """
+    (merge,) = (node for node in graph.nodes if node.name == f"{VOCODER}m_source/l_linear/MatMul")
+    sines = merge.input[0]
+    (voiced,) = (name for name in graph.maker[sines].input if graph.maker[name].op_type == "Cast")
+    numbers = {"noise_slope": NOISE[0] - NOISE[1], "noise_level": NOISE[1], "almost_nothing": -1e-6}
+    for name, value in numbers.items():
+        weights[name] = numpy_helper.from_array(np.array(value, np.float32), name)
+    steps = [("RandomNormalLike", [sines], "noise_drawn"), ("Mul", [voiced, "noise_slope"], "noise_less"),
+             ("Add", ["noise_less", "noise_level"], "noise_amplitude"), ("Mul", ["noise_drawn", "noise_amplitude"], "noise"),
+             ("Add", [sines, "noise"], "sines_and_noise")]
+    made = {output: helper.make_node(kind, inputs, [output]) for kind, inputs, output in steps}
+    made["noise_drawn"].attribute.append(helper.make_attribute("seed", 7.0))
+    made[merge.output[0]] = helper.make_node("MatMul", ["sines_and_noise", merge.input[1]], [merge.output[0]])
+    (above,) = (node for node in graph.nodes if node.name == f"{VOCODER}Greater")
+    made[above.output[0]] = helper.make_node("Greater", [above.input[0], "almost_nothing"], list(above.output))
+    return made
+
+
 def in_floats(graph):
     """The graph with f32 weights in the place of the quantised ones, and what it computes on the way as results."""
     behind = {node.output[0]: node.input[0] for node in graph.nodes if node.op_type == "DynamicQuantizeLinear"}
@@ -278,10 +304,16 @@ def in_floats(graph):
             made = helper.make_node("LSTM", inputs, list(node.output), name=node.name + "_f32")
             made.attribute.extend(item for item in node.attribute if item.name != "input_forget")
             instead |= dict.fromkeys(node.output, made)
+    instead |= as_released(graph, weights)
     outputs = list(graph.model.graph.output)
     outputs += [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in INNER]
+    # What has no node of its own in the export goes before the one that uses it.
+    names, nodes = {name for node in graph.nodes for name in node.output}, []
+    for node in graph.nodes:
+        nodes += [made for name, made in instead.items() if name not in names] if node.name.endswith("l_linear/MatMul") else []
+        nodes.append(node)
     needed, kept = {item.name for item in outputs}, []
-    for node in reversed(graph.nodes):
+    for node in reversed(nodes):
         node = next((instead[name] for name in node.output if name in instead), node)
         if any(name in needed for name in node.output):
             kept.append(node)

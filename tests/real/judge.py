@@ -4,8 +4,8 @@ same network in ONNX Runtime?
     judge.py FOLDER SENTENCES.json          FOLDER: what tests/real/fetch prints
 
 SENTENCES.json is a list of {wav, text, voice, symbols, phonemes: [{symbol, start, end}], compare}, start and end in
-samples; wav names a file beside it. Prints one JSON object: `words` and `errors` of all, and for each sentence what was
-heard and what differs, and where `compare` holds, `distance` (dB) and `shifted` (of how many phonemes the length differs).
+samples; wav names a file beside it. Prints a list as long: `words` and `errors`, what was heard and what differs, and where
+`compare` holds, `distance` (dB) and `shifted` (of how many phonemes the length differs).
 
 The distance is the root mean square over 80 mel bands of the difference in dB, the mean of the columns of 10 ms in which
 either of the two speaks; columns are paired phoneme by phoneme, and one gain for the whole sentence is taken away, since
@@ -133,7 +133,7 @@ def distance(ours, our_spans, theirs, their_spans, bank):
     gain = float((a - b)[heard].mean())
     a, b = np.maximum(a - gain, loud + FLOOR), np.maximum(b, loud + FLOOR)
     speaks = np.maximum(a.max(1), b.max(1)) > loud + FLOOR / 2
-    shifted = sum(x[2] - x[1] != y[2] - y[1] for x, y in zip(our_spans, their_spans))
+    shifted = sum(int(x[2] - x[1] != y[2] - y[1]) for x, y in zip(our_spans, their_spans))
     apart = float(np.sqrt(((a - b)[speaks] ** 2).mean(1)).mean())
     return {"distance": apart, "gain": gain, "shifted": shifted, "phonemes": len(pairs)}
 
@@ -158,8 +158,7 @@ def main():
             spans = [(item["symbol"], item["start"], item["end"]) for item in sentence["phonemes"] if item["symbol"] != " "]
             row |= distance(sound, spans, *reference.say(sentence["symbols"], sentence["voice"]), bank)
         judged.append(row)
-    total = {name: sum(row[name] for row in judged) for name in ("words", "errors")}
-    print(json.dumps(total | {"sentences": judged}, ensure_ascii=False))
+    print(json.dumps(judged, ensure_ascii=False))
 
 
 if __name__ == "__main__":
