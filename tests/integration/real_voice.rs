@@ -115,7 +115,10 @@ fn real_weights_are_understood_and_sound_like_the_reference() {
     let distances: Vec<f64> = rows.iter().step_by(COMPARED).map(|row| number(row, "distance")).collect();
     let [errors, words] =
         ["errors", "words"].map(|name| rows.iter().map(|row| number(row, name)).sum::<f64>());
-    println!("real voice: {errors} of {words} words mistaken; {distances:.2?} dB from the reference");
+    let mistaken: Vec<&Value> = rows.iter().flat_map(|row| row["differences"].as_array().unwrap()).collect();
+    println!(
+        "real voice: {errors} of {words} words mistaken: {mistaken:?}; {distances:.2?} dB from the reference"
+    );
     assert!(
         distances.iter().all(|apart| *apart <= DISTANCE),
         "over {DISTANCE} dB: {distances:.2?}: {rows:#?}"
