@@ -6,12 +6,16 @@
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
+mod banded;
 mod finish;
+mod tiles;
 mod transform;
 mod winograd;
 
+use self::banded::Banded;
 use self::finish::Finish as Epilogue;
-use self::winograd::{Source, Volume, Winograd};
+use self::tiles::{Source, Volume};
+use self::winograd::Winograd;
 use super::activation::Activation;
 use super::form::Kernels;
 use super::host::{values, with_values};
@@ -19,9 +23,13 @@ use super::instance_norm::Statistics;
 use super::resample::{average_pool, enlarge};
 use super::stencil::Stencil;
 
-/// Gives back what the calling thread keeps for its next convolution; returns the bytes.
+/// Most weights, inputs times outputs times slices, of a volume's layer that is carried out band by band: each band
+/// transforms the slices beside its own once more, and the smallest pictures have the most weights.
+const FEW: usize = 1 << 15;
+
+/// Gives back what the calling thread and the pool's keep for their next convolution; returns the bytes.
 pub fn release_scratch() -> usize {
-    winograd::release_scratch()
+    winograd::release_scratch() + banded::release_scratch()
 }
 
 /// Some channels of a tensor, enlarged `factor` times in height and width.
@@ -89,10 +97,41 @@ pub struct Conv3 {
 }
 
 enum Form {
-    Fused { kernel: Winograd, bias: Vec<f32> },
+    Fused { kernel: Fused, bias: Vec<f32> },
     Picture { weight: Tensor, bias: Tensor },
     Volume(Stencil),
     Listed,
+}
+
+/// How the 36 products of each tile are carried out: which one is better is decided by the layer's size alone.
+enum Fused {
+    Banded(Banded),
+    Staged(Winograd),
+}
+
+impl Fused {
+    fn prepare(weights: &[f32], outputs: usize, inputs: usize, taps: usize) -> Self {
+        if taps == 1 || outputs * inputs * taps <= FEW {
+            Self::Banded(Banded::prepare(weights, outputs, inputs, taps))
+        } else {
+            Self::Staged(Winograd::prepare(weights, outputs, inputs, taps))
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Banded(kernel) => kernel.bytes(),
+            Self::Staged(kernel) => kernel.bytes(),
+        }
+    }
+
+    fn run(&self, source: Source<'_>, volume: Volume, finish: &Epilogue<'_>, out: &mut [f32]) -> Result<()> {
+        match self {
+            Self::Banded(kernel) => kernel.run(source, volume, finish, out),
+            Self::Staged(kernel) => kernel.run(source, volume, finish, out)?,
+        }
+        Ok(())
+    }
 }
 
 impl Conv3 {
@@ -111,7 +150,7 @@ impl Conv3 {
         let form = match kernels {
             Kernels::Listed => Form::Listed,
             Kernels::Fused => Form::Fused {
-                kernel: Winograd::prepare(&values(weight)?, outputs, inputs, taps),
+                kernel: Fused::prepare(&values(weight)?, outputs, inputs, taps),
                 bias: values(bias)?,
             },
             Kernels::Stock(dtype) if weight.rank() == 4 => {
@@ -200,7 +239,7 @@ impl Conv3 {
 
     fn fused(
         &self,
-        kernel: &Winograd,
+        kernel: &Fused,
         input: Input<'_>,
         volume: Volume,
         epilogue: &Epilogue<'_>,
@@ -215,8 +254,7 @@ impl Conv3 {
                     volume,
                     epilogue,
                     &mut out,
-                )?;
-                Ok(())
+                )
             })?;
         }
         Tensor::from_vec(out, dims, &Device::Cpu)
