@@ -9,6 +9,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::activation::{Activation, leaky};
+use super::buffers::taken;
 use super::form::Kernels;
 use super::host::{values, with_values};
 use super::matrix::{Matrix, ShapeError, Target, Threads, product};
@@ -119,7 +120,7 @@ impl Conv {
     fn fused(&self, fused: &Fused, x: &[f32], size: Size, activation: Activation) -> Result<Vec<f32>> {
         let slope = activation.negative_slope()?;
         let plane = size.depth * size.height * size.width;
-        let mut out = vec![0.0; size.batch * self.outputs * plane];
+        let mut out = taken(size.batch * self.outputs * plane);
         if plane == 0 {
             return Ok(out);
         }

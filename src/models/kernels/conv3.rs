@@ -17,6 +17,7 @@ use self::finish::Finish as Epilogue;
 use self::tiles::{Source, Volume};
 use self::winograd::Winograd;
 use super::activation::Activation;
+use super::buffers::{self, taken};
 use super::form::Kernels;
 use super::host::{values, with_values};
 use super::instance_norm::Statistics;
@@ -27,9 +28,9 @@ use super::stencil::Stencil;
 /// transforms the slices beside its own once more, and the smallest pictures have the most weights.
 const FEW: usize = 1 << 15;
 
-/// Gives back what the calling thread and the pool's keep for their next convolution; returns the bytes.
+/// Frees what the calling thread and the pool's keep for their next results; returns the bytes.
 pub fn release_scratch() -> usize {
-    winograd::release_scratch() + banded::release_scratch()
+    winograd::release_scratch() + banded::release_scratch() + buffers::release()
 }
 
 /// Some channels of a tensor, enlarged `factor` times in height and width.
@@ -246,7 +247,7 @@ impl Conv3 {
         dims: &[usize],
     ) -> Result<Tensor> {
         let total = input.tensor.dim(1)?;
-        let mut out = vec![0.0; dims.iter().product()];
+        let mut out = taken(dims.iter().product());
         if !out.is_empty() {
             with_values(input.tensor, |data| {
                 kernel.run(

@@ -3,6 +3,7 @@
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
+use super::buffers::taken;
 use super::form::Kernels;
 use super::host::with_values;
 
@@ -22,7 +23,7 @@ pub(crate) fn pixel_shuffle(x: &Tensor, factor: usize, kernels: Kernels) -> Resu
             .contiguous()?
             .reshape(dims);
     }
-    let mut out = vec![0.0; x.elem_count()];
+    let mut out = taken(x.elem_count());
     if !out.is_empty() {
         with_values(x, |x| {
             let row = width * factor;

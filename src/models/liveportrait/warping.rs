@@ -78,14 +78,19 @@ impl WarpingModule {
         }
         let fields = self.dense_motion.forward(&source.compressed, &source.key_points, driving, probe)?;
         let warped = grid_sample(&source.feature, &fields.deformation, self.kernels)?;
+        probe.spent(fields.deformation, self.kernels)?;
         let (batch, channels, depth, height, width) = warped.dims5()?;
         let flat = warped.reshape((batch, channels * depth, height, width))?;
         // PyTorch's LeakyReLU has a slope of 0.01 by default.
         let third = self.third.forward(Input::new(&flat), Finish::activated(Activation::Leaky(0.01)))?;
         probe.see("W.third", &third);
+        drop(flat);
+        probe.spent(warped, self.kernels)?;
         let mut out = self.fourth.forward(&third, Activation::Identity)?;
+        probe.spent(third, self.kernels)?;
         if let Some(occlusion) = fields.occlusion.filter(|_| self.uses_occlusion) {
-            out = out.broadcast_mul(&occlusion)?;
+            let seen = out.broadcast_mul(&occlusion)?;
+            probe.spent(std::mem::replace(&mut out, seen), self.kernels)?;
         }
         probe.see("W.out", &out);
         Ok(out)

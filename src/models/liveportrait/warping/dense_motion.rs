@@ -92,16 +92,20 @@ impl DenseMotion {
         probe.see("W.mask_logits", &logits);
         let deformation = deformation(&logits, source, driving, self.kernels)?;
         probe.see("W.deformation", &deformation);
+        probe.spent(logits, self.kernels)?;
         let occlusion = match &self.occlusion {
             Some(occlusion) => {
                 let (batch, channels, depth, height, width) = prediction.dims5()?;
                 let flat = prediction.reshape((batch, channels * depth, height, width))?;
-                let map = Activation::Sigmoid.forward(&occlusion.forward(&flat, Activation::Identity)?)?;
+                let logits = occlusion.forward(&flat, Activation::Identity)?;
+                let map = Activation::Sigmoid.forward(&logits)?;
+                probe.spent(logits, self.kernels)?;
                 probe.see("W.occlusion_map", &map);
                 Some(map)
             }
             None => None,
         };
+        probe.spent(prediction, self.kernels)?;
         Ok(Fields { deformation, occlusion })
     }
 
