@@ -53,6 +53,7 @@ pub(crate) mod webhooks;
 pub(crate) mod weights;
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::{Parser, Subcommand};
 
@@ -183,6 +184,14 @@ impl Command {
             Self::Nats(command) => command.config_flags(),
             Self::Nodes(command) => Some(command.config_flags()),
             Self::DeadLetters(command) => Some(command.config_flags()),
+        }
+    }
+
+    /// Where a profile of its work is wanted.
+    pub fn profile_out(&self) -> Option<&Path> {
+        match self {
+            Self::Render(command) => command.profile_out.as_deref(),
+            _ => None,
         }
     }
 

@@ -39,6 +39,7 @@ use crate::models::device;
 use crate::models::error::Context;
 use crate::models::kernels::Kernels;
 use crate::models::weights::{self, Options, Weights};
+use crate::profile::timed;
 use crate::types::{Bytes, Emotion, SAMPLE_RATE, VoiceBlend};
 
 /// Where a bundle keeps Kokoro.
@@ -279,6 +280,7 @@ impl Model for KokoroModel {
     }
 
     fn run(&mut self, job: Speak, run: &Run) -> Result<Speech, ModelError> {
+        timed!("kokoro");
         let result = self.speak(&job, run);
         device::settled(self.net.device(), result)
     }

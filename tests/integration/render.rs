@@ -59,6 +59,34 @@ fn a_recipe_becomes_a_video_that_others_can_read_and_a_result_that_verifies() {
 }
 
 #[test]
+fn a_profile_tells_what_each_thread_did() {
+    let bench = Bench::new();
+    let (recipe, profile) = (bench.recipe(&[]), bench.folder("profile.json"));
+    let flag = |path: &Path| format!("--profile-out={}", path.display());
+    let run = bench.render_with(&recipe, &bench.folder("out"), &[&flag(&profile)]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!run.stderr.contains("conv1d"), "spans of a profile are no log lines: {}", run.stderr);
+    let events: Vec<Value> = serde_json::from_slice(&std::fs::read(&profile).unwrap()).unwrap();
+    let named = |name: &str| events.iter().filter(|event| event["name"] == name).collect::<Vec<_>>();
+    for name in ["kokoro", "flux", "liveportrait", "clip", "W: warping", "conv3", "conv1d", "linear"] {
+        assert!(!named(name).is_empty(), "{name}");
+    }
+    assert_eq!(named("frame to planes").len(), 18);
+    assert_ne!(
+        named("liveportrait")[0]["tid"],
+        named("frame to planes")[0]["tid"],
+        "frames leave for a thread"
+    );
+    assert!(named("conv1d")[0]["args"]["samples"].is_string(), "{}", named("conv1d")[0]);
+
+    let nowhere = flag(&bench.folder("missing").join("profile.json"));
+    let refused = bench.render_with(&recipe, &bench.folder("other"), &[&nowhere]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("profile.json cannot be written"), "{}", refused.stderr);
+    assert!(!bench.folder("other").exists(), "nothing is rendered");
+}
+
+#[test]
 fn the_same_recipe_twice_gives_the_same_bytes() {
     let bench = Bench::new();
     let recipe = bench.recipe(&[]);

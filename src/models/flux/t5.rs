@@ -11,6 +11,7 @@ use candle_core::{Module, Result, Tensor};
 use super::config::T5Config;
 use super::source::Source;
 use crate::models::kernels::{Linear, Mask, attention_of_rows, gated_gelu, rms_norm};
+use crate::profile::timed;
 
 #[derive(Debug)]
 struct Block {
@@ -45,6 +46,7 @@ impl Block {
     }
 
     fn forward(&self, x: &Tensor, bias: &Tensor, config: &T5Config) -> Result<Tensor> {
+        timed!("t5 layer");
         let normal = rms_norm(x, &self.attention_norm, config.layer_norm_epsilon)?;
         let (q, k, v) =
             (self.query.forward(&normal)?, self.key.forward(&normal)?, self.value.forward(&normal)?);
@@ -120,6 +122,7 @@ impl T5Encoder {
 
     /// One vector per token, [tokens, d_model]; `each` sees every layer's output and may stop the work.
     pub fn encode(&self, ids: &[u32], each: &mut dyn FnMut(usize, &Tensor) -> Result<()>) -> Result<Tensor> {
+        timed!("t5", tokens = ids.len());
         let config = &self.config;
         if let Some(id) = ids.iter().find(|id| **id as usize >= config.vocab_size) {
             candle_core::bail!("token {id} is not among T5's {}", config.vocab_size)

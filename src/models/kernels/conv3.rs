@@ -18,6 +18,7 @@ use super::host::{values, with_values};
 use super::instance_norm::Statistics;
 use super::resample::{average_pool, enlarge};
 use super::stencil::Stencil;
+use crate::profile::timed;
 
 /// Gives back what the calling thread keeps for its next convolution; returns the bytes.
 pub fn release_scratch() -> usize {
@@ -135,6 +136,7 @@ impl Conv3 {
 
     /// The convolution of `input`, finished.
     pub fn forward(&self, input: Input<'_>, finish: Finish<'_>) -> Result<Tensor> {
+        timed!("conv3", x = input.tensor.dims(), outputs = self.outputs);
         self.check(input)?;
         let Form::Fused { kernel, bias } = &self.form else {
             let mut sum = self.stock(&input.made()?)?;
@@ -174,6 +176,7 @@ impl Conv3 {
         statistics: &Statistics,
         activation: Activation,
     ) -> Result<Tensor> {
+        timed!("conv3 spade", x = x.dims(), outputs = self.outputs);
         self.check(input)?;
         let Form::Fused { kernel, bias } = &self.form else {
             let modulation = self.stock(&input.made()?)?;

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::form::Kernels;
 use super::host::{values, with_values};
+use crate::profile::timed;
 use crate::simd::vectorised;
 
 /// A layer: weights `[channels, 1, side, side]` with an odd side, and a bias.
@@ -51,6 +52,7 @@ impl Depthwise {
 
     /// Of `[batch, channels, height, width]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        timed!("depthwise", x = x.dims());
         let (_, channels, height, width) = x.dims4()?;
         if channels != self.channels {
             bail!("a depthwise convolution of {} channels was given {channels}", self.channels);

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::form::Kernels;
 use super::host::with_values;
+use crate::profile::timed;
 
 mod shift;
 
@@ -42,6 +43,7 @@ fn voxels(coordinate: f32, count: usize) -> f32 {
 ///
 /// An `x` of batch one serves every grid.
 pub(crate) fn grid_sample(x: &Tensor, grid: &Tensor, kernels: Kernels) -> Result<Tensor> {
+    timed!("grid sample", x = x.dims());
     let (volumes, channels, depth, height, width) = x.dims5()?;
     let (batch, d, h, w, three) = grid.dims5()?;
     if (volumes != batch && volumes != 1) || three != 3 {

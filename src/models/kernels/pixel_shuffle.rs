@@ -5,9 +5,11 @@ use rayon::prelude::*;
 
 use super::form::Kernels;
 use super::host::with_values;
+use crate::profile::timed;
 
 /// `[batch, channels · factor², height, width]` to `[batch, channels, height · factor, width · factor]`.
 pub(crate) fn pixel_shuffle(x: &Tensor, factor: usize, kernels: Kernels) -> Result<Tensor> {
+    timed!("pixel shuffle", x = x.dims());
     let (batch, stacked, height, width) = x.dims4()?;
     let square = factor * factor;
     if square == 0 || !stacked.is_multiple_of(square) {

@@ -11,6 +11,7 @@ use super::activation::Activation;
 use super::conv1d::{Conv1d, InputActivation, Prepare, weight_norm};
 use super::form::Kernels;
 use super::signal::Signal;
+use crate::profile::timed;
 
 /// A weight-normed transposed convolution whose padding makes the signal exactly `rate` times as long.
 #[derive(Debug)]
@@ -76,6 +77,7 @@ impl Upsample {
 
     /// On the CPU: the same, added onto `out`, whose rows begin with `reflected` samples that mirror what follows.
     pub fn onto(&self, x: &Signal, slope: f32, out: &mut Signal, reflected: usize) -> Result<()> {
+        timed!("upsample", inputs = x.channels, samples = x.len);
         let Form::Polyphase(conv) = &self.form else {
             candle_core::bail!("this up-sampling was not laid out for the CPU")
         };

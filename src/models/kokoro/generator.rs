@@ -11,6 +11,7 @@ use super::config::KokoroConfig;
 use super::source::{NoiseOf, Source};
 use crate::models::kernels::conv1d::{Conv1d, InputActivation, Prepare, weight_norm};
 use crate::models::kernels::{Activation, Kernels, Signal, Stft, Upsample};
+use crate::profile::timed;
 
 /// Harmonics of the source, the fundamental included; the release hard-codes it.
 const HARMONICS: usize = 9;
@@ -185,6 +186,7 @@ impl Generator {
 
     /// The sound, not clamped: `samples_per_f0` samples for each value of F0.
     pub fn forward(&self, x: &Tensor, style: &Tensor, har: &Tensor) -> Result<Tensor> {
+        timed!("generator", x = x.dims());
         let (magnitudes, phases) = self.split(&self.features(x, style, har)?)?;
         self.stft.inverse(&magnitudes, &phases)
     }

@@ -15,6 +15,7 @@ use crate::contract::ModelError;
 use crate::models::error::Context;
 use crate::models::kernels::{Kernels, Linear};
 use crate::models::weights::spec::{TensorSpec, record};
+use crate::profile::timed;
 use crate::types::Prosody;
 
 /// All of Kokoro's networks on one device.
@@ -113,6 +114,7 @@ impl Net {
 
     /// Contextual features of the tokens: [1, tokens, hidden_size].
     pub fn contextual(&self, ids: &Tensor) -> Result<Tensor> {
+        timed!("plbert");
         self.bert.forward(ids)
     }
 
@@ -123,6 +125,7 @@ impl Net {
 
     /// How long each token lasts at `speed`: predicted durations divided by it, rounded to even, at least one frame.
     pub fn timing(&self, ids: &Tensor, style: &Style, speed: f32) -> Result<Timing> {
+        timed!("durations", tokens = ids.dims());
         let features = self.projected(&self.contextual(ids)?)?;
         let encoded = self.predictor.encode(&features, &style.prosody)?;
         let logits = self.predictor.duration_logits(&self.predictor.lstm(&encoded)?)?;
@@ -145,6 +148,7 @@ impl Net {
 
     /// F0 in Hz and energy as a log-norm, each [1, 2·frames].
     pub fn curves(&self, timing: &Timing, style: &Style) -> Result<(Tensor, Tensor)> {
+        timed!("pitch and energy");
         let aligned = self.align(&timing.encoded.transpose(1, 2)?, &timing.frames)?;
         self.predictor.curves(&self.predictor.shared(&aligned)?, &style.prosody)
     }
@@ -158,6 +162,7 @@ impl Net {
         prosody: Prosody,
         noise: NoiseOf<'_>,
     ) -> Result<Vec<f32>> {
+        timed!("sound");
         let (f0, energy) = self.curves(timing, style)?;
         let f0_values = shifted(f0.flatten_all()?.to_vec1()?, prosody);
         let f0 = Tensor::from_slice(&f0_values, f0.shape(), &Device::Cpu)?.to_device(&self.device)?;

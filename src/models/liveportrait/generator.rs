@@ -14,6 +14,7 @@ use super::parts::{Probe, conv_weights, kernel};
 use crate::models::kernels::conv3::{Conv3, Finish, Input};
 use crate::models::kernels::pixel_shuffle::pixel_shuffle;
 use crate::models::kernels::{Activation, Kernels};
+use crate::profile::timed;
 
 /// The blocks before the first enlargement; the published generator always has six.
 const MIDDLE: usize = 6;
@@ -69,6 +70,7 @@ impl SpadeGenerator {
 
     /// W's `[batch, channels, height, width]` to pictures `[batch, 3, …]` in 0 … 1.
     pub fn forward(&self, features: &Tensor, probe: &mut Probe<'_>) -> Result<Tensor> {
+        timed!("G: generator", x = features.dims());
         let mut x = self.first.forward(Input::new(features), Finish::default())?;
         probe.see("G.fc", &x);
         let shared = self.middle_shared.forward(features, 1)?;

@@ -23,6 +23,7 @@ use crate::models::device::{self, Download};
 use crate::models::error::Context;
 use crate::models::kernels::Kernels;
 use crate::models::kernels::conv3::release_scratch;
+use crate::profile::timed;
 use crate::types::{
     Bytes, CameraView, FaceControls, FramePlan, FrameSource, HeadPose, PlannedFrame, Resolution, RgbImage,
 };
@@ -154,6 +155,7 @@ impl Model for LivePortraitModel {
     }
 
     fn run(&mut self, mut job: Animate, run: &Run) -> Result<Animation, ModelError> {
+        timed!("liveportrait");
         let result = self.animate(&mut job, run);
         device::settled(&self.device, result)
     }

@@ -10,6 +10,7 @@ use super::keypoints::Motion;
 use super::parts::{Probe, layer_norm, linear};
 use crate::models::kernels::depthwise::Depthwise;
 use crate::models::kernels::{Activation, Kernels, LayerNorm, Linear};
+use crate::profile::timed;
 
 /// The network.
 pub struct MotionExtractor {
@@ -80,6 +81,7 @@ impl MotionExtractor {
 
     /// The motion of each picture of `[batch, 3, height, width]`, in 0 … 1.
     pub fn forward(&self, pictures: &Tensor, probe: &mut Probe<'_>) -> Result<Vec<Motion>> {
+        timed!("M: motion", x = pictures.dims());
         let mut x = pictures.to_dtype(self.dtype)?.permute((0, 2, 3, 1))?.contiguous()?;
         for (place, stage) in self.stages.iter().enumerate() {
             x = stage.forward(&x, place == 0)?;

@@ -17,6 +17,7 @@ use crate::models::kernels::conv::Conv;
 use crate::models::kernels::conv3::{Conv3, Finish, Input};
 use crate::models::kernels::grid_sample::grid_sample;
 use crate::models::kernels::{Activation, Kernels};
+use crate::profile::timed;
 
 /// The network.
 pub struct WarpingModule {
@@ -72,6 +73,7 @@ impl WarpingModule {
     ///
     /// The source's batch is one, shared by all, or as many as there are sets.
     pub fn forward(&self, source: &Source, driving: &[KeyPoints], probe: &mut Probe<'_>) -> Result<Tensor> {
+        timed!("W: warping", frames = driving.len());
         let sources = source.key_points.len();
         if sources != 1 && sources != driving.len() {
             candle_core::bail!("{sources} sources cannot be driven by {} sets of key points", driving.len());

@@ -10,6 +10,7 @@ use crate::models::kernels::conv3::{Conv3, Finish, Input};
 use crate::models::kernels::instance_norm::Statistics;
 use crate::models::kernels::resample::enlarge;
 use crate::models::kernels::{Activation, Kernels};
+use crate::profile::timed;
 
 /// The first layers of some blocks' SPADEs, all of the same features, as one.
 pub(super) struct Shared {
@@ -117,6 +118,7 @@ impl SpadeBlock {
         activation: Activation,
         kernels: Kernels,
     ) -> Result<Tensor> {
+        timed!("spade block", x = x.dims());
         let first = place * self.modulations.len();
         let leaky = Activation::Leaky(SLOPE);
         // Enlarging by repetition changes neither mean nor variance.

@@ -13,6 +13,7 @@ use super::hourglass::Hourglass;
 use crate::models::kernels::batch_norm::BatchNorm;
 use crate::models::kernels::conv::Conv;
 use crate::models::kernels::{Activation, Kernels};
+use crate::profile::timed;
 
 /// The network.
 pub(super) struct DenseMotion {
@@ -71,6 +72,7 @@ impl DenseMotion {
         driving: &[KeyPoints],
         probe: &mut Probe<'_>,
     ) -> Result<Fields> {
+        timed!("dense motion");
         let input = hourglass_input(compressed, source, driving, self.kernels)?;
         if probe.is_on() {
             let (batch, _, depth, height, width) = input.dims5()?;
