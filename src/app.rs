@@ -5,11 +5,14 @@
 pub mod bundle;
 pub(crate) mod crash_loop;
 mod error;
+pub(crate) mod estimates;
+mod kept;
 mod limits;
 pub(crate) mod models;
 mod node;
 pub mod service;
 pub(crate) mod settings;
+pub mod voice;
 
 pub use crash_loop::{CrashLoop, crash_loop};
 pub use error::BuildError;

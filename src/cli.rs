@@ -19,6 +19,7 @@
 //! [hub]: crate::hub
 //! [bundle]: crate::models::bundle
 //! [weights]: crate::models::weights
+//! [kokoro]: crate::models::kokoro
 //!
 #![doc = include_str!("cli/README.md")]
 
@@ -45,6 +46,7 @@ pub(crate) mod render;
 pub(crate) mod result;
 pub(crate) mod serve;
 pub(crate) mod slots;
+pub(crate) mod speak;
 pub(crate) mod storyboard;
 pub(crate) mod submit;
 pub(crate) mod token;
@@ -53,6 +55,7 @@ pub(crate) mod webhooks;
 pub(crate) mod weights;
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::{Parser, Subcommand};
 
@@ -128,6 +131,8 @@ pub enum Command {
     Token(token::TokenCommand),
     /// List webhook messages that are waiting or given up, or send them again.
     Webhooks(webhooks::WebhooksCommand),
+    /// Hear a voice: a text or a recipe's script into a WAV file, or its phonemes without any weights.
+    Speak(speak::SpeakCommand),
     /// Draw what a recipe's directions look like, without a model.
     Storyboard(storyboard::StoryboardCommand),
     /// Check, describe, fetch, convert or make up bundles of weights.
@@ -171,6 +176,7 @@ impl Command {
             Self::Webhooks(command) => command.config_flags(),
             Self::Recipe(command) => command.config_flags(),
             Self::Storyboard(command) => command.config_flags(),
+            Self::Speak(command) => command.config_flags(),
             Self::GpuCheck(_) => None,
             Self::Weights(_) => None,
             // It loads them itself: a broken configuration is one of its findings.
@@ -183,6 +189,14 @@ impl Command {
             Self::Nats(command) => command.config_flags(),
             Self::Nodes(command) => Some(command.config_flags()),
             Self::DeadLetters(command) => Some(command.config_flags()),
+        }
+    }
+
+    /// Where a profile of its work is wanted.
+    pub fn profile_out(&self) -> Option<&Path> {
+        match self {
+            Self::Render(command) => command.profile_out.as_deref(),
+            _ => None,
         }
     }
 
@@ -204,6 +218,7 @@ impl Command {
                 | Self::Top(_)
                 | Self::Probe(_)
                 | Self::Node(_)
+                | Self::Speak(_)
                 | Self::Token(_)
                 | Self::Webhooks(_)
                 | Self::Nats(_)
@@ -250,6 +265,7 @@ pub fn run(command: Command, config: Option<Loaded>, console: &mut Console) -> R
         Command::Webhooks(command) => command.run(&mut context),
         Command::GpuCheck(command) => command.run(&mut context),
         Command::Recipe(command) => command.run(&mut context),
+        Command::Speak(command) => command.run(&mut context),
         Command::Storyboard(command) => command.run(&mut context),
         Command::Weights(command) => command.run(&mut context),
         Command::Check(command) => command.run(&mut context),

@@ -25,7 +25,7 @@ use self::jobs::Size;
 use self::report::Report;
 use crate::clock;
 use crate::contract::ModelError;
-use crate::models::bundle::{Bundle, BundleError};
+use crate::models::bundle::{Bundle, BundleError, held};
 use crate::models::synth::{self, Profile};
 use crate::types::{Bytes, DeviceId, ModelId};
 
@@ -108,7 +108,11 @@ impl GpuCheck {
         let folder = tempfile::tempdir().map_err(GpuCheckError::Folder)?;
         let tiny = synth::write(folder.path(), &ModelId::ALL, Profile::Tiny, 0, |_| {})?;
         let bundle = match &self.bundle {
-            Some(folder) => Bundle::open(folder)?,
+            Some(folder) => {
+                let bundle = Bundle::open(folder)?;
+                held::check(&bundle, &ModelId::ALL).map_err(ModelError::from)?;
+                bundle
+            }
             None => tiny.clone(),
         };
         let frames = self.frames.map_or(if self.full { 240 } else { 12 }, NonZeroU32::get);

@@ -1,6 +1,6 @@
 //! A model hub's other side: files of repositories at huggingface.co, or at a mirror that answers as it does.
 //!
-//! Owns the token ([`Token`]), the requests ([`HubClient`]), what a refusal means ([`HubError`]), what is tried again and
+//! Owns the token ([`Token`]), the requests ([`HubClient`]), lists of files ([`Listings`]), what a refusal means ([`HubError`]), what is tried again and
 //! when ([`Patience`]), and files that continue where they stopped ([`Download`]). Nothing gets its final name before its
 //! hash is right. Writes nothing to a terminal and never shows a token.
 //!
@@ -10,6 +10,8 @@ mod answer;
 mod client;
 mod download;
 mod error;
+mod expected;
+mod listing;
 mod part;
 mod patience;
 mod rate_limit;
@@ -19,6 +21,8 @@ mod token;
 pub(crate) use client::{HubClient, Known};
 pub(crate) use download::{Download, Notice};
 pub(crate) use error::HubError;
+pub(crate) use expected::Expected;
+pub(crate) use listing::Listings;
 pub(crate) use patience::Patience;
 pub(crate) use remote_file::RemoteFile;
 pub(crate) use token::Token;

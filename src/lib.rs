@@ -31,6 +31,7 @@ pub mod media;
 pub mod models;
 pub mod network;
 pub(crate) mod pipeline;
+mod profile;
 pub mod recipe;
 pub mod rehearse;
 pub(crate) mod signing;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use vortex_node::cli::{self, Cli, Command, Console, Failed};
 use vortex_node::config::{self, Loaded};
 use vortex_node::exit::Exit;
-use vortex_node::telemetry;
+use vortex_node::telemetry::{self, profile::Recording};
 
 fn main() -> ExitCode {
     // Two providers are linked in (a dependency brings the other): without a choice the first use of TLS would panic. Fails
@@ -25,15 +25,25 @@ fn main() -> ExitCode {
         }
     };
     let mut console = Console::standard();
-    let ended = configure(&cli.command).and_then(|config| cli::run(cli.command, config, &mut console));
+    let mut recording = None;
+    let ended = configure(&cli.command, &mut recording)
+        .and_then(|config| cli::run(cli.command, config, &mut console));
+    let recorded = recording.map_or(Ok(()), Recording::finish);
+    let ended = ended.and_then(|exit| match recorded {
+        Ok(()) => Ok(exit),
+        Err(error) => Err(Failed::failure(error.to_string())),
+    });
     let exit = ended.unwrap_or_else(|failed| failed.report(&mut console));
     console.finish(exit).into()
 }
 
-fn configure(command: &Command) -> Result<Option<Loaded>, Failed> {
+fn configure(command: &Command, recording: &mut Option<Recording>) -> Result<Option<Loaded>, Failed> {
     let Some(flags) = command.config_flags() else { return Ok(None) };
     let loaded = config::load(&flags.inputs(std::env::vars_os()))?;
-    telemetry::install(&command.telemetry(&loaded)).map_err(|error| Failed::failure(error.to_string()))?;
+    let begun = command.profile_out().map(Recording::begin).transpose();
+    *recording = begun.map_err(|error| Failed::bad_input(error.to_string()))?;
+    telemetry::install(&command.telemetry(&loaded), recording.as_ref())
+        .map_err(|error| Failed::failure(error.to_string()))?;
     tracing::debug!(
         event = telemetry::names::event::CONFIG_LOADED,
         profile = loaded.settings.profile,

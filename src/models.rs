@@ -14,6 +14,7 @@
 //!
 #![doc = include_str!("models/README.md")]
 
+pub mod adopt;
 pub mod bundle;
 pub mod catalog;
 pub mod clip;

@@ -10,6 +10,8 @@ pub(crate) mod result;
 mod slot;
 pub(crate) mod timings;
 
+pub(crate) use self::slot::speak;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +26,8 @@ use crate::models::vocabulary::Vocabulary;
 use crate::types::Resolution;
 use crate::verify::Thresholds;
 
-/// The slot that the profile's estimates are for, in frames: the longest video, at the usual rate.
+/// The slot that the profile's estimates are for, in frames: the longest video, at the usual rate; its picture is of the
+/// size that nodes are planned for.
 pub(crate) const FULL_FRAMES: f64 = 45.0 * 24.0;
 
 /// What all slots of a process share.

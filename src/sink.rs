@@ -3,6 +3,7 @@
 //! Owns the manifest and the node's signing key; the artifacts themselves are the journal's folder. Decides nothing about
 //! a slot.
 //!
+//! [bundle]: crate::models::bundle
 //! [journal]: crate::journal
 //!
 #![doc = include_str!("sink/README.md")]

@@ -14,6 +14,7 @@ mod log;
 pub mod logs;
 pub mod metrics;
 pub mod names;
+pub mod profile;
 mod terminal;
 pub mod traces;
 
@@ -29,7 +30,9 @@ pub use log::EventLog;
 pub use terminal::Terminal;
 
 use self::logs::ExportedLogs;
+use self::profile::Recording;
 use crate::config::{Telemetry, TelemetryFormat};
+use crate::profile::TARGET;
 
 /// Why logging could not be set up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,7 +77,7 @@ pub fn subscriber<W>(lines: Lines, filter: EnvFilter, writer: W) -> Box<dyn trac
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    refilterable(lines, filter, writer).0
+    refilterable(lines, filter, writer, None).0
 }
 
 /// Changes the filter of a subscriber that is in use.
@@ -87,6 +90,7 @@ fn refilterable<W>(
     lines: Lines,
     filter: EnvFilter,
     writer: W,
+    recording: Option<&Recording>,
 ) -> (Box<dyn tracing::Subscriber + Send + Sync>, Refilter)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -94,18 +98,23 @@ where
     let detailed = filter.max_level_hint().is_none_or(|level| level >= LevelFilter::DEBUG);
     let spans = if detailed { FmtSpan::NEW | FmtSpan::CLOSE } else { FmtSpan::NONE };
     let builder = tracing_subscriber::fmt().with_span_events(spans).with_writer(writer);
+    // What no filter lets through reaches no layer. Spans alone make no lines.
+    let recorded = recording.and_then(|_| format!("{TARGET}=trace").parse().ok());
+    let filter = recorded.into_iter().fold(filter, EnvFilter::add_directive);
     // The same filter holds for what is exported.
     let exported = ExportedLogs::of_process();
     match lines {
         Lines::Json => {
             let builder = builder.json().flatten_event(true).with_env_filter(filter).with_filter_reloading();
             let handle = builder.reload_handle();
-            (Box::new(builder.finish().with(exported)), Box::new(move |filter| handle.reload(filter)))
+            let subscriber = builder.finish().with(exported).with(recording.map(Recording::layer));
+            (Box::new(subscriber), Box::new(move |filter| handle.reload(filter)))
         }
         Lines::Human { colour } => {
             let builder = builder.with_ansi(colour).with_env_filter(filter).with_filter_reloading();
             let handle = builder.reload_handle();
-            (Box::new(builder.finish().with(exported)), Box::new(move |filter| handle.reload(filter)))
+            let subscriber = builder.finish().with(exported).with(recording.map(Recording::layer));
+            (Box::new(subscriber), Box::new(move |filter| handle.reload(filter)))
         }
     }
 }
@@ -114,10 +123,10 @@ fn parsed(filter: &str) -> Result<EnvFilter, InstallError> {
     EnvFilter::try_new(filter).map_err(|error| InstallError::Filter(filter.to_owned(), error.to_string()))
 }
 
-/// Makes standard error the place of this process's logs.
-pub fn install(settings: &Telemetry) -> Result<(), InstallError> {
+/// Makes standard error the place of this process's logs, and `recording` that of a profile where one is asked for.
+pub fn install(settings: &Telemetry, recording: Option<&Recording>) -> Result<(), InstallError> {
     let lines = Lines::new(settings.format, Terminal::of(&std::io::stderr()));
-    let (subscriber, refilter) = refilterable(lines, parsed(&settings.filter)?, std::io::stderr);
+    let (subscriber, refilter) = refilterable(lines, parsed(&settings.filter)?, std::io::stderr, recording);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| InstallError::Twice)?;
     // A process has one subscriber, so nobody was here before.
     let _ = REFILTER.set(refilter);

@@ -5,6 +5,7 @@
 mod bytes;
 mod deadline;
 mod frames;
+mod git_hash;
 mod ids;
 mod nearest;
 mod path_field;
@@ -18,6 +19,7 @@ mod work;
 pub use bytes::{Bytes, ParseBytesError};
 pub use deadline::Deadline;
 pub use frames::{CameraView, FaceControls, FramePlan, FrameSource, HeadPose, PlannedFrame};
+pub use git_hash::GitHash;
 pub(crate) use ids::names;
 pub use ids::{
     AttemptId, DeviceId, ModelId, ParseDeviceError, PerModel, PerStage, SlotId, Stage, UnknownName,

@@ -74,9 +74,9 @@ if [ ${#sorted[@]} -gt 1 ]; then
 else
   export NVCC=$CUDA_HOME/bin/nvcc
 fi
-cargo build --release --features cuda --bin vortex-node --config "$patch"
+cargo build --profile dist --features cuda --bin vortex-node --config "$patch"
 
-binary=$target/release/vortex-node
+binary=$target/dist/vortex-node
 # What must be opened at run time may not be linked: the binary would not start without it.
 if readelf -d "$binary" 2>/dev/null | grep -E 'NEEDED.*lib(cuda|cudart|cublas|cublasLt|curand|nvrtc)\.so'; then
   fail "$binary links CUDA's libraries (above) and would not start without them"

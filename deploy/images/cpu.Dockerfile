@@ -12,8 +12,8 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --bin vortex-node \
- && install -D --strip target/release/vortex-node /out/vortex-node
+RUN cargo build --profile dist --locked --bin vortex-node \
+ && install -D --strip target/dist/vortex-node /out/vortex-node
 
 FROM debian:trixie-slim
 # Security updates come with a rebuild: no versions are pinned.

@@ -163,6 +163,7 @@ impl DeviceState {
             Part::Orchestrator => {
                 let args = OrchestratorArgs {
                     policy: tree.settings.plan,
+                    learned: tree.learned.clone(),
                     limits: tree.limits.clone(),
                     workspaces: tree.workspaces(),
                     max_age: tree.settings.max_age(),

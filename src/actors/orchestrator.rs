@@ -17,7 +17,7 @@ use super::host::RunId;
 use super::limits::LiveLimits;
 use super::messages::{Activity, DeviceMsg, ModelMsg, OrchestratorMsg};
 use super::pipeline::Pipeline;
-use super::plan::{Estimates, PlanPolicy, Task};
+use super::plan::{Estimates, Learned, PlanPolicy, Task};
 use super::registry::Registry;
 use super::slot::Slot;
 use crate::clock;
@@ -38,6 +38,7 @@ mod tests;
 #[derive(Clone)]
 pub(super) struct OrchestratorArgs {
     pub(super) policy: PlanPolicy,
+    pub(super) learned: Learned,
     pub(super) limits: LiveLimits,
     pub(super) workspaces: PerModel<Bytes>,
     pub(super) max_age: Duration,
@@ -121,7 +122,7 @@ impl Actor for Orchestrator {
             let _ = myself.cast(OrchestratorMsg::Opened(result.map(|opened| slots.own(opened))));
         });
         let state = OrchestratorState {
-            estimates: Estimates::new(&args.policy),
+            estimates: Estimates::going_on(&args.policy, &args.learned),
             peaks: LearnedPeaks::new(PeakSettings::default()),
             opened: false,
             draining: false,

@@ -14,7 +14,7 @@ mod estimates;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use estimates::{Costs, Estimates};
+pub(crate) use estimates::{Costs, Estimates, Learned};
 
 /// What one model (or, for `Package`, the node itself) does for a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Enum)]

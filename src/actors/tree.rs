@@ -14,7 +14,7 @@ use super::memory::{MemoryRecord, MemoryView};
 use super::messages::{OrchestratorMsg, WatchdogMsg};
 use super::pipeline::Pipeline;
 use super::placement::DeviceIndex;
-use super::plan::PlanPolicy;
+use super::plan::{Learned, PlanPolicy};
 use super::registry::Registry;
 use super::restart::{LadderPolicy, RestartPolicy};
 use super::sampler::Sampler;
@@ -22,7 +22,7 @@ use super::spec::ModelSpec;
 use super::watchdog::WatchSettings;
 use crate::events::Bus;
 use crate::journal::Journal;
-use crate::types::{Bytes, DeviceId, PerModel};
+use crate::types::{Bytes, DeviceId, PerModel, PerStage};
 use crate::vram::{Ledger, PressureGauge, Snapshot};
 
 /// For an actor to answer from memory.
@@ -94,6 +94,8 @@ pub struct DeviceTree {
     pub(super) slots: CardSlots,
     /// Limits that may change while it runs; at first those of the settings.
     pub(super) limits: LiveLimits,
+    /// What its stages were measured to take.
+    pub(super) learned: Learned,
     /// Who is who.
     pub(super) registry: Registry,
     pub(super) memory: Arc<watch::Sender<Option<MemoryView>>>,
@@ -137,6 +139,7 @@ impl DeviceTree {
             bus: bus.on(device),
             limits: LiveLimits::new(limits),
             slots: CardSlots { assignments: Assignments::default(), card: DeviceIndex::new(0) },
+            learned: Learned::default(),
             registry: Registry::new(device),
             memory: Arc::new(watch::Sender::new(None)),
             record: Arc::new(Mutex::new(record)),
@@ -151,6 +154,17 @@ impl DeviceTree {
     /// Who is who, and how the models stand.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// What its stages were measured to take, in this process and before.
+    pub fn learned(&self) -> &Learned {
+        &self.learned
+    }
+
+    /// What each stage is expected to take in the slot that the profile's estimates are for.
+    pub fn expected(&self) -> PerStage<Duration> {
+        let learned = self.learned.get();
+        self.settings.plan.stages.map(|stage, row| learned[stage].unwrap_or(row.estimate))
     }
 
     /// The limits in force.

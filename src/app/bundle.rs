@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use crate::app::{BuildError, settings};
 use crate::config::preflight::{Amount, AmountSource, Budget, Budgets, preflight};
 use crate::config::{BundleChoice, Loaded, Precision, Settings};
-use crate::models::bundle::{Bundle, FILE_NAME, Sha256, verify};
+use crate::models::bundle::{Bundle, FILE_NAME, Lock, Precision as Kept, Sha256, verify};
+use crate::models::catalog::load::flux_options;
 use crate::models::catalog::{self, Part};
 use crate::models::error::of_load;
 use crate::models::flux::files::FluxFiles;
+use crate::models::flux::plan::Options as FluxOptions;
 use crate::models::synth::{self, Profile};
 use crate::models::workspace::{self, Loading, SlotSize};
 use crate::types::{Bytes, ModelId};
@@ -23,7 +25,7 @@ mod tests;
 /// Where the demo weights lie in the configuration folder.
 const DEMO: &str = "bundles/demo";
 /// Raised whenever made-up weights of the same seed come out otherwise, so that no older cache is taken for them.
-const SYNTHETIC_VERSION: u32 = 1;
+const SYNTHETIC_VERSION: u32 = 2;
 /// Any would do; it is part of the cache's name.
 const SYNTHETIC_SEED: u64 = 0;
 
@@ -51,10 +53,15 @@ impl fmt::Display for Origin {
 /// The bundle that is used.
 #[derive(Clone, Debug)]
 pub struct Chosen {
-    /// With all five models; the settings' precisions are laid over its own.
+    /// With all five models, or those that were asked for; the settings' precisions are laid over its own.
     pub bundle: Bundle,
-    /// Of its `bundle.toml`, which holds the hashes of everything else.
+    /// Of its `bundle.toml`.
     pub sha256: Sha256,
+    /// Of its lock, where it has one.
+    pub lock_sha256: Option<Sha256>,
+    /// What tells these weights from all others: of `bundle.toml`, which holds the hashes of everything else; where it
+    /// leaves some to the lock, of both.
+    pub identity: Sha256,
     /// How it came to be used.
     pub origin: Origin,
     /// What a user has to know of it.
@@ -62,31 +69,46 @@ pub struct Chosen {
 }
 
 /// The bundle that `flag`, else the setting `bundle`, names; where both leave it open, the demo bundle, else a made-up
-/// one. Hashes only what is made up: tampering with the others is for `check` and `weights verify` to find.
+/// one. Hashes only what is made up: tampering with the others is for `check` and `weights verify` to find, and where there
+/// is a lock for whoever loads them.
 pub fn choose(flag: Option<&Path>, loaded: &Loaded) -> Result<Chosen, BuildError> {
+    choose_with(&ModelId::ALL, flag, loaded)
+}
+
+/// The same for whoever needs only these models of it.
+pub fn choose_with(models: &[ModelId], flag: Option<&Path>, loaded: &Loaded) -> Result<Chosen, BuildError> {
     let settings = &loaded.settings;
-    if let Some(there) = there(flag, loaded) {
+    if let Some(there) = there_with(models, flag, loaded) {
         return there;
     }
     let folder = cached(&settings.data_dir.join("bundles"))?;
     let note = format!(
         "no weights are configured and {} is not there, nor shipped with this executable: using random ones from {}, whose pictures and sounds are \
-         noise. For real ones write a bundle.toml, fetch its files with `vortex-node weights pull`, and name it by \
-         --bundle or the setting bundle (README.md, \"Weights\")",
+         noise. For real ones fetch a bundle that ships (`vortex-node weights list`), as by `vortex-node weights pull \
+         schnell-12gb --into weights`, and name its folder by --bundle or the setting bundle",
         loaded.dir.join(DEMO).display(),
         folder.display()
     );
-    chosen(&folder, Origin::Synthetic, vec![note], settings)
+    chosen(models, &folder, Origin::Synthetic, vec![note], settings)
 }
 
 /// The same, where nothing has to be made up for it.
 pub fn there(flag: Option<&Path>, loaded: &Loaded) -> Option<Result<Chosen, BuildError>> {
+    there_with(&ModelId::ALL, flag, loaded)
+}
+
+/// The same for whoever needs only these models of it.
+pub fn there_with(
+    models: &[ModelId],
+    flag: Option<&Path>,
+    loaded: &Loaded,
+) -> Option<Result<Chosen, BuildError>> {
     let (path, origin) = match (flag, &loaded.settings.bundle) {
         (Some(path), _) => (path.to_owned(), Origin::Given),
         (None, BundleChoice::At(path)) => (path.clone(), Origin::Given),
         (None, BundleChoice::Auto) => (loaded.folder_with(DEMO, FILE_NAME)?, Origin::Demo),
     };
-    Some(chosen(&path, origin, Vec::new(), &loaded.settings))
+    Some(chosen(models, &path, origin, Vec::new(), &loaded.settings))
 }
 
 /// The prompts that the configured bundle, else the demo, is known to paint well; none where there is neither.
@@ -119,6 +141,7 @@ pub fn known_voices(flag: Option<&Path>, loaded: &Loaded) -> Result<Vec<String>,
 }
 
 fn chosen(
+    models: &[ModelId],
     path: &Path,
     origin: Origin,
     notes: Vec<String>,
@@ -126,7 +149,7 @@ fn chosen(
 ) -> Result<Chosen, BuildError> {
     let bundle = Bundle::open(path)?;
     let missing: Vec<ModelId> =
-        ModelId::ALL.into_iter().filter(|model| !bundle.models.contains_key(model)).collect();
+        models.iter().copied().filter(|model| !bundle.models.contains_key(model)).collect();
     if !missing.is_empty() {
         return Err(BuildError::Incomplete {
             there: bundle.models.keys().copied().collect(),
@@ -137,10 +160,15 @@ fn chosen(
     }
     let description = bundle.folder.join(FILE_NAME);
     let description = if path.is_dir() { &description } else { path };
-    let text = fs::read(description)
-        .map_err(|source| BuildError::Unreadable { path: description.to_owned(), source })?;
+    let hash = |path: &Path| {
+        let read = fs::read(path).map(|text| Sha256::of(&text));
+        read.map_err(|source| BuildError::Unreadable { path: path.to_owned(), source })
+    };
+    let sha256 = hash(description)?;
+    let lock_sha256 = bundle.lock.as_ref().map(|_| hash(&Lock::beside(description))).transpose()?;
+    let identity = bundle.identity(sha256);
     let bundle = settings::with_precisions(bundle, settings);
-    Ok(Chosen { bundle, sha256: Sha256::of(&text), origin, notes })
+    Ok(Chosen { bundle, sha256, lock_sha256, identity, origin, notes })
 }
 
 /// The folder of the made-up bundle below `folder`, made where it is not there or not sound.
@@ -192,12 +220,33 @@ pub fn plan(
     settings: &Settings,
     device: &candle_core::Device,
 ) -> Result<Vec<Part>, BuildError> {
+    if model == ModelId::LivePortrait && device.is_cpu() {
+        // There it computes in f32, whatever the bundle says.
+        let mut wide = bundle.clone();
+        wide.models.entry(model).and_modify(|entry| entry.precision = Kept::F32);
+        return Ok(catalog::plan(&wide, model).map_err(of_load)?);
+    }
     if model != ModelId::Flux {
         return Ok(catalog::plan(bundle, model).map_err(of_load)?);
     }
-    let options = settings::flux_options(bundle, settings)?;
+    plan_flux(bundle, &settings::flux_options(bundle, settings)?, device)
+}
+
+/// The same, loaded as the bundle would have it.
+fn own_plan(bundle: &Bundle, model: ModelId, device: &candle_core::Device) -> Result<Vec<Part>, BuildError> {
+    if model != ModelId::Flux {
+        return Ok(catalog::plan(bundle, model).map_err(of_load)?);
+    }
+    plan_flux(bundle, &flux_options(bundle.model(model)?), device)
+}
+
+fn plan_flux(
+    bundle: &Bundle,
+    options: &FluxOptions,
+    device: &candle_core::Device,
+) -> Result<Vec<Part>, BuildError> {
     let parts = FluxFiles::of_bundle(bundle)
-        .and_then(|files| crate::models::flux::load::plan(&files, &options, device))
+        .and_then(|files| crate::models::flux::load::plan(&files, options, device))
         .map_err(of_load)?;
     // On the processor, the device's memory is the host's.
     let counted = |part: Part| Part { counts: part.counts || (device.is_cpu() && part.is_held()), ..part };
@@ -230,8 +279,8 @@ pub fn budgets(
     }
 }
 
-/// What `model` may take: as the settings say, where they leave it open as the bundle does. A budget of the settings
-/// that is less than the model's tensors is refused. Reads configurations and headers only.
+/// What `model` may take: as the settings say, where they leave it open as the bundle does. A budget of either that is
+/// less than the model's tensors is refused. Reads configurations and headers only.
 pub fn budget(
     bundle: &Bundle,
     model: ModelId,
@@ -247,7 +296,7 @@ pub fn budget(
             return Err(BuildError::OverBudget { bundle: bundle.name.clone(), beyond });
         }
         Some(budget) => Amount::set(budget),
-        None => resident(model, bundle.model(model)?.budget, set.precision, needed, device),
+        None => resident(bundle, model, set.precision, needed, device)?,
     };
     let workspace = match set.workspace {
         Some(bytes) => Amount::set(bytes),
@@ -261,18 +310,34 @@ pub fn budget(
     Ok(Budget { resident, workspace })
 }
 
-/// The bundle's own budget where it holds what is `needed` and is meant for the precision in use; else by the tensors.
+/// The bundle's own budget where it holds what is `needed`. Where the settings ask for more than the bundle was made for
+/// (another precision, T5 on the device), by the tensors; a bundle that its own budget does not hold is refused.
 fn resident(
+    bundle: &Bundle,
     model: ModelId,
-    of_bundle: Bytes,
     precision: Precision,
     needed: Bytes,
     device: &candle_core::Device,
-) -> Amount {
-    if precision == Precision::Bundle && needed <= of_bundle {
-        return Amount { bytes: of_bundle, from: AmountSource::Bundle };
+) -> Result<Amount, BuildError> {
+    let by_tensors =
+        Amount { bytes: needed.share(beside_tensors(model, device)), from: AmountSource::Tensors };
+    if precision != Precision::Bundle {
+        return Ok(by_tensors);
     }
-    Amount { bytes: needed.share(beside_tensors(model, device)), from: AmountSource::Tensors }
+    let of_bundle = bundle.model(model)?.budget;
+    if needed <= of_bundle {
+        return Ok(Amount { bytes: of_bundle, from: AmountSource::Bundle });
+    }
+    let own = planned(&own_plan(bundle, model, device)?);
+    if own <= of_bundle {
+        return Ok(by_tensors);
+    }
+    let beyond = format!(
+        "{model} will hold {own} and its budget in {FILE_NAME} is {of_bundle}, {} too little; accepted: a budget of at \
+         least {own} there, or models.{model}.budget = \"{needed}\" or more in the settings, which goes before it",
+        own.saturating_sub(of_bundle)
+    );
+    Err(BuildError::OverBudget { bundle: bundle.name.clone(), beyond: vec![beyond] })
 }
 
 /// A loaded model's memory as a multiple of its tensors'. Measured with the demo weights on a processor: LivePortrait

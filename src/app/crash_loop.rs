@@ -6,7 +6,7 @@
 
 mod ends;
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,19 +14,17 @@ use parking_lot::Mutex;
 
 pub use ends::CrashLoop;
 
+use super::kept;
 use crate::clock;
 use crate::config::{RestartProcess, Settings};
 use crate::events::{Bus, Event, EventKind, Subscriber};
 use crate::exit::Exit;
-use crate::files::{Existing, Readers, write_whole};
 use ends::Ends;
 
 /// In the data folder.
 pub(crate) const FILE: &str = "crashes.json";
 /// What a file is called that cannot be read.
 pub(crate) const SET_ASIDE: &str = "crashes.json.unreadable";
-/// A record is a few kilobytes; what is larger is none.
-const LARGEST: u64 = 64 * 1024;
 
 /// Keeps how this node's processes end.
 pub(super) struct CrashRecord {
@@ -45,9 +43,11 @@ impl CrashRecord {
     /// Reads what earlier processes left.
     pub(super) fn read(settings: &Settings) -> Self {
         let file = settings.data_dir.join(FILE);
-        let (ends, trouble) = match read(&file) {
+        let (ends, trouble) = match kept::read(&file) {
             Ok(ends) => (ends, None),
-            Err(error) => (Ends::default(), Some(set_aside(&file, &error))),
+            Err(error) => {
+                (Ends::default(), Some(kept::set_aside(&file, "how earlier processes ended", &error)))
+            }
         };
         let (started, cause) = (Mutex::default(), Mutex::default());
         Self { file, settings: settings.restart.process, ends, trouble, started, cause }
@@ -108,31 +108,8 @@ impl Subscriber for CrashRecord {
 /// What earlier processes of the node with these settings left, for whoever only wants to know: changes nothing. None too
 /// where that cannot be read.
 pub fn crash_loop(settings: &Settings) -> Option<CrashLoop> {
-    let ends = read(&settings.data_dir.join(FILE)).ok()?;
+    let ends: Ends = kept::read(&settings.data_dir.join(FILE)).ok()?;
     ends.standing(&settings.restart.process, clock::unix_time())
-}
-
-fn read(file: &Path) -> io::Result<Ends> {
-    let mut text = Vec::new();
-    match std::fs::File::open(file) {
-        Ok(open) => open.take(LARGEST + 1).read_to_end(&mut text)?,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Ends::default()),
-        Err(error) => return Err(error),
-    };
-    if text.len() as u64 > LARGEST {
-        return Err(io::Error::new(ErrorKind::InvalidData, format!("it is larger than {LARGEST} bytes")));
-    }
-    Ok(serde_json::from_slice(&text)?)
-}
-
-/// Puts a file that cannot be read out of the way, and says so.
-fn set_aside(file: &Path, error: &io::Error) -> String {
-    let aside = file.with_file_name(SET_ASIDE);
-    let became = match std::fs::rename(file, &aside) {
-        Ok(()) => format!("it is set aside as {}", aside.display()),
-        Err(error) => format!("and it cannot be set aside: {error}"),
-    };
-    format!("{} says how earlier processes ended, and cannot be read: {error}; {became}", file.display())
 }
 
 fn keep(file: &Path, ends: &Ends) -> io::Result<()> {
@@ -142,11 +119,7 @@ fn keep(file: &Path, ends: &Ends) -> io::Result<()> {
             _ => Ok(()),
         };
     }
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let text = serde_json::to_vec(ends)?;
-    write_whole(file, Existing::Replace, Readers::Umask, |file| file.write_all(&text))
+    kept::write(file, ends)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::contract::{ErrorClass, ModelError};
 use crate::models::bundle::BundleError;
+use crate::models::bundle::held::Differences;
 use crate::signing::KeyError;
 use crate::types::{Bytes, DeviceId, ModelId};
 use crate::vram::ProbeError;
@@ -15,6 +16,9 @@ pub enum BuildError {
     /// The bundle's description cannot be read or makes no sense.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// A file is not what the bundle's lock says.
+    #[error("{0}; `vortex-node weights verify` looks at all of it")]
+    Differs(#[from] Differences),
     /// The bundle has not all five models.
     #[error(
         "bundle {bundle:?} ({}) lacks {}; it has {}; a node needs all of {}",
@@ -144,6 +148,7 @@ impl BuildError {
     pub fn is_bad_input(&self) -> bool {
         match self {
             Self::Bundle(_)
+            | Self::Differs(_)
             | Self::Incomplete { .. }
             | Self::OverBudget { .. }
             | Self::DoesNotFit(_)

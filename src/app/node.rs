@@ -8,6 +8,7 @@ use ractor::SpawnErr;
 use super::BuildError;
 use super::bundle::{Chosen, budgets, fit, voices_of};
 use super::crash_loop::{CrashLoop, CrashRecord};
+use super::estimates::{self, EstimateRecord, Key};
 use super::limits::Card;
 use super::models::model_specs;
 use super::settings::{Opened, hard_limit, model_limits, new_probes, open_all, tree_settings};
@@ -19,7 +20,7 @@ use crate::config::{Loaded, Settings};
 use crate::events::{Bus, Subscriber};
 use crate::intake::Door;
 use crate::journal::{Journal, SlotFolders};
-use crate::models::bundle::Bundle;
+use crate::models::bundle::{Bundle, held};
 use crate::models::kokoro::text::check_speakable;
 use crate::models::vocabulary::Vocabulary;
 use crate::models::workspace::SlotSize;
@@ -28,7 +29,7 @@ use crate::pipeline::timings::Timings;
 use crate::pipeline::{FULL_FRAMES, RecipePipeline, Shared, World};
 use crate::sink::{self, BundleRef, NodeReport, PublicKey};
 use crate::telemetry::EventLog;
-use crate::types::{Bytes, Stage};
+use crate::types::{Bytes, ModelId, PerStage, Stage};
 use crate::verify::Thresholds;
 use crate::vram::Ledger;
 
@@ -77,6 +78,7 @@ pub struct Node {
     notes: Vec<String>,
     crashes: Arc<CrashRecord>,
     crash_loop: Option<CrashLoop>,
+    record: Arc<EstimateRecord>,
     bus: Bus,
 }
 
@@ -85,7 +87,7 @@ pub fn door(loaded: &Loaded, chosen: &Chosen) -> Door {
     Door {
         voices: loaded.voices.clone(),
         known_voices: voices_of(&chosen.bundle),
-        bundle: chosen.sha256,
+        bundle: chosen.identity,
         speakable: check_speakable,
     }
 }
@@ -95,6 +97,7 @@ impl Node {
     pub fn build(parts: NodeParts<'_>) -> Result<Self, BuildError> {
         let NodeParts { loaded, chosen, folders, journal, size, subscribers, serving } = parts;
         let settings = &loaded.settings;
+        held::check(&chosen.bundle, &ModelId::ALL)?;
         // Before anything is loaded: budgets and workspaces that cannot fit are refused by how much and with what would.
         let (mut opened, mut notes) =
             open_all(settings, |it| fit(&chosen.bundle, settings, &it.device, it.free, size).map(drop))?;
@@ -112,8 +115,14 @@ impl Node {
         let crash_loop = crashes.standing(serving == Serving::All);
         notes.extend(crashes.trouble().map(str::to_owned));
         notes.extend(crash_loop.as_ref().map(ToString::to_string));
+        let record = Arc::new(EstimateRecord::read(settings));
+        notes.extend(record.trouble().map(str::to_owned));
+        let first_estimates = estimates::first(&chosen.bundle, settings)?;
+        let known = record.known(&Key::of(chosen, settings, first.id));
+        let expected = PerStage::from_fn(|stage: Stage| known[stage].unwrap_or(first_estimates[stage]));
         let timings = Arc::new(Timings::default());
-        let mut told: Vec<Arc<dyn Subscriber>> = vec![Arc::new(EventLog), timings.clone(), crashes.clone()];
+        let mut told: Vec<Arc<dyn Subscriber>> =
+            vec![Arc::new(EventLog), timings.clone(), crashes.clone(), record.clone()];
         told.extend(subscribers);
         let key = sink::node_key(&settings.key_file())?;
         let node = NodeReport {
@@ -124,13 +133,15 @@ impl Node {
             threads: u32::try_from(rayon::current_num_threads()).unwrap_or(u32::MAX),
             frame_batch: settings.models.liveportrait.frame_batch.get(),
         };
-        let bundle = BundleRef { name: chosen.bundle.name.clone(), sha256: chosen.sha256 };
+        let (name, lock_sha256) = (chosen.bundle.name.clone(), chosen.lock_sha256);
+        let bundle = BundleRef { name, sha256: chosen.sha256, lock_sha256 };
         let signer = Signer { key, bundle, node };
         let bus = Bus::new(told);
-        let shared = shared(loaded, &chosen.bundle, folders, timings, signer, bus.clone())?;
+        let shared = shared(loaded, &chosen.bundle, folders, timings, signer, bus.clone(), &expected)?;
         let trees = Trees {
             bundle: &chosen.bundle,
             settings,
+            estimates: first_estimates,
             size,
             pipeline: Arc::new(RecipePipeline(Arc::new(shared))),
             journal,
@@ -141,6 +152,7 @@ impl Node {
         for card in std::iter::once(first).chain(opened) {
             let (device, free) = (card.device.clone(), card.free);
             let tree = trees.tree(card)?;
+            record.go_on(&tree, Key::of(chosen, settings, tree.device()));
             changeable.push(Card { tree: tree.clone(), device, free, size, started_with: settings.clone() });
             all.push(tree);
         }
@@ -149,7 +161,7 @@ impl Node {
             Serving::All => Cards::new(first, all),
             Serving::One => Cards::one_at_a_time(first, all),
         };
-        Ok(Self { cards, changeable, limits, notes, crashes, crash_loop, bus: trees.bus })
+        Ok(Self { cards, changeable, limits, notes, crashes, crash_loop, record, bus: trees.bus })
     }
 
     /// What its last processes left, where they ended with 71: an alert, maybe.
@@ -172,13 +184,16 @@ impl Node {
         self.limits
     }
 
-    /// Starts its actors; the models begin to load, after a wait where earlier processes ended badly. How this one ends is
-    /// kept for the next.
+    /// Starts its actors; the models begin to load, after a wait where earlier processes ended badly. How this one ends,
+    /// and what its stages took, is kept for the next.
     pub async fn start(self) -> Result<handle::Node, SpawnErr> {
-        let Self { cards, crashes, crash_loop, bus, .. } = self;
+        let Self { cards, crashes, crash_loop, record, bus, .. } = self;
         crashes.begin(crash_loop.as_ref(), &bus);
         let node = cards.start().await?;
-        Ok(node.at_end(move |exit| crashes.end(exit, &bus)))
+        Ok(node.at_end(move |exit| {
+            record.keep();
+            crashes.end(exit, &bus);
+        }))
     }
 }
 
@@ -189,9 +204,9 @@ fn shared(
     timings: Arc<Timings>,
     signer: Signer,
     bus: Bus,
+    expected: &PerStage<Duration>,
 ) -> Result<Shared, BuildError> {
     let (settings, verification) = (&loaded.settings, &bundle.verification);
-    let estimate = |stage: Stage| -> Duration { settings.stages.of(stage).estimate };
     Ok(Shared {
         voices: loaded.voices.clone(),
         known_voices: voices_of(bundle),
@@ -204,8 +219,8 @@ fn shared(
             weight_l: verification.weight_l,
             outlier: verification.outlier,
         },
-        per_frame: estimate(Stage::Video).div_f64(FULL_FRAMES),
-        afterwards: estimate(Stage::Verify) + estimate(Stage::Package) + settings.slots.deadline_buffer,
+        per_frame: expected[Stage::Video].div_f64(FULL_FRAMES),
+        afterwards: expected[Stage::Verify] + expected[Stage::Package] + settings.slots.deadline_buffer,
         folders,
         bus,
         timings,
@@ -217,6 +232,8 @@ fn shared(
 struct Trees<'a> {
     bundle: &'a Bundle,
     settings: &'a Settings,
+    /// What each stage is expected to take before it was measured.
+    estimates: PerStage<Duration>,
     size: SlotSize,
     pipeline: Arc<RecipePipeline>,
     journal: Arc<dyn Journal>,
@@ -234,11 +251,10 @@ impl Trees<'_> {
         let probes = settings.clone();
         let sampler = ThreadSampler::start(chain, move || new_probes(&probes, id))
             .map_err(|source| BuildError::Thread { device: id, source })?;
+        let mut behaviour = tree_settings(settings, id, free, OpenSlots::Resume)?;
+        behaviour.plan.stages.iter_mut().for_each(|(stage, row)| row.estimate = self.estimates[stage]);
         Ok(DeviceTree::new(TreeParts {
-            settings: TreeSettings {
-                hold: self.hold,
-                ..tree_settings(settings, id, free, OpenSlots::Resume)?
-            },
+            settings: TreeSettings { hold: self.hold, ..behaviour },
             models: model_specs(self.bundle, settings, &budgets, id, model_limits(settings))?,
             pipeline: self.pipeline.clone(),
             journal: self.journal.clone(),

@@ -45,6 +45,7 @@ use self::table::SlotTable;
 use self::tree::TreeLog;
 use self::uploads::HandOver;
 use crate::actors::handle::NodeHandle;
+use crate::actors::tree::DeviceTree;
 use crate::api::backend::{Problem, ProblemKind, StoredEvent, Webhook};
 use crate::api::views::SlotView;
 use crate::clock;
@@ -53,7 +54,7 @@ use crate::intake::Door;
 use crate::journal::SlotFolders;
 use crate::journal::index::{Found, Index, IndexError, SlotRow, WebhookTarget};
 use crate::telemetry::metrics::Metrics;
-use crate::types::{DeviceId, SlotId};
+use crate::types::{DeviceId, PerStage, SlotId, Stage};
 use crate::webhooks;
 
 /// What recipes are checked against; replaced whole when the settings are read again.
@@ -78,7 +79,6 @@ struct Facts {
     started_at: Duration,
     profile: String,
     bundle: String,
-    estimates: BTreeMap<String, f64>,
     voices: Vec<String>,
     prompts: Vec<String>,
     repairs: Vec<String>,
@@ -138,6 +138,13 @@ pub(crate) struct Service {
 impl Service {
     fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// What each stage of the largest slot is expected to take, on the card that takes longest: as measured, else as the
+    /// profile has it.
+    fn expected(&self) -> PerStage<Duration> {
+        let cards: Vec<PerStage<Duration>> = self.node.cards().iter().map(DeviceTree::expected).collect();
+        PerStage::from_fn(|stage: Stage| cards.iter().map(|card| card[stage]).max().unwrap_or_default())
     }
 
     /// What an operator has to acknowledge, in words.

@@ -2,13 +2,15 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{ConfigFlags, Context, Failed, Style};
 use crate::app::bundle::{known_prompts, known_voices};
+use crate::app::voice::{self, Basis, Pace};
 use crate::clock;
 use crate::config::Loaded;
 use crate::exit::Exit;
@@ -29,7 +31,8 @@ pub struct RecipeCommand {
 enum What {
     /// Print the JSON Schema of recipes
     Schema,
-    /// Check recipes and list everything that is wrong with them; exit code 2 where something is
+    /// Check recipes and list everything that is wrong with them; exit code 2 where something is. A script that does not fit
+    /// its slot is a warning
     Check {
         /// Recipe files
         #[arg(required = true, value_name = "FILE")]
@@ -142,14 +145,27 @@ fn check(
 ) -> Result<Exit, Failed> {
     let loaded = context.loaded()?.clone();
     let voices = known_voices(bundle, &loaded)?;
+    // Only where a recipe is good enough to be timed.
+    let mut pace = None;
     let mut is_good = true;
     let mut answers = Vec::new();
     for file in files {
-        let problems =
-            checked(file).map_or_else(|problems| problems, |recipe| unrenderable(&recipe, &loaded, &voices));
+        let recipe = checked(file);
+        let problems = match &recipe {
+            Ok(recipe) => unrenderable(recipe, &loaded, &voices),
+            Err(problems) => problems.clone(),
+        };
+        let length = recipe.ok().filter(|_| problems.is_empty()).and_then(|recipe| {
+            let pace = pace.get_or_insert_with(|| Pace::of(bundle, &loaded));
+            Length::of(&recipe, &loaded, &voices, pace)
+        });
+        let warning = length.as_ref().and_then(Length::warning);
         is_good &= problems.is_empty();
         if as_json {
-            answers.push(with_path(json!({ "problems": problems }), "path", file));
+            let warnings: Vec<String> = warning.into_iter().collect();
+            let answer =
+                json!({ "problems": problems, "warnings": warnings, "speech": length.map(Length::json) });
+            answers.push(with_path(answer, "path", file));
             continue;
         }
         let (style, verdict) = if problems.is_empty() { (Style::Good, "ok") } else { (Style::Bad, "wrong") };
@@ -158,11 +174,50 @@ fn check(
         for problem in problems {
             writeln!(context.console.out(), "       {problem}")?;
         }
+        if let Some(warning) = warning {
+            let label = context.console.paint(Style::Doubtful, "warning:");
+            writeln!(context.console.out(), "       {label} {warning}")?;
+        }
     }
     if as_json {
         context.console.json(&json!({ "ok": is_good, "recipes": answers }))?;
     }
     Ok(if is_good { Exit::Success } else { Exit::BadInput })
+}
+
+/// How long a recipe's script takes to speak, and its slot.
+struct Length {
+    speech: Duration,
+    slot: Duration,
+    by: Basis,
+}
+
+impl Length {
+    /// None where nobody can say.
+    fn of(recipe: &Recipe, loaded: &Loaded, voices: &[String], pace: &Pace) -> Option<Self> {
+        let (job, _) = voice::job(recipe, &loaded.voices, voices).ok()?;
+        let (saying, by) = pace.saying(&job).ok()?;
+        Some(Self { speech: saying.length, slot: recipe.duration, by })
+    }
+
+    /// What there is to warn of where the script does not fit.
+    fn warning(&self) -> Option<String> {
+        let (speech, slot) = (self.speech.as_secs_f64(), self.slot.as_secs_f64());
+        (speech > slot).then(|| {
+            format!(
+                "audio_track.script: about {speech:.1} s of speech, {slot} s of slot: its end is not heard; accepted: a \
+                 shorter script, a longer slot_params.duration_sec, a higher audio_track.speed"
+            )
+        })
+    }
+
+    fn json(self) -> Value {
+        json!({
+            "seconds": self.speech.as_secs_f64(),
+            "slot_seconds": self.slot.as_secs_f64(),
+            "by": self.by,
+        })
+    }
 }
 
 /// As many prompts stand in a new recipe.

@@ -39,7 +39,7 @@ impl RehearseCommand {
             config::check_filter(&filter)
                 .map_err(|why| Failed::bad_input(format!("--log {filter}: {why}")))?;
             let settings = Telemetry { format: TelemetryFormat::Auto, filter };
-            telemetry::install(&settings).map_err(|error| Failed::failure(error.to_string()))?;
+            telemetry::install(&settings, None).map_err(|error| Failed::failure(error.to_string()))?;
         }
         match self.scenario {
             Some(scenario) => {

@@ -27,6 +27,9 @@ pub struct RenderCommand {
     /// Write events as JSON, one a line, to standard output; the last one is the result
     #[arg(long)]
     pub json: bool,
+    /// Write where the time goes, by stage, layer and thread, for ui.perfetto.dev or chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    pub profile_out: Option<PathBuf>,
     /// Settings.
     #[command(flatten)]
     pub config: ConfigFlags,

@@ -270,6 +270,8 @@ pub struct StageSettings {
     /// How long it takes, until runs have been measured.
     #[serde(deserialize_with = "values::above_zero")]
     pub estimate: Duration,
+    /// How many numbers the stage's models may have in all for the estimate to hold; zero where it holds for any.
+    pub parameters: u64,
 }
 
 /// What is accepted, how much runs at once, and when it is given up.

@@ -46,7 +46,7 @@ pub struct Speak {
 /// What was said.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Speech {
-    /// Mono, 24 kHz, in [−1, 1].
+    /// Mono, 24 kHz, in [−1, 1]; at the loudness of all speech, times the emotion's energy.
     pub pcm: Pcm,
     /// Which phoneme sounds when; as long as the sound.
     pub timeline: Timeline,

@@ -11,16 +11,17 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, redirect};
 
 use super::answer::{self, Asked};
 use super::error::{HubError, cause};
+use super::expected::Expected;
 use super::patience::Patience;
 use super::remote_file::RemoteFile;
 use super::token::Token;
 use crate::client::is_loopback;
-use crate::types::Sha256;
+use crate::types::{GitHash, Sha256};
 
 /// The public hub.
 const PUBLIC: &str = "https://huggingface.co";
 /// Redirects in a row: the hub itself needs two, for a renamed repository and for its cache of small files.
-const HOPS: usize = 5;
+pub(super) const HOPS: usize = 5;
 /// A machine that is there answers within this.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -37,19 +38,29 @@ pub(crate) struct Known {
     pub(super) sha256: Option<Sha256>,
     /// Changes with its content.
     pub(super) tag: Option<String>,
+    /// The commit that the hub names with it.
+    pub(crate) commit: String,
     /// Where its bytes are, for a while.
     pub(super) address: Url,
 }
 
 impl Known {
     /// An error where the hub is known to have something else than `expected`.
-    pub(crate) fn must_be(&self, expected: Sha256) -> Result<(), HubError> {
-        match self.sha256 {
-            Some(found) if found != expected => {
-                Err(HubError::Different { whose: "the hub has", expected, found })
-            }
-            _ => Ok(()),
-        }
+    pub(crate) fn must_be(&self, expected: &Expected) -> Result<(), HubError> {
+        expected.agrees_with_hub(&self.expected())
+    }
+
+    /// Whether the repository holds the file itself, and not a pointer to it.
+    pub(crate) fn is_small(&self) -> bool {
+        self.sha256.is_none()
+    }
+
+    /// All that is known of its content.
+    pub(super) fn expected(&self) -> Expected {
+        // The tag of a file that the repository holds itself is git's name for it.
+        let git_blob =
+            self.tag.as_deref().filter(|_| self.is_small()).and_then(|tag| opaque(tag).parse().ok());
+        Expected { sha256: self.sha256, git_blob, size: self.size }
     }
 }
 
@@ -110,6 +121,11 @@ impl HubClient {
         self.base.as_str().trim_end_matches('/')
     }
 
+    /// The page of a repository, for people.
+    pub(crate) fn page_of(&self, repo: &str) -> String {
+        format!("{}/{repo}", self.endpoint())
+    }
+
     /// Asks what `file` is; once.
     pub(crate) async fn look(&self, file: &RemoteFile) -> Result<Known, HubError> {
         let mut url = self.resolved(file);
@@ -131,9 +147,10 @@ impl HubClient {
             match next {
                 Some(next) if next.origin() == self.base.origin() => url = next,
                 next => {
-                    self.check_commit(commit.as_deref(), file)?;
+                    let commit = self.commit(commit, file)?;
                     let sha256 = linked.as_deref().and_then(|tag| opaque(tag).parse().ok());
-                    return Ok(Known { size, sha256, tag: linked.or(tag), address: next.unwrap_or(url) });
+                    let tag = linked.or(tag);
+                    return Ok(Known { size, sha256, tag, commit, address: next.unwrap_or(url) });
                 }
             }
         }
@@ -141,7 +158,7 @@ impl HubClient {
     }
 
     /// A hub names the commit with every file; a pinned one must be that.
-    fn check_commit(&self, commit: Option<&str>, file: &RemoteFile) -> Result<(), HubError> {
+    fn commit(&self, commit: Option<String>, file: &RemoteFile) -> Result<String, HubError> {
         let Some(commit) = commit else {
             return Err(HubError::Refused(format!(
                 "what answers at {} is no model hub: it names no commit (X-Repo-Commit)",
@@ -149,13 +166,12 @@ impl HubClient {
             )));
         };
         let revision = &file.revision;
-        let is_commit = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_commit && !commit.eq_ignore_ascii_case(revision) {
+        if revision.parse::<GitHash>().is_ok() && !commit.eq_ignore_ascii_case(revision) {
             return Err(HubError::Refused(format!(
                 "the hub answers with another commit: expected {revision}, found {commit}"
             )));
         }
-        Ok(())
+        Ok(commit)
     }
 
     /// The bytes of `known` from `begin` on, if the server keeps to it; `tag` is the server's own of what came before.
@@ -202,7 +218,7 @@ impl HubClient {
     }
 
     /// A request to the hub itself, the only one that has the token.
-    fn at_home(&self, method: Method, url: Url) -> RequestBuilder {
+    pub(super) fn at_home(&self, method: Method, url: Url) -> RequestBuilder {
         let request = self.own.request(method, url);
         match self.token.as_ref().filter(|_| self.withheld().is_none()) {
             // Marked as sensitive by the library: it is in none of its logs.
@@ -211,7 +227,7 @@ impl HubClient {
         }
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Response, HubError> {
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, HubError> {
         // Who says nothing takes every encoding: sizes, ranges and hashes are of the file's own bytes.
         let sent = request.header(ACCEPT_ENCODING, "identity").send().await;
         sent.map_err(|error| {
@@ -225,16 +241,21 @@ impl HubClient {
         })
     }
 
-    fn asked<'a>(&'a self, file: &'a RemoteFile) -> Asked<'a> {
+    pub(super) fn asked<'a>(&'a self, file: &'a RemoteFile) -> Asked<'a> {
         Asked { endpoint: self.endpoint(), token: self.token.as_ref(), file }
     }
 
-    /// Where the hub is asked for `file`. Parts are written so that none of them leads elsewhere.
+    /// Where the hub is asked for `file`.
     fn resolved(&self, file: &RemoteFile) -> Url {
+        let RemoteFile { repo, revision, path } = file;
+        self.at(repo.split('/').chain(["resolve", revision]).chain(path.split('/')))
+    }
+
+    /// An address at the hub. Parts are written so that none of them leads elsewhere.
+    pub(super) fn at<'a>(&self, more: impl Iterator<Item = &'a str>) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut parts) = url.path_segments_mut() {
-            parts.pop_if_empty().extend(file.repo.split('/')).push("resolve").push(&file.revision);
-            parts.extend(file.path.split('/'));
+            parts.pop_if_empty().extend(more);
         }
         url
     }
@@ -257,7 +278,7 @@ fn parse(endpoint: &str) -> Result<Url, HubError> {
 }
 
 /// Where a redirect leads.
-fn pointed(from: &Url, status: StatusCode, headers: &HeaderMap) -> Result<Url, HubError> {
+pub(super) fn pointed(from: &Url, status: StatusCode, headers: &HeaderMap) -> Result<Url, HubError> {
     let location = text(headers, &LOCATION).unwrap_or_default();
     from.join(&location).ok().filter(|url| !location.is_empty() && url.has_host()).ok_or_else(|| {
         HubError::Passing(format!("the hub answers HTTP {status} with {location:?}, which is no address"))

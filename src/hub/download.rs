@@ -14,7 +14,8 @@ use reqwest::{Response, Url};
 use tokio::sync::mpsc;
 
 use super::client::{HubClient, Known};
-use super::error::{HubError, cause};
+use super::error::{CAME, HubError, cause};
+use super::expected::Expected;
 use super::part::Part;
 use super::patience::Tries;
 use super::remote_file::RemoteFile;
@@ -29,8 +30,8 @@ const WAITING: usize = 16;
 pub(crate) struct Download {
     /// Where from.
     pub(crate) remote: RemoteFile,
-    /// What it must hash to.
-    pub(crate) expected: Sha256,
+    /// What it must be; enough to tell it from every other file.
+    pub(crate) expected: Expected,
     /// Where it gets its final name.
     pub(crate) to: PathBuf,
 }
@@ -54,6 +55,8 @@ pub(crate) struct Fetched {
     pub(crate) size: Bytes,
     /// Of it, what an earlier run had left.
     pub(crate) resumed: Bytes,
+    /// What it hashes to.
+    pub(crate) sha256: Sha256,
 }
 
 /// What happens meanwhile.
@@ -130,7 +133,9 @@ impl HubClient {
         let mut course = Course { known, is_joined: resumed > 0, resumed, ..Course::default() };
         loop {
             let error = match self.attempt(wanted, &mut course, watch).await {
-                Ok(size) => return Ok(Fetched { size, resumed: Bytes::new(course.resumed) }),
+                Ok((size, sha256)) => {
+                    return Ok(Fetched { size, resumed: Bytes::new(course.resumed), sha256 });
+                }
                 Err(error) => error,
             };
             let reached = wanted.begun().get();
@@ -159,12 +164,12 @@ impl HubClient {
         wanted: &Download,
         course: &mut Course,
         watch: &dyn Fn(Notice<'_>),
-    ) -> Result<Bytes, HubError> {
+    ) -> Result<(Bytes, Sha256), HubError> {
         let known = match course.known.take() {
             Some(known) => known,
             None => self.look(&wanted.remote).await?,
         };
-        known.must_be(wanted.expected)?;
+        known.must_be(&wanted.expected)?;
         let (path, local) = (wanted.part(), |error: io::Error| wanted.local(&error));
         let mut part = match course.part.take() {
             Some(part) => part,
@@ -193,14 +198,15 @@ impl HubClient {
             let told = format!("the connection ended after {reached} of {size} bytes");
             return Err(HubError::Passing(told));
         }
-        let found = part.hash();
-        if found != wanted.expected {
+        let (found, path, expected) = (part.hash(), wanted.part(), wanted.expected);
+        let holds = blocking(move || expected.holds(&path, found, reached)).await?.map_err(local)?;
+        if let Err(different) = holds {
             part.remove().map_err(local)?;
-            return Err(HubError::Different { whose: CAME, expected: wanted.expected, found });
+            return Err(different);
         }
         let to = wanted.to.clone();
         blocking(move || part.finish(&to)).await?.map_err(local)?;
-        Ok(Bytes::new(reached))
+        Ok((Bytes::new(reached), found))
     }
 
     /// Asks for what is missing and writes what comes. The second is the file's size, as far as somebody said it.
@@ -248,9 +254,6 @@ impl HubClient {
         }
     }
 }
-
-/// How [`HubError::Different`] tells of a transfer.
-const CAME: &str = "came";
 
 impl Download {
     fn local(&self, error: &io::Error) -> HubError {
@@ -323,13 +326,13 @@ async fn pour(
     Ok((part, ended))
 }
 
-async fn wait(error: &HubError, pause: Duration, watch: &dyn Fn(Notice<'_>)) {
+pub(super) async fn wait(error: &HubError, pause: Duration, watch: &dyn Fn(Notice<'_>)) {
     watch(Notice::Again { error, pause });
     tokio::time::sleep(pause).await;
 }
 
 /// How a file is named in errors.
-fn place(file: &RemoteFile) -> String {
+pub(super) fn place(file: &RemoteFile) -> String {
     format!("{} of {}", file.path, file.repo)
 }
 

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::types::Sha256;
-
 /// Why a request to a hub came to nothing. What a server said is part of it as it was said: whoever shows it makes it
 /// plain.
 #[derive(Debug, thiserror::Error)]
@@ -15,14 +13,16 @@ pub(crate) enum HubError {
     #[error("{0}")]
     Refused(String),
     /// The hub has another file by now, or the transfer brought one.
-    #[error("what {whose} is not what the bundle describes: expected sha256 {expected}, found {found}")]
+    #[error("what {whose} is not what {}: expected {what} {expected}, found {found}", says(whose))]
     Different {
-        /// `came`, or `the hub has`.
+        /// [`CAME`], [`HAS`] or [`LISTED`].
         whose: &'static str,
-        /// What it must hash to.
-        expected: Sha256,
-        /// What it hashes to.
-        found: Sha256,
+        /// What differs: a hash, a size.
+        what: &'static str,
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        found: String,
     },
     /// Too much was asked of the hub; it may say for how long it wants its peace.
     #[error("{told}{}", asked(*after))]
@@ -58,6 +58,17 @@ impl HubError {
             different @ Self::Different { .. } => different,
         }
     }
+}
+
+/// How [`HubError::Different`] tells of a file that is here, of what the hub has, and of what it sends while its list of
+/// files says another thing.
+pub(super) const CAME: &str = "came";
+pub(super) const HAS: &str = "the hub has";
+pub(super) const LISTED: &str = "the hub sends";
+
+/// Who expects something else.
+fn says(whose: &str) -> &'static str {
+    if whose == LISTED { "its list of files describes" } else { "the bundle describes" }
 }
 
 fn asked(after: Option<Duration>) -> String {

@@ -13,6 +13,7 @@ use super::video::{Answer, Feed};
 use super::{VideoError, VideoFile, VideoSpec, Yuv};
 use crate::clock;
 use crate::files::{self, Existing, Readers};
+use crate::profile::timed;
 use crate::types::Bytes;
 
 /// Starts it; its answer comes when the file is complete and synced, or when it never will be.
@@ -52,6 +53,7 @@ fn make(path: &Path, spec: &VideoSpec, feed: &Feed) -> Result<VideoFile, VideoEr
             return Err(error.clone());
         }
         let frame = frame.map_err(|_| VideoError::Incomplete { received, expected: spec.frames })?;
+        timed!("frame to planes", frame = received);
         picture.convert(&frame);
         received += 1;
         let _ = feed.empty.send(frame); // the sink has gone after its last frame

@@ -1,9 +1,11 @@
 //! A bundle: a folder with `bundle.toml`, which says for each model its files and their SHA-256, precision and budget.
 //!
-//! Owns the validated description and where its files lie; reads no weights. What a file's role is called, and which
-//! precisions a model can run in, is in [`roles`] and [`precision`]; [`verify`] compares a folder with its description.
+//! Owns the validated description, its [`lock`] and where its files lie; reads no weights. What a file's role is called, and
+//! which precisions a model can run in, is in [`roles`] and [`precision`]; [`verify`] compares a folder with its description,
+//! [`held`] with its lock.
 //!
 //! [cli]: crate::cli
+//! [hub]: crate::hub
 //! [weights]: crate::models::weights
 //!
 #![doc = include_str!("bundle/README.md")]
@@ -14,12 +16,17 @@ use std::path::{Path, PathBuf};
 use crate::contract::ModelError;
 use crate::types::{Bytes, ModelId, Resolution};
 
+pub mod held;
+pub mod lock;
 pub(crate) mod precision;
 mod read;
+pub(crate) mod receipt;
 pub(crate) mod roles;
+pub mod shipped;
 pub mod verify;
 mod write;
 
+pub use lock::Lock;
 pub use precision::Precision;
 pub use read::{BundleError, Problem};
 
@@ -46,6 +53,8 @@ pub struct Bundle {
     pub image: Image,
     /// What is described of each model; a bundle may hold fewer than all five.
     pub models: BTreeMap<ModelId, ModelEntry>,
+    /// Which bytes its files were when they were fetched, where that was kept.
+    pub lock: Option<Lock>,
 }
 
 /// The thresholds of the semantic check (Hessel et al. 2021, CLIPScore = 2.5·max(cos, 0)).
@@ -145,8 +154,12 @@ pub struct Mirror {
 pub struct FileEntry {
     /// Where it lies, relative to the bundle's folder, without `..`.
     pub path: String,
-    /// What it must hash to.
-    pub sha256: Sha256,
+    /// What it must hash to, as it lies here; absent where the lock alone says it.
+    pub sha256: Option<Sha256>,
+    /// How many bytes the published file has.
+    pub bytes: Option<Bytes>,
+    /// Whether its licence has to be accepted at the hub's page first.
+    pub gated: bool,
     /// How the hub knows it, where that is not the last part of `path` below the model's folder.
     pub remote: Option<Remote>,
     /// The repository it is in, where that is not the model's.
@@ -158,7 +171,41 @@ pub struct FileEntry {
 impl FileEntry {
     /// A file that is published nowhere.
     pub fn local(path: impl Into<String>, sha256: Sha256) -> Self {
-        Self { path: path.into(), sha256, remote: None, hub: None, also: Vec::new() }
+        Self {
+            path: path.into(),
+            sha256: Some(sha256),
+            bytes: None,
+            gated: false,
+            remote: None,
+            hub: None,
+            also: Vec::new(),
+        }
+    }
+}
+
+/// How checkpoints are called that are not read as they are published, but converted first.
+const PICKLES: [&str; 4] = ["pth", "pt", "bin", "ckpt"];
+
+impl FileEntry {
+    /// Whether what lies here is made from what is published: a pickle, rewritten as safetensors.
+    pub fn is_converted(&self) -> bool {
+        let suffix = |path: &str| Path::new(path).extension().map(|suffix| suffix.to_ascii_lowercase());
+        let is_pickle =
+            |path: &str| suffix(path).is_some_and(|suffix| PICKLES.iter().any(|it| suffix == *it));
+        let is_safetensors = suffix(&self.path).is_some_and(|suffix| suffix == "safetensors");
+        self.remote
+            .as_ref()
+            .is_some_and(|remote| remote.sha256.is_some() || (is_safetensors && is_pickle(&remote.path)))
+    }
+
+    /// Every place where it is published, with its path there: first its own repository, or `model`'s.
+    pub fn places<'a>(&'a self, model: Option<&'a Hub>) -> Vec<(&'a Hub, &'a str)> {
+        let Some(hub) = self.hub.as_ref().or(model) else { return Vec::new() };
+        // How the hub knows a file that names no other path: a bundle keeps each model in a folder of its own.
+        let below = || self.path.split_once('/').map_or(self.path.as_str(), |(_, rest)| rest);
+        let path = self.remote.as_ref().map_or_else(below, |remote| &remote.path);
+        let mirrors = self.also.iter().map(|mirror| (&mirror.hub, mirror.path.as_deref().unwrap_or(path)));
+        std::iter::once((hub, path)).chain(mirrors).collect()
     }
 }
 
@@ -167,18 +214,22 @@ impl FileEntry {
 pub struct Remote {
     /// Its path in the repository.
     pub path: String,
-    /// Its own hash, where it is a pickle that is converted after the pull.
+    /// Its own hash, where it is a pickle that is converted after the pull; absent where the lock alone says it.
     pub sha256: Option<Sha256>,
 }
 
 impl Bundle {
-    /// Reads the description at `path`, a bundle's folder or its `bundle.toml`; no other file is touched.
+    /// Reads the description at `path`, a bundle's folder or its `bundle.toml`, and the lock beside it, which may not
+    /// contradict it; no other file is touched.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
         let file = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
         let text = std::fs::read_to_string(&file)
             .map_err(|source| BundleError::Unreadable { file: file.clone(), source })?;
         let folder = file.parent().map_or_else(PathBuf::new, Path::to_owned);
-        read::parse(&text, &file, &folder)
+        let mut bundle = read::parse(&text, &file, &folder)?;
+        bundle.lock = Lock::read(&Lock::beside(&file))?;
+        lock::agree::check(&bundle, &file)?;
+        Ok(bundle)
     }
 
     /// What is described of `model`; an error that lists what there is.

@@ -3,15 +3,18 @@
 //! Checks, plans and loads all read it, so nothing else must be kept in step. Each model tells which tensors its networks ask for by building them on nothing (see
 //! [`spec::record`](super::weights::spec::record)), with the sizes in its own configuration files.
 
-use super::bundle::Bundle;
+use candle_core::quantized::GgmlDType;
+
+use super::bundle::{Bundle, Precision};
 use super::clip::ClipConfig;
 use super::kokoro::config::KokoroConfig;
 use super::liveportrait::config::Config as LivePortraitConfig;
 use super::weights::Weights;
+use super::weights::spec::TensorSpec;
 use crate::contract::ModelError;
 use crate::types::{Bytes, ModelId};
 
-mod flux;
+pub(in crate::models) mod flux;
 pub mod load;
 mod network;
 mod parts;
@@ -81,13 +84,44 @@ pub fn plan(bundle: &Bundle, model: ModelId) -> Result<Vec<Part>, ModelError> {
         return flux::plan(bundle);
     }
     let entry = bundle.model(model)?;
-    let part = |network: &Network| Part {
-        name: network.role.to_owned(),
+    let part = |name: &str, bytes: Bytes| Part {
+        name: name.to_owned(),
         place: "device".to_owned(),
         counts: true,
-        bytes: entry.precision_of(network.role).size(network.parameters()),
+        bytes,
     };
-    Ok(networks(bundle, model)?.iter().map(part).collect())
+    let held = |network: &Network| {
+        let precision = entry.precision_of(network.role);
+        let bytes = match model {
+            ModelId::ClipB | ModelId::ClipL => {
+                network.specs.iter().map(|spec| of_clip(spec, precision)).sum()
+            }
+            _ => precision.size(network.parameters()),
+        };
+        part(network.role, bytes)
+    };
+    let mut parts: Vec<Part> = networks(bundle, model)?.iter().map(held).collect();
+    if model == ModelId::Kokoro {
+        // Styles are read into memory with the network; those that are not there yet are of the published size.
+        let voices = bundle.paths(model, "voices");
+        let size =
+            |path| Weights::open([path]).map_or(VOICE, |voice| Precision::F32.size(voice.parameters()));
+        parts.push(part("voices", voices.iter().map(size).sum()));
+    }
+    Ok(parts)
+}
+
+/// One of Kokoro's voices as published: 510 styles of 256 numbers.
+const VOICE: Bytes = Bytes::new(510 * 256 * 4);
+
+/// What a tensor of CLIP takes: matrices and tables of words in `precision` where their rows divide into its blocks; in
+/// f32 what is added, scales, or has other rows.
+fn of_clip(spec: &TensorSpec, precision: Precision) -> Bytes {
+    let count = spec.shape.elem_count() as u64;
+    let is_matrix = spec.shape.rank() >= 2 && !spec.name.contains("position_embedding");
+    let row: usize = spec.shape.dims().iter().skip(1).product();
+    let divides = precision != Precision::Q8_0 || row.is_multiple_of(GgmlDType::Q8_0.block_size());
+    if is_matrix && divides { precision.size(count) } else { Precision::F32.size(count) }
 }
 
 /// The text of the one file of a role, and what errors call it.

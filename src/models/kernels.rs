@@ -5,6 +5,7 @@
 mod activation;
 mod attention;
 pub(crate) mod batch_norm;
+pub(in crate::models) mod buffers;
 pub(crate) mod conv;
 pub(crate) mod conv1d;
 pub mod conv3;
@@ -28,6 +29,7 @@ mod norm;
 pub mod panels;
 pub(crate) mod pixel_shuffle;
 pub(crate) mod resample;
+pub(crate) mod response_norm;
 mod signal;
 pub(crate) mod stencil;
 mod stft;

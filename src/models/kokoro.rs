@@ -1,8 +1,8 @@
 //! Kokoro-82M: text to speech with the exact time of every phoneme (hexgrad/Kokoro-82M, after StyleTTS 2, Li et al.
 //! 2023).
 //!
-//! Owns the resident model and how a job is spoken: sentence by sentence, in pieces whose memory is bounded, until the
-//! slot is full. What is said how is [`text`]'s, the networks are [`net`]'s, the finished sound is [`track`]'s.
+//! Owns the resident model and what a job may take. How a job is spoken, sentence by sentence until the slot is full, is
+//! [`speaking`]'s; what is said how is [`text`]'s, the networks are [`net`]'s, the finished sound is [`track`]'s.
 //!
 //! [benches]: crate::benchmarks#kokoro
 //!
@@ -12,16 +12,24 @@ mod adain;
 pub mod config;
 pub(crate) mod decoder;
 pub(crate) mod generator;
+mod length;
+pub mod loudness;
 pub mod net;
+pub mod norms;
 pub(crate) mod plbert;
 pub(crate) mod predictor;
+mod readers;
 pub mod source;
+mod speaking;
 pub mod text;
 pub(crate) mod text_encoder;
+pub mod timer;
 pub(crate) mod track;
 pub(crate) mod voices;
+mod windows;
 
-use std::collections::{BTreeSet, VecDeque};
+pub use self::readers::speaker;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,16 +37,21 @@ use candle_core::{DType, Device};
 
 use self::config::KokoroConfig;
 use self::net::Net;
+use self::norms::Norms;
+use self::readers::Readers;
 use self::source::NoiseOf;
-use self::text::{Accent, Phonemiser, Script, Utterance};
-use self::track::Track;
+use self::speaking::Speaking;
+use self::text::Script;
+use self::timer::Saying;
+use self::track::{Said, Track};
 use self::voices::Voices;
-use crate::contract::{Model, ModelError, Progress, Run, Speak, Speech, Unit, Warning};
+use crate::contract::{Model, ModelError, Progress, Run, Speak, Speech, Unit};
 use crate::models::catalog;
 use crate::models::device;
 use crate::models::error::Context;
 use crate::models::kernels::Kernels;
 use crate::models::weights::{self, Options, Weights};
+use crate::profile::timed;
 use crate::types::{Bytes, Emotion, SAMPLE_RATE, VoiceBlend};
 
 /// Where a bundle keeps Kokoro.
@@ -58,15 +71,20 @@ pub struct KokoroModel {
     net: Net,
     config: KokoroConfig,
     voices: Voices,
-    american: Option<Phonemiser>,
-    british: Option<Phonemiser>,
+    readers: Readers,
     resident: Bytes,
+    /// The last job, where its run was broken off.
+    unfinished: Option<Speaking>,
 }
 
-/// What one piece of speech may take beside the weights. With what lies around it a run stays below 100 MB.
+/// What the vocoder may take at once beside the weights: 8.1 s of speech at the published size. With what lies around it a
+/// run stays below 100 MB.
 const PIECE: usize = 80_000_000;
-/// The longest piece in any case.
+/// The longest that the vocoder is given at once in any case.
 const LONGEST_PIECE: Duration = Duration::from_secs(10);
+/// The longest sentence that is spoken as one, in windows of such pieces. What lies in front of the vocoder sees all of it,
+/// which takes half a piece's memory then; nobody speaks longer in one breath.
+const LONGEST_SENTENCE: Duration = Duration::from_secs(30);
 
 /// What is spoken to learn whether the model works: vowels, stops, fricatives and nasals.
 const CANARY: &str = "The node is ready to speak.";
@@ -91,16 +109,32 @@ impl KokoroFiles {
 
 /// An upper estimate of what speaking for `duration` takes beyond the weights.
 fn workspace(config: &KokoroConfig, duration: Duration) -> Bytes {
-    // A piece, an eighth more for what lies around its widest stage, and the finished sound.
+    // A piece, an eighth more for what lies around its widest stage; or a sentence's decoder, which is done before.
     let piece = longest_piece(config) * frame_size(config);
-    Bytes::new((piece + piece / 8 + 4 * samples_of(duration).min(1 << 40)) as u64)
+    let sentence = longest_sentence(config);
+    let widths = &config.widths;
+    let decoder = sentence * DECODER_SIGNALS * 4 * (widths.decoder_hidden + 2 + widths.asr_res);
+    // What the decoder hands over for the whole sentence, two values a frame, and the finished sound.
+    let features = sentence * 2 * 4 * config.decoder_out();
+    Bytes::new(((piece + piece / 8).max(decoder) + features + 4 * samples_of(duration).min(1 << 40)) as u64)
 }
 
-/// The longest piece that is spoken at once, in frames.
+/// Signals of the decoder's width and the frame rate that it has in memory at a time, most in the block that doubles the rate.
+const DECODER_SIGNALS: usize = 9;
+
+/// The longest piece that the vocoder is given at once, in frames.
 fn longest_piece(config: &KokoroConfig) -> usize {
     let by_memory = PIECE / frame_size(config);
-    let by_time = LONGEST_PIECE.as_secs() as usize * SAMPLE_RATE as usize / config.samples_per_frame();
-    by_memory.min(by_time).max(1)
+    by_memory.min(frames_of(LONGEST_PIECE, config)).max(1)
+}
+
+/// The longest sentence that is spoken as one, in frames.
+fn longest_sentence(config: &KokoroConfig) -> usize {
+    frames_of(LONGEST_SENTENCE, config).max(1)
+}
+
+fn frames_of(duration: Duration, config: &KokoroConfig) -> usize {
+    duration.as_secs() as usize * SAMPLE_RATE as usize / config.samples_per_frame()
 }
 
 /// Bytes that the vocoder's widest stage takes for one frame: four signals.
@@ -124,15 +158,13 @@ impl KokoroModel {
         let kernels = Kernels::of(device);
         let options = Options::new(DType::F32, device);
         let (net, loaded) = weights::load(&weights, &options, run, |vb| Net::new(&config, &vb, kernels))?;
-        let accents: BTreeSet<bool> = voices.names().map(is_british).collect();
-        let phonemiser = |british, accent| accents.contains(&british).then(|| Phonemiser::new(accent));
         Ok(Self {
             net,
-            american: phonemiser(false, Accent::American),
-            british: phonemiser(true, Accent::British),
+            readers: Readers::of(voices.names()),
             resident: loaded.bytes.saturating_add(Bytes::of::<f32>(voices.values())),
             voices,
             config,
+            unfinished: None,
         })
     }
 
@@ -141,67 +173,15 @@ impl KokoroModel {
         self.voices.names()
     }
 
-    /// The script of a job, and what to warn of.
-    fn script(&self, text: &str, voice: &VoiceBlend) -> Result<Script, ModelError> {
-        // The heaviest part of a blend decides whose English it is.
-        let heaviest = voice.parts().iter().max_by(|(_, a), (_, b)| a.total_cmp(b));
-        let name = heaviest.map_or("", |(name, _)| name.as_str());
-        let phonemiser = if is_british(name) { &self.british } else { &self.american };
-        let phonemiser = phonemiser
-            .as_ref()
-            .ok_or_else(|| ModelError::own(format!("no dictionary was loaded for the voice {name:?}")))?;
-        let mut script = phonemiser.script(text)?;
-        if Accent::of(name).is_none() {
-            let message =
-                format!("the voice {name:?} is not made for English; it speaks with an American's phonemes");
-            script.warnings.push(Warning::new("voice_language", message));
-        }
-        let unknown: BTreeSet<char> = script
-            .utterances
-            .iter()
-            .flat_map(|utterance| utterance.symbols().chars().collect::<Vec<_>>())
-            .filter(|symbol| !self.config.vocab.contains_key(symbol))
-            .collect();
-        if !unknown.is_empty() {
-            let list: Vec<String> =
-                unknown.iter().map(|symbol| format!("{symbol:?} (U+{:04X})", *symbol as u32)).collect();
-            return Err(ModelError::own(format!(
-                "the vocabulary of config.json lacks symbols that this text is spoken with: {}; it has {} symbols, the \
-                 published one has 114",
-                list.join(", "),
-                self.config.vocab.len()
-            )));
-        }
-        let context = self.config.context();
-        script.utterances = script
-            .utterances
-            .into_iter()
-            .flat_map(|utterance| text::at_context(utterance, context))
-            .collect();
-        Ok(script)
+    /// What `job` will say and how long that takes, without its sound; its duration and its seed decide nothing of that.
+    pub fn saying(&self, job: &Speak) -> Result<Saying, ModelError> {
+        let Self { net, config, voices, readers, .. } = self;
+        self.on_pool(|| timer::saying(net.durations(), config, voices, readers, job))
     }
 
-    /// Speaks the next utterance, or hands back its halves where it is too long for one piece.
-    fn utterance(&self, utterance: &Utterance, job: &Speak, number: u32) -> Result<Piece, ModelError> {
-        let symbols: Vec<char> = utterance.symbols().chars().collect();
-        let inner = symbols.iter().filter_map(|symbol| self.config.vocab.get(symbol).copied());
-        let ids: Vec<u32> = std::iter::once(0).chain(inner).chain(std::iter::once(0)).collect();
-        let style = self.voices.style(&job.voice, symbols.len())?;
-        let prosody = job.emotion.prosody();
-        let speed = job.speed.get() * prosody.tempo;
-        let noise = NoiseOf::Seed { seed: job.seed, utterance: number };
-        let said = self.on_pool(|| -> candle_core::Result<_> {
-            let (ids, style) = (self.net.ids(&ids)?, self.net.style(&style)?);
-            let timing = self.net.timing(&ids, &style, speed)?;
-            if timing.total() > longest_piece(&self.config)
-                && let Some(halves) = text::in_two(utterance)
-            {
-                return Ok(Piece::TooLong(halves));
-            }
-            let sound = self.net.speak(&ids, &style, &timing, prosody, noise)?;
-            Ok(Piece::Said { symbols, frames: timing.frames, sound })
-        });
-        said.context(|| format!("speaking sentence {}", number + 1))
+    /// The script of a job, and what to warn of.
+    fn script(&self, text: &str, voice: &VoiceBlend) -> Result<Script, ModelError> {
+        self.readers.script(&self.config, text, voice)
     }
 
     /// On the CPU inside the thread pool, which spares every operator the way into it.
@@ -209,54 +189,28 @@ impl KokoroModel {
         if self.net.device().is_cpu() { rayon::scope(|_| work()) } else { work() }
     }
 
-    fn speak(&mut self, job: &Speak, run: &Run) -> Result<Speech, ModelError> {
-        let total = samples_of(job.duration);
-        if total == 0 {
+    fn speak(&mut self, job: Speak, run: &Run) -> Result<Speech, ModelError> {
+        let kept = self.unfinished.take().filter(|unfinished| unfinished.is_of(&job));
+        let mut speaking = match kept {
+            Some(unfinished) => unfinished,
+            None => self.begun(job)?,
+        };
+        if let Err(error) = speaking.go_on(self, run) {
+            self.unfinished = Some(speaking).filter(Speaking::is_keepable);
+            return Err(error);
+        }
+        speaking.finish()
+    }
+
+    /// A job at its beginning, checked.
+    fn begun(&self, job: Speak) -> Result<Speaking, ModelError> {
+        if samples_of(job.duration) == 0 {
             return Err(ModelError::own(format!("a duration of {:?} holds no sample", job.duration)));
         }
         self.voices.check(&job.voice)?;
-        let Script { utterances, mut warnings } = self.script(&job.text, &job.voice)?;
-        let mut count = utterances.len();
-        let mut queue = VecDeque::from(utterances);
-        let mut track = Track::default();
-        let mut number = 0u32;
-        while track.len() < total {
-            let Some(utterance) = queue.pop_front() else { break };
-            run.step(Progress::new(Unit::Sentences, number, count as u32))?;
-            match self.utterance(&utterance, job, number)? {
-                Piece::Said { symbols, frames, sound } => {
-                    track.push(&symbols, &frames, &sound)?;
-                    number += 1;
-                }
-                Piece::TooLong([first, second]) => {
-                    queue.push_front(second);
-                    queue.push_front(first);
-                    count += 1;
-                }
-            }
-        }
-        let finished = track.finish(total, !queue.is_empty())?;
-        if let Some(cut) = finished.cut {
-            let message = format!(
-                "the script does not fit into {:?}: cut at {:.2} s, in sentence {number} of {count}",
-                job.duration,
-                cut as f64 / f64::from(SAMPLE_RATE)
-            );
-            warnings.push(Warning::new("script_cut", message));
-        }
-        run.step(Progress::new(Unit::Sentences, number, count as u32))?;
-        Ok(Speech { pcm: finished.pcm, timeline: finished.timeline, warnings })
+        let script = self.script(&job.text, &job.voice)?;
+        Ok(Speaking::new(job, script))
     }
-}
-
-/// What became of an utterance.
-enum Piece {
-    Said { symbols: Vec<char>, frames: Vec<usize>, sound: Vec<f32> },
-    TooLong([Utterance; 2]),
-}
-
-fn is_british(voice: &str) -> bool {
-    Accent::of(voice) == Some(Accent::British)
 }
 
 /// Samples of a duration, to the nearest.
@@ -279,7 +233,8 @@ impl Model for KokoroModel {
     }
 
     fn run(&mut self, job: Speak, run: &Run) -> Result<Speech, ModelError> {
-        let result = self.speak(&job, run);
+        timed!("kokoro");
+        let result = self.speak(job, run);
         device::settled(self.net.device(), result)
     }
 
@@ -302,9 +257,17 @@ impl Model for KokoroModel {
         let Some(utterance) = script.utterances.first() else {
             return Err(failed("nothing is said".to_owned()));
         };
-        let Piece::Said { symbols, frames, sound } = self.utterance(utterance, &job, 0)? else {
+        let timed = self.timed(utterance, &job)?;
+        let frames = &timed.timing.frames;
+        if timed.timing.total() > longest_piece(&self.config) {
             return Err(failed(format!("it lasts longer than {LONGEST_PIECE:?}")));
-        };
+        }
+        let voiced = self.voiced(&timed, &job).context(|| format!("speaking {CANARY:?}"))?;
+        let noise = NoiseOf::Seed { seed: job.seed, utterance: 0 };
+        let all = 0..timed.timing.total();
+        let sound =
+            self.on_pool(|| self.net.sound(&self.net.vocoded(&voiced, all, noise, &mut Norms::own())?));
+        let sound = sound.context(|| format!("speaking {CANARY:?}"))?;
         let (longest, mean) = (frames.iter().max(), frames.iter().sum::<usize>() / frames.len());
         if longest == Some(&1) || 10 * mean > 9 * self.config.max_dur {
             return Err(failed(format!("its durations are not speech's: {frames:?} frames")));
@@ -321,12 +284,19 @@ impl Model for KokoroModel {
                 100.0 * share
             )));
         }
-        let mut track = Track::default();
-        track.push(&symbols, &frames, &sound)
+        let said = Said {
+            symbols: &timed.symbols,
+            frames,
+            sound: &sound,
+            per_frame: self.config.samples_per_frame(),
+            continues: false,
+        };
+        Track::default().push(utterance, said)
     }
 
     fn trim(&mut self) -> Bytes {
-        // Nothing is kept between jobs: every buffer belongs to one utterance.
+        // Buffers belong to one sentence each. What a run that was broken off has spoken is kept: it is small, and the try that
+        // it is for is often the one that follows a trim.
         device::trim(self.net.device())
     }
 }

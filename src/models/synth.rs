@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use super::bundle::{Bundle, Card, FILE_NAME, FileEntry, Image, ModelEntry, Sha256, Verification};
+use super::bundle::{
+    Bundle, Card, FILE_NAME, FileEntry, Image, ModelEntry, Precision, Sha256, Verification, roles,
+};
 use super::catalog;
 use super::weights::spec::TensorSpec;
 use super::weights::writer::{Entry, Replacement, Written, write_safetensors};
@@ -32,6 +34,21 @@ names! {
         /// The published sizes.
         Full => "full",
     }
+}
+
+/// The published configuration of a role as text, for files that come without one; `None` of what is no configuration.
+pub(in crate::models) fn published(model: ModelId, role: &str) -> Option<String> {
+    let is_config = roles::find(model, role).is_some_and(|role| role.kind == roles::Kind::Config);
+    let mut files = profiles::plan(model, Profile::Full).files.into_iter();
+    files.find(|file| is_config && file.role == role).and_then(|file| match file.content {
+        Content::Text(text) => Some(text),
+        Content::Voice { .. } | Content::Weights(_) => None,
+    })
+}
+
+/// The precision that `model` was made to run in.
+pub(in crate::models) fn precision(model: ModelId) -> Precision {
+    profiles::plan(model, Profile::Full).precision
 }
 
 /// How far the writing is.
@@ -67,6 +84,7 @@ pub fn write(
         verification: Verification { clip_b: 0.0, clip_l: 0.0, ..Verification::default() },
         image: Image::default(),
         models: BTreeMap::new(),
+        lock: None,
     };
     for model in models {
         let planned = profiles::plan(*model, profile);

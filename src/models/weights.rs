@@ -5,6 +5,7 @@
 //! compares files with what a network asks for without loading anything. GGUF files are read by their own model.
 //!
 //! [catalog]: crate::models#one-table
+//! [cli]: crate::cli
 //!
 #![doc = include_str!("weights/README.md")]
 

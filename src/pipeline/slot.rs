@@ -20,6 +20,7 @@ use crate::direction::planner::{Budget, plan};
 use crate::direction::{Directed, Direction, DirectionError, direct, frame_count};
 use crate::journal::{Accepted, Ending, Failure, Judgement, Outputs};
 use crate::media::{self, VideoSpec, wav};
+use crate::models::workspace::SlotSize;
 use crate::recipe::{LONGEST, Recipe};
 use crate::types::{AttemptId, Deadline, Pcm, Resolution, Stage, VoiceBlend};
 use crate::verify::{self, Criteria, Questions, Verdict};
@@ -57,6 +58,19 @@ fn warnings_of(recipe: &Recipe, world: Option<&World>) -> Vec<Warning> {
     warnings
 }
 
+/// What is said in a slot of this recipe, and how.
+pub(crate) fn speak(recipe: &Recipe, voice: VoiceBlend) -> Speak {
+    let audio = &recipe.audio;
+    Speak {
+        text: audio.script.clone(),
+        voice,
+        speed: audio.speed,
+        emotion: audio.emotion,
+        duration: recipe.duration,
+        seed: recipe.seed,
+    }
+}
+
 /// Every frame of the video at full rate, and the voice that it moves to.
 pub(crate) fn directed(recipe: &Recipe, speech: &Speech) -> Result<(Directed, Pcm), DirectionError> {
     // As a reader of the sound's file gets it, so that a resumed slot goes on from the very same samples.
@@ -72,6 +86,25 @@ pub(crate) fn directed(recipe: &Recipe, speech: &Speech) -> Result<(Directed, Pc
         seed: recipe.seed,
     })?;
     Ok((directed, voice))
+}
+
+/// Characters that are spoken in a second: English has about 15, and figures stand for more than they are long.
+const SPOKEN: f64 = 12.0;
+/// The least that a stage costs whatever it is about: what is done once for each run.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// How much work speaking `script` is for a slot of `duration`, relative to the longest: nothing is spoken beyond its end.
+fn speech_cost(script: &str, duration: Duration) -> f64 {
+    let spoken = script.chars().count() as f64 / SPOKEN;
+    spoken.min(duration.as_secs_f64()).max(LEAST.as_secs_f64()) / LONGEST.as_secs_f64()
+}
+
+/// How much work a picture is, relative to one of the planned size: what Flux computes goes by its tokens, one for 16 × 16
+/// pixels, beside the prompt's.
+fn image_cost(painted: Resolution) -> f64 {
+    const PROMPT: f64 = 256.0;
+    let tokens = |of: Resolution| PROMPT + of.pixels() as f64 / 256.0;
+    tokens(painted) / tokens(SlotSize::PLANNED.resolution)
 }
 
 /// The work of one slot.
@@ -137,10 +170,12 @@ impl SlotPipeline for RecipeSlot {
 
     fn costs(&self) -> Costs {
         let frames = f64::from(self.frames()) / FULL_FRAMES;
-        let length = self.recipe.duration.as_secs_f64() / LONGEST.as_secs_f64();
+        let painted = image_cost(self.shared.paints.unwrap_or(self.recipe.resolution));
+        let speech = speech_cost(&self.recipe.audio.script, self.recipe.duration);
         enum_map! {
-            Stage::Audio => length,
-            Stage::Image | Stage::Verify => 1.0,
+            Stage::Audio => speech,
+            Stage::Image => painted,
+            Stage::Verify => 1.0,
             Stage::Video | Stage::Package => frames,
         }
     }
@@ -164,16 +199,7 @@ impl SlotPipeline for RecipeSlot {
 
     fn speak(&self) -> Result<Speak, PipelineError> {
         self.make_folder();
-        let audio = &self.recipe.audio;
-        let voice = self.voice()?;
-        Ok(Speak {
-            text: audio.script.clone(),
-            voice,
-            speed: audio.speed,
-            emotion: audio.emotion,
-            duration: self.recipe.duration,
-            seed: self.recipe.seed,
-        })
+        Ok(speak(&self.recipe, self.voice()?))
     }
 
     fn paint(&self) -> Result<Paint, PipelineError> {
@@ -259,5 +285,22 @@ impl SlotPipeline for RecipeSlot {
             *is_final = !completes;
             Ok(parcel)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speech_costs_what_is_said_and_a_picture_what_is_painted() {
+        let of =
+            |words: usize, seconds| speech_cost(&"word ".repeat(words), Duration::from_secs(seconds)) * 45.0;
+        assert_eq!(of(2, 45), 1.0, "a word in a long slot teaches nothing about a long text");
+        assert_eq!(of(1_000, 45), 45.0, "nothing is spoken beyond the end");
+        assert!(of(60, 45) > 20.0 && of(60, 45) < 30.0, "{}", of(60, 45));
+        let side = |side| image_cost(Resolution::new(side, side).unwrap());
+        assert_eq!(side(512), 1.0);
+        assert!((side(256), side(1024)) == (0.4, 3.4), "{} {}", side(256), side(1024));
     }
 }

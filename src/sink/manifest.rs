@@ -94,8 +94,11 @@ pub struct RecipeRef {
 pub struct BundleRef {
     /// What people call it.
     pub name: String,
-    /// Of its description, which names the hash of every file.
+    /// Of its description, which names the hash of every file, or leaves it to the lock.
     pub sha256: Sha256,
+    /// Of its lock, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_sha256: Option<Sha256>,
 }
 
 /// One stage.

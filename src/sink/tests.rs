@@ -63,7 +63,7 @@ fn manifest() -> Manifest {
         recipe_id: recipe.slot(),
         outcome: Outcome::Completed,
         recipe: RecipeRef { sha256: Sha256::of(&document::canonical(recipe.document())) },
-        bundle: BundleRef { name: "demo".into(), sha256: Sha256::of(b"bundle") },
+        bundle: BundleRef { name: "demo".into(), sha256: Sha256::of(b"bundle"), lock_sha256: None },
         artifacts: files().into_iter().map(artifact).collect(),
         verification: Some(verdict()),
         stages: vec![stage(Stage::Audio, 0.0, 1.25), stage(Stage::Video, 1.25, 9.0)],

@@ -14,7 +14,7 @@ pub struct Prosody {
     pub pitch_shift_hz: f32,
     /// Multiplies the recipe's speed.
     pub tempo: f32,
-    /// Multiplies the energy; its logarithm is added to the predicted log-norm.
+    /// Multiplies the finished sound, whose loudness is otherwise that of any other.
     pub energy: f32,
 }
 

@@ -131,7 +131,7 @@ fn stages(net: &Net, ids: &[u32], style: &[f32], durations: &[usize], noise: Noi
     stage.note("decoder blocks");
     let generator = net.decoder().generator();
     let f0 = f0.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let excitation = generator.source().excite(&f0, noise);
+    let excitation = generator.source().excite(&f0, 0..f0.len(), noise);
     stage.note("harmonic source");
     let har = generator.spectrum(&excitation, &Device::Cpu).unwrap();
     stage.note("its STFT");

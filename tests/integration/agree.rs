@@ -41,7 +41,7 @@ fn render(folder: &Path, node: u8, degrees: f64, video: &[u8]) -> PublicKey {
         recipe_id: recipe.slot(),
         outcome: Outcome::Completed,
         recipe: RecipeRef { sha256: Sha256::of(&document::canonical(recipe.document())) },
-        bundle: BundleRef { name: "demo".into(), sha256: Sha256::of(b"bundle") },
+        bundle: BundleRef { name: "demo".into(), sha256: Sha256::of(b"bundle"), lock_sha256: None },
         artifacts: files.into_iter().map(artifact).collect(),
         verification: Some(serde_json::from_value(verdict).unwrap()),
         stages: vec![],

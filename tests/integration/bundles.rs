@@ -5,7 +5,9 @@ mod hub;
 mod layouts;
 mod load;
 mod memory;
+mod plan;
 mod pull;
+mod standins;
 mod unusable;
 mod verify;
 

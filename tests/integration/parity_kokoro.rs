@@ -27,7 +27,7 @@ fn parity_both_forms_of_the_operators_agree() {
             let Case { net, ids, style, timing, .. } =
                 Case::open(&folder, kernels, &Device::Cpu, &sheet).unwrap();
             let generator = net.decoder().generator();
-            let har = generator.harmonics(&f0, NoiseOf::Given(&noise), &Device::Cpu).unwrap();
+            let har = generator.harmonics(&f0, 0..f0.len(), NoiseOf::Given(&noise), &Device::Cpu).unwrap();
             let text = net.align(&net.text_encoder().forward(&ids).unwrap(), &timing.frames).unwrap();
             let (f0, energy) = (io.output("F0").unwrap(), io.output("N").unwrap());
             let features = net.decoder().features(&text, f0, energy, &style.timbre).unwrap();

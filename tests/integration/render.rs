@@ -3,9 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::str::FromStr;
 
 use serde_json::{Value, json};
 use vortex_node::files::{Existing, Readers, write_whole};
+use vortex_node::models::bundle::lock::Locked;
+use vortex_node::models::bundle::{Bundle, Lock};
+use vortex_node::types::{Bytes, ModelId, Sha256};
 
 use crate::support::skip;
 
@@ -56,6 +60,82 @@ fn a_recipe_becomes_a_video_that_others_can_read_and_a_result_that_verifies() {
     for stream in [video, audio] {
         assert!((seconds(&stream["duration"]) - 1.5).abs() <= frame, "{stream}");
     }
+}
+
+#[test]
+fn a_result_names_the_bundles_lock_and_what_is_not_as_locked_is_not_loaded() {
+    let bench = Bench::new();
+    let folder = bench.own_bundle();
+    let file = Bundle::open(&folder).unwrap().models[&ModelId::Kokoro].files["voices"][0].clone();
+    let voice = folder.join(&file.path);
+    let mut content = std::fs::read(&voice).unwrap();
+    let mut lock = Lock::default();
+    lock.put(Locked {
+        published: file.path.split_once('/').unwrap().1.to_owned(),
+        path: file.path,
+        repo: "owner/name".to_owned(),
+        revision: None,
+        commit: "0".repeat(40).parse().unwrap(),
+        bytes: Bytes::new(content.len() as u64),
+        sha256: file.sha256.unwrap(),
+        git_blob: None,
+        converted: None,
+    });
+    lock.write(&folder.join("bundle.lock.toml")).unwrap();
+    // It contradicts a description that names no hub.
+    let run = bench.render(&bench.recipe(&[]), &bench.folder("none"));
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("its place is at no hub in the description and voices/"), "{}", run.stderr);
+    let mut bundle =
+        toml::Table::from_str(&std::fs::read_to_string(folder.join("bundle.toml")).unwrap()).unwrap();
+    let hub = toml::Table::from_str(&format!("repo = \"owner/name\"\nrevision = \"{}\"", "0".repeat(40)));
+    bundle["models"]["kokoro"].as_table_mut().unwrap().insert("hub".to_owned(), hub.unwrap().into());
+    std::fs::write(folder.join("bundle.toml"), bundle.to_string()).unwrap();
+
+    let out = bench.folder("out");
+    let run = bench.render(&bench.recipe(&[]), &out);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let result: Value = serde_json::from_slice(&std::fs::read(out.join("result.json")).unwrap()).unwrap();
+    let hash = |name: &str| Sha256::of(&std::fs::read(folder.join(name)).unwrap()).to_string();
+    assert_eq!(result["bundle"]["sha256"], hash("bundle.toml"));
+    assert_eq!(result["bundle"]["lock_sha256"], hash("bundle.lock.toml"));
+    assert_eq!(bench.verify(&out).code, 0);
+
+    *content.last_mut().unwrap() ^= 1;
+    std::fs::remove_file(&voice).unwrap();
+    std::fs::write(&voice, &content).unwrap();
+    let run = bench.render(&bench.recipe(&[("/seed", json!(2))]), &bench.folder("changed"));
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    let both = format!("has sha256 {}, the lock says {}", Sha256::of(&content), file.sha256.unwrap());
+    assert!(run.stderr.contains(&both), "{both}\n{}", run.stderr);
+}
+
+#[test]
+fn a_profile_tells_what_each_thread_did() {
+    let bench = Bench::new();
+    let (recipe, profile) = (bench.recipe(&[]), bench.folder("profile.json"));
+    let flag = |path: &Path| format!("--profile-out={}", path.display());
+    let run = bench.render_with(&recipe, &bench.folder("out"), &[&flag(&profile)]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!run.stderr.contains("conv1d"), "spans of a profile are no log lines: {}", run.stderr);
+    let events: Vec<Value> = serde_json::from_slice(&std::fs::read(&profile).unwrap()).unwrap();
+    let named = |name: &str| events.iter().filter(|event| event["name"] == name).collect::<Vec<_>>();
+    for name in ["kokoro", "flux", "liveportrait", "clip", "W: warping", "conv3", "conv1d", "linear"] {
+        assert!(!named(name).is_empty(), "{name}");
+    }
+    assert_eq!(named("frame to planes").len(), 18);
+    assert_ne!(
+        named("liveportrait")[0]["tid"],
+        named("frame to planes")[0]["tid"],
+        "frames leave for a thread"
+    );
+    assert!(named("conv1d")[0]["args"]["samples"].is_string(), "{}", named("conv1d")[0]);
+
+    let nowhere = flag(&bench.folder("missing").join("profile.json"));
+    let refused = bench.render_with(&recipe, &bench.folder("other"), &[&nowhere]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("profile.json cannot be written"), "{}", refused.stderr);
+    assert!(!bench.folder("other").exists(), "nothing is rendered");
 }
 
 #[test]

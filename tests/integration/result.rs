@@ -37,7 +37,7 @@ fn write(dir: &Path) -> PublicKey {
             reasons: vec![],
         },
         recipe: RecipeRef { sha256: Sha256::of(&document::canonical(recipe.document())) },
-        bundle: BundleRef { name: "demo".into(), sha256: Sha256::of(b"bundle") },
+        bundle: BundleRef { name: "demo".into(), sha256: Sha256::of(b"bundle"), lock_sha256: None },
         artifacts,
         verification: None,
         stages: vec![],

@@ -10,7 +10,7 @@ use crate::actors::host::{RunFailure, RunId};
 use crate::actors::job::Output;
 use crate::actors::messages::{ModelMsg, OrchestratorMsg};
 use crate::actors::pipeline::PipelineError;
-use crate::actors::plan::{Next, Setback, Task};
+use crate::actors::plan::{Next, Setback, StageTimeout, Task};
 use crate::actors::slot::guarded;
 use crate::clock;
 use crate::contract::ErrorClass;
@@ -280,7 +280,11 @@ impl OrchestratorState {
             while let Some(place) = self.place(id) {
                 let slot = &mut self.active[place];
                 let Some(task) = slot.plan.overdue(&policy, &self.estimates, &slot.costs, now) else { break };
-                let limit = policy.timeout(task.stage(), &self.estimates, &slot.costs);
+                let stage = task.stage();
+                let limit = policy.timeout(stage, &self.estimates, &slot.costs);
+                if matches!(policy.stages[stage].timeout, StageTimeout::TimesEstimate(..)) {
+                    self.estimates.exceeded(stage, &slot.costs, limit);
+                }
                 if let Some(packaging) = slot.packaging.take_if(|_| task == Task::Package) {
                     packaging.abort();
                 }

@@ -163,6 +163,7 @@ async fn begin(recorded: Recorded) -> Stand {
     let journal = Arc::new(Says(recorded, MemoryJournal::new()));
     let args = OrchestratorArgs {
         policy: PlanPolicy::default(),
+        learned: Learned::default(),
         limits: LiveLimits::new(Limits { slots, thresholds }),
         workspaces: PerModel::default(),
         max_age: day,

@@ -89,6 +89,39 @@ fn a_relative_timeout_follows_the_estimate_and_the_slots_cost() {
 }
 
 #[test]
+fn a_run_that_was_given_up_gives_the_next_one_more_time_until_one_is_measured() {
+    let mut policy = PlanPolicy::default();
+    policy.stages[Stage::Audio].timeout = StageTimeout::TimesEstimate(3.0, seconds(1));
+    let mut estimates = Estimates::new(&policy);
+    let half = Costs::from_array([0.5; 5]);
+    let limit = policy.timeout(Stage::Audio, &estimates, &half);
+    assert_eq!(limit, seconds(3), "three times half of 2 s");
+    estimates.exceeded(Stage::Audio, &half, limit);
+    assert_eq!(policy.timeout(Stage::Audio, &estimates, &half), seconds(9));
+    estimates.exceeded(Stage::Audio, &half, seconds(1));
+    assert_eq!(policy.timeout(Stage::Audio, &estimates, &half), seconds(9), "that much was expected");
+    estimates.learn(Stage::Audio, &half, seconds(4));
+    assert_eq!(
+        policy.timeout(Stage::Audio, &estimates, &half),
+        seconds(12),
+        "measured, not averaged with a guess"
+    );
+}
+
+#[test]
+fn what_was_learned_outlives_who_learned_it() {
+    let (policy, learned) = (PlanPolicy::default(), Learned::default());
+    let mut first = Estimates::going_on(&policy, &learned);
+    assert_eq!(learned.get(), PerStage::default());
+    first.learn(Stage::Video, &Costs::from_array([0.5; 5]), seconds(10));
+    assert_eq!(learned.get()[Stage::Video], Some(seconds(20)));
+    let mut second = Estimates::going_on(&policy, &learned);
+    assert_eq!((second.of(Stage::Video, &UNIT), second.of(Stage::Image, &UNIT)), (seconds(20), seconds(12)));
+    second.learn(Stage::Video, &UNIT, seconds(28));
+    assert_eq!(second.of(Stage::Video, &UNIT), seconds(21), "one run more among many");
+}
+
+#[test]
 fn the_deadline_is_predicted_along_the_longer_way() {
     let (now, policy, mut plan) = (crate::clock::now(), PlanPolicy::default(), Plan::resume(|_| false));
     let estimates = Estimates::new(&policy);

@@ -1,5 +1,12 @@
+use candle_core::DType;
+
 use super::*;
+use crate::config::preflight::needed;
 use crate::config::{FlagSetting, Inputs, load};
+use crate::models::bundle::lock::Locked;
+use crate::models::bundle::{Hub, Mirror};
+use crate::models::flux::files::Configs;
+use crate::models::flux::plan::{Place as Where, Stored, plan as plan_flux, total, workspace};
 
 /// A node's folders, empty at first.
 struct Place(tempfile::TempDir);
@@ -85,6 +92,47 @@ fn the_flag_goes_over_the_setting_and_the_setting_over_the_demo() {
 }
 
 #[test]
+fn nodes_have_one_bundle_where_the_same_bytes_are_locked_wherever_they_came_from() {
+    let place = Place::new();
+    let folder = place.write("locked", &ModelId::ALL, 1);
+    let description = folder.join(FILE_NAME);
+    let plain = choose(Some(&folder), &place.loaded(&[])).unwrap();
+    assert_eq!((plain.identity, plain.lock_sha256), (plain.sha256, None));
+
+    let mut bundle = plain.bundle;
+    let kokoro = bundle.models.get_mut(&ModelId::Kokoro).unwrap();
+    let hub = |repo: &str| Hub { repo: repo.to_owned(), revision: "main".to_owned() };
+    kokoro.hub = Some(hub("owner/name"));
+    let voice = &mut kokoro.files.get_mut("voices").unwrap()[0];
+    let (sha256, path) = (voice.sha256.take().unwrap(), voice.path.clone());
+    voice.also = vec![Mirror { hub: hub("mirror/name"), path: None }];
+    fs::write(&description, bundle.to_toml()).unwrap();
+    let locked = |repo: &str, sha256: Sha256| {
+        let mut lock = Lock::default();
+        lock.put(Locked {
+            published: path.split_once('/').unwrap().1.to_owned(),
+            path: path.clone(),
+            repo: repo.to_owned(),
+            revision: Some("main".to_owned()),
+            commit: "0".repeat(40).parse().unwrap(),
+            bytes: Bytes::new(1),
+            sha256,
+            git_blob: None,
+            converted: None,
+        });
+        lock.write(&Lock::beside(&description)).unwrap();
+        let chosen = choose(Some(&folder), &place.loaded(&[])).unwrap();
+        let text = fs::read(Lock::beside(&description)).unwrap();
+        assert_eq!(chosen.lock_sha256, Some(Sha256::of(&text)));
+        assert_eq!(chosen.sha256, Sha256::of(&fs::read(&description).unwrap()));
+        chosen.identity
+    };
+    let first = locked("owner/name", sha256);
+    assert_eq!(locked("mirror/name", sha256), first);
+    assert_ne!(locked("owner/name", Sha256::of(b"other")), first);
+}
+
+#[test]
 fn a_bundle_without_all_models_is_refused_with_what_is_missing() {
     let place = Place::new();
     let folder = place.write("partial", &[ModelId::Kokoro, ModelId::ClipB, ModelId::LivePortrait], 0);
@@ -146,16 +194,49 @@ fn amounts_are_the_bundles_where_the_settings_leave_them_open() {
 }
 
 #[test]
-fn a_bundle_that_tells_less_than_its_tensors_is_not_taken_at_its_word() {
+fn a_bundles_own_budget_binds_unless_the_settings_say_otherwise() {
     let place = Place::new();
     let folder = place.write("given", &ModelId::ALL, 0);
-    let loaded = place.loaded(&[]);
-    let mut bundle = choose(Some(&folder), &loaded).unwrap().bundle;
-    bundle.models.get_mut(&ModelId::Kokoro).unwrap().budget = Bytes::new(1000);
     let device = candle_core::Device::Cpu;
-    let needed = planned(&plan(&bundle, ModelId::Kokoro, &loaded.settings, &device).unwrap());
-    let found = budget(&bundle, ModelId::Kokoro, &loaded.settings, &device, SlotSize::PLANNED).unwrap();
-    assert!(found.resident.from == AmountSource::Tensors && found.resident.bytes > needed, "{found:?}");
+    let told = |changes: &[(&str, &str)], model: ModelId, own: Bytes| {
+        let loaded = place.loaded(changes);
+        let mut bundle = choose(Some(&folder), &loaded).unwrap().bundle;
+        bundle.models.get_mut(&model).unwrap().budget = own;
+        budget(&bundle, model, &loaded.settings, &device, SlotSize::PLANNED)
+            .map(|budget| budget.resident)
+            .map_err(|error| error.to_string())
+    };
+    let too_little = Bytes::new(1000);
+    for model in ModelId::ALL {
+        let refused = told(&[], model, too_little).unwrap_err();
+        assert!(refused.contains(&format!("{model} will hold")), "{refused}");
+        assert!(refused.contains("its budget in bundle.toml is 1.0 kB"), "{refused}");
+    }
+    let set = told(&[("models.kokoro.budget", "80MB")], ModelId::Kokoro, too_little);
+    assert_eq!(set, Ok(Amount::set(Bytes::mb(80))), "the settings go before it");
+    let other = told(&[("models.clip_l.precision", "f32")], ModelId::ClipL, too_little).unwrap();
+    assert_eq!(other.from, AmountSource::Tensors, "it was not made for that precision");
+    // As the bundle would have it T5 stays in its file; a budget that is made for this refuses nobody who wants more.
+    let loaded = place.loaded(&[]);
+    let bundle = choose(Some(&folder), &loaded).unwrap().bundle;
+    let own = planned(&own_plan(&bundle, ModelId::Flux, &device).unwrap());
+    let wanted = planned(&plan(&bundle, ModelId::Flux, &loaded.settings, &device).unwrap());
+    assert!(own < wanted, "{own}, {wanted}");
+    let more = told(&[("models.flux.t5", "resident")], ModelId::Flux, own).unwrap();
+    assert!(more.from == AmountSource::Tensors && more.bytes > wanted, "{more}");
+    let streamed = told(&[("models.flux.t5", "streamed")], ModelId::Flux, own).unwrap();
+    assert_eq!(streamed, Amount { bytes: own, from: AmountSource::Bundle });
+}
+
+#[test]
+fn a_bundle_of_one_model_serves_whoever_needs_only_that() {
+    let place = Place::new();
+    let folder = place.write("voice", &[ModelId::Kokoro], 0);
+    let loaded = place.loaded(&[]);
+    assert!(choose_with(&[ModelId::Kokoro], Some(&folder), &loaded).is_ok());
+    let told = choose_with(&[ModelId::Flux], Some(&folder), &loaded).unwrap_err().to_string();
+    assert!(told.contains("flux"), "{told}");
+    assert!(choose(Some(&folder), &loaded).is_err());
 }
 
 /// The demo weights of the checkout.
@@ -195,5 +276,109 @@ fn the_demos_budgets_hold_what_its_models_are_measured_to_take() {
         assert_eq!(resident.from, AmountSource::Bundle, "{model}");
         let measured = Bytes::new(kilobytes * 1000);
         assert!(resident.bytes >= measured && resident.bytes <= measured.times(3), "{model}: {resident}");
+    }
+}
+
+/// The bundle `name` as it lies in the checkout, without its weights.
+fn shipped(name: &str) -> Bundle {
+    Bundle::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config/bundles").join(name)).unwrap()
+}
+
+/// What Flux of a shipped bundle holds on a card at most, as the settings have it loaded.
+fn flux_at_most(bundle: &Bundle, settings: &Settings) -> Bytes {
+    let planned = |bundle: &Bundle| {
+        let options = settings::flux_options(bundle, settings).unwrap();
+        plan_flux(&Configs::schnell(), &options, &Stored::published(), DType::BF16).unwrap()
+    };
+    let held = planned(&settings::with_precisions(bundle.clone(), settings));
+    let transformer = &bundle.models[&ModelId::Flux].files["transformer"][0];
+    if !transformer.path.ends_with(".gguf") {
+        return total(&held, Where::Device);
+    }
+    // What its file has, less modulation layers at the least that its types allow.
+    let stored = planned(bundle);
+    let file = transformer.bytes.unwrap();
+    let beside = total(&stored, Where::Device).saturating_sub(stored[0].bytes);
+    file.saturating_sub(total(&stored, Where::Host)).saturating_add(beside)
+}
+
+/// What the files of `model` come to where each value takes `bytes` instead of the published four.
+fn weights_of(bundle: &Bundle, model: ModelId, bytes: f64) -> Bytes {
+    let entry = &bundle.models[&model];
+    let is_weights = |path: &str| path.ends_with(".safetensors");
+    let files = entry.entries().filter(|(_, file)| is_weights(&file.path));
+    let all: Bytes = files.map(|(_, file)| file.bytes.unwrap()).sum();
+    all.share(bytes / 4.0)
+}
+
+/// Eight bits and a scale of sixteen for 32 of them, and what is no matrix.
+const EIGHT_BITS: f64 = 34.0 / 32.0 + 0.03;
+
+#[test]
+fn a_profile_that_names_a_shipped_bundle_holds_it_under_its_soft_limit() {
+    let place = Place::new();
+    let profiles = [
+        (
+            "rtx3060-12gb",
+            include_str!("../../../config/profiles/rtx3060-12gb.toml"),
+            "schnell-12gb",
+            EIGHT_BITS,
+        ),
+        (
+            "rtx3060-12gb",
+            include_str!("../../../config/profiles/rtx3060-12gb.toml"),
+            "schnell-nf4",
+            EIGHT_BITS,
+        ),
+        ("h200", include_str!("../../../config/profiles/h200.toml"), "schnell-full", 2.0),
+    ];
+    for (profile, text, name, of_clip) in profiles {
+        assert!(text.contains(name), "{profile} does not name {name}");
+        let settings = place.loaded(&[("profile", profile)]).settings;
+        let set = Budgets::set(&settings).expect("an amount is left to the bundle");
+        // What a card of 141 GB has free; the smaller one's limits are amounts.
+        let soft = settings.memory.soft_limit.resolve(Bytes::gb(150));
+        let needed = needed(&settings, &set).needed;
+        assert!(needed <= soft, "{profile}: {needed} of {soft}");
+
+        let bundle = shipped(name);
+        let held = [
+            (ModelId::Flux, flux_at_most(&bundle, &settings)),
+            (ModelId::LivePortrait, weights_of(&bundle, ModelId::LivePortrait, 2.0)),
+            (ModelId::Kokoro, weights_of(&bundle, ModelId::Kokoro, 4.0)),
+            (ModelId::ClipB, weights_of(&bundle, ModelId::ClipB, of_clip)),
+            (ModelId::ClipL, weights_of(&bundle, ModelId::ClipL, of_clip)),
+        ];
+        for (model, held) in held {
+            let budget = set.of(model).resident.bytes;
+            assert!(held <= budget, "{profile}, {name}: {model} holds {held} of {budget}");
+            assert!(budget <= held.share(1.6), "{profile}, {name}: {model} holds {held} of {budget}");
+        }
+        let options = settings::flux_options(&bundle, &settings).unwrap();
+        let job = workspace(&Configs::schnell(), &options, DType::BF16, (512, 512));
+        let room = set.of(ModelId::Flux).workspace.bytes;
+        assert!(job <= room, "{profile}: painting takes {job} of {room}");
+    }
+}
+
+#[test]
+fn a_shipped_bundles_own_budgets_hold_its_models_on_a_card() {
+    let place = Place::new();
+    // As the description's own comment has it.
+    let loading = [("models.flux.t5", "streamed"), ("models.flux.modulation_on_host", "true")];
+    let settings = place.loaded(&loading).settings;
+    for name in ["schnell-12gb", "schnell-nf4", "schnell-full"] {
+        let bundle = shipped(name);
+        let held = [
+            (ModelId::Flux, flux_at_most(&bundle, &settings)),
+            (ModelId::LivePortrait, weights_of(&bundle, ModelId::LivePortrait, 2.0)),
+            (ModelId::Kokoro, weights_of(&bundle, ModelId::Kokoro, 4.0)),
+            (ModelId::ClipB, weights_of(&bundle, ModelId::ClipB, EIGHT_BITS)),
+            (ModelId::ClipL, weights_of(&bundle, ModelId::ClipL, EIGHT_BITS)),
+        ];
+        for (model, held) in held {
+            let budget = bundle.models[&model].budget;
+            assert!(held <= budget && budget <= held.share(1.5), "{name}: {model} holds {held} of {budget}");
+        }
     }
 }

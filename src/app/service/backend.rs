@@ -218,7 +218,11 @@ impl Service {
                 running: u32::try_from(counts.running).unwrap_or(u32::MAX),
                 capacity: u32::try_from(self.capacity()).unwrap_or(u32::MAX),
             },
-            estimates: facts.estimates.clone(),
+            estimates: self
+                .expected()
+                .iter()
+                .map(|(stage, time)| (stage.name().to_owned(), time.as_secs_f64()))
+                .collect(),
             voices: facts.voices.clone(),
             prompts: facts.prompts.clone(),
             journal: JournalView {

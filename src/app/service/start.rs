@@ -3,7 +3,7 @@
 //! Owns the order of the start: what can be refused is refused before a model is loaded; the port is taken before, too, so
 //! that probes are answered while models load. Everything is undone by being dropped.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
@@ -30,7 +30,7 @@ use crate::api::access::LoginLink;
 use crate::app::bundle::{Chosen, known_prompts, voices_of};
 use crate::app::{BuildError, Node, NodeParts, Serving, door};
 use crate::clock;
-use crate::config::{Inputs, Loaded, Settings};
+use crate::config::{Inputs, Loaded};
 use crate::events::{Bus, Subscriber};
 use crate::exit::Exit;
 use crate::journal::index::{DataFolder, FolderError, Index, IndexError, KeptEvent, OpenRow};
@@ -42,7 +42,7 @@ use crate::sink::{self, PublicKey};
 use crate::telemetry::EventLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::observed::Source;
-use crate::types::{SlotId, Stage};
+use crate::types::SlotId;
 
 /// What listeners may be behind before they have to read what they missed: some seconds of a busy node.
 const BACKLOG: usize = 4096;
@@ -173,7 +173,7 @@ pub async fn serve(
     let table = Arc::new(SlotTable::default());
     let tree = Arc::new(TreeLog::default());
     let claims = Arc::new(Claims::new(!settings.network.servers.is_empty()));
-    let bundle = chosen.sha256;
+    let bundle = chosen.identity;
     let journal = Arc::new(ServiceJournal::new(JournalParts {
         index: index.clone(),
         folders: Arc::clone(&folders),
@@ -223,7 +223,6 @@ pub async fn serve(
         started_at,
         profile: settings.profile.clone(),
         bundle: chosen.bundle.name.clone(),
-        estimates: estimates(&settings),
         voices: voices(&loaded, &chosen),
         prompts: known_prompts(&loaded).unwrap_or_default(),
         repairs,
@@ -399,11 +398,6 @@ async fn forward(
         // Nobody need listen.
         let _ = told.send(Arc::new(event));
     }
-}
-
-fn estimates(settings: &Settings) -> BTreeMap<String, f64> {
-    let of = |stage: Stage| (stage.name().to_owned(), settings.stages.of(stage).estimate.as_secs_f64());
-    Stage::ALL.map(of).into()
 }
 
 /// Characters first, then what the bundle has.

@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::config::{FlagSetting, Inputs, Loaded, load};
+use crate::types::Stage;
 
 const FREE: Bytes = Bytes::gb(20);
 
@@ -24,6 +25,10 @@ fn told(settings: &Settings) -> BTreeSet<String> {
     write!(text, "\npool_kept: {:#?}", pool_kept(settings)).unwrap();
     // As the record of this node's ends has it.
     write!(text, "\nprocess: {:#?}", settings.restart.process).unwrap();
+    // As first estimates are made from.
+    for stage in Stage::ALL {
+        write!(text, "\n{stage}_parameters: {}", settings.stages.of(stage).parameters).unwrap();
+    }
     for model in ModelId::ALL {
         let set = settings.models.budget(model);
         let told = (set.budget.unwrap_or_default(), set.workspace.unwrap_or_default(), set.precision);
@@ -48,7 +53,7 @@ fn told(settings: &Settings) -> BTreeSet<String> {
 }
 
 /// Each setting with another value, and how that value is told.
-const CHANGES: [(&str, &str, &str); 63] = [
+const CHANGES: [(&str, &str, &str); 68] = [
     ("memory.soft_limit", "10.0GB", "10000000000"),
     ("memory.hard_limit", "19.0GB", "19000000000"),
     ("memory.overhead", "123MB", "123000000"),
@@ -71,18 +76,23 @@ const CHANGES: [(&str, &str, &str); 63] = [
     ("stages.audio.timeout", "41s", "41s"),
     ("stages.audio.retries", "4", "4"),
     ("stages.audio.estimate", "42s", "42s"),
+    ("stages.audio.parameters", "101", "101"),
     ("stages.image.timeout", "7x, at least 43s", "7"),
     ("stages.image.retries", "5", "5"),
     ("stages.image.estimate", "44s", "44s"),
+    ("stages.image.parameters", "102", "102"),
     ("stages.video.timeout", "45s", "45s"),
     ("stages.video.retries", "6", "6"),
     ("stages.video.estimate", "46s", "46s"),
+    ("stages.video.parameters", "103", "103"),
     ("stages.verify.timeout", "47s", "47s"),
     ("stages.verify.retries", "7", "7"),
     ("stages.verify.estimate", "48s", "48s"),
+    ("stages.verify.parameters", "104", "104"),
     ("stages.package.timeout", "49s", "49s"),
     ("stages.package.retries", "8", "8"),
     ("stages.package.estimate", "51s", "51s"),
+    ("stages.package.parameters", "105", "105"),
     ("slots.queue", "52", "52"),
     ("slots.lookahead", "53", "53"),
     ("slots.deadline_buffer", "54s", "54s"),

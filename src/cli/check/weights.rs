@@ -33,7 +33,8 @@ pub(super) fn bundle(
     match chosen {
         Ok(chosen) => {
             let (name, folder) = (&chosen.bundle.name, chosen.bundle.folder.display());
-            let found = format!("{name} ({}), {folder}, sha256 {}", chosen.origin, chosen.sha256);
+            let lock = chosen.lock_sha256.map(|hash| format!(", its lock's {hash}")).unwrap_or_default();
+            let found = format!("{name} ({}), {folder}, sha256 {}{lock}", chosen.origin, chosen.sha256);
             let finding = match chosen.origin {
                 Origin::Given | Origin::Demo => Finding::ok("bundle", found),
                 Origin::Synthetic => Finding::doubtful("bundle", found, chosen.notes.join("; ")),
@@ -77,8 +78,11 @@ fn what_is_wrong(file: &CheckedFile) -> Option<String> {
     let path = file.path.display();
     match &file.standing {
         Standing::Sound => None,
-        Standing::WrongHash { found } => {
-            Some(format!("{path}: expected sha256 {}, found {found}", file.expected))
+        Standing::WrongHash { expected, found } => {
+            Some(format!("{path}: expected sha256 {expected}, found {found}"))
+        }
+        Standing::Unknown { found } => {
+            Some(format!("{path}: neither the bundle nor a lock says its sha256; found {found}"))
         }
         Standing::Unreadable(error) => Some(format!("{path}: {error}")),
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 
 use crate::config::{Problems, check_node, check_profile, check_voices};
-use crate::models::bundle::{Bundle, FILE_NAME};
+use crate::models::bundle::{Bundle, FILE_NAME, lock, receipt};
 use crate::rehearse::Scenario;
 use crate::types::{PathField, Sha256};
 
@@ -33,6 +33,14 @@ pub const KINDS: &[Kind] = &[
         name: "bundle",
         is: |path| is_named(path, FILE_NAME),
         check: |path| Bundle::open(path).err().map(|error| error.to_string()).into_iter().collect(),
+    },
+    Kind {
+        name: "bundle's lock",
+        is: |path| is_named(path, lock::FILE_NAME),
+        check: |path| {
+            let opened = Bundle::open(&path.with_file_name(FILE_NAME));
+            opened.err().map(|error| error.to_string()).into_iter().collect()
+        },
     },
     Kind { name: "bundle's file", is: |path| bundle_around(path).is_some(), check: file_of_bundle },
     Kind { name: "profile", is: |path| lies_in(path, "profiles"), check: |path| lines(check_profile(path)) },
@@ -65,16 +73,22 @@ fn file_of_bundle(path: &Path) -> Vec<String> {
         let description = bundle_around(path).ok_or("no bundle is around it")?;
         let bundle = Bundle::open(&description).map_err(|error| error.to_string())?;
         let files = bundle.models.values().flat_map(|model| model.entries());
-        let named = files.map(|(_, file)| (file.path.as_str(), file.sha256));
-        let words = bundle.image.vocabulary.iter().map(|file| (file.path.as_str(), file.sha256));
+        let named = files.map(|(_, file)| (file.path.as_str(), bundle.hash_of(file)));
+        let words = bundle.image.vocabulary.iter().map(|file| (file.path.as_str(), Some(file.sha256)));
         let Some((_, sha256)) = named.chain(words).find(|(name, _)| bundle.folder.join(name) == path) else {
-            let is_beside = has_extension(path, "md") || path.starts_with(bundle.folder.join(TRAINING));
+            let is_beside = has_extension(path, "md")
+                || is_named(path, receipt::NAME)
+                || path.starts_with(bundle.folder.join(TRAINING));
             return Ok((!is_beside).then(|| format!("{} does not name it", description.display())));
         };
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-        let found = Sha256::of(&bytes);
-        Ok((found != sha256)
-            .then(|| format!("its SHA-256 is {found}, {} says {sha256}", description.display())))
+        let (found, description) = (Sha256::of(&bytes), description.display());
+        Ok(match sha256 {
+            None => Some(format!("neither {description} nor a lock says what it must hash to")),
+            Some(sha256) => {
+                (found != sha256).then(|| format!("its SHA-256 is {found}, {description} says {sha256}"))
+            }
+        })
     };
     wrong().unwrap_or_else(Some).into_iter().collect()
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::archive::Archive;
 use super::machine::beginning_of;
 use super::step::within;
-use crate::app::crash_loop;
+use crate::app::{crash_loop, estimates};
 use crate::client::local::SERVE_FILE;
 use crate::clock;
 use crate::types::with_path;
@@ -30,10 +30,12 @@ const SMALL: u64 = 256 << 10;
 const DISK: Duration = Duration::from_secs(5);
 
 /// Files that are told as they are.
-const SAYINGS: [(&str, &str); 3] = [
+const SAYINGS: [(&str, &str); 5] = [
     (SERVE_FILE, "where a node serves from this data folder, or did until it was killed"),
     (crash_loop::FILE, "processes that ended with 71, one after the other"),
     (crash_loop::SET_ASIDE, "the same, damaged, as it was set aside"),
+    (estimates::FILE, "what the stages were measured to take"),
+    (estimates::SET_ASIDE, "the same, damaged, as it was set aside"),
 ];
 
 /// Puts all of it into the archive.

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::{Context, Failed, Style};
 use crate::contract::Run;
 use crate::exit::Exit;
-use crate::models::weights::pickle::{self, Converted};
+use crate::models::weights::pickle::{self, CONVERTER, Converted};
 use crate::types::with_path;
 
 /// How checkpoints are called that are looked for in folders; a file that is named itself may be called anything.
@@ -69,7 +69,8 @@ impl Convert {
             if self.json {
                 let answer = match &converted {
                     Ok(Converted { tensors, written }) => {
-                        json!({"tensors": tensors, "bytes": written.size, "sha256": written.sha256.to_string()})
+                        json!({"tensors": tensors, "bytes": written.size, "sha256": written.sha256.to_string(),
+                               "converter": CONVERTER})
                     }
                     Err(error) => json!({"error": error.chain()}),
                 };

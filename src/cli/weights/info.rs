@@ -77,8 +77,10 @@ impl Info {
         )?;
         for (role, file) in entry.entries() {
             let size = std::fs::metadata(bundle.folder.join(&file.path)).map(|found| Bytes::new(found.len()));
+            let published = file.bytes.filter(|_| size.is_err());
+            let published = published.map(|bytes| format!(" ({bytes} at the hub)")).unwrap_or_default();
             let size = size.map_or_else(|_| "missing".to_owned(), |size| size.to_string());
-            writeln!(context.console.out(), "  {role:28}  {size:>9}  {}", file.path)?;
+            writeln!(context.console.out(), "  {role:28}  {size:>9}  {}{published}", file.path)?;
         }
         let sizes = match sizes {
             Ok(sizes) => sizes,
@@ -127,7 +129,8 @@ fn as_json(bundle: &Bundle, model: ModelId, entry: &ModelEntry, sizes: &Result<S
         .entries()
         .map(|(role, file)| {
             let size = std::fs::metadata(bundle.folder.join(&file.path)).ok().map(|found| found.len());
-            json!({"role": role, "path": file.path, "sha256": file.sha256.to_string(), "bytes": size})
+            json!({"role": role, "path": file.path, "sha256": bundle.hash_of(file), "bytes": size,
+                   "published_bytes": file.bytes})
         })
         .collect();
     let mut value = json!({

@@ -11,7 +11,7 @@ use crate::cli::{Context, Failed, Style};
 use crate::clock;
 use crate::contract::{Model, ModelError, Run};
 use crate::exit::Exit;
-use crate::models::bundle::Bundle;
+use crate::models::bundle::{Bundle, held};
 use crate::models::catalog::load;
 use crate::models::device;
 use crate::types::{Bytes, DeviceId, ModelId};
@@ -75,6 +75,7 @@ impl Load {
 }
 
 fn try_model(bundle: &Bundle, model: ModelId, device: DeviceId) -> Result<Tried, ModelError> {
+    held::check(bundle, &[model])?;
     // Nothing is to be kept between models that come one at a time.
     let device = device::open(device, Bytes::ZERO)?;
     match model {

@@ -74,8 +74,12 @@ fn is_sound(network: &CheckedNetwork) -> bool {
 fn file_row(file: &CheckedFile, context: &mut Context<'_>) -> Result<(), Failed> {
     let (style, verdict, why) = match &file.standing {
         Standing::Sound => (Style::Good, "ok", String::new()),
-        Standing::WrongHash { found } => {
-            (Style::Bad, "wrong", format!("\n       expected sha256 {}, found {found}", file.expected))
+        Standing::WrongHash { expected, found } => {
+            (Style::Bad, "wrong", format!("\n       expected sha256 {expected}, found {found}"))
+        }
+        Standing::Unknown { found } => {
+            let why = format!("\n       neither the bundle nor a lock says its sha256; found {found}");
+            (Style::Bad, "wrong", why)
         }
         Standing::Unreadable(error) => (Style::Bad, "gone", format!("\n       {error}")),
     };
@@ -130,11 +134,12 @@ fn part_json(part: &CheckedPart) -> Value {
 fn file_json(file: &CheckedFile) -> Value {
     let (standing, found) = match &file.standing {
         Standing::Sound => ("ok", Value::Null),
-        Standing::WrongHash { found } => ("wrong_hash", json!(found.to_string())),
+        Standing::WrongHash { found, .. } => ("wrong_hash", json!(found)),
+        Standing::Unknown { found } => ("unknown_hash", json!(found)),
         Standing::Unreadable(error) => ("unreadable", json!(error.to_string())),
     };
     let answer = json!({"model": file.model, "role": file.role, "bytes": file.size, "standing": standing,
-                        "expected": file.expected.to_string(), "found": found});
+                        "expected": file.expected, "found": found});
     with_path(answer, "path", &file.path)
 }
 

@@ -202,10 +202,10 @@ fn budgets_beyond_the_hard_limit_say_by_how_much() {
         "9.0GB",
     );
     let problem = given.problem();
-    // 9.0 + 0.3 + 0.4 + 0.2 + 0.5 resident; 1.4 + 0.3 + 1.5 of workspaces at once; 1.0 overhead: 14.6 of 11.5.
-    assert!(problem.contains("need 14.60 GB") && problem.contains("3.10 GB too much"), "{problem}");
+    // 9.0 + 0.3 + 0.4 + 0.2 + 0.5 resident; 1.43 + 0.1 + 1.5 of workspaces at once; 1.0 overhead: 14.43 of 11.5.
+    assert!(problem.contains("need 14.43 GB") && problem.contains("2.93 GB too much"), "{problem}");
     assert!(problem.contains("what would fit: only liveportrait, kokoro, clip_b, clip_l"), "{problem}");
-    assert!(problem.contains("accepted: at least 14.60 GB, or smaller budgets"), "{problem}");
+    assert!(problem.contains("accepted: at least 14.43 GB, or smaller budgets"), "{problem}");
 }
 
 #[test]
@@ -310,12 +310,18 @@ fn a_folder_that_was_named_must_exist() {
 }
 
 #[test]
-fn the_small_cards_profile_fits_under_its_soft_limit_with_everything_running() {
+fn the_small_cards_profile_fits_under_its_soft_limit_with_two_slots_side_by_side() {
     let settings = Given::new().flag("--profile", "profile", "rtx3060-12gb").load().unwrap().settings;
     let all: Bytes =
         ModelId::ALL.map(|model| settings.models.budget(model).budget.unwrap()).into_iter().sum();
-    let running: Bytes =
-        ModelId::ALL.map(|model| settings.models.budget(model).workspace.unwrap()).into_iter().sum();
+    // A slot paints and speaks while another is animated or checked; what checks takes less than what animates.
+    let at_once = [ModelId::Flux, ModelId::Kokoro, ModelId::LivePortrait];
+    let workspace = |model: ModelId| settings.models.budget(model).workspace.unwrap();
+    let running: Bytes = at_once.map(workspace).into_iter().sum();
+    assert!(
+        workspace(ModelId::ClipB).saturating_add(workspace(ModelId::ClipL))
+            < workspace(ModelId::LivePortrait)
+    );
     let needed = all.saturating_add(running).saturating_add(settings.memory.overhead);
     assert!(needed < settings.memory.soft_limit.resolve(Bytes::ZERO), "{needed}");
     assert_eq!(settings.models.flux.t5, T5Placement::Streamed);

@@ -5,7 +5,7 @@ fn a_full_disk_is_told_with_how_far_it_went() {
     let folder = tempfile::tempdir().unwrap();
     let wanted = Download {
         remote: RemoteFile { repo: "o/n".to_owned(), revision: "v1".to_owned(), path: "x".to_owned() },
-        expected: Sha256::of(b""),
+        expected: Expected { sha256: Some(Sha256::of(b"")), ..Expected::default() },
         to: folder.path().join("x.bin"),
     };
     std::fs::write(wanted.part(), [0; 2_000]).unwrap();

@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::{
-    Bundle, Card, FileEntry, Image, ModelEntry, Precision, Remote, Sha256, Verification, VocabularyFile,
-    roles,
-};
+use super::{Bundle, Card, Image, ModelEntry, Precision, Sha256, Verification, VocabularyFile, roles};
 use crate::types::{Bytes, ModelId, Resolution};
 
+mod file;
 mod hub;
 mod section;
 
-use hub::{hub, mirrors};
+use file::{files, is_plain, known_to_somebody};
+use hub::hub;
 use section::{Section, absent, wrong};
 
 /// Why a bundle cannot be used.
@@ -36,6 +35,25 @@ pub enum BundleError {
         file: PathBuf,
         /// Where and why.
         source: Box<toml::de::Error>,
+    },
+    /// What stands beside it is no lock.
+    #[error("{file}: no lock of a bundle: {why}; move it away, and `weights pull` writes it anew", file = file.display())]
+    NoLock {
+        /// The lock.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It says one thing and its lock another.
+    #[error("{file} and {lock} disagree:{differences}; put the description back, or move the lock away to have it written anew by `weights pull`",
+        file = file.display(), lock = lock.display(), differences = lines(differences))]
+    Contradicted {
+        /// The description.
+        file: PathBuf,
+        /// The lock.
+        lock: PathBuf,
+        /// Each with both sides.
+        differences: Vec<String>,
     },
     /// It describes no bundle.
     #[error("{file}: {list}", file = file.display(), list = list(problems))]
@@ -71,9 +89,15 @@ impl fmt::Display for Problem {
 }
 
 fn list(problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
-    format!("{} problem(s){}", problems.len(), lines.concat())
+    format!("{} problem(s){}", problems.len(), lines(problems))
 }
+
+fn lines<T: fmt::Display>(entries: &[T]) -> String {
+    entries.iter().map(|entry| format!("\n  {entry}")).collect()
+}
+
+const DIGITS: &str = "64 hexadecimal digits, as `sha256sum` prints them";
+const PLAIN: &str = "a relative path of plain names, without \"..\", \".\" or a leading \"/\"";
 
 /// Reads `text`, the contents of `file`.
 pub(super) fn parse(text: &str, file: &Path, folder: &Path) -> Result<Bundle, BundleError> {
@@ -116,7 +140,8 @@ fn bundle(mut root: Section, folder: &Path, problems: &mut Vec<Problem>) -> Opti
         problems.push(absent("models".to_owned(), &format!("at least one of {}", ModelId::NAMES.join(", "))));
     }
     one_hash_each(&models, problems);
-    Some(Bundle { folder: folder.to_owned(), name: name?, summary, verification, image, models })
+    let folder = folder.to_owned();
+    Some(Bundle { folder, name: name?, summary, verification, image, models, lock: None })
 }
 
 fn resolution(mut section: Section, problems: &mut Vec<Problem>) -> Option<Resolution> {
@@ -247,6 +272,7 @@ fn model(mut section: Section, model: ModelId, problems: &mut Vec<Problem>) -> O
             BTreeMap::new()
         }
     };
+    known_to_somebody(&files, hub.is_some(), &section.path, problems);
     section.finish(problems);
     let (precision, budget) = (precision?, parsed?);
     (problems.len() == before).then_some(ModelEntry { precision, parts, budget, card, hub, files })
@@ -257,103 +283,20 @@ fn weight_roles(model: ModelId) -> String {
     weights.map(|role| role.name).collect::<Vec<_>>().join(", ")
 }
 
-fn files(
-    mut section: Section,
-    model: ModelId,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<String, Vec<FileEntry>> {
-    let mut files = BTreeMap::new();
-    for role in roles::of(model) {
-        let key = section.key(role.name);
-        let shape = if role.many { "one file, or a list of files" } else { "one file" };
-        let shape = format!("{shape} as {{ path = \"…\", sha256 = \"…\" }}");
-        let listed = match section.take(role.name) {
-            None if role.optional => continue,
-            Some(Value::Table(table)) => vec![(key, table)],
-            Some(Value::Array(values)) if role.many && !values.is_empty() => {
-                let tables = values.into_iter().enumerate().filter_map(|(place, value)| match value {
-                    Value::Table(table) => Some((format!("{key}[{place}]"), table)),
-                    other => {
-                        problems.push(wrong(format!("{key}[{place}]"), &other, &shape));
-                        None
-                    }
-                });
-                tables.collect()
-            }
-            Some(other) => {
-                problems.push(wrong(key, &other, &shape));
-                continue;
-            }
-            None => {
-                problems.push(absent(key, &shape));
-                continue;
-            }
-        };
-        let entries =
-            listed.into_iter().filter_map(|(key, table)| file(Section::new(key, table), problems)).collect();
-        files.insert(role.name.to_owned(), entries);
-    }
-    section.finish(problems);
-    files
-}
-
-const DIGITS: &str = "64 hexadecimal digits, as `sha256sum` prints them";
-const PLAIN: &str = "a relative path of plain names, without \"..\", \".\" or a leading \"/\"";
-
-fn file(mut section: Section, problems: &mut Vec<Problem>) -> Option<FileEntry> {
-    let (before, key) = (problems.len(), section.path.clone());
-    let path = section.text("path", problems);
-    let sha256 = section.parsed::<Sha256>("sha256", DIGITS, problems);
-    let remote = section.text("remote", problems);
-    let remote_sha256 = section.parsed::<Sha256>("remote_sha256", DIGITS, problems);
-    let missing = [
-        ("path", path.is_none(), "a path below the bundle's folder"),
-        ("sha256", sha256.is_none(), DIGITS),
-        (
-            "remote",
-            remote.is_none() && remote_sha256.is_some(),
-            "the published file that remote_sha256 is of",
-        ),
-    ];
-    for (name, is_missing, accepted) in missing {
-        let name = section.key(name);
-        if is_missing && !problems.iter().any(|problem| problem.key == name) {
-            problems.push(absent(name, accepted));
-        }
-    }
-    let own = section.section("hub", problems).and_then(|section| hub(section, problems));
-    let also = mirrors(&mut section, problems);
-    for (name, path) in [("path", &path), ("remote", &remote)] {
-        if let Some(path) = path.as_ref().filter(|path| !is_plain(path)) {
-            problems.push(wrong(format!("{key}.{name}"), &Value::from(path.as_str()), PLAIN));
-        }
-    }
-    section.finish(problems);
-    let remote = remote.map(|path| Remote { path, sha256: remote_sha256 });
-    let entry = FileEntry { path: path?, sha256: sha256?, remote, hub: own, also };
-    (problems.len() == before).then_some(entry)
-}
-
-/// Whether a path stays below the folder it counts from, on every system.
-fn is_plain(path: &str) -> bool {
-    !path.contains(['\\', '\0', ':'])
-        && path.split('/').all(|part| !part.is_empty() && part != ".")
-        && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
-}
-
 /// Two roles may share a file, but then they must agree what is in it.
 fn one_hash_each(models: &BTreeMap<ModelId, ModelEntry>, problems: &mut Vec<Problem>) {
-    let mut seen: BTreeMap<&str, (Sha256, String)> = BTreeMap::new();
+    let told = |hash: Option<Sha256>| hash.map_or_else(|| "no hash".to_owned(), |hash| hash.to_string());
+    let mut seen: BTreeMap<&str, (Option<Sha256>, String)> = BTreeMap::new();
     for (model, entry) in models {
         for (role, file) in entry.entries() {
             let key = format!("models.{model}.files.{role}");
             let (hash, first) = seen.entry(&file.path).or_insert_with(|| (file.sha256, key.clone()));
             if *hash != file.sha256 {
-                let found = format!("{} for {:?}", file.sha256, file.path);
+                let found = format!("{} for {:?}", told(file.sha256), file.path);
                 problems.push(Problem {
                     key,
                     found,
-                    accepted: format!("the hash that {first} gives it: {hash}"),
+                    accepted: format!("the hash that {first} gives it: {}", told(*hash)),
                 });
             }
         }

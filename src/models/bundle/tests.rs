@@ -117,6 +117,16 @@ fn what_is_missing_or_of_the_wrong_kind_is_refused() {
         ),
         (&clip("").replace(HASH, "abc"), "sha256: found \"abc\", expected 64 hexadecimal digits"),
         (&clip("").replace("300MB", "0B"), "budget: found \"0B\""),
+        (
+            &file("bytes = 0"),
+            "files.tokenizer.bytes: found 0, expected how many bytes the published file has",
+        ),
+        (&file("bytes = \"3 GB\""), "files.tokenizer.bytes: found \"3 GB\""),
+        (&file("gated = \"yes\""), "files.tokenizer.gated: found \"yes\", expected true or false"),
+        (
+            &clip("").replacen(&format!(", sha256 = \"{HASH}\""), "", 1),
+            "models.clip_b.files.config.sha256 of \"clip-b/config.json\": found nothing, expected 64 hexadecimal digits",
+        ),
     ] {
         let found = problems(text);
         assert!(found.iter().any(|problem| problem.contains(expected)), "{expected}\n{found:#?}");
@@ -165,6 +175,49 @@ fn one_file_has_one_hash() {
         "{:?}",
         problems(&text)
     );
+}
+
+#[test]
+fn a_file_that_has_a_hub_may_leave_its_hash_to_the_lock() {
+    let text = clip("hub = { repo = \"a/b\" }")
+        .replace(&format!(", sha256 = \"{HASH}\""), ", bytes = 12, gated = true");
+    let bundle = parse(&text).unwrap();
+    let config = &bundle.models[&ModelId::ClipB].files["config"][0];
+    assert_eq!((config.sha256, config.bytes, config.gated), (None, Some(Bytes::new(12)), true));
+    assert_eq!(bundle.hash_of(config), None);
+    assert_eq!(parse(&bundle.to_toml()).unwrap(), bundle);
+}
+
+#[test]
+fn a_pickle_under_a_safetensors_name_is_converted_and_nothing_else_is() {
+    for (path, remote, is) in [
+        ("a/k.safetensors", "k.pth", true),
+        ("a/k.safetensors", "x/k.BIN", true),
+        ("a/k.safetensors", "other.safetensors", false),
+        ("a/k.pth", "k.pth", false),
+    ] {
+        let remote = Some(Remote { path: remote.to_owned(), sha256: None });
+        let file = FileEntry { remote, ..FileEntry::local(path, Sha256::of(b"")) };
+        assert_eq!(file.is_converted(), is, "{path}");
+    }
+    assert!(!FileEntry::local("a/k.safetensors", Sha256::of(b"")).is_converted());
+}
+
+#[test]
+fn a_file_is_at_its_own_hub_before_its_models_and_then_at_its_mirrors() {
+    let hub = |repo: &str| Hub { repo: repo.to_owned(), revision: "main".to_owned() };
+    let mirror = |repo: &str, path: Option<&str>| Mirror { hub: hub(repo), path: path.map(str::to_owned) };
+    let mut file = FileEntry::local("flux/ae.safetensors", Sha256::of(b""));
+    assert_eq!(file.places(None), []);
+    file.also = vec![mirror("m/1", None), mirror("m/2", Some("vae/ae.safetensors"))];
+    let places = |file: &FileEntry| -> Vec<String> {
+        let model = hub("a/model");
+        file.places(Some(&model)).iter().map(|(hub, path)| format!("{}/{path}", hub.repo)).collect()
+    };
+    let rest = ["m/1/ae.safetensors", "m/2/vae/ae.safetensors"];
+    assert_eq!(places(&file), [&["a/model/ae.safetensors"][..], &rest].concat());
+    file.hub = Some(hub("a/own"));
+    assert_eq!(places(&file), [&["a/own/ae.safetensors"][..], &rest].concat());
 }
 
 #[test]

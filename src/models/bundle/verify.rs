@@ -21,6 +21,13 @@ pub enum Standing {
     Sound,
     /// There, with another.
     WrongHash {
+        /// What it should hash to.
+        expected: Sha256,
+        /// What it hashes to.
+        found: Sha256,
+    },
+    /// There, and neither the description nor the lock says what it should hash to.
+    Unknown {
         /// What it hashes to.
         found: Sha256,
     },
@@ -37,8 +44,8 @@ pub struct CheckedFile {
     pub role: String,
     /// Where it lies.
     pub path: PathBuf,
-    /// What it should hash to.
-    pub expected: Sha256,
+    /// What it should hash to, where somebody says so.
+    pub expected: Option<Sha256>,
     /// Its length; zero where it cannot be read.
     pub size: Bytes,
     /// What became of it.
@@ -65,10 +72,11 @@ pub fn files(bundle: &Bundle, models: &[ModelId], mut seen: impl FnMut(Bytes)) -
     let mut known: HashMap<PathBuf, (Sha256, Bytes)> = HashMap::new();
     let mut checked = Vec::new();
     for (model, entry) in bundle.models.iter().filter(|(model, _)| models.contains(model)) {
-        let files = entry.entries().map(|(role, file)| (role, &file.path, file.sha256));
+        let files = entry.entries().map(|(role, file)| (role, &file.path, bundle.hash_of(file)));
         // The words are those of the model that paints.
         let words = bundle.image.vocabulary.iter().filter(|_| *model == ModelId::Flux);
-        for (role, path, expected) in files.chain(words.map(|file| ("vocabulary", &file.path, file.sha256))) {
+        let words = words.map(|file| ("vocabulary", &file.path, Some(file.sha256)));
+        for (role, path, expected) in files.chain(words) {
             let path = bundle.folder.join(path);
             let hashed = match known.get(&path) {
                 Some(known) => Ok(*known),
@@ -77,8 +85,12 @@ pub fn files(bundle: &Bundle, models: &[ModelId], mut seen: impl FnMut(Bytes)) -
             let (size, standing) = match hashed {
                 Ok((found, size)) => {
                     known.insert(path.clone(), (found, size));
-                    let sound = found == expected;
-                    (size, if sound { Standing::Sound } else { Standing::WrongHash { found } })
+                    let standing = match expected {
+                        None => Standing::Unknown { found },
+                        Some(expected) if expected == found => Standing::Sound,
+                        Some(expected) => Standing::WrongHash { expected, found },
+                    };
+                    (size, standing)
                 }
                 Err(error) => (Bytes::ZERO, Standing::Unreadable(error)),
             };

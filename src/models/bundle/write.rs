@@ -83,7 +83,16 @@ fn file(entry: &FileEntry) -> Value {
     let mut table = Table::new();
     let mut put = |name: &str, value: Value| drop(table.insert(name.to_owned(), value));
     put("path", entry.path.clone().into());
-    put("sha256", entry.sha256.to_string().into());
+    if let Some(hash) = entry.sha256 {
+        put("sha256", hash.to_string().into());
+    }
+    // More bytes than a signed number holds fit on no disk.
+    if let Some(bytes) = entry.bytes.and_then(|bytes| i64::try_from(bytes.get()).ok()) {
+        put("bytes", bytes.into());
+    }
+    if entry.gated {
+        put("gated", true.into());
+    }
     if let Some(remote) = &entry.remote {
         put("remote", remote.path.clone().into());
         if let Some(hash) = remote.sha256 {

@@ -6,7 +6,8 @@ use super::network::{Files, Network, Opened};
 use super::{Part, load::flux_options};
 use crate::contract::ModelError;
 use crate::models::bundle::{Bundle, Precision};
-use crate::models::flux::files::{Configs, FluxFiles, layout};
+use crate::models::flux::config::{ClipConfig, T5Config, TransformerConfig, VaeConfig};
+use crate::models::flux::files::{Checkpoint, Configs, FluxFiles, layout};
 use crate::models::flux::naming::t5_elsewhere;
 use crate::models::flux::nf4;
 use crate::models::flux::plan::{self, Options, Stored, T5Place};
@@ -15,22 +16,38 @@ use crate::models::flux::tensors;
 use crate::models::flux::transformer::Layout;
 use crate::types::ModelId;
 
+/// The transformer of these sizes, in the names of `layout`.
+pub(in crate::models) fn transformer(
+    config: &TransformerConfig,
+    layout: Layout,
+) -> Result<Network, ModelError> {
+    Ok(Network::new("transformer", tensors::transformer(config, layout)?).or_packed())
+}
+
+/// The autoencoder, as far as painting needs it: the decoder.
+pub(in crate::models) fn vae(config: &VaeConfig, layout: Layout) -> Result<Network, ModelError> {
+    Ok(Network::new("vae", tensors::vae(config, layout)?).beside(&["encoder.", "quant_conv."]).or_packed())
+}
+
+/// CLIP's text tower.
+pub(in crate::models) fn text_encoder(config: &ClipConfig) -> Result<Network, ModelError> {
+    let beside = &["text_projection.", "logit_scale"];
+    Ok(Network::new("text_encoder", tensors::clip(config)?).beside(beside).or_packed())
+}
+
+/// T5's encoder.
+pub(in crate::models) fn text_encoder_2(config: &T5Config) -> Result<Network, ModelError> {
+    let beside = &["decoder.", "lm_head.", "encoder.embed_tokens."];
+    Ok(Network::new("text_encoder_2", tensors::t5(config)?).beside(beside).known_as(t5_elsewhere).or_packed())
+}
+
 /// The rows of the table for these sizes and layouts: transformer, autoencoder, CLIP, T5.
-fn rows(configs: &Configs, transformer: Layout, vae: Layout) -> Result<[Network; 4], ModelError> {
-    let transformer = tensors::transformer(&configs.transformer, transformer)?;
+fn rows(configs: &Configs, of_transformer: Layout, of_vae: Layout) -> Result<[Network; 4], ModelError> {
     Ok([
-        Network::new("transformer", transformer).or_packed(),
-        // Painting only decodes.
-        Network::new("vae", tensors::vae(&configs.vae, vae)?)
-            .beside(&["encoder.", "quant_conv."])
-            .or_packed(),
-        Network::new("text_encoder", tensors::clip(&configs.clip)?)
-            .beside(&["text_projection.", "logit_scale"])
-            .or_packed(),
-        Network::new("text_encoder_2", tensors::t5(&configs.t5)?)
-            .beside(&["decoder.", "lm_head.", "encoder.embed_tokens."])
-            .known_as(t5_elsewhere)
-            .or_packed(),
+        transformer(&configs.transformer, of_transformer)?,
+        vae(&configs.vae, of_vae)?,
+        text_encoder(&configs.clip)?,
+        text_encoder_2(&configs.t5)?,
     ])
 }
 
@@ -129,10 +146,21 @@ impl FluxNetworks {
 /// What it would hold on a card, as its own plan has it.
 pub(super) fn plan(bundle: &Bundle) -> Result<Vec<Part>, ModelError> {
     let entry = bundle.model(ModelId::Flux)?;
-    let (configs, transformer, _) = described(bundle)?;
+    let (configs, layout, of_vae) = described(bundle)?;
+    let (files, [transformer, _, clip, t5]) =
+        (FluxFiles::of_bundle(bundle)?, rows(&configs, layout, of_vae)?);
+    // Weights may still be missing; published ones stand in.
+    let open = |network: &Network, files: &Checkpoint| network.name(files.open().ok()?).ok();
+    let transformer = open(&transformer, &files.transformer);
+    let (clip, t5) = (open(&clip, &files.clip), open(&t5, &files.t5));
     let options = flux_options(entry);
     let compute = if entry.precision == Precision::F32 { DType::F32 } else { DType::BF16 };
-    let stored = Stored { layout: transformer, ..Stored::published() };
+    let stored = Stored {
+        layout,
+        transformer: &|name| transformer.as_ref()?.look(name),
+        clip: &|name| clip.as_ref()?.look(name),
+        t5: &|name| t5.as_ref()?.look(name),
+    };
     let parts = plan::plan(&configs, &options, &stored, compute)?;
     Ok(parts.iter().map(Part::of_flux).collect())
 }

@@ -13,6 +13,7 @@ use crate::models::flux::files::FluxFiles;
 use crate::models::flux::model::FluxModel;
 use crate::models::flux::plan::{Options as FluxOptions, T5Place};
 use crate::models::kernels;
+use crate::models::kokoro::timer::Timer;
 use crate::models::kokoro::{KokoroFiles, KokoroModel};
 use crate::models::liveportrait::files::LivePortraitFiles;
 use crate::models::liveportrait::{LivePortraitModel, Options as LivePortraitOptions};
@@ -65,6 +66,11 @@ pub(in crate::models) fn liveportrait_options(
 /// Loads Kokoro.
 pub fn kokoro(bundle: &Bundle, device: &Device, run: &Run) -> Result<KokoroModel, ModelError> {
     KokoroModel::load(&kokoro_files(bundle)?, device, run).map_err(of_load)
+}
+
+/// Loads of Kokoro only what decides how long it speaks.
+pub fn kokoro_timer(bundle: &Bundle, device: &Device, run: &Run) -> Result<Timer, ModelError> {
+    Timer::load(&kokoro_files(bundle)?, device, run).map_err(of_load)
 }
 
 /// Where Kokoro of `bundle` lies.

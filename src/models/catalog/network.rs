@@ -3,15 +3,17 @@
 //! Whoever verifies a bundle and whoever loads from it goes through here, so what verifies loads, and what loads
 //! verifies. Copies no tensor.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-
-use candle_core::DType;
 
 use crate::contract::ModelError;
 use crate::models::flux::gguf::GgufFile;
 use crate::models::flux::nf4;
+use crate::models::flux::plan::InFile;
 use crate::models::weights::check::Misfits;
 use crate::models::weights::naming::{Aliases, Stored, no_aliases};
 use crate::models::weights::spec::TensorSpec;
@@ -51,12 +53,10 @@ pub enum Opened {
 }
 
 impl Files {
-    /// Maps safetensors, an index of them, or one GGUF file, and reads the headers.
+    /// Maps safetensors, an index of them, or one GGUF file (by its suffix or its first bytes), and reads the headers.
     pub fn open(files: &[PathBuf]) -> Result<Self, ModelError> {
         match files {
-            [file] if file.extension().is_some_and(|extension| extension == "gguf") => {
-                Ok(Self::Gguf(GgufFile::open(file)?))
-            }
+            [file] if is_gguf(file) => Ok(Self::Gguf(GgufFile::open(file)?)),
             files => Ok(Self::Dense(Weights::open(files)?)),
         }
     }
@@ -68,6 +68,14 @@ impl Files {
             Self::Gguf(file) => Stored::new(file.shapes()),
         }
     }
+}
+
+fn is_gguf(file: &Path) -> bool {
+    let begins = || {
+        let mut first = [0; 4];
+        File::open(file).and_then(|mut file| file.read_exact(&mut first)).is_ok() && first == *b"GGUF"
+    };
+    file.extension().is_some_and(|extension| extension == "gguf") || begins()
 }
 
 impl Network {
@@ -142,6 +150,34 @@ impl Network {
         misfits
     }
 
+    /// What it asks for and tensors of these names and shapes do not have, or have in another shape: for files that
+    /// have to be converted before they can be opened. The first of them, and how many there are.
+    pub(in crate::models) fn lacking<'a>(
+        &self,
+        tensors: impl Iterator<Item = (&'a str, &'a [usize])>,
+    ) -> Option<(String, usize)> {
+        let shapes: BTreeMap<&str, &[usize]> = tensors.collect();
+        let names = Stored::new(shapes.iter().map(|(name, shape)| (*name, *shape)));
+        let names = names.named_for(&self.specs, self.aliases);
+        let found: BTreeMap<&str, &[usize]> = names
+            .iter()
+            .filter_map(|(stored, name)| Some((name.as_str(), *shapes.get(stored.as_str())?)))
+            .collect();
+        let wrong = |spec: &TensorSpec| {
+            let (name, dims) = (&spec.name, spec.shape.dims());
+            match found.get(name.as_str()) {
+                None => Some(format!("tensor {name:?} of shape {dims:?} is missing")),
+                Some(shape) if *shape != dims => {
+                    Some(format!("tensor {name:?}: expected shape {dims:?}, found {shape:?}"))
+                }
+                Some(_) => None,
+            }
+        };
+        let mut all = self.specs.iter().filter_map(wrong);
+        let first = all.next()?;
+        Some((first, 1 + all.count()))
+    }
+
     /// Fails, with what is first, where the network cannot be built from `opened`.
     pub fn fit(&self, opened: &Opened) -> Result<(), ModelError> {
         let misfits = self.misfits(opened);
@@ -162,7 +198,7 @@ impl Network {
     }
 }
 
-fn malformed(file: &std::path::Path, tensor: &str, why: String) -> WeightsError {
+fn malformed(file: &Path, tensor: &str, why: String) -> WeightsError {
     WeightsError::Malformed { file: file.to_owned(), place: format!("tensor {tensor:?}"), why }
 }
 
@@ -175,21 +211,22 @@ impl Opened {
         }
     }
 
-    /// The float type that a tensor is kept in as it is stored; f32 where it is none of the narrower ones.
-    pub fn type_of(&self, name: &str) -> DType {
-        let Self::Dense(weights) = self else { return DType::F32 };
-        weights.find(name).map_or(DType::F32, |found| found.float_type())
-    }
-
-    /// Bytes that a tensor and what belongs to it take as they are stored.
-    pub fn size_of(&self, name: &str) -> Option<usize> {
+    /// What the file holds of a tensor and what belongs to it.
+    pub fn look(&self, name: &str) -> Option<InFile> {
         match self {
-            Self::Gguf(file) => file.size_of(name),
+            Self::Gguf(file) => {
+                let (bytes, packed) = file.look(name)?;
+                Some(InFile { bytes, stays: true, packed })
+            }
             Self::Dense(weights) => {
                 let found = weights.find(name)?;
+                if !nf4::is_stored(weights, name) {
+                    return Some(InFile { bytes: found.size(), stays: false, packed: false });
+                }
                 let parts = [".absmax", ".nested_absmax", ".nested_quant_map"];
                 let more = parts.iter().filter_map(|part| weights.find(&format!("{name}{part}")));
-                Some(found.size() + more.map(|found| found.size()).sum::<usize>())
+                let bytes = found.size() + more.map(|found| found.size()).sum::<usize>();
+                Some(InFile { bytes, stays: true, packed: true })
             }
         }
     }

@@ -5,6 +5,7 @@ use candle_core::{Module, Result, Tensor};
 use super::config::TowerConfig;
 use super::layers::Layers;
 use crate::models::kernels::{Activation, LayerNorm, Linear, Mask, attention};
+use crate::profile::timed;
 
 /// Layers in order.
 #[derive(Clone, Debug)]
@@ -68,6 +69,7 @@ impl Layer {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        timed!("clip layer", x = x.dims());
         let (batch, tokens, hidden) = x.dims3()?;
         let size = hidden / self.heads;
         let joined =

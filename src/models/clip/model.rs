@@ -18,6 +18,7 @@ use crate::models::error::Context;
 use crate::models::kernels::Precision;
 use crate::models::tokenizer::TextTokenizer;
 use crate::models::weights::{Options, Weights, load};
+use crate::profile::timed;
 use crate::types::{Bytes, RgbImage};
 
 #[cfg(test)]
@@ -158,6 +159,7 @@ impl ClipModel {
 
     /// One batch of pictures to unit embeddings.
     fn embed_images(&self, images: &[RgbImage]) -> Result<Vec<UnitEmbedding>, ModelError> {
+        timed!("clip pictures", count = images.len());
         let mut pixels = Vec::new();
         for image in images {
             self.preprocess.normalise(&self.preprocess.crop(image)?, &mut pixels);
@@ -172,6 +174,7 @@ impl ClipModel {
 
     /// One batch of texts to unit embeddings; as long as the longest of them, since nothing looks at what follows.
     fn embed_texts(&self, texts: &[&str]) -> Result<Vec<Known>, ModelError> {
+        timed!("clip texts", count = texts.len());
         let most = self.config.text_config.max_position_embeddings;
         let encoded =
             texts.iter().map(|text| self.tokenizer.encode(text, most)).collect::<Result<Vec<_>, _>>()?;
@@ -318,6 +321,7 @@ impl Model for ClipModel {
     }
 
     fn run(&mut self, job: Score, run: &Run) -> Result<Scores, ModelError> {
+        timed!("clip");
         let result = self.score(&job, run);
         device::settled(&self.device, result)
     }

@@ -116,9 +116,23 @@ impl GgufFile {
         self.tensors.contains_key(name)
     }
 
-    /// Bytes of a tensor.
-    pub fn size_of(&self, name: &str) -> Option<usize> {
-        self.tensors.get(name).map(|entry| entry.end - entry.start)
+    /// Bytes of a tensor, and whether they are blocks rather than floats.
+    pub fn look(&self, name: &str) -> Option<(usize, bool)> {
+        let entry = self.tensors.get(name)?;
+        Some((entry.end - entry.start, float_type(entry.dtype).is_none()))
+    }
+
+    /// The type that most of its bytes are in.
+    pub(in crate::models) fn main_type(&self) -> Option<GgmlDType> {
+        let mut sizes: Vec<(GgmlDType, usize)> = Vec::new();
+        for entry in self.tensors.values() {
+            let size = entry.end - entry.start;
+            match sizes.iter_mut().find(|(dtype, _)| *dtype == entry.dtype) {
+                Some((_, sum)) => *sum += size,
+                None => sizes.push((entry.dtype, size)),
+            }
+        }
+        sizes.into_iter().max_by_key(|(_, size)| *size).map(|(dtype, _)| dtype)
     }
 
     /// Names and shapes of its tensors.

@@ -39,9 +39,9 @@ pub fn plan(files: &FluxFiles, options: &Options, device: &Device) -> Result<Vec
     let opened = FluxNetworks::open(files)?;
     let stored = Stored {
         layout: opened.transformer_layout,
-        transformer: &|name| opened.transformer.size_of(name),
-        clip: opened.clip.type_of(CLIP_TABLE),
-        t5: t5_type(&opened.t5),
+        transformer: &|name| opened.transformer.look(name),
+        clip: &|name| opened.clip.look(name),
+        t5: &|name| opened.t5.look(name),
     };
     plan::plan(&opened.configs, options, &stored, compute_type(options.precision, device))
 }
@@ -55,12 +55,6 @@ pub fn workspace(
 ) -> Result<Bytes, ModelError> {
     let configs = Configs::read(files, Some(&files.transformer.open()?), Some(&files.t5.open()?))?;
     Ok(plan::workspace(&configs, options, compute_type(options.precision, device), size))
-}
-
-const CLIP_TABLE: &str = "text_model.embeddings.token_embedding.weight";
-
-fn t5_type(t5: &Opened) -> DType {
-    t5.type_of("encoder.final_layer_norm.weight")
 }
 
 /// How one network is loaded.
@@ -125,11 +119,7 @@ pub fn networks(
     let t5 = load_t5(&opened.t5, &configs, options, &way(Precision::Stored))?;
 
     let place = if options.modulation_in_host { Place::Host } else { Place::Device };
-    let in_file = match options.t5 {
-        T5Place::Streamed => t5.parameters(),
-        T5Place::Resident(_) => t5.table_parameters(),
-    };
-    let mapped = in_file * t5_type(&opened.t5).size_in_bytes();
+    let mapped = plan::t5_in_file(&configs, options, &|name| opened.t5.look(name))?;
     let part = |name, place, bytes: usize| Part { name, place, bytes: Bytes::of::<u8>(bytes) };
     let parts = vec![
         part("transformer blocks", Place::Device, transformer.size()),

@@ -26,6 +26,7 @@ use crate::contract::{Model, ModelError, Paint, Painting, Progress, Run, Unit, W
 use crate::models::device;
 use crate::models::error::Context;
 use crate::models::kernels::Rotation;
+use crate::profile::timed;
 use crate::types::{Bytes, RgbImage};
 
 /// Flux-Schnell on a device.
@@ -216,6 +217,7 @@ impl Model for FluxModel {
     }
 
     fn run(&mut self, job: Paint, run: &Run) -> Result<Painting, ModelError> {
+        timed!("flux");
         let result = self.paint(&job, run, true);
         device::settled(&self.device, result)
     }

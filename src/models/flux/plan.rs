@@ -87,23 +87,66 @@ pub struct Part {
     pub bytes: Bytes,
 }
 
+/// What a file holds of one tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InFile {
+    /// Bytes, with what belongs to it; a float8 as the floats that it is unpacked to.
+    pub bytes: usize,
+    /// Whether it is kept so, whatever precision is asked for: everything in GGUF, bitsandbytes' matrices.
+    pub stays: bool,
+    /// Whether it is in blocks, which are unpacked where it is no matrix of a layer.
+    pub packed: bool,
+}
+
+/// What is known of a network's file, by the names that it is asked for by; nothing where there is no file yet.
+pub type Look<'a> = &'a dyn Fn(&str) -> Option<InFile>;
+
 /// What is known of the files beyond their configurations.
 pub struct Stored<'a> {
     /// Whose names the transformer has.
     pub layout: Layout,
-    /// Bytes that the transformer's file holds of a tensor, by name; asked where matrices stay as stored.
-    pub transformer: &'a dyn Fn(&str) -> Option<usize>,
-    /// The type that CLIP is stored in.
-    pub clip: DType,
-    /// And T5.
-    pub t5: DType,
+    /// Of the transformer's file.
+    pub transformer: Look<'a>,
+    /// Of CLIP's.
+    pub clip: Look<'a>,
+    /// Of T5's.
+    pub t5: Look<'a>,
 }
 
 impl Stored<'_> {
     /// Checkpoints as published: Black Forest Labs' names, bf16.
     pub fn published() -> Self {
-        Self { layout: Layout::BlackForestLabs, transformer: &|_| None, clip: DType::BF16, t5: DType::BF16 }
+        let nothing: Look<'_> = &|_| None;
+        Self { layout: Layout::BlackForestLabs, transformer: nothing, clip: nothing, t5: nothing }
     }
+}
+
+/// What checkpoints are published in where nothing else is known.
+const PUBLISHED: DType = DType::BF16;
+
+/// What a matrix of a layer takes in `precision`: what its file has where that stays, or is what is asked for.
+fn matrix(spec: &TensorSpec, (rows, cols): (usize, usize), precision: Precision, look: Look<'_>) -> usize {
+    match look(&spec.name) {
+        Some(found) if found.stays || precision == Precision::Stored => found.bytes,
+        _ => precision.size_of(rows, cols, PUBLISHED),
+    }
+}
+
+/// What of T5 stays in its file: layers that are streamed, and always the token table.
+pub fn t5_in_file(configs: &Configs, options: &Options, look: Look<'_>) -> Result<usize, ModelError> {
+    let is_mapped = |spec: &&TensorSpec| {
+        let is_layer = spec.name.starts_with("encoder.block");
+        !is_t5_shared(&spec.name) && (options.t5 == T5Place::Streamed || !is_layer)
+    };
+    let published = |spec: &TensorSpec| spec.shape.elem_count() * PUBLISHED.size_in_bytes();
+    let specs = tensors::t5(&configs.t5)?;
+    let sizes = specs.iter().filter(is_mapped);
+    Ok(sizes.map(|spec| look(&spec.name).map_or_else(|| published(spec), |found| found.bytes)).sum())
+}
+
+/// Whether a tensor is held however T5 is kept. The position buckets look like a layer's matrix and are none.
+fn is_t5_shared(name: &str) -> bool {
+    name.contains("relative_attention_bias") || name.contains("final_layer_norm")
 }
 
 /// What a load with `options` will hold; `compute` is the device's type for everything but matrices.
@@ -114,38 +157,36 @@ pub fn plan(
     compute: DType,
 ) -> Result<Vec<Part>, ModelError> {
     let wide = compute.size_in_bytes();
-    let sized = |spec: &TensorSpec, precision: Precision, file: DType| match spec.shape.dims() {
-        [rows, cols] => precision.size_of(*rows, *cols, file),
+    let sized = |spec: &TensorSpec, precision: Precision, look: Look<'_>| match spec.shape.dims() {
+        [rows, cols] => matrix(spec, (*rows, *cols), precision, look),
         _ => spec.shape.elem_count() * wide,
     };
     let (mut blocks, mut modulation) = (0, 0);
     for spec in tensors::transformer(&configs.transformer, stored.layout)? {
-        let as_stored =
-            (options.precision == Precision::Stored).then(|| (stored.transformer)(&spec.name)).flatten();
-        let size = match as_stored {
-            Some(size) if spec.shape.rank() == 2 => size,
-            _ => sized(&spec, options.precision, DType::BF16),
-        };
+        let size = sized(&spec, options.precision, stored.transformer);
         *(if is_modulation(&spec.name) { &mut modulation } else { &mut blocks }) += size;
     }
     let vae = tensors::vae(&configs.vae, Layout::BlackForestLabs)?;
     let vae: usize = vae.iter().map(|spec| spec.shape.elem_count() * wide).sum();
     let clip = tensors::clip(&configs.clip)?;
-    let clip: usize = clip.iter().map(|spec| sized(spec, Precision::Stored, stored.clip)).sum();
-    let (mut t5, mut mapped) = (0, 0);
-    for spec in tensors::t5(&configs.t5)? {
-        let in_file = spec.shape.elem_count() * stored.t5.size_in_bytes();
-        // The position buckets look like a layer's matrix and are not one; the token table stays in the file.
-        let is_shared =
-            spec.name.contains("relative_attention_bias") || spec.name.contains("final_layer_norm");
-        match options.t5 {
-            _ if is_shared => t5 += spec.shape.elem_count() * wide,
-            T5Place::Resident(precision) if spec.name.starts_with("encoder.block") => {
-                t5 += sized(&spec, precision, stored.t5);
-            }
-            _ => mapped += in_file,
+    let of_clip = |spec: &TensorSpec| match (stored.clip)(&spec.name) {
+        // A table is looked up, and unpacked for that.
+        Some(found) if found.packed && spec.name.contains("embedding") => {
+            spec.shape.elem_count() * DType::F32.size_in_bytes()
         }
-    }
+        _ => sized(spec, Precision::Stored, stored.clip),
+    };
+    let clip: usize = clip.iter().map(of_clip).sum();
+    let t5 = tensors::t5(&configs.t5)?;
+    let of_t5 = |spec: &TensorSpec| match options.t5 {
+        _ if is_t5_shared(&spec.name) => spec.shape.elem_count() * wide,
+        T5Place::Resident(precision) if spec.name.starts_with("encoder.block") => {
+            sized(spec, precision, stored.t5)
+        }
+        _ => 0,
+    };
+    let t5: usize = t5.iter().map(of_t5).sum();
+    let mapped = t5_in_file(configs, options, stored.t5)?;
     let place = if options.modulation_in_host { Place::Host } else { Place::Device };
     let part = |name, place, bytes: usize| Part { name, place, bytes: Bytes::of::<u8>(bytes) };
     Ok(vec![

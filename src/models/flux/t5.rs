@@ -11,6 +11,7 @@ use candle_core::{Module, Result, Tensor};
 use super::config::T5Config;
 use super::source::Source;
 use crate::models::kernels::{Linear, Mask, attention_of_rows, gated_gelu, rms_norm};
+use crate::profile::timed;
 
 #[derive(Debug)]
 struct Block {
@@ -45,6 +46,7 @@ impl Block {
     }
 
     fn forward(&self, x: &Tensor, bias: &Tensor, config: &T5Config) -> Result<Tensor> {
+        timed!("t5 layer");
         let normal = rms_norm(x, &self.attention_norm, config.layer_norm_epsilon)?;
         let (q, k, v) =
             (self.query.forward(&normal)?, self.key.forward(&normal)?, self.value.forward(&normal)?);
@@ -103,16 +105,6 @@ impl T5Encoder {
         self.blocks.iter().map(Block::size).sum::<usize>() + rest.iter().sum::<usize>()
     }
 
-    /// Numbers in its token table, which stays in its file.
-    pub fn table_parameters(&self) -> usize {
-        self.config.vocab_size * self.config.d_model
-    }
-
-    /// Numbers that stay in its file where layers are streamed.
-    pub fn parameters(&self) -> usize {
-        self.table_parameters() + self.config.num_layers * layer_parameters(&self.config)
-    }
-
     /// Layers it has.
     pub fn layers(&self) -> usize {
         self.config.num_layers
@@ -120,6 +112,7 @@ impl T5Encoder {
 
     /// One vector per token, [tokens, d_model]; `each` sees every layer's output and may stop the work.
     pub fn encode(&self, ids: &[u32], each: &mut dyn FnMut(usize, &Tensor) -> Result<()>) -> Result<Tensor> {
+        timed!("t5", tokens = ids.len());
         let config = &self.config;
         if let Some(id) = ids.iter().find(|id| **id as usize >= config.vocab_size) {
             candle_core::bail!("token {id} is not among T5's {}", config.vocab_size)

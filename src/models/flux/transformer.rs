@@ -19,6 +19,7 @@ use candle_core::{Device, Module, Result, Tensor};
 use super::config::TransformerConfig;
 use super::source::Source;
 use crate::models::kernels::{Linear, Rotation, modulated};
+use crate::profile::timed;
 
 /// Under the root of every layer norm.
 const EPS: f64 = 1e-6;
@@ -119,6 +120,7 @@ impl Transformer {
         rotation: &Rotation,
         each: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Tensor> {
+        timed!("transformer");
         let mut image = self.image(latents)?;
         let mut words = text.clone();
         for (block, modulation) in self.doubles.iter().zip(&modulations.doubles) {

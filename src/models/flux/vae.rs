@@ -13,6 +13,7 @@ use super::naming::diffusers_decoder;
 use super::source::Source;
 use super::transformer::Layout;
 use crate::models::kernels::{DirectConv, GroupNorm};
+use crate::profile::timed;
 
 #[derive(Debug)]
 struct Level {
@@ -104,6 +105,7 @@ impl Decoder {
         latent: &Tensor,
         each: &mut dyn FnMut(&str, &Tensor) -> Result<()>,
     ) -> Result<Tensor> {
+        timed!("autoencoder");
         let latent = ((latent / self.config.scale)? + self.config.shift)?;
         let mut x = self.conv_in.forward(&latent)?;
         each("conv_in", &x)?;

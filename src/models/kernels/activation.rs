@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::elementary::{exp, sigmoid};
 use super::host::{contiguous_f32, on_processor};
+use crate::profile::timed;
 use crate::simd::vectorised;
 
 /// What a layer does to each of its outputs.
@@ -35,6 +36,7 @@ pub enum Activation {
 impl Activation {
     /// Of every element, in a new tensor of the same shape and type.
     pub fn forward(self, x: &Tensor) -> Result<Tensor> {
+        timed!("activation", x = x.dims());
         if self == Self::Identity {
             return Ok(x.clone());
         }

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::elementary::softmax;
 use super::host::{on_host, on_processor};
 use super::matrix::{Matrix, ShapeError, Target, Threads, product};
+use crate::profile::timed;
 use crate::simd::kernel;
 
 /// Queries per tile: scores of 128 queries against 1,280 keys are 0.7 MB, within a core's second-level cache.
@@ -30,6 +31,7 @@ pub enum Mask<'a> {
 /// softmax(scale·q·kᵀ + mask)·v of `q` [batch, heads, queries, size], `k` and `v` [batch, heads, keys, size], all of any
 /// strides; [batch, queries, heads·size], contiguous.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64, mask: Mask<'_>) -> Result<Tensor> {
+    timed!("attention", q = q.dims(), k = k.dims());
     let (batch, heads, queries, size) = q.dims4()?;
     let keys = k.dim(2)?;
     if k.dims() != [batch, heads, keys, size] || v.dims() != k.dims() {
@@ -74,6 +76,7 @@ pub fn attention_of_rows(
     [q, k, v]: [&Tensor; 3],
     mask: Mask<'_>,
 ) -> Result<Tensor> {
+    timed!("attention of rows");
     let split = |x: &Tensor| {
         let (tokens, width) = x.dims2()?;
         x.reshape((1, tokens, heads, width / heads.max(1)))?.transpose(1, 2)
@@ -173,6 +176,7 @@ pub(super) fn attend(
         jobs.extend(rows.chunks_mut(TILE * size).enumerate().map(|(tile, rows)| (place, tile * TILE, rows)));
     }
     jobs.into_par_iter().try_for_each_init(Vec::new, |scores: &mut Vec<f32>, (place, first, rows)| {
+        timed!("attention tile");
         let count = rows.len() / size;
         scores.resize(count * keys, 0.0);
         let scores = &mut scores[..count * keys];

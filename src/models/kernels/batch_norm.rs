@@ -2,6 +2,7 @@
 //!
 //! Owns the arithmetic and its folding into a convolution before it (Jacob et al. 2018, §3.2); never a file.
 
+use crate::profile::timed;
 use candle_core::{DType, Result, Tensor, bail};
 
 /// Added to the variance, as PyTorch's batch norms do by default.
@@ -25,6 +26,7 @@ impl BatchNorm {
 
     /// Of `x`, `[batch, channels, …]`, in its precision.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        timed!("batch norm", x = x.dims());
         let mut dims = vec![1; x.rank()];
         let Some(place) = dims.get_mut(1) else { bail!("{:?} has no channels", x.dims()) };
         *place = self.scale.elem_count();

@@ -9,10 +9,12 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::activation::{Activation, leaky};
+use super::buffers::taken;
 use super::form::Kernels;
 use super::host::{values, with_values};
 use super::matrix::{Matrix, ShapeError, Target, Threads, product};
 use super::stencil::Stencil;
+use crate::profile::timed;
 use crate::simd::vectorised;
 
 /// Below so many outputs per kernel row a product is too thin to be fast, and rows of the kernel become outputs too.
@@ -95,6 +97,7 @@ impl Conv {
 
     /// `[batch, inputs, (depth,) height, width]` to `[batch, outputs, …]`, activated.
     pub(crate) fn forward(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        timed!("convolution", x = x.dims(), outputs = self.outputs, kernel = self.kernel);
         let mut dims = x.dims().to_vec();
         if dims.len() != if self.volumes { 5 } else { 4 } || dims[1] != self.inputs {
             bail!("a convolution of {} channels was given {dims:?}", self.inputs);
@@ -119,7 +122,7 @@ impl Conv {
     fn fused(&self, fused: &Fused, x: &[f32], size: Size, activation: Activation) -> Result<Vec<f32>> {
         let slope = activation.negative_slope()?;
         let plane = size.depth * size.height * size.width;
-        let mut out = vec![0.0; size.batch * self.outputs * plane];
+        let mut out = taken(size.batch * self.outputs * plane);
         if plane == 0 {
             return Ok(out);
         }
@@ -176,6 +179,7 @@ impl Conv {
         [b, z]: [usize; 2],
         rows: std::ops::Range<usize>,
     ) -> std::result::Result<Vec<f32>, ShapeError> {
+        timed!("convolution slab");
         let Size { depth, height, width, .. } = size;
         let (plane, columns) = (height * width, rows.len() * width);
         let stacked = fused.folded.len() * self.outputs;

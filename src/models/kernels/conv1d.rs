@@ -10,6 +10,7 @@ use self::panel::{ConvPanel, PANEL, SLACK};
 use super::form::Kernels;
 use super::host::with_values;
 use super::signal::Signal;
+use crate::profile::timed;
 pub(crate) use prepare::{Affine, InputActivation, Prepare};
 
 mod panel;
@@ -150,6 +151,7 @@ impl Conv1d {
         out: &mut [f32],
         add: bool,
     ) -> Result<()> {
+        timed!("conv1d", inputs = self.inputs, outputs = self.outputs, taps = self.taps, samples = len);
         let Weights::Packed { panels, bias } = &self.weights else {
             candle_core::bail!("this convolution was not laid out for the CPU")
         };
@@ -174,6 +176,7 @@ impl Conv1d {
         for at in (0..out_len).step_by(block) {
             let width = block.min(out_len - at);
             prepared.par_chunks_mut(stride).enumerate().for_each(|(channel, row)| {
+                timed!("conv1d input");
                 let source = &x[channel * len..(channel + 1) * len];
                 // Row position p holds sample at + p − padding; outside the signal lies silence.
                 let first = self.padding.saturating_sub(at).min(row.len());
@@ -186,6 +189,7 @@ impl Conv1d {
             });
             let size = self.inputs * self.taps * PANEL;
             out.par_chunks_mut(PANEL * out_len).enumerate().for_each(|(panel, output)| {
+                timed!("conv1d panel");
                 ConvPanel {
                     input: &prepared,
                     stride,

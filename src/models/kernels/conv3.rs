@@ -6,22 +6,32 @@
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
+mod banded;
 mod finish;
+mod tiles;
 mod transform;
 mod winograd;
 
+use self::banded::Banded;
 use self::finish::Finish as Epilogue;
-use self::winograd::{Source, Volume, Winograd};
+use self::tiles::{Source, Volume};
+use self::winograd::Winograd;
 use super::activation::Activation;
+use super::buffers::{self, taken};
 use super::form::Kernels;
 use super::host::{values, with_values};
 use super::instance_norm::Statistics;
 use super::resample::{average_pool, enlarge};
 use super::stencil::Stencil;
+use crate::profile::timed;
 
-/// Gives back what the calling thread keeps for its next convolution; returns the bytes.
+/// Most weights, inputs times outputs times slices, of a volume's layer that is carried out band by band: each band
+/// transforms the slices beside its own once more, and the smallest pictures have the most weights.
+const FEW: usize = 1 << 15;
+
+/// Frees what the calling thread and the pool's keep for their next results; returns the bytes.
 pub fn release_scratch() -> usize {
-    winograd::release_scratch()
+    winograd::release_scratch() + banded::release_scratch() + buffers::release()
 }
 
 /// Some channels of a tensor, enlarged `factor` times in height and width.
@@ -89,10 +99,41 @@ pub struct Conv3 {
 }
 
 enum Form {
-    Fused { kernel: Winograd, bias: Vec<f32> },
+    Fused { kernel: Fused, bias: Vec<f32> },
     Picture { weight: Tensor, bias: Tensor },
     Volume(Stencil),
     Listed,
+}
+
+/// How the 36 products of each tile are carried out: which one is better is decided by the layer's size alone.
+enum Fused {
+    Banded(Banded),
+    Staged(Winograd),
+}
+
+impl Fused {
+    fn prepare(weights: &[f32], outputs: usize, inputs: usize, taps: usize) -> Self {
+        if taps == 1 || outputs * inputs * taps <= FEW {
+            Self::Banded(Banded::prepare(weights, outputs, inputs, taps))
+        } else {
+            Self::Staged(Winograd::prepare(weights, outputs, inputs, taps))
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Banded(kernel) => kernel.bytes(),
+            Self::Staged(kernel) => kernel.bytes(),
+        }
+    }
+
+    fn run(&self, source: Source<'_>, volume: Volume, finish: &Epilogue<'_>, out: &mut [f32]) -> Result<()> {
+        match self {
+            Self::Banded(kernel) => kernel.run(source, volume, finish, out),
+            Self::Staged(kernel) => kernel.run(source, volume, finish, out)?,
+        }
+        Ok(())
+    }
 }
 
 impl Conv3 {
@@ -111,7 +152,7 @@ impl Conv3 {
         let form = match kernels {
             Kernels::Listed => Form::Listed,
             Kernels::Fused => Form::Fused {
-                kernel: Winograd::prepare(&values(weight)?, outputs, inputs, taps),
+                kernel: Fused::prepare(&values(weight)?, outputs, inputs, taps),
                 bias: values(bias)?,
             },
             Kernels::Stock(dtype) if weight.rank() == 4 => {
@@ -135,6 +176,7 @@ impl Conv3 {
 
     /// The convolution of `input`, finished.
     pub fn forward(&self, input: Input<'_>, finish: Finish<'_>) -> Result<Tensor> {
+        timed!("conv3", x = input.tensor.dims(), outputs = self.outputs);
         self.check(input)?;
         let Form::Fused { kernel, bias } = &self.form else {
             let mut sum = self.stock(&input.made()?)?;
@@ -174,6 +216,7 @@ impl Conv3 {
         statistics: &Statistics,
         activation: Activation,
     ) -> Result<Tensor> {
+        timed!("conv3 spade", x = x.dims(), outputs = self.outputs);
         self.check(input)?;
         let Form::Fused { kernel, bias } = &self.form else {
             let modulation = self.stock(&input.made()?)?;
@@ -200,14 +243,14 @@ impl Conv3 {
 
     fn fused(
         &self,
-        kernel: &Winograd,
+        kernel: &Fused,
         input: Input<'_>,
         volume: Volume,
         epilogue: &Epilogue<'_>,
         dims: &[usize],
     ) -> Result<Tensor> {
         let total = input.tensor.dim(1)?;
-        let mut out = vec![0.0; dims.iter().product()];
+        let mut out = taken(dims.iter().product());
         if !out.is_empty() {
             with_values(input.tensor, |data| {
                 kernel.run(
@@ -215,8 +258,7 @@ impl Conv3 {
                     volume,
                     epilogue,
                     &mut out,
-                )?;
-                Ok(())
+                )
             })?;
         }
         Tensor::from_vec(out, dims, &Device::Cpu)

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::host::{on_host, on_processor};
 use super::matrix::{Matrix, ShapeError, Target, Threads, product};
+use crate::profile::timed;
 
 /// Values per output tile: 1 MB, half of a core's second-level cache.
 const TILE: usize = 1 << 18;
@@ -54,6 +55,7 @@ impl DirectConv {
 
     /// Of `x` [1, inputs, h, w]: [1, outputs, h, w].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        timed!("direct convolution", x = x.dims());
         let (batch, inputs, height, width) = x.dims4()?;
         if batch != 1 || inputs != self.inputs {
             bail!("a convolution of one picture of {} channels was given {:?}", self.inputs, x.shape())

@@ -7,8 +7,10 @@
 use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
+use super::buffers::taken;
 use super::form::Kernels;
 use super::host::with_values;
+use crate::profile::timed;
 
 mod shift;
 
@@ -42,6 +44,7 @@ fn voxels(coordinate: f32, count: usize) -> f32 {
 ///
 /// An `x` of batch one serves every grid.
 pub(crate) fn grid_sample(x: &Tensor, grid: &Tensor, kernels: Kernels) -> Result<Tensor> {
+    timed!("grid sample", x = x.dims());
     let (volumes, channels, depth, height, width) = x.dims5()?;
     let (batch, d, h, w, three) = grid.dims5()?;
     if (volumes != batch && volumes != 1) || three != 3 {
@@ -52,8 +55,10 @@ pub(crate) fn grid_sample(x: &Tensor, grid: &Tensor, kernels: Kernels) -> Result
         return stock(x, grid, size)?.reshape((batch, channels, d, h, w));
     }
     let (points, plane) = (d * h * w, depth * height * width);
-    let mut out = vec![0.0; batch * channels * points];
-    if !out.is_empty() && plane > 0 {
+    let mut out = taken(batch * channels * points);
+    if plane == 0 {
+        out.fill(0.0);
+    } else if !out.is_empty() {
         with_values(x, |x| {
             with_values(grid, |grid| {
                 for (b, out) in out.chunks_mut(channels * points).enumerate() {

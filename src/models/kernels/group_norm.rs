@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::elementary::{sigmoid, sum_of_runs};
 use super::host::{on_host, on_processor};
+use crate::profile::timed;
 use crate::simd::kernel;
 
 /// A group norm with weight and bias per channel.
@@ -28,11 +29,13 @@ impl GroupNorm {
 
     /// Of `x` [1, channels, height, width], normalised.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        timed!("group norm", x = x.dims());
         self.apply(x, false)
     }
 
     /// Normalised, then SiLU.
     pub fn forward_silu(&self, x: &Tensor) -> Result<Tensor> {
+        timed!("group norm", x = x.dims());
         self.apply(x, true)
     }
 

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::form::Kernels;
 use super::host::{values, with_values};
 use super::moments::moments;
+use crate::profile::timed;
 
 /// Added to the variance, as PyTorch's `InstanceNorm2d` does by default.
 const EPSILON: f64 = 1e-5;
@@ -21,6 +22,7 @@ pub struct Statistics {
 impl Statistics {
     /// Of `x`, `[batch, channels, height, width]`. Enlarging `x` by repetition would not change them.
     pub fn of(x: &Tensor, kernels: Kernels) -> Result<Self> {
+        timed!("statistics", x = x.dims());
         let (batch, channels, height, width) = x.dims4()?;
         if kernels == Kernels::Fused {
             let pairs: Vec<(f32, f32)> = with_values(x, |values| {

@@ -8,6 +8,7 @@ use super::attention::{HostMask, Mask, Sizes, View, attend, attention};
 use super::elementary::sum;
 use super::host::{on_host, on_processor};
 use super::norm::rms_norm;
+use crate::profile::timed;
 use crate::simd::kernel;
 
 const EPS: f64 = 1e-6;
@@ -33,6 +34,7 @@ pub struct Qkv<'a> {
 
 /// Joint attention over the streams' tokens in order: [tokens, heads · width].
 pub fn joint_attention(streams: &[Qkv<'_>], heads: usize, rotation: &Rotation) -> Result<Tensor> {
+    timed!("joint attention", heads = heads);
     let width = streams.first().map_or(Ok(0), |stream| stream.query.dim(0))?;
     let scale = 1.0 / (width as f64).sqrt();
     let Some(first) = streams.first() else { bail!("attention over nothing") };

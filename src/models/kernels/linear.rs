@@ -24,6 +24,7 @@ use super::form::Kernels;
 use super::host::{contiguous_f32, on_processor, with_values};
 use super::matrix::{Matrix, Target, Threads, product};
 use super::panels::{Finish, Kept, Panels};
+use crate::profile::timed;
 
 /// How a network keeps its matrices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,6 +221,7 @@ impl Linear {
     }
 
     fn product(&self, x: &Tensor, activation: Activation, residual: Option<&Tensor>) -> Result<Tensor> {
+        timed!("linear", x = x.dims(), outputs = self.outputs);
         if x.dim(D::Minus1)? != self.inputs {
             bail!("a linear layer of {} inputs was given {:?}", self.inputs, x.shape());
         }

@@ -11,6 +11,7 @@ use self::matvec::{COLUMNS, MatVec};
 use super::elementary::{sigmoid, tanh};
 use super::form::Kernels;
 use super::host::with_values;
+use crate::profile::timed;
 use crate::simd::kernel;
 
 mod matvec;
@@ -68,6 +69,7 @@ impl BiLstm {
 
     /// [1, steps, inputs] to [1, steps, 2·hidden].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        timed!("lstm", x = x.dims(), hidden = self.hidden);
         let (_, steps, _) = x.dims3()?;
         let x = x.squeeze(0)?;
         let given = |direction: &Direction| x.matmul(&direction.input)?.broadcast_add(&direction.bias);
@@ -97,6 +99,7 @@ impl BiLstm {
         steps: usize,
         order: &dyn Fn(usize) -> usize,
     ) -> Vec<f32> {
+        timed!("lstm direction");
         let hidden = self.hidden;
         let mut out = vec![0.0; steps * hidden];
         let (mut state, mut cell) = (vec![0.0f32; hidden], vec![0.0f32; hidden]);

@@ -5,6 +5,8 @@
 
 use gemm::Parallelism;
 
+use crate::profile::timed;
+
 /// A product whose sizes do not fit together, or not into their slices: a mistake of the caller's, never of the data's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
@@ -140,6 +142,7 @@ pub(in crate::models) fn product(
     b: Matrix<'_>,
     threads: Threads,
 ) -> Result<(), ShapeError> {
+    timed!("product", rows = a.rows, depth = a.columns, columns = b.columns);
     let Target { data, stride, kept } = target;
     let (m, n, k) = (a.rows, b.columns, a.columns);
     if k != b.rows {

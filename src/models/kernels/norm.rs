@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::elementary::sum;
 use super::host::{on_host, on_processor};
+use crate::profile::timed;
 use crate::simd::kernel;
 
 /// Rows handed to a thread at once: enough work to outweigh the handing over.
@@ -60,6 +61,7 @@ impl LayerNorm {
 impl Module for LayerNorm {
     /// Any shape whose last dimension is the layer's size; the same shape comes back.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        timed!("layer norm", x = x.dims());
         match &self.affine {
             Some((weight, bias)) => scaled(x, bias, weight, 0.0, self.eps),
             None => {
@@ -72,6 +74,7 @@ impl Module for LayerNorm {
 
 /// Layer norm without weights, then · (1 + scale) + shift; both \[size\]. Any shape whose last dimension is `size`.
 pub fn modulated(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor> {
+    timed!("layer norm", x = x.dims());
     scaled(x, shift, scale, 1.0, eps)
 }
 
@@ -108,6 +111,7 @@ fn scaled(x: &Tensor, shift: &Tensor, scale: &Tensor, one: f64, eps: f64) -> Res
 
 /// x/√(mean x² + eps) · weight over the last dimension, which has as many values as `weight`.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    timed!("rms norm", x = x.dims());
     let size = weight.dims1()?;
     if x.dim(D::Minus1)? != size {
         bail!("an RMS norm of {size} features was given {:?}", x.shape())

@@ -17,6 +17,7 @@ use rayon::prelude::*;
 
 use self::disjoint::Disjoint;
 use super::activation::Activation;
+use crate::profile::timed;
 use crate::simd::{lanes, vectorised};
 
 /// Columns of a panel: two vectors of AVX-512, so that 12 rows fill 24 of its 32 registers with running sums.
@@ -145,9 +146,11 @@ impl Panels {
                 })
                 .collect();
             pieces.into_par_iter().for_each(|(start, count, piece)| {
+                timed!("packed input");
                 interleave(&x[start * self.depth..], self.depth, count, self.depth, piece);
             });
             (0..panels).into_par_iter().for_each_init(Vec::new, |widened, panel| {
+                timed!("packed panel");
                 let columns = panel * WIDTH..((panel + 1) * WIDTH).min(self.columns);
                 let weights = self.panel(panel, widened);
                 for (start, count) in &tiles {

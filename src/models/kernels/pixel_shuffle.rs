@@ -3,11 +3,14 @@
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
+use super::buffers::taken;
 use super::form::Kernels;
 use super::host::with_values;
+use crate::profile::timed;
 
 /// `[batch, channels · factor², height, width]` to `[batch, channels, height · factor, width · factor]`.
 pub(crate) fn pixel_shuffle(x: &Tensor, factor: usize, kernels: Kernels) -> Result<Tensor> {
+    timed!("pixel shuffle", x = x.dims());
     let (batch, stacked, height, width) = x.dims4()?;
     let square = factor * factor;
     if square == 0 || !stacked.is_multiple_of(square) {
@@ -22,7 +25,7 @@ pub(crate) fn pixel_shuffle(x: &Tensor, factor: usize, kernels: Kernels) -> Resu
             .contiguous()?
             .reshape(dims);
     }
-    let mut out = vec![0.0; x.elem_count()];
+    let mut out = taken(x.elem_count());
     if !out.is_empty() {
         with_values(x, |x| {
             let row = width * factor;

@@ -4,6 +4,7 @@
 //! product per (z, y) tap on a view of the padded volume, then a sum of shifted columns. Nothing is laid out per tap, so
 //! memory stays at (kernel width) times the output whatever the kernel's size. Stride one, zero padding to the same size.
 
+use crate::profile::timed;
 use candle_core::{DType, Result, Tensor, bail};
 
 /// A volume kernel as a stack of matrices.
@@ -39,6 +40,7 @@ impl Stencil {
 
     /// `[batch, inputs, depth, height, width]` to `[batch, outputs, depth, height, width]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        timed!("stencil", x = x.dims());
         let (batch, inputs, depth, height, width) = x.dims5()?;
         let [kd, kh, kw] = self.kernel;
         let padded = x.pad_with_zeros(2, kd / 2, kd / 2)?.pad_with_zeros(3, kh / 2, kh / 2)?;

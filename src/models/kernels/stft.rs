@@ -5,6 +5,7 @@
 
 use std::f64::consts::TAU;
 
+use crate::profile::timed;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -23,6 +24,16 @@ impl Stft {
         Self { size, hop, window }
     }
 
+    /// Samples of a window.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Samples between two windows.
+    pub fn hop(&self) -> usize {
+        self.hop
+    }
+
     /// Frequency bins, from DC to Nyquist.
     pub fn bins(&self) -> usize {
         self.size / 2 + 1
@@ -37,6 +48,7 @@ impl Stft {
     ///
     /// The imaginary parts of DC and Nyquist are +0, so negative reals have the phase +π, as torch has it.
     pub fn transform(&self, signal: &[f32]) -> Vec<f32> {
+        timed!("stft", samples = signal.len());
         let (bins, frames, half) = (self.bins(), self.frames(signal.len()), self.size / 2);
         let at = |position: usize| -> f64 {
             // Mirrored around the first and the last sample, neither of which is repeated.
@@ -91,6 +103,7 @@ impl Stft {
     ///
     /// Overlapping windows are added and divided by the sum of their squares; half a window is cut off at both ends.
     pub fn inverse(&self, magnitudes: &Tensor, phases: &Tensor) -> Result<Tensor> {
+        timed!("inverse stft", x = magnitudes.dims());
         let (_, bins, frames) = magnitudes.dims3()?;
         let (cos, sin) = ((magnitudes * phases.cos()?)?, (magnitudes * phases.sin()?)?);
         let spectra = Tensor::cat(&[cos, sin], 1)?.squeeze(0)?.t()?.contiguous()?;

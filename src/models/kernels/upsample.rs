@@ -11,11 +11,13 @@ use super::activation::Activation;
 use super::conv1d::{Conv1d, InputActivation, Prepare, weight_norm};
 use super::form::Kernels;
 use super::signal::Signal;
+use crate::profile::timed;
 
 /// A weight-normed transposed convolution whose padding makes the signal exactly `rate` times as long.
 #[derive(Debug)]
 pub struct Upsample {
     outputs: usize,
+    taps: usize,
     rate: usize,
     padding: usize,
     form: Form,
@@ -55,7 +57,17 @@ impl Upsample {
                 Form::Polyphase(Conv1d::new(&weight, Some(&bias), 1, depth - 1, kernels)?)
             }
         };
-        Ok(Self { outputs, rate, padding: (taps - rate) / 2, form })
+        Ok(Self { outputs, taps, rate, padding: (taps - rate) / 2, form })
+    }
+
+    /// Taps of its kernel.
+    pub fn taps(&self) -> usize {
+        self.taps
+    }
+
+    /// How many times as long the signal becomes.
+    pub fn rate(&self) -> usize {
+        self.rate
     }
 
     /// The up-sampled leaky ReLU (slope `slope`) of a [1, inputs, len] signal.
@@ -76,6 +88,7 @@ impl Upsample {
 
     /// On the CPU: the same, added onto `out`, whose rows begin with `reflected` samples that mirror what follows.
     pub fn onto(&self, x: &Signal, slope: f32, out: &mut Signal, reflected: usize) -> Result<()> {
+        timed!("upsample", inputs = x.channels, samples = x.len);
         let Form::Polyphase(conv) = &self.form else {
             candle_core::bail!("this up-sampling was not laid out for the CPU")
         };

@@ -6,6 +6,7 @@ use candle_core::{Module, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use rayon::prelude::*;
 
+use super::norms::Norms;
 use crate::models::kernels::conv1d::{Affine, Conv1d, ConvShape, InputActivation, Prepare};
 use crate::models::kernels::{Activation, Doubler, Kernels, Linear, Signal, moments};
 
@@ -30,28 +31,25 @@ impl AdaIn {
     }
 
     /// On the CPU: how to normalise the signal `data` (rows of `len`) by this style on its way into a convolution.
-    fn affine(&self, data: &[f32], len: usize, style: &Tensor) -> Result<Affine> {
+    fn affine(&self, data: &[f32], len: usize, style: &Tensor, norms: &mut Norms) -> Result<Affine> {
         let scales = self.fc.forward(style)?.flatten_all()?.to_vec1::<f32>()?;
         let (gain, shift) = scales.split_at(self.channels);
-        let (mean, gain) = data
-            .par_chunks(len)
-            .zip(gain)
-            .map(|(row, gain)| {
-                let (mean, variance) = moments(row);
-                (mean, (1.0 + gain) * (1.0 / (variance + EPSILON).sqrt()) as f32)
-            })
-            .unzip();
+        let rows = norms.of(len, || data.par_chunks(len).map(moments).collect());
+        let scaled = rows.into_iter().zip(gain).map(|((mean, variance), gain)| {
+            (mean, (1.0 + gain) * (1.0 / (variance + EPSILON).sqrt()) as f32)
+        });
+        let (mean, gain) = scaled.unzip();
         Ok(Affine { mean, gain, shift: shift.to_vec() })
     }
 
     /// The normalised, scaled and shifted [1, channels, len] signal, by candle's operations.
-    fn tensor(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
+    fn tensor(&self, x: &Tensor, style: &Tensor, norms: &mut Norms) -> Result<Tensor> {
         let scales = self.fc.forward(style)?.reshape((1, 2 * self.channels, 1))?;
         let gain = (scales.narrow(1, 0, self.channels)? + 1.0)?;
         let shift = scales.narrow(1, self.channels, self.channels)?;
-        let centred = x.broadcast_sub(&x.mean_keepdim(2)?)?;
-        let spread = (centred.sqr()?.mean_keepdim(2)? + EPSILON)?.sqrt()?;
-        centred.broadcast_div(&spread)?.broadcast_mul(&gain)?.broadcast_add(&shift)
+        let (mean, variance) = norms.of_tensor(x)?;
+        let spread = (variance + EPSILON)?.sqrt()?;
+        x.broadcast_sub(&mean)?.broadcast_div(&spread)?.broadcast_mul(&gain)?.broadcast_add(&shift)
     }
 }
 
@@ -115,12 +113,12 @@ impl StyleBlock {
     fn residual(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
         let leaky = |x: &Tensor| Activation::Leaky(BLOCK_SLOPE).forward(x);
         if self.kernels != Kernels::Fused || self.doubler.is_some() {
-            let mut y = leaky(&self.norm1.tensor(x, style)?)?;
+            let mut y = leaky(&self.norm1.tensor(x, style, &mut Norms::own())?)?;
             if let Some(doubler) = &self.doubler {
                 y = doubler.forward(&y)?;
             }
             let y = self.conv1.forward(&y)?;
-            return self.conv2.forward(&leaky(&self.norm2.tensor(&y, style)?)?);
+            return self.conv2.forward(&leaky(&self.norm2.tensor(&y, style, &mut Norms::own())?)?);
         }
         let x = Signal::of(x)?;
         let mut y = Signal::zeros(self.conv1.outputs(), x.len);
@@ -131,7 +129,7 @@ impl StyleBlock {
     }
 
     fn step(&self, norm: &AdaIn, conv: &Conv1d, x: &Signal, style: &Tensor, out: &mut Signal) -> Result<()> {
-        let affine = Some(norm.affine(&x.data, x.len, style)?);
+        let affine = Some(norm.affine(&x.data, x.len, style, &mut Norms::own())?);
         let prepare = Prepare { affine, activation: InputActivation::Leaky(BLOCK_SLOPE) };
         conv.write(&x.data, x.len, &prepare, &mut out.data, false)
     }
@@ -141,6 +139,7 @@ impl StyleBlock {
 #[derive(Debug)]
 pub(super) struct SnakeBlock {
     steps: Vec<SnakeStep>,
+    reach: usize,
     kernels: Kernels,
 }
 
@@ -172,22 +171,28 @@ impl SnakeBlock {
             .enumerate()
             .map(|(step, dilation)| Ok(SnakeStep { halves: [half(1, step, *dilation)?, half(2, step, 1)?] }))
             .collect::<Result<_>>()?;
-        Ok(Self { steps, kernels })
+        let reach = dilations.iter().map(|dilation| taps / 2 * (dilation + 1)).sum();
+        Ok(Self { steps, reach, kernels })
+    }
+
+    /// How far to each side its convolutions look.
+    pub(super) fn reach(&self) -> usize {
+        self.reach
     }
 
     /// [1, channels, len] to the same.
-    pub(super) fn forward(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, style: &Tensor, norms: &mut Norms) -> Result<Tensor> {
         if self.kernels == Kernels::Fused {
             let mut signal = Signal::of(x)?;
             let mut scratch = vec![0.0; signal.data.len()];
-            self.in_place(&mut signal, style, &mut scratch)?;
+            self.in_place(&mut signal, style, &mut scratch, norms)?;
             return signal.into_tensor();
         }
         let mut x = x.clone();
         for step in &self.steps {
             let mut y = x.clone();
             for (norm, alpha, conv) in &step.halves {
-                y = norm.tensor(&y, style)?;
+                y = norm.tensor(&y, style, norms)?;
                 let sine = y.broadcast_mul(alpha)?.sin()?.sqr()?;
                 y = conv.forward(&(y + sine.broadcast_div(alpha)?)?)?;
             }
@@ -197,11 +202,17 @@ impl SnakeBlock {
     }
 
     /// The same on the CPU, in place; `scratch` is as large as the signal and left with nothing of meaning.
-    pub(super) fn in_place(&self, x: &mut Signal, style: &Tensor, scratch: &mut [f32]) -> Result<()> {
+    pub(super) fn in_place(
+        &self,
+        x: &mut Signal,
+        style: &Tensor,
+        scratch: &mut [f32],
+        norms: &mut Norms,
+    ) -> Result<()> {
         for SnakeStep { halves: [(norm1, alpha1, conv1), (norm2, alpha2, conv2)] } in &self.steps {
-            let prepare = snake(norm1.affine(&x.data, x.len, style)?, alpha1)?;
+            let prepare = snake(norm1.affine(&x.data, x.len, style, norms)?, alpha1)?;
             conv1.write(&x.data, x.len, &prepare, scratch, false)?;
-            let prepare = snake(norm2.affine(scratch, x.len, style)?, alpha2)?;
+            let prepare = snake(norm2.affine(scratch, x.len, style, norms)?, alpha2)?;
             conv2.write(scratch, x.len, &prepare, &mut x.data, true)?;
         }
         Ok(())

@@ -166,6 +166,12 @@ impl KokoroConfig {
         2 * self.istftnet.samples_per_f0()
     }
 
+    /// The tokens of these symbols, between the start and the end; symbols that are not in the vocabulary are none.
+    pub(super) fn tokens(&self, symbols: &[char]) -> Vec<u32> {
+        let inner = symbols.iter().filter_map(|symbol| self.vocab.get(symbol).copied());
+        std::iter::once(0).chain(inner).chain(std::iter::once(0)).collect()
+    }
+
     /// Symbols that fit into one pass; the start and the end take two places.
     pub fn context(&self) -> usize {
         self.plbert.max_position_embeddings - 2

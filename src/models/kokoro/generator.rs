@@ -1,16 +1,20 @@
 //! The vocoder: from decoder features, a style and the harmonic source to a spectrum, and from it to sound (ISTFTNet,
 //! Kaneko et al. 2022).
 //!
-//! On the CPU it keeps four signals of the widest stage at a time and works in place; that bounds a run's memory.
+//! A part of a long sentence can be made for itself: see [`super::windows`]. On the CPU it keeps four signals of the widest stage at a time and works in place; that bounds a run's memory.
+
+use std::ops::Range;
 
 use candle_core::{Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
 use super::adain::SnakeBlock;
 use super::config::KokoroConfig;
+use super::norms::Norms;
 use super::source::{NoiseOf, Source};
 use crate::models::kernels::conv1d::{Conv1d, InputActivation, Prepare, weight_norm};
 use crate::models::kernels::{Activation, Kernels, Signal, Stft, Upsample};
+use crate::profile::timed;
 
 /// Harmonics of the source, the fundamental included; the release hard-codes it.
 const HARMONICS: usize = 9;
@@ -127,6 +131,23 @@ impl Generator {
         Ok(Self { source, stft, stages, last, kernels })
     }
 
+    /// How many frames to each side of a sample decide what it is, but for the norms' statistics: taps of every convolution
+    /// between the decoder and the sound, the source's branch included.
+    pub fn reach(&self) -> usize {
+        // Halves of the transform's window, the last convolution, the mirrored sample; in places of the present stage.
+        let mut reach = self.stft.size().div_ceil(2 * self.stft.hop()) + LAST_TAPS / 2 + 1;
+        let mut per_frame = 2 * self.source.samples_per_f0() / self.stft.hop();
+        let mut frames = 0;
+        for stage in self.stages.iter().rev() {
+            reach += stage.blocks.iter().map(SnakeBlock::reach).max().unwrap_or(0);
+            let source = reach + stage.noise_block.reach() + 1;
+            frames = frames.max(source.div_ceil(per_frame));
+            reach = (reach + stage.up.taps()).div_ceil(stage.up.rate());
+            per_frame /= stage.up.rate();
+        }
+        frames.max(reach.div_ceil(2))
+    }
+
     /// The harmonic source.
     pub fn source(&self) -> &Source {
         &self.source
@@ -137,9 +158,24 @@ impl Generator {
         &self.stft
     }
 
-    /// Magnitudes and phases of the excitation: [1, 2·bins, frames] on `device`.
-    pub fn harmonics(&self, f0: &[f32], noise: NoiseOf<'_>, device: &Device) -> Result<Tensor> {
-        self.spectrum(&self.source.excite(f0, noise), device)
+    /// Magnitudes and phases of the excitation of the values `part` of `f0`: [1, 2·bins, frames] on `device`.
+    pub fn harmonics(
+        &self,
+        f0: &[f32],
+        part: Range<usize>,
+        noise: NoiseOf<'_>,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let per = self.source.samples_per_f0();
+        // A window of the transform reaches half its size to both sides.
+        let side = self.stft.size().div_ceil(2 * per);
+        let wide = part.start.saturating_sub(side)..(part.end + side).min(f0.len());
+        let all = self.spectrum(&self.source.excite(f0, wide.clone(), noise), device)?;
+        if wide == part {
+            return Ok(all);
+        }
+        let frames = |values: usize| values * per / self.stft.hop();
+        all.narrow(2, frames(part.start - wide.start), frames(part.len()) + 1)?.contiguous()
     }
 
     /// Magnitudes and phases of a given excitation: [1, 2·bins, frames] on `device`.
@@ -156,7 +192,7 @@ impl Generator {
 
     /// Stage `stage`'s residual block behind it.
     pub fn noise_block(&self, stage: usize, x: &Tensor, style: &Tensor) -> Result<Tensor> {
-        self.stages[stage].noise_block.forward(x, style)
+        self.stages[stage].noise_block.forward(x, style, &mut Norms::own())
     }
 
     /// Stage `stage`'s up-sampling, before anything is mirrored or added.
@@ -166,14 +202,20 @@ impl Generator {
 
     /// Residual block `block` of stage `stage`.
     pub fn block(&self, stage: usize, block: usize, x: &Tensor, style: &Tensor) -> Result<Tensor> {
-        self.stages[stage].blocks[block].forward(x, style)
+        self.stages[stage].blocks[block].forward(x, style, &mut Norms::own())
     }
 
     /// From decoder features [1, channels, 2·frames] to what the inverse transform is made of: [1, 2·bins, samples].
     pub fn features(&self, x: &Tensor, style: &Tensor, har: &Tensor) -> Result<Tensor> {
+        self.features_by(x, style, har, &mut Norms::own())
+    }
+
+    /// The same, normalised by these statistics.
+    pub fn features_by(&self, x: &Tensor, style: &Tensor, har: &Tensor, norms: &mut Norms) -> Result<Tensor> {
+        norms.begin();
         match self.kernels {
-            Kernels::Fused => self.in_place(x, style, har),
-            Kernels::Stock(_) | Kernels::Listed => self.of_tensors(x, style, har),
+            Kernels::Fused => self.in_place(x, style, har, norms),
+            Kernels::Stock(_) | Kernels::Listed => self.of_tensors(x, style, har, norms),
         }
     }
 
@@ -185,48 +227,54 @@ impl Generator {
 
     /// The sound, not clamped: `samples_per_f0` samples for each value of F0.
     pub fn forward(&self, x: &Tensor, style: &Tensor, har: &Tensor) -> Result<Tensor> {
-        let (magnitudes, phases) = self.split(&self.features(x, style, har)?)?;
+        timed!("generator", x = x.dims());
+        self.sound(&self.features(x, style, har)?)
+    }
+
+    /// The sound of what the inverse transform is made of.
+    pub fn sound(&self, features: &Tensor) -> Result<Tensor> {
+        let (magnitudes, phases) = self.split(features)?;
         self.stft.inverse(&magnitudes, &phases)
     }
 
-    fn of_tensors(&self, x: &Tensor, style: &Tensor, har: &Tensor) -> Result<Tensor> {
+    fn of_tensors(&self, x: &Tensor, style: &Tensor, har: &Tensor, norms: &mut Norms) -> Result<Tensor> {
         let mut x = x.clone();
         for (index, stage) in self.stages.iter().enumerate() {
-            let source = stage.noise_block.forward(&stage.noise_conv.forward(har)?, style)?;
+            let source = stage.noise_block.forward(&stage.noise_conv.forward(har)?, style, norms)?;
             x = stage.up.forward(&x, SLOPE)?;
             if index + 1 == self.stages.len() {
                 x = Tensor::cat(&[&x.narrow(2, 1, 1)?, &x], 2)?;
             }
             x = (x + source)?;
-            let mut sum = stage.blocks[0].forward(&x, style)?;
+            let mut sum = stage.blocks[0].forward(&x, style, norms)?;
             for block in &stage.blocks[1..] {
-                sum = (sum + block.forward(&x, style)?)?;
+                sum = (sum + block.forward(&x, style, norms)?)?;
             }
             x = (sum / stage.blocks.len() as f64)?;
         }
         self.last.forward(&Activation::Leaky(LAST_SLOPE).forward(&x)?)
     }
 
-    fn in_place(&self, x: &Tensor, style: &Tensor, har: &Tensor) -> Result<Tensor> {
+    fn in_place(&self, x: &Tensor, style: &Tensor, har: &Tensor, norms: &mut Norms) -> Result<Tensor> {
         let mut x = Signal::of(x)?;
         for (index, stage) in self.stages.iter().enumerate() {
             let reflected = usize::from(index + 1 == self.stages.len());
             let mut sum = Signal::of(&stage.noise_conv.forward(har)?)?;
             let mut scratch = vec![0.0; sum.data.len()];
-            stage.noise_block.in_place(&mut sum, style, &mut scratch)?;
+            stage.noise_block.in_place(&mut sum, style, &mut scratch, norms)?;
             stage.up.onto(&x, SLOPE, &mut sum, reflected)?;
             x = sum;
             let Some((final_block, first_blocks)) = stage.blocks.split_last() else { continue };
             let mut total: Option<Signal> = None;
             for block in first_blocks {
                 let mut y = x.clone();
-                block.in_place(&mut y, style, &mut scratch)?;
+                block.in_place(&mut y, style, &mut scratch, norms)?;
                 match &mut total {
                     None => total = Some(y),
                     Some(total) => total.data.iter_mut().zip(&y.data).for_each(|(sum, y)| *sum += y),
                 }
             }
-            final_block.in_place(&mut x, style, &mut scratch)?;
+            final_block.in_place(&mut x, style, &mut scratch, norms)?;
             let share = 1.0 / stage.blocks.len() as f32;
             match &total {
                 None => x.data.iter_mut().for_each(|x| *x *= share),

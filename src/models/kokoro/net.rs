@@ -2,11 +2,14 @@
 //!
 //! Knows nothing of text, voices or jobs.
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Module, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
 use super::config::KokoroConfig;
 use super::decoder::Decoder;
+use super::norms::Norms;
 use super::plbert::Plbert;
 use super::predictor::Predictor;
 use super::source::{NoiseOf, VOICED};
@@ -15,16 +18,24 @@ use crate::contract::ModelError;
 use crate::models::error::Context;
 use crate::models::kernels::{Kernels, Linear};
 use crate::models::weights::spec::{TensorSpec, record};
+use crate::profile::timed;
 use crate::types::Prosody;
 
 /// All of Kokoro's networks on one device.
 #[derive(Debug)]
 pub struct Net {
+    durations: Durations,
+    text_encoder: TextEncoder,
+    decoder: Decoder,
+    device: Device,
+}
+
+/// The networks that say how long each token lasts: what comes before any sound.
+#[derive(Debug)]
+pub struct Durations {
     bert: Plbert,
     bert_encoder: Linear,
     predictor: Predictor,
-    text_encoder: TextEncoder,
-    decoder: Decoder,
     style: usize,
     device: Device,
 }
@@ -54,14 +65,24 @@ impl Timing {
     }
 }
 
+/// All that the vocoder makes a sentence's sound of.
+#[derive(Clone, Debug)]
+pub struct Voiced {
+    /// The decoder's, [1, decoder_out, 2·frames].
+    features: Tensor,
+    /// In Hz, two values a frame.
+    f0: Vec<f32>,
+    timbre: Tensor,
+}
+
 /// Which tensors the network needs, under their published names; building it on nothing tells.
 pub fn tensors(config: &KokoroConfig) -> std::result::Result<Vec<TensorSpec>, ModelError> {
     record(DType::F32, |vb| Net::new(config, &vb, Kernels::Listed))
         .context(|| "listing Kokoro's tensors".to_owned())
 }
 
-impl Net {
-    /// Loads the networks from the published names (`bert.module.…`, `predictor.module.…`, …).
+impl Durations {
+    /// Loads them from the published names (`bert.module.…`, `bert_encoder.module.…`, `predictor.module.…`).
     pub fn new(config: &KokoroConfig, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Self> {
         let (wide, hidden) = (config.plbert.hidden_size, config.hidden_dim);
         let projection = vb.pp("bert_encoder.module");
@@ -72,31 +93,9 @@ impl Net {
             bert: Plbert::new(config, &vb.pp("bert.module"), kernels)?,
             bert_encoder: Linear::in_form(&weight, &bias, kernels)?,
             predictor: Predictor::new(config, &vb.pp("predictor.module"), kernels)?,
-            text_encoder: TextEncoder::new(config, &vb.pp("text_encoder.module"), kernels)?,
-            decoder: Decoder::new(config, &vb.pp("decoder.module"), kernels)?,
             style: config.style_dim,
             device: vb.device().clone(),
         })
-    }
-
-    /// Where it lives.
-    pub fn device(&self) -> &Device {
-        &self.device
-    }
-
-    /// The predictor, for its stages.
-    pub fn predictor(&self) -> &Predictor {
-        &self.predictor
-    }
-
-    /// The text encoder, for its stages.
-    pub fn text_encoder(&self) -> &TextEncoder {
-        &self.text_encoder
-    }
-
-    /// The decoder, for its stages.
-    pub fn decoder(&self) -> &Decoder {
-        &self.decoder
     }
 
     /// A voice's style vector, [decoder | predictor], as the network takes it.
@@ -111,19 +110,10 @@ impl Net {
         Tensor::from_slice(ids, (1, ids.len()), &Device::Cpu)?.to_device(&self.device)
     }
 
-    /// Contextual features of the tokens: [1, tokens, hidden_size].
-    pub fn contextual(&self, ids: &Tensor) -> Result<Tensor> {
-        self.bert.forward(ids)
-    }
-
-    /// The same, projected to [1, tokens, hidden].
-    pub fn projected(&self, contextual: &Tensor) -> Result<Tensor> {
-        self.bert_encoder.forward(contextual)
-    }
-
     /// How long each token lasts at `speed`: predicted durations divided by it, rounded to even, at least one frame.
     pub fn timing(&self, ids: &Tensor, style: &Style, speed: f32) -> Result<Timing> {
-        let features = self.projected(&self.contextual(ids)?)?;
+        timed!("durations", tokens = ids.dims());
+        let features = self.bert_encoder.forward(&self.bert.forward(ids)?)?;
         let encoded = self.predictor.encode(&features, &style.prosody)?;
         let logits = self.predictor.duration_logits(&self.predictor.lstm(&encoded)?)?;
         let durations = self.predictor.durations(&logits)?.flatten_all()?.to_vec1::<f32>()?;
@@ -131,6 +121,68 @@ impl Net {
             frames: durations.into_iter().map(|frames| frame_count(frames, speed)).collect(),
             encoded,
         })
+    }
+}
+
+impl Net {
+    /// Loads the networks from the published names (`bert.module.…`, `predictor.module.…`, …).
+    pub fn new(config: &KokoroConfig, vb: &VarBuilder<'_>, kernels: Kernels) -> Result<Self> {
+        Ok(Self {
+            durations: Durations::new(config, vb, kernels)?,
+            text_encoder: TextEncoder::new(config, &vb.pp("text_encoder.module"), kernels)?,
+            decoder: Decoder::new(config, &vb.pp("decoder.module"), kernels)?,
+            device: vb.device().clone(),
+        })
+    }
+
+    /// Where it lives.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The networks in front of all sound.
+    pub fn durations(&self) -> &Durations {
+        &self.durations
+    }
+
+    /// The predictor, for its stages.
+    pub fn predictor(&self) -> &Predictor {
+        &self.durations.predictor
+    }
+
+    /// The text encoder, for its stages.
+    pub fn text_encoder(&self) -> &TextEncoder {
+        &self.text_encoder
+    }
+
+    /// The decoder, for its stages.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// See [`Durations::style`].
+    pub fn style(&self, values: &[f32]) -> Result<Style> {
+        self.durations.style(values)
+    }
+
+    /// See [`Durations::ids`].
+    pub fn ids(&self, ids: &[u32]) -> Result<Tensor> {
+        self.durations.ids(ids)
+    }
+
+    /// Contextual features of the tokens: [1, tokens, hidden_size].
+    pub fn contextual(&self, ids: &Tensor) -> Result<Tensor> {
+        self.durations.bert.forward(ids)
+    }
+
+    /// The same, projected to [1, tokens, hidden].
+    pub fn projected(&self, contextual: &Tensor) -> Result<Tensor> {
+        self.durations.bert_encoder.forward(contextual)
+    }
+
+    /// See [`Durations::timing`].
+    pub fn timing(&self, ids: &Tensor, style: &Style, speed: f32) -> Result<Timing> {
+        self.durations.timing(ids, style, speed)
     }
 
     /// Each token's features for as many frames as it lasts: [1, channels, tokens] to [1, channels, frames].
@@ -145,11 +197,44 @@ impl Net {
 
     /// F0 in Hz and energy as a log-norm, each [1, 2·frames].
     pub fn curves(&self, timing: &Timing, style: &Style) -> Result<(Tensor, Tensor)> {
+        timed!("pitch and energy");
         let aligned = self.align(&timing.encoded.transpose(1, 2)?, &timing.frames)?;
-        self.predictor.curves(&self.predictor.shared(&aligned)?, &style.prosody)
+        let predictor = self.predictor();
+        predictor.curves(&predictor.shared(&aligned)?, &style.prosody)
     }
 
-    /// The sound of tokens so timed, not clamped: `samples_per_frame` samples for each frame.
+    /// What the vocoder makes the sound of tokens so timed of.
+    pub fn voiced(&self, ids: &Tensor, style: &Style, timing: &Timing, prosody: Prosody) -> Result<Voiced> {
+        let (f0, energy) = self.curves(timing, style)?;
+        let f0_values = shifted(f0.flatten_all()?.to_vec1()?, prosody);
+        let f0 = Tensor::from_slice(&f0_values, f0.shape(), &Device::Cpu)?.to_device(&self.device)?;
+        let text = self.align(&self.text_encoder.forward(ids)?, &timing.frames)?;
+        let features = self.decoder.features(&text, &f0, &energy, &style.timbre)?;
+        Ok(Voiced { features, f0: f0_values, timbre: style.timbre.clone() })
+    }
+
+    /// What the vocoder makes of these frames: the whole of them, or one of the windows that `norms` gathers over.
+    pub fn vocoded(
+        &self,
+        voiced: &Voiced,
+        frames: Range<usize>,
+        noise: NoiseOf<'_>,
+        norms: &mut Norms,
+    ) -> Result<Tensor> {
+        timed!("vocoder", frames = frames);
+        let generator = self.decoder.generator();
+        let part = 2 * frames.start..2 * frames.end;
+        let features = voiced.features.narrow(2, part.start, part.len())?.contiguous()?;
+        let har = generator.harmonics(&voiced.f0, part, noise, &self.device)?;
+        generator.features_by(&features, &voiced.timbre, &har, norms)
+    }
+
+    /// The sound of that, not clamped: `samples_per_frame` samples for each frame.
+    pub fn sound(&self, vocoded: &Tensor) -> Result<Vec<f32>> {
+        self.decoder.generator().sound(vocoded)?.to_vec1()
+    }
+
+    /// The sound of tokens so timed in one piece.
     pub fn speak(
         &self,
         ids: &Tensor,
@@ -158,16 +243,8 @@ impl Net {
         prosody: Prosody,
         noise: NoiseOf<'_>,
     ) -> Result<Vec<f32>> {
-        let (f0, energy) = self.curves(timing, style)?;
-        let f0_values = shifted(f0.flatten_all()?.to_vec1()?, prosody);
-        let f0 = Tensor::from_slice(&f0_values, f0.shape(), &Device::Cpu)?.to_device(&self.device)?;
-        // The curve is a log-norm, so a factor is a sum.
-        let energy = (energy + f64::from(prosody.energy.ln()))?;
-        let text = self.align(&self.text_encoder.forward(ids)?, &timing.frames)?;
-        let features = self.decoder.features(&text, &f0, &energy, &style.timbre)?;
-        let generator = self.decoder.generator();
-        let har = generator.harmonics(&f0_values, noise, &self.device)?;
-        generator.forward(&features, &style.timbre, &har)?.to_vec1()
+        let voiced = self.voiced(ids, style, timing, prosody)?;
+        self.sound(&self.vocoded(&voiced, 0..timing.total(), noise, &mut Norms::own())?)
     }
 }
 

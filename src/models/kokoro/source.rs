@@ -3,6 +3,8 @@
 //! Runs on the host in f64: a phase that has turned ten thousand radians leaves f32 nothing of its fraction. The noise
 //! is the same on every machine.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::models::noise::Noise;
@@ -48,9 +50,15 @@ impl Source {
         self.weights.len()
     }
 
-    /// The excitation: `samples_per_f0` samples for each value of `f0` (Hz).
-    pub fn excite(&self, f0: &[f32], noise: NoiseOf<'_>) -> Vec<f32> {
-        self.sines(f0, noise)
+    /// Samples for each value of F0.
+    pub fn samples_per_f0(&self) -> usize {
+        self.samples_per_f0
+    }
+
+    /// The excitation of the values `part` of `f0` (Hz): `samples_per_f0` samples for each of them, the same ones that the
+    /// whole has there.
+    pub fn excite(&self, f0: &[f32], part: Range<usize>, noise: NoiseOf<'_>) -> Vec<f32> {
+        self.sines(f0, part, noise)
             .par_chunks_exact(self.harmonics())
             .map(|sines| {
                 let sum: f32 = sines.iter().zip(&self.weights).map(|(sine, weight)| sine * weight).sum();
@@ -59,8 +67,8 @@ impl Source {
             .collect()
     }
 
-    /// Sines and noise before they are merged: `[sample][harmonic]`.
-    pub fn sines(&self, f0: &[f32], noise: NoiseOf<'_>) -> Vec<f32> {
+    /// Sines and noise of a part before they are merged: `[sample][harmonic]`.
+    pub fn sines(&self, f0: &[f32], part: Range<usize>, noise: NoiseOf<'_>) -> Vec<f32> {
         let (harmonics, per) = (self.harmonics(), self.samples_per_f0);
         // Turns up to each value of F0, for each harmonic, in units of `per` turns; the fraction of a step is taken
         // before summing, as the reference does, since whole turns a sample are no phase at all.
@@ -73,8 +81,9 @@ impl Source {
                 *turn = *sum;
             }
         }
-        let mut samples = vec![0.0f32; f0.len() * per * harmonics];
-        samples.par_chunks_mut(per * harmonics).enumerate().for_each(|(frame, samples)| {
+        let mut samples = vec![0.0f32; part.len() * per * harmonics];
+        samples.par_chunks_mut(per * harmonics).enumerate().for_each(|(place, samples)| {
+            let frame = part.start + place;
             let voiced = f0[frame] > VOICED;
             let amplitude = if voiced { NOISE } else { SINE / 3.0 };
             let mut drawn = match noise {

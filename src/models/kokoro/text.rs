@@ -3,6 +3,7 @@
 //! The pronunciations are Misaki's, Kokoro's own G2P (`misaki-rs`); this module owns what lies around it: sentences,
 //! what Misaki leaves unread, unknown words, and cutting to the model's context. Knows nothing of networks.
 
+mod accents;
 mod fallback;
 mod guess;
 mod informal;
@@ -11,6 +12,7 @@ mod normalise;
 mod sentences;
 mod split;
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use misaki_rs::lexicon::PhonemeEntry;
@@ -68,19 +70,47 @@ pub struct Script {
     pub utterances: Vec<Utterance>,
     /// `word_guessed`, `word_spelled`, `text_skipped`.
     pub warnings: Vec<Warning>,
+    /// Words that no dictionary has, said as their spelling suggests.
+    pub guessed: Vec<String>,
+    /// Words that are said letter by letter.
+    pub spelled: Vec<String>,
 }
 
 impl Utterance {
     /// Its symbols, with a space where there is a gap, without any at the ends.
     pub fn symbols(&self) -> String {
-        let mut symbols = String::new();
+        self.symbols_of_words().0.into_iter().collect()
+    }
+
+    /// The same, and which of them each word is made of.
+    pub(super) fn symbols_of_words(&self) -> (Vec<char>, Vec<Range<usize>>) {
+        let mut symbols: Vec<char> = Vec::new();
+        let mut places = Vec::with_capacity(self.words.len());
         for word in &self.words {
-            symbols.push_str(&word.phonemes);
-            if word.space && !symbols.ends_with(' ') {
+            let from = symbols.len();
+            // Nothing begins with a gap.
+            symbols.extend(word.phonemes.chars().skip_while(|symbol| from == 0 && symbol.is_whitespace()));
+            places.push(from..symbols.len());
+            if word.space && symbols.last().is_some_and(|last| *last != ' ') {
                 symbols.push(' ');
             }
         }
-        symbols.trim().to_owned()
+        while symbols.last().is_some_and(|last| last.is_whitespace()) {
+            symbols.pop();
+        }
+        let end = symbols.len();
+        places.iter_mut().for_each(|place| *place = place.start.min(end)..place.end.min(end));
+        (symbols, places)
+    }
+
+    /// As it is written, figures and abbreviations written out.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for word in &self.words {
+            text.push_str(&word.text);
+            text.push_str(if word.space { " " } else { "" });
+        }
+        text.trim().to_owned()
     }
 
     /// Whether anything is heard of it but pauses.
@@ -137,9 +167,8 @@ impl Phonemiser {
         let known = |lexicon: &Lexicon, name: &str| {
             lexicon.golds.contains_key(name) || lexicon.silvers.contains_key(name)
         };
-        for (name, phonemes) in
-            NAMES.into_iter().filter(|(name, _)| !known(&g2p.lexicon, name)).collect::<Vec<_>>()
-        {
+        let names = NAMES.into_iter().chain(accents::ACCENTED);
+        for (name, phonemes) in names.filter(|(name, _)| !known(&g2p.lexicon, name)).collect::<Vec<_>>() {
             let phonemes = match accent {
                 Accent::American => phonemes.to_owned(),
                 Accent::British => guess::british(phonemes),
@@ -169,6 +198,8 @@ impl Phonemiser {
         if script.utterances.is_empty() {
             return Err(unspeakable(text));
         }
+        script.guessed.clone_from(&unknown.guessed);
+        script.spelled.clone_from(&unknown.spelled);
         let notes = [
             ("word_guessed", "not in the dictionary, so said as the spelling suggests", unknown.guessed),
             ("word_spelled", "not in the dictionary, so spelled letter by letter", unknown.spelled),
@@ -192,12 +223,62 @@ impl Phonemiser {
         for word in words.iter_mut().filter(|word| word.phonemes.contains(IN_PARTS)) {
             word.phonemes = self.in_parts(&word.text)?;
         }
+        // The stop of an abbreviation at the end is the sentence's as well: it is heard.
+        if sentences::has_stop(sentence)
+            && let Some(last) = words.iter().rposition(is_heard)
+        {
+            let is_marked = |word: &Word| word.phonemes.contains(['.', '!', '?', '…']);
+            if !words[last..].iter().any(is_marked) {
+                words[last].phonemes.push('.');
+            }
+        }
         Ok(Utterance { words })
     }
 
     /// The phonemes of a group that no dictionary has as a whole, from those of its parts.
     fn in_parts(&self, group: &str) -> Result<String, ModelError> {
         let mut said = String::new();
+        let (group, endings) = self.contractions(group);
+        if !endings.is_empty() && !group.contains(['\'', '’']) || self.is_known(group) {
+            said.push_str(&self.plain_words(group)?);
+        } else {
+            self.pieces(group, &mut said)?;
+        }
+        said.push_str(&endings);
+        let marks: String = group.chars().rev().take_while(|c| !c.is_alphanumeric()).collect();
+        said.extend(
+            marks.chars().rev().filter(|c| matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '…' | '—')),
+        );
+        Ok(said)
+    }
+
+    /// A group without the contractions at its end, and these as they are said: `shouldn't've`, `y'all'd`.
+    fn contractions<'a>(&self, group: &'a str) -> (&'a str, String) {
+        let (mut stem, mut said) = (group, String::new());
+        while let Some((before, ending)) = stem.rsplit_once(['\'', '’'])
+            && before.contains(['\'', '’'])
+            && let Some(phonemes) = fallback::contracted(ending)
+        {
+            said.insert_str(0, phonemes);
+            stem = before;
+            if self.is_known(stem) {
+                break;
+            }
+        }
+        if self.is_known(stem) { (stem, said) } else { (group, String::new()) }
+    }
+
+    fn is_known(&self, word: &str) -> bool {
+        let word = word.replace('’', "'");
+        !word.is_empty() && self.g2p.lexicon.is_known(&word, "NN")
+    }
+
+    fn plain_words(&self, text: &str) -> Result<String, ModelError> {
+        Ok(Utterance { words: self.words(text)? }.symbols().replace(IN_PARTS, ""))
+    }
+
+    /// Appends the phonemes of a group's words, numbers and letters, with gaps between them.
+    fn pieces(&self, group: &str, said: &mut String) -> Result<(), ModelError> {
         for piece in group.split(['\'', '’']) {
             // Behind an apostrophe stands the rest of a word.
             let rest = fallback::contracted(piece).filter(|_| !said.is_empty());
@@ -205,31 +286,46 @@ impl Phonemiser {
                 said.push_str(phonemes);
                 continue;
             }
-            for part in fallback::parts(piece) {
-                let single = part.chars().next().filter(|_| part.len() == 1);
-                let letter = single.and_then(|c| fallback::name_of(c.to_ascii_lowercase(), self.accent));
-                let is_initials = part.len() < 4 && part.chars().all(|c| c.is_ascii_uppercase());
-                let is_long = part.len() > 4 || (part.len() > 1 && part.starts_with('0'));
-                let phonemes = match letter {
-                    Some(name) => name.to_owned(),
-                    None if is_initials || (is_long && part.chars().all(|c| c.is_ascii_digit())) => {
-                        let letters = part.chars().map(|c| c.to_ascii_lowercase());
-                        let names = letters.filter_map(|c| fallback::name_of(c, self.accent));
-                        names.collect::<Vec<_>>().join(" ")
-                    }
-                    None => Utterance { words: self.words(&part)? }.symbols().replace(IN_PARTS, ""),
-                };
+            let mut last = String::new();
+            // "PhDs" is several of one part.
+            let stem =
+                fallback::plural(piece).filter(|stem| fallback::parts(stem).len() == 1 || piece.len() > 3);
+            for part in fallback::parts(stem.unwrap_or(piece)) {
                 if !said.is_empty() {
                     said.push(' ');
                 }
-                said.push_str(&phonemes);
+                said.push_str(&self.part(&part, &last)?);
+                last = part;
+            }
+            if stem.is_some() {
+                *said = self.g2p.lexicon.append_s(said);
             }
         }
-        let marks: String = group.chars().rev().take_while(|c| !c.is_alphanumeric()).collect();
-        said.extend(
-            marks.chars().rev().filter(|c| matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '…' | '—')),
-        );
-        Ok(said)
+        Ok(())
+    }
+
+    /// The phonemes of a word, number or letter behind `last` in a group.
+    fn part(&self, part: &str, last: &str) -> Result<String, ModelError> {
+        let name = |c: char| fallback::name_of(c.to_ascii_lowercase(), self.accent);
+        let single = part.chars().next().filter(|_| part.len() == 1);
+        if let Some(name) = single.and_then(name) {
+            return Ok(name.to_owned());
+        }
+        let spelled = |part: &str| part.chars().filter_map(name).collect::<Vec<_>>().join(" ");
+        if let Some(stem) = fallback::plural(part).filter(|_| !last.is_empty()) {
+            return Ok(self.g2p.lexicon.append_s(&spelled(stem)));
+        }
+        let is_figures = part.chars().all(|c| c.is_ascii_digit());
+        let is_initials = part.len() < 4 && part.chars().all(|c| c.is_ascii_uppercase());
+        let is_long = is_figures && (part.len() > 4 || (part.len() > 1 && part.starts_with('0')));
+        if is_initials || is_long {
+            return Ok(spelled(part));
+        }
+        // "A320" is three twenty.
+        let behind_letters = is_figures && last.ends_with(|c: char| c.is_ascii_alphabetic());
+        let text =
+            if behind_letters && part.len() == 3 { normalise::in_pairs(part) } else { part.to_owned() };
+        self.plain_words(&text)
     }
 
     /// What Misaki makes of a text.
@@ -244,22 +340,35 @@ impl Phonemiser {
                 ModelError::own(format!("no pronunciation could be found for {}", quoted(sentence)))
                     .because(error.to_string())
             })?;
-        let words = tokens.into_iter().map(|token| {
-            // Misaki takes some pictures for brackets.
+        let mut words: Vec<Word> = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            // Misaki takes some pictures for brackets, and some hyphens and figures.
             let phonemes = token.phonemes.filter(|_| !normalise::is_picture(&token.text)).unwrap_or_default();
-            Word {
-                phonemes: phonemes.split_whitespace().collect::<Vec<_>>().join(" "),
-                space: !token.whitespace.is_empty(),
-                text: token.text,
-            }
-        });
-        Ok(words.collect())
+            let is_misheard = phonemes.contains(['(', ')']) && !token.text.contains(['(', ')']);
+            let has_sound = token.text.chars().any(char::is_alphanumeric);
+            let phonemes = match (is_misheard, has_sound) {
+                (true, true) => IN_PARTS.to_string(),
+                (true, false) => {
+                    if let Some(before) = words.last_mut() {
+                        before.space = true;
+                    }
+                    String::new()
+                }
+                (false, _) => phonemes.split_whitespace().collect::<Vec<_>>().join(" "),
+            };
+            words.push(Word { phonemes, space: !token.whitespace.is_empty(), text: token.text });
+        }
+        Ok(words)
     }
+}
+
+fn is_heard(word: &Word) -> bool {
+    word.phonemes.chars().any(is_sound)
 }
 
 /// A word of which something is not heard: all of it though it is more than a mark, or letters that are not Latin.
 fn is_lost(word: &Word) -> bool {
-    let is_foreign = |c: char| c.is_alphabetic() && !c.is_ascii();
+    let is_foreign = |c: char| c.is_alphabetic() && !c.is_ascii() && !accents::is_latin(c);
     if word.text.chars().any(is_foreign) && word.text.chars().any(|c| c.is_ascii_alphanumeric()) {
         return true;
     }
@@ -283,6 +392,10 @@ fn quoted(text: &str) -> String {
     }
 }
 
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod everyday;
 #[cfg(test)]
 mod spoken;
 #[cfg(test)]

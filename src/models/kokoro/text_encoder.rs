@@ -6,6 +6,7 @@ use candle_nn::{Embedding, Init, VarBuilder};
 use super::config::KokoroConfig;
 use crate::models::kernels::conv1d::{Conv1d, ConvShape};
 use crate::models::kernels::{Activation, BiLstm, Kernels, LayerNorm};
+use crate::profile::timed;
 
 /// Slope of its activations.
 const SLOPE: f32 = 0.2;
@@ -54,6 +55,7 @@ impl TextEncoder {
 
     /// [1, tokens] ids to [1, hidden, tokens].
     pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
+        timed!("text encoder");
         let mut x = self.embed(ids)?;
         for index in 0..self.convolutions.len() {
             x = self.convolve(index, &x)?;

@@ -9,6 +9,7 @@ use crate::models::kernels::batch_norm::BatchNorm;
 use crate::models::kernels::conv::Conv;
 use crate::models::kernels::conv3::{Conv3, Finish, Input};
 use crate::models::kernels::{Activation, Kernels};
+use crate::profile::timed;
 
 /// The network.
 pub struct AppearanceExtractor {
@@ -67,6 +68,7 @@ impl AppearanceExtractor {
 
     /// `[batch, 3, height, width]` in 0 … 1 to `[batch, reshape_channel, reshape_depth, height / 2ⁿ, width / 2ⁿ]`.
     pub fn forward(&self, picture: &Tensor, probe: &mut Probe<'_>) -> Result<Tensor> {
+        timed!("F: appearance", x = picture.dims());
         let relu = Finish::activated(Activation::Relu);
         let mut x = self.first.forward(Input::new(picture), relu)?;
         probe.see("F.first", &x);

@@ -14,6 +14,7 @@ use super::parts::{Probe, conv_weights, kernel};
 use crate::models::kernels::conv3::{Conv3, Finish, Input};
 use crate::models::kernels::pixel_shuffle::pixel_shuffle;
 use crate::models::kernels::{Activation, Kernels};
+use crate::profile::timed;
 
 /// The blocks before the first enlargement; the published generator always has six.
 const MIDDLE: usize = 6;
@@ -69,6 +70,7 @@ impl SpadeGenerator {
 
     /// W's `[batch, channels, height, width]` to pictures `[batch, 3, …]` in 0 … 1.
     pub fn forward(&self, features: &Tensor, probe: &mut Probe<'_>) -> Result<Tensor> {
+        timed!("G: generator", x = features.dims());
         let mut x = self.first.forward(Input::new(features), Finish::default())?;
         probe.see("G.fc", &x);
         let shared = self.middle_shared.forward(features, 1)?;
@@ -77,10 +79,11 @@ impl SpadeGenerator {
                 let normed = block.first_norm(&x, &shared, place, self.kernels)?;
                 probe.see(&format!("G.middle{place}.norm_0"), &normed);
             }
-            x = block.forward(&x, 1, &shared, place, Activation::Identity, self.kernels)?;
+            let next = block.forward(&x, 1, &shared, place, Activation::Identity, self.kernels)?;
+            probe.spent(std::mem::replace(&mut x, next), self.kernels)?;
             probe.see(&format!("G.middle{place}"), &x);
         }
-        drop(shared);
+        shared.spent(probe, self.kernels)?;
         let mut factor = 1;
         for (place, (shared, block)) in self.up.iter().enumerate() {
             factor *= 2;
@@ -88,14 +91,19 @@ impl SpadeGenerator {
             // The last block's result goes through a leaky ReLU before the picture; nothing else reads it.
             let is_last = place + 1 == self.up.len();
             let activation = if is_last { Activation::Leaky(SLOPE) } else { Activation::Identity };
-            x = block.forward(&x, 2, &shared, 0, activation, self.kernels)?;
+            let next = block.forward(&x, 2, &shared, 0, activation, self.kernels)?;
+            probe.spent(std::mem::replace(&mut x, next), self.kernels)?;
+            shared.spent(probe, self.kernels)?;
             probe.see(&format!("G.up_{place}{}", if is_last { ".activated" } else { "" }), &x);
         }
-        let mut picture = self.picture.forward(Input::new(&x), Finish::default())?;
+        let mut logits = self.picture.forward(Input::new(&x), Finish::default())?;
+        probe.spent(x, self.kernels)?;
         if self.shuffles {
-            picture = pixel_shuffle(&picture, 2, self.kernels)?;
+            let shuffled = pixel_shuffle(&logits, 2, self.kernels)?;
+            probe.spent(std::mem::replace(&mut logits, shuffled), self.kernels)?;
         }
-        let picture = Activation::Sigmoid.forward(&picture)?;
+        let picture = Activation::Sigmoid.forward(&logits)?;
+        probe.spent(logits, self.kernels)?;
         probe.see("image", &picture);
         Ok(picture)
     }

@@ -21,8 +21,9 @@ use super::workspace;
 use crate::contract::{Animate, Animation, FrameSink, Model, ModelError, RgbFrame, Run, SinkClosed, Warning};
 use crate::models::device::{self, Download};
 use crate::models::error::Context;
-use crate::models::kernels::Kernels;
 use crate::models::kernels::conv3::release_scratch;
+use crate::models::kernels::{Kernels, buffers};
+use crate::profile::timed;
 use crate::types::{
     Bytes, CameraView, FaceControls, FramePlan, FrameSource, HeadPose, PlannedFrame, Resolution, RgbImage,
 };
@@ -128,6 +129,13 @@ impl<'a> Renderer<'a> {
     }
 }
 
+/// Results that were kept from frame to frame belong to the job, as its memory does.
+impl Drop for Renderer<'_> {
+    fn drop(&mut self) {
+        buffers::release();
+    }
+}
+
 impl Render for Renderer<'_> {
     fn render(&mut self, frames: &[&PlannedFrame]) -> Result<Vec<Canvas>, ModelError> {
         let (networks, off) = (&self.model.networks, &mut Probe::off());
@@ -154,6 +162,7 @@ impl Model for LivePortraitModel {
     }
 
     fn run(&mut self, mut job: Animate, run: &Run) -> Result<Animation, ModelError> {
+        timed!("liveportrait");
         let result = self.animate(&mut job, run);
         device::settled(&self.device, result)
     }

@@ -1,6 +1,6 @@
 //! M, the motion extractor: key points, expression and pose of a picture, by a ConvNeXt V2 (Woo et al. 2023).
 //!
-//! Pictures lie channels-last throughout; only the depthwise convolutions see them otherwise.
+//! Pictures lie channels-last throughout.
 
 use candle_core::{DType, Module, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -9,7 +9,9 @@ use super::config::Motion as Config;
 use super::keypoints::Motion;
 use super::parts::{Probe, layer_norm, linear};
 use crate::models::kernels::depthwise::Depthwise;
+use crate::models::kernels::response_norm::ResponseNorm;
 use crate::models::kernels::{Activation, Kernels, LayerNorm, Linear};
+use crate::profile::timed;
 
 /// The network.
 pub struct MotionExtractor {
@@ -32,8 +34,7 @@ struct Block {
     depthwise: Depthwise,
     norm: LayerNorm,
     widen: Linear,
-    gamma: Tensor,
-    beta: Tensor,
+    response: ResponseNorm,
     narrow: Linear,
 }
 
@@ -80,6 +81,7 @@ impl MotionExtractor {
 
     /// The motion of each picture of `[batch, 3, height, width]`, in 0 … 1.
     pub fn forward(&self, pictures: &Tensor, probe: &mut Probe<'_>) -> Result<Vec<Motion>> {
+        timed!("M: motion", x = pictures.dims());
         let mut x = pictures.to_dtype(self.dtype)?.permute((0, 2, 3, 1))?.contiguous()?;
         for (place, stage) in self.stages.iter().enumerate() {
             x = stage.forward(&x, place == 0)?;
@@ -148,28 +150,19 @@ impl Block {
             Init::Randn { mean: 0.0, stdev: 0.02 },
         )?;
         let bias = depthwise.get_with_hints(channels, "bias", Init::Const(0.0))?;
-        let grn = |name: &str| {
-            vb.pp("grn").get_with_hints((1, 1, 1, wide), name, Init::Const(0.0))?.to_dtype(kernels.dtype())
-        };
+        let grn = |name: &str| vb.pp("grn").get_with_hints((1, 1, 1, wide), name, Init::Const(0.0));
         Ok(Self {
             depthwise: Depthwise::new(&weight, &bias, kernels)?,
             norm: layer_norm(&vb.pp("norm"), channels, kernels)?,
             widen: linear(&vb.pp("pwconv1"), &[wide, channels], kernels)?,
-            gamma: grn("gamma")?,
-            beta: grn("beta")?,
+            response: ResponseNorm::new(&grn("gamma")?, &grn("beta")?, kernels)?,
             narrow: linear(&vb.pp("pwconv2"), &[channels, wide], kernels)?,
         })
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mixed = self.depthwise.forward(&x.permute((0, 3, 1, 2))?.contiguous()?)?;
-        let mixed = self.norm.forward(&mixed.permute((0, 2, 3, 1))?.contiguous()?)?;
-        let wide = self.widen.forward_then(&mixed, Activation::Gelu)?;
-        // Global response normalisation: x · (1 + γ · |x| / mean |x|) + β, norms over the picture in f32.
-        let norm = wide.to_dtype(DType::F32)?.sqr()?.sum_keepdim((1, 2))?.sqrt()?;
-        let share = norm.broadcast_div(&(norm.mean_keepdim(3)? + 1e-6)?)?.to_dtype(wide.dtype())?;
-        let factor = (share.broadcast_mul(&self.gamma)? + 1.0)?;
-        let wide = wide.broadcast_mul(&factor)?.broadcast_add(&self.beta)?;
+        let mixed = self.norm.forward(&self.depthwise.forward(x)?)?;
+        let wide = self.response.forward(&self.widen.forward_then(&mixed, Activation::Gelu)?)?;
         self.narrow.forward_onto(&wide, x)
     }
 }

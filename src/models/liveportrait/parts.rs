@@ -7,6 +7,7 @@ use candle_nn::{Init, VarBuilder};
 
 use super::config::Mlp;
 use crate::models::kernels::batch_norm::BatchNorm;
+use crate::models::kernels::buffers::give_back;
 use crate::models::kernels::conv3::{Conv3, no_bias};
 use crate::models::kernels::{Activation, Kernels, LayerNorm, Linear};
 
@@ -38,6 +39,11 @@ impl<'a> Probe<'a> {
     /// Whether results that only a probe needs are to be made.
     pub(super) fn is_on(&self) -> bool {
         self.complete
+    }
+
+    /// Keeps the memory of a result that nobody needs any more, unless a probe may still look at it.
+    pub(super) fn spent(&self, tensor: Tensor, kernels: Kernels) -> Result<()> {
+        if self.complete || kernels != Kernels::Fused { Ok(()) } else { give_back(tensor) }
     }
 
     pub(super) fn see(&mut self, name: &str, tensor: &Tensor) {

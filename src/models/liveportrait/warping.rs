@@ -17,6 +17,7 @@ use crate::models::kernels::conv::Conv;
 use crate::models::kernels::conv3::{Conv3, Finish, Input};
 use crate::models::kernels::grid_sample::grid_sample;
 use crate::models::kernels::{Activation, Kernels};
+use crate::profile::timed;
 
 /// The network.
 pub struct WarpingModule {
@@ -72,20 +73,26 @@ impl WarpingModule {
     ///
     /// The source's batch is one, shared by all, or as many as there are sets.
     pub fn forward(&self, source: &Source, driving: &[KeyPoints], probe: &mut Probe<'_>) -> Result<Tensor> {
+        timed!("W: warping", frames = driving.len());
         let sources = source.key_points.len();
         if sources != 1 && sources != driving.len() {
             candle_core::bail!("{sources} sources cannot be driven by {} sets of key points", driving.len());
         }
         let fields = self.dense_motion.forward(&source.compressed, &source.key_points, driving, probe)?;
         let warped = grid_sample(&source.feature, &fields.deformation, self.kernels)?;
+        probe.spent(fields.deformation, self.kernels)?;
         let (batch, channels, depth, height, width) = warped.dims5()?;
         let flat = warped.reshape((batch, channels * depth, height, width))?;
         // PyTorch's LeakyReLU has a slope of 0.01 by default.
         let third = self.third.forward(Input::new(&flat), Finish::activated(Activation::Leaky(0.01)))?;
         probe.see("W.third", &third);
+        drop(flat);
+        probe.spent(warped, self.kernels)?;
         let mut out = self.fourth.forward(&third, Activation::Identity)?;
+        probe.spent(third, self.kernels)?;
         if let Some(occlusion) = fields.occlusion.filter(|_| self.uses_occlusion) {
-            out = out.broadcast_mul(&occlusion)?;
+            let seen = out.broadcast_mul(&occlusion)?;
+            probe.spent(std::mem::replace(&mut out, seen), self.kernels)?;
         }
         probe.see("W.out", &out);
         Ok(out)

@@ -52,3 +52,24 @@ pub(super) fn of(config: &Config, kernels: Kernels, frames: usize, resolution: R
     let bytes = elements * kernels.dtype().size_in_bytes() * frames + picture * size_of::<f32>() * frames;
     Bytes::new((bytes + scratch) as u64).saturating_add(resolution.rgb_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::DType;
+
+    use super::*;
+
+    #[test]
+    fn two_frames_of_the_published_networks_take_what_the_small_cards_profile_gives() {
+        let published = include_str!("../../../config/bundles/schnell-12gb/liveportrait/models.json");
+        let config = Config::parse(published).unwrap();
+        let side = std::num::NonZeroU32::new(512).unwrap();
+        let takes = |frames| {
+            let kernels = Kernels::Stock(DType::F16);
+            of(&config, kernels, frames, Resolution { width: side, height: side })
+        };
+        assert!(takes(2) <= Bytes::mb(1500) && takes(3) > Bytes::mb(1500), "{}, {}", takes(2), takes(3));
+        // The large card's takes 32.
+        assert!(takes(32) <= Bytes::mb(22_500), "{}", takes(32));
+    }
+}

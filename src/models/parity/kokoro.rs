@@ -194,8 +194,8 @@ fn source(case: &Case, recorded: &Stages, device: &Device, sheet: &mut Sheet) ->
     let source = generator.source();
     let noise = || NoiseOf::Given(&recorded.noise);
     for (name, made) in [
-        ("gen.sine_waves", source.sines(&recorded.f0_values, noise())),
-        ("gen.har_source", source.excite(&recorded.f0_values, noise())),
+        ("gen.sine_waves", source.sines(&recorded.f0_values, 0..recorded.f0_values.len(), noise())),
+        ("gen.har_source", source.excite(&recorded.f0_values, 0..recorded.f0_values.len(), noise())),
     ] {
         let Ok(reference) = sheet.recorded.output(name) else { continue };
         // A recording may hold the beginning only.

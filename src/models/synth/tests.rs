@@ -19,6 +19,7 @@ fn millions(model: ModelId, profile: Profile) -> f64 {
         verification: Verification::default(),
         image: Image::default(),
         models: BTreeMap::from([(model, entry)]),
+        lock: None,
     };
     for file in &planned.files {
         if let Content::Text(text) = &file.content {

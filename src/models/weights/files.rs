@@ -11,7 +11,7 @@ use memmap2::Mmap;
 use safetensors::Dtype;
 
 use super::finite::first_unusable;
-use super::float8::{self, Scale};
+use super::float8::{self, Marks, Scale};
 use super::header::{self, Entry};
 use super::naming::{self, Aliases, Stored};
 use super::spec::TensorSpec;
@@ -29,6 +29,7 @@ const SURPLUS_BUFFERS: [&str; 2] = ["position_ids", "num_batches_tracked"];
 pub struct Weights {
     files: Vec<Mapped>,
     tensors: BTreeMap<String, Located>,
+    marks: Marks,
 }
 
 #[derive(Debug)]
@@ -60,13 +61,15 @@ pub struct Found<'a> {
     pub bytes: &'a [u8],
     /// What its values are times, where they are float8 and it is stored beside them.
     scale: Option<Scale<'a>>,
+    /// Whether its file says that it is stored beside them, and it is not.
+    lacks_scale: bool,
 }
 
 impl Weights {
     /// Maps `files`, each a `.safetensors` file or the index of one in shards (`*.safetensors.index.json`), and checks
     /// their headers. Nothing is read yet but the headers.
     pub fn open<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) -> Result<Self, WeightsError> {
-        let mut weights = Self { files: Vec::new(), tensors: BTreeMap::new() };
+        let mut weights = Self { files: Vec::new(), tensors: BTreeMap::new(), marks: Marks::default() };
         for file in files {
             let file = file.as_ref();
             if !index::is_index(file) {
@@ -93,6 +96,7 @@ impl Weights {
         let file = self.files.len();
         self.files.push(Mapped { path: path.to_owned(), bytes });
         for (name, entry) in header.tensors {
+            self.marks.note(&name);
             self.insert(name.clone(), Located { file, stored: name, entry })?;
         }
         Ok(())
@@ -165,7 +169,9 @@ impl Weights {
             None
         };
         let file = &self.files[located.file].path;
-        Some(Found { file, stored: &located.stored, dtype, shape, bytes: self.bytes(located)?, scale })
+        let (stored, bytes) = (&located.stored, self.bytes(located)?);
+        let lacks_scale = float8::is_float8(dtype) && scale.is_none() && self.marks.promise(stored, shape);
+        Some(Found { file, stored, dtype, shape, bytes, scale, lacks_scale })
     }
 
     fn bytes(&self, located: &Located) -> Option<&[u8]> {
@@ -225,6 +231,10 @@ impl Found<'_> {
         if float8::is_float8(self.dtype) && is_plain_float(target) {
             return match self.scale.map(|scale| scale.fits(self.shape)) {
                 Some(Err(expected)) => Err(wrong(expected)),
+                None if self.lacks_scale => {
+                    let [scale, ..] = float8::scale_names(self.stored);
+                    Err(wrong(format!("its scale {scale:?} beside it, because the file is marked as scaled")))
+                }
                 Some(Ok(())) | None => Ok(()),
             };
         }

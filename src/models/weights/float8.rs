@@ -3,6 +3,7 @@
 //! Nothing here computes in float8: values are decoded to f32 when they are read, times their scale where one is stored
 //! beside them. ComfyUI stores one number a tensor as `X.scale_weight`, compressed-tensors one a tensor or a row as
 //! `X.weight_scale`, DeepSeek one for 128 × 128 values as `X.weight_scale_inv`, which is multiplied with all the same.
+//! ComfyUI marks files that have scales; where such a mark stands and a scale does not, the values mean nothing.
 
 use std::sync::LazyLock;
 
@@ -14,15 +15,38 @@ const BLOCK: usize = 128;
 
 /// What stands beside the weights of a file in float8 and is none: scales, those of activations, and a mark that the
 /// file has scales. By the last part of the name.
-pub(super) const BESIDE: [&str; 7] = [
-    "scale_weight",
-    "weight_scale",
-    "weight_scale_inv",
-    "scale_input",
-    "input_scale",
-    "scaled_fp8",
-    "comfy_quant",
-];
+pub(super) const BESIDE: [&str; 7] =
+    ["scale_weight", "weight_scale", "weight_scale_inv", "scale_input", "input_scale", SCALED, SCALED_LAYER];
+
+/// ComfyUI's mark of a network whose matrices have scales, and its newer one, which stands beside each of them.
+const SCALED: &str = "scaled_fp8";
+const SCALED_LAYER: &str = "comfy_quant";
+
+/// Which tensors are promised a scale by marks in their file.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    /// What the names of marked networks and layers begin with.
+    prefixes: Vec<String>,
+}
+
+impl Marks {
+    /// Notes the tensor `name` of a file where it is such a mark.
+    pub(super) fn note(&mut self, name: &str) {
+        let (before, last) = name.rsplit_once('.').map_or(("", name), |(before, last)| (before, last));
+        if last == SCALED || last == SCALED_LAYER {
+            self.prefixes.push(if before.is_empty() { String::new() } else { format!("{before}.") });
+        }
+    }
+
+    /// Whether the tensor stored as `name` must have a scale: a matrix of a layer. Tables that rows are looked up in
+    /// have none in such files either.
+    pub(super) fn promise(&self, name: &str, shape: &[usize]) -> bool {
+        const TABLES: [&str; 4] = ["embed", "embd", "shared.weight", "relative_attention_bias"];
+        shape.len() == 2
+            && self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
+            && !TABLES.iter().any(|table| name.contains(table))
+    }
+}
 
 /// Whether a tensor is stored so.
 pub(super) fn is_float8(dtype: Dtype) -> bool {
@@ -215,5 +239,20 @@ mod tests {
         let expected = ["a.b.scale_weight", "a.b.weight_scale", "a.b.weight_scale_inv"];
         assert_eq!(scale_names("a.b.weight"), expected);
         assert_eq!(scale_names("weight")[0], "scale_weight");
+    }
+
+    #[test]
+    fn a_mark_promises_scales_to_the_layers_of_its_own_network() {
+        let mut marks = Marks::default();
+        for name in ["text.t5.scaled_fp8", "unet.a.comfy_quant", "unet.b.weight"] {
+            marks.note(name);
+        }
+        let promised = |name: &str| marks.promise(name, &[2, 2]);
+        assert!(promised("text.t5.q.weight") && promised("unet.a.weight"));
+        assert!(!promised("unet.b.weight") && !promised("text.clip.q.weight"));
+        assert!(!promised("text.t5.shared.weight") && !promised("text.t5.embed_tokens.weight"));
+        assert!(!marks.promise("text.t5.norm.weight", &[2]));
+        marks.note("scaled_fp8");
+        assert!(marks.promise("anything.weight", &[2, 2]));
     }
 }

@@ -9,6 +9,7 @@ mod archive;
 mod machine;
 mod state;
 
+use std::io::Read;
 use std::path::Path;
 
 use safetensors::Dtype;
@@ -20,6 +21,10 @@ use archive::Archive;
 
 #[cfg(test)]
 mod tests;
+
+/// Raised whenever the same checkpoint comes out as other bytes: 1 wrote names and keys by the alphabet, 2 writes as
+/// safetensors' own writers do.
+pub const CONVERTER: u32 = 2;
 
 /// The name that a checkpoint gets which is a tensor and no dictionary, as Kokoro's voices are.
 pub const BARE_TENSOR: &str = "voice";
@@ -52,22 +57,62 @@ pub struct Converted {
     pub written: Written,
 }
 
+/// An open checkpoint: what is in it, to be read one tensor after the other.
+pub(crate) struct Checkpoint {
+    archive: Archive,
+    tensors: Vec<Stored>,
+}
+
+impl Checkpoint {
+    /// Opens `path` and reads which tensors it has, in order of name.
+    pub(crate) fn open(path: &Path) -> Result<Self, WeightsError> {
+        let mut archive = Archive::open(path)?;
+        let tensors = archive.tensors()?;
+        archive.expect_unfolded(&tensors)?;
+        Ok(Self { archive, tensors })
+    }
+
+    /// Its tensors, in order of name.
+    pub(crate) fn tensors(&self) -> &[Stored] {
+        &self.tensors
+    }
+
+    /// The values of the tensor at that place in [`tensors`](Self::tensors), little-endian, row-major.
+    pub(crate) fn values(&mut self, place: usize) -> Result<Vec<u8>, WeightsError> {
+        self.tensors.get(place).map_or(Ok(Vec::new()), |tensor| self.archive.values(tensor))
+    }
+}
+
+/// Whether the file at `path` is a checkpoint or a bare pickle by its first bytes, whatever it is called; false where it cannot
+/// be read.
+pub fn is_checkpoint(path: &Path) -> bool {
+    let mut first = [0; 9];
+    if std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_err() {
+        return false;
+    }
+    // The length of a safetensors header may begin with any byte, but then the header stands behind it.
+    let is_safetensors = matches!(first[8], b'{' | b' ');
+    !is_safetensors && (first.starts_with(b"PK\x03\x04") || matches!(first, [0x80, 2..=5, ..]))
+}
+
 /// Rewrites the checkpoint `from` as the safetensors file `to`: the same tensors, names of nested dictionaries joined
-/// by dots, in order of name. The same checkpoint gives the same bytes.
+/// by dots. The same checkpoint gives the same bytes: those that safetensors' own writers give for these tensors.
 pub fn convert(from: &Path, to: &Path, run: &Run) -> Result<Converted, ModelError> {
-    let mut archive = Archive::open(from)?;
-    let tensors = archive.tensors()?;
-    let entries: Vec<Entry> = tensors
+    let mut checkpoint = Checkpoint::open(from)?;
+    let entries: Vec<Entry> = checkpoint
+        .tensors()
         .iter()
         .map(|tensor| Entry { name: tensor.name.clone(), dtype: tensor.dtype, shape: tensor.shape.clone() })
         .collect();
-    let total = u32::try_from(tensors.len()).unwrap_or(u32::MAX);
+    let total = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+    let mut done = 0;
     let written = write_safetensors(to, &entries, |place, file| -> Result<(), ModelError> {
-        let values = archive.values(&tensors[place])?;
+        let values = checkpoint.values(place)?;
         let failed = |source| WeightsError::Unwritable { file: to.to_owned(), source };
         file.write_all(&values).map_err(failed)?;
-        run.step(Progress::new(Unit::Parts, u32::try_from(place + 1).unwrap_or(total), total))?;
+        done += 1;
+        run.step(Progress::new(Unit::Parts, done, total))?;
         Ok(())
     })?;
-    Ok(Converted { tensors: tensors.len(), written })
+    Ok(Converted { tensors: entries.len(), written })
 }

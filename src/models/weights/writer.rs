@@ -1,12 +1,15 @@
-//! Writes a safetensors file as a stream: header first, then the values as they come, hashed on the way.
+//! Writes a safetensors file as a stream: header first, then the values as they come, hashed on the way. The bytes are
+//! those that safetensors' own writers give for the same tensors.
 //!
 //! Nothing stands under the final name before everything is written and synced, so that no reader, and no mapping of
 //! the file that was there before, ever sees half of one.
 
+use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
 use sha2::Digest;
 use tempfile::NamedTempFile;
 
@@ -89,19 +92,25 @@ impl Write for Replacement {
     }
 }
 
-/// Writes `tensors` to `path`; `values` is asked for each in turn and writes exactly the bytes that its entry calls for.
+/// Writes `tensors` to `path` in safetensors' own order, those of the widest numbers first, then by name; `values` is asked
+/// for each by its place in `tensors`, and writes exactly the bytes that its entry calls for.
 pub(crate) fn write_safetensors<E: From<WeightsError>>(
     path: &Path,
     tensors: &[Entry],
     mut values: impl FnMut(usize, &mut dyn Write) -> Result<(), E>,
 ) -> Result<Written, E> {
     let failed = |source: io::Error| WeightsError::Unwritable { file: path.to_owned(), source };
-    let header = header(path, tensors)?;
+    let mut order: Vec<usize> = (0..tensors.len()).collect();
+    order.sort_by(|one, other| {
+        let (one, other) = (&tensors[*one], &tensors[*other]);
+        other.dtype.cmp(&one.dtype).then_with(|| one.name.cmp(&other.name))
+    });
+    let header = header(path, order.iter().map(|place| &tensors[*place]))?;
     let mut file = Replacement::create(path).map_err(failed)?;
     file.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
     file.write_all(&header).map_err(failed)?;
-    for (place, entry) in tensors.iter().enumerate() {
-        let before = file.written;
+    for place in order {
+        let (entry, before) = (&tensors[place], file.written);
         values(place, &mut file)?;
         let (expected, found) = (entry.size().unwrap_or(0) as u64, file.written - before);
         if expected != found {
@@ -112,23 +121,27 @@ pub(crate) fn write_safetensors<E: From<WeightsError>>(
     Ok(file.finish().map_err(failed)?)
 }
 
-/// The JSON header, padded with spaces so that the data begins at a multiple of eight.
-fn header(path: &Path, tensors: &[Entry]) -> Result<Vec<u8>, WeightsError> {
-    let mut listed = serde_json::Map::new();
+/// The JSON header of `tensors` in the order of their values, padded with spaces so that the data begins at a multiple of
+/// eight.
+fn header<'a>(path: &Path, tensors: impl Iterator<Item = &'a Entry>) -> Result<Vec<u8>, WeightsError> {
+    let mut listed: Vec<(String, TensorInfo)> = Vec::new();
+    let mut seen = HashSet::new();
     let mut start = 0usize;
     for entry in tensors {
+        let Entry { name, dtype, shape } = entry;
+        let broken = |why: &str| WeightsError::malformed(path, format!("tensor {name:?}"), why);
         let end = entry.size().and_then(|size| start.checked_add(size));
-        let broken = |why: &str| WeightsError::malformed(path, format!("tensor {:?}", entry.name), why);
         let end = end.ok_or_else(|| broken("is larger than any machine could hold"))?;
-        let dtype = entry.dtype.to_string();
-        let described =
-            serde_json::json!({"dtype": dtype, "shape": entry.shape, "data_offsets": [start, end]});
-        if listed.insert(entry.name.clone(), described).is_some() {
+        if !seen.insert(name) {
             return Err(broken("would be written twice"));
         }
+        let info = TensorInfo { dtype: *dtype, shape: shape.clone(), data_offsets: (start, end) };
+        listed.push((name.clone(), info));
         start = end;
     }
-    let mut text = serde_json::Value::Object(listed).to_string().into_bytes();
+    let wrong = |error: String| WeightsError::malformed(path, "header", error);
+    let header = Metadata::new(None, listed).map_err(|error| wrong(error.to_string()))?;
+    let mut text = serde_json::to_vec(&header).map_err(|error| wrong(error.to_string()))?;
     text.resize(text.len().next_multiple_of(8), b' ');
     Ok(text)
 }
@@ -159,6 +172,22 @@ mod tests {
         assert_eq!(weights.find("b").unwrap().bytes.len(), 8);
         let reference = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(reference.tensor("b").unwrap().shape(), [2]);
+    }
+
+    /// Those of `mlx-community/Kokoro-82M-bf16`, whose hashes are the header's and the published values' together.
+    #[test]
+    fn a_voice_has_the_header_of_the_published_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("v.safetensors");
+        write_safetensors(&path, &[entry("voice", &[510, 1, 256])], |_, file| {
+            file.write_all(&vec![0; 510 * 256 * 4]).unwrap();
+            Ok::<(), WeightsError>(())
+        })
+        .unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(bytes.len(), 522_320);
+        let header = br#"{"voice":{"dtype":"F32","shape":[510,1,256],"data_offsets":[0,522240]}} "#;
+        assert_eq!((&bytes[..8], &bytes[8..80]), (&72u64.to_le_bytes()[..], &header[..]));
     }
 
     #[test]

@@ -37,7 +37,7 @@ fn manifest(embedding: &[f64], video: &[u8]) -> Manifest {
         recipe_id: recipe.slot(),
         outcome: Outcome::Completed,
         recipe: RecipeRef { sha256: Sha256::of(&document::canonical(recipe.document())) },
-        bundle: BundleRef { name: "demo".into(), sha256: Sha256::of(b"bundle") },
+        bundle: BundleRef { name: "demo".into(), sha256: Sha256::of(b"bundle"), lock_sha256: None },
         artifacts: vec![
             artifact("recipe.json", example::text().as_bytes()),
             artifact("video.mp4", video),

@@ -2,7 +2,9 @@
 //! where it sends whoever wants a large one; small ones it has in a cache of its own, to which it points. Both do what the
 //! test wants them to.
 
-use std::collections::BTreeMap;
+mod answers;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -10,6 +12,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use vortex_node::models::bundle::Sha256;
+
+use answers::{CACHE, LISTS, file, is_stored, list, redirect, refused, refused_by_the_store, to_the_cache};
 
 /// How a server treats a request for the rest of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +34,15 @@ pub enum Ranges {
     Unsaid,
 }
 
+/// A moment in what a hub does.
+#[derive(Clone, Copy, Debug)]
+pub enum Bell {
+    /// After so many more requests.
+    Requests(usize),
+    /// After so many more bytes of files.
+    Bytes(usize),
+}
+
 /// One request.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
@@ -38,8 +51,10 @@ pub struct Seen {
     pub is_cache: bool,
     pub encoding: Option<String>,
     pub method: String,
-    /// The path of the file in the repository.
+    /// The path of the file in the repository; below the repository's name where there are several.
     pub name: String,
+    /// The commit that was asked for, where there are several repositories.
+    pub commit: Option<String>,
     /// The first byte asked for.
     pub start: usize,
     pub authorization: Option<String>,
@@ -49,8 +64,15 @@ pub struct Seen {
 /// What a test may steer and see.
 #[derive(Default)]
 pub struct State {
-    /// Files by their path in the one repository `owner/name` at revision `v1`.
+    /// Files by their path in the one repository `owner/name` at revision `v1`, and at the commit that it is; where there
+    /// are several repositories, below the repository's name.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// Repositories and the commit that each has; none where there is only the one.
+    pub repos: BTreeMap<String, String>,
+    /// Those that want a licence accepted.
+    pub gated: BTreeSet<String>,
+    /// When somebody is told, and the request that it rings at hears nothing more.
+    pub bell: Option<(Bell, Sender<()>)>,
     /// Files as they are from the next cut on.
     pub changed: BTreeMap<String, Vec<u8>>,
     /// Whether large files, too, come from the hub itself, which then says nothing of their hash.
@@ -61,6 +83,10 @@ pub struct State {
     pub revision: &'static str,
     /// What the hub says a large file's size is, where it lies.
     pub size_told: Option<u64>,
+    /// What the hub's list says of a file instead of the truth: hash and size of a large one.
+    pub lists: BTreeMap<String, (Sha256, u64)>,
+    /// Whether it has no list at all.
+    pub is_without_lists: bool,
     /// The token that the hub wants, and whether it is for a licence.
     pub token: Option<&'static str>,
     pub is_gated: bool,
@@ -124,6 +150,19 @@ impl Hub {
         Self { state, address }
     }
 
+    /// Serves files by repository, commit and path.
+    pub fn serve_all<'a>(files: impl IntoIterator<Item = ([&'a str; 3], &'a [u8])>) -> Self {
+        let hub = Self::serve(&[]);
+        {
+            let mut state = hub.state.lock().unwrap();
+            for ([repo, commit, path], bytes) in files {
+                state.repos.insert(repo.to_owned(), commit.to_owned());
+                state.files.insert(format!("{repo}/{path}"), bytes.to_vec());
+            }
+        }
+        hub
+    }
+
     /// The first byte asked for by each `GET`, in order.
     pub fn starts(&self) -> Vec<usize> {
         let state = self.state.lock().unwrap();
@@ -140,20 +179,35 @@ impl Hub {
 
 /// One request, one answer, one connection.
 fn answer(mut stream: TcpStream, shared: &Shared, is_store: bool) -> Option<()> {
-    let revision = shared.state.lock().ok()?.revision;
-    let seen = read(&stream, is_store, &format!("/owner/name/resolve/{revision}/"))?;
+    let (at, repos) = {
+        let state = shared.state.lock().ok()?;
+        let at = [state.revision, &state.commit].map(|at| format!("/owner/name/resolve/{at}/"));
+        (at, state.repos.clone())
+    };
+    let mut seen = read(&stream, is_store, &at)?;
+    seen.find(&repos);
     let (head, body) = {
         let mut state = shared.state.lock().ok()?;
         state.seen.push(seen.clone());
+        if let Some((Bell::Requests(left), told)) = &mut state.bell {
+            if *left == 0 {
+                let _ = told.send(());
+                state.bell = None;
+                drop(state);
+                return ignored(&stream);
+            }
+            *left -= 1;
+        }
         let refused =
             if is_store { refused_by_the_store(&mut state, &seen) } else { refused(&mut state, &seen) };
         match refused {
             Some(refused) => (refused, Vec::new()),
+            None if seen.is_list() => list(&state, &seen),
             None if !is_store && is_stored(&state, &seen.name) => {
-                (redirect(&state, &shared.store, &seen.name), Vec::new())
+                (redirect(&state, &shared.store, &seen), Vec::new())
             }
             None if !is_store && !seen.is_cache && !state.is_plain => {
-                (to_the_cache(&state, &seen.name), Vec::new())
+                (to_the_cache(&state, &seen), Vec::new())
             }
             None => file(&mut state, &seen),
         }
@@ -169,13 +223,34 @@ fn answer(mut stream: TcpStream, shared: &Shared, is_store: bool) -> Option<()> 
     stream.flush().ok()?;
     if let Some(told) = cut.stalls {
         told.send(()).ok()?;
-        // Until the other side has gone: nothing more comes from it.
-        let _ = BufReader::new(&stream).lines().next();
+        return ignored(&stream);
     }
     Some(())
 }
 
-fn read(stream: &TcpStream, is_store: bool, resolved: &str) -> Option<Seen> {
+/// Until the other side has gone: nothing more comes from it.
+fn ignored(stream: &TcpStream) -> Option<()> {
+    let _ = BufReader::new(stream).lines().next();
+    Some(())
+}
+
+impl Seen {
+    /// Finds the file where there are several repositories.
+    fn find(&mut self, repos: &BTreeMap<String, String>) {
+        let Some((repo, rest)) = self.name.strip_prefix('/').and_then(|name| name.split_once("/resolve/"))
+        else {
+            return;
+        };
+        if let (Some(commit), Some((asked, path))) = (repos.get(repo), rest.split_once('/'))
+            && commit == asked
+        {
+            self.commit = Some(asked.to_owned());
+            self.name = format!("{repo}/{path}");
+        }
+    }
+}
+
+fn read(stream: &TcpStream, is_store: bool, resolved: &[String; 2]) -> Option<Seen> {
     let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
     let request = lines.next()?.ok()?;
     let mut words = request.split(' ');
@@ -186,9 +261,11 @@ fn read(stream: &TcpStream, is_store: bool, resolved: &str) -> Option<Seen> {
     } else if is_cache {
         CACHE
     } else {
-        resolved
+        resolved.iter().find(|at| path.starts_with(*at)).map_or("", |at| at)
     };
-    let name = path.strip_prefix(before).unwrap_or(path).split('?').next()?.to_owned();
+    // A page of a list is asked for by what follows the question mark.
+    let name = path.strip_prefix(before).unwrap_or(path);
+    let name = if name.starts_with(LISTS) { name } else { name.split('?').next()? }.to_owned();
     let mut seen = Seen { is_store, is_cache, method, name, ..Seen::default() };
     for line in lines {
         let line = line.ok()?;
@@ -205,100 +282,6 @@ fn read(stream: &TcpStream, is_store: bool, resolved: &str) -> Option<Seen> {
         }
     }
     Some(seen)
-}
-
-fn is_stored(state: &State, name: &str) -> bool {
-    !state.is_plain && state.files.get(name).is_some_and(|bytes| bytes.len() > LARGE)
-}
-
-fn empty(status: u16, headers: &str) -> String {
-    format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n")
-}
-
-fn refused(state: &mut State, seen: &Seen) -> Option<String> {
-    if !state.refusals.is_empty() {
-        let (status, headers) = state.refusals.remove(0);
-        return Some(empty(status, headers));
-    }
-    let wanted = state.token.map(|token| format!("Bearer {token}"));
-    // A token that is not its own is refused also where none is wanted.
-    if wanted != seen.authorization && (wanted.is_some() || seen.authorization.is_some()) {
-        let code = match (&seen.authorization, state.is_gated) {
-            (None, true) => "X-Error-Code: GatedRepo\r\n",
-            (None, false) => "X-Error-Code: RepoNotFound\r\n",
-            (Some(_), _) => "X-Error-Message: Invalid credentials in Authorization header\r\n",
-        };
-        return Some(empty(401, code));
-    }
-    if seen.name.starts_with("/gated/") {
-        return Some(empty(401, "X-Error-Code: GatedRepo\r\n"));
-    }
-    if seen.name.starts_with("/gone/") {
-        return Some(empty(404, "X-Error-Code: RepoNotFound\r\n"));
-    }
-    if seen.name.starts_with('/') {
-        return Some(empty(404, "X-Error-Code: RevisionNotFound\r\n"));
-    }
-    (!state.files.contains_key(&seen.name)).then(|| empty(404, "X-Error-Code: EntryNotFound\r\n"))
-}
-
-fn refused_by_the_store(state: &mut State, seen: &Seen) -> Option<String> {
-    if seen.authorization.is_some() {
-        // Its addresses are signed, and it takes one proof only.
-        return Some(empty(400, ""));
-    }
-    if state.expired > 0 {
-        state.expired -= 1;
-        return Some(empty(403, ""));
-    }
-    (!state.files.contains_key(&seen.name)).then(|| empty(404, ""))
-}
-
-fn redirect(state: &State, store: &str, name: &str) -> String {
-    let bytes = &state.files[name];
-    let (hash, commit) = (Sha256::of(bytes), &state.commit);
-    let size = state.size_told.unwrap_or(bytes.len() as u64);
-    empty(
-        302,
-        &format!(
-            "Location: {store}/blob/{name}?signature=x\r\nX-Repo-Commit: {commit}\r\nX-Linked-Size: {size}\r\n\
-             X-Linked-ETag: \"{hash}\"\r\n"
-        ),
-    )
-}
-
-/// Where small files are, at the hub itself; what is there names no commit.
-const CACHE: &str = "/api/resolve-cache/";
-
-fn to_the_cache(state: &State, name: &str) -> String {
-    empty(307, &format!("Location: {CACHE}{name}?etag=x\r\nX-Repo-Commit: {}\r\n", state.commit))
-}
-
-/// The head of an answer with a file's bytes, and the bytes.
-fn file(state: &mut State, seen: &Seen) -> (String, Vec<u8>) {
-    let all = state.files[&seen.name].clone();
-    // As git names it, so far as it matters: it changes with the content, and is no SHA-256.
-    let tag = format!("\"{}\"", &Sha256::of(&all).to_string()[..40]);
-    let is_another = seen.if_range.as_ref().is_some_and(|before| *before != tag);
-    let ranges = if is_another { Ranges::Ignored } else { state.ranges };
-    let (from, length) = (seen.start, all.len());
-    let range = |from: usize| format!("Content-Range: bytes {from}-{}/{length}\r\n", length - 1);
-    let (status, range, body) = match ranges {
-        _ if from == 0 => (200, String::new(), all),
-        Ranges::Kept => (206, range(from), all[from..].to_vec()),
-        Ranges::Ignored => (200, String::new(), all),
-        Ranges::FromTheStart => (206, range(0), all),
-        Ranges::Shifted => (206, range(from - 1), all[from - 1..].to_vec()),
-        Ranges::Lied => (206, range(from), all[..length - from].to_vec()),
-        Ranges::Refused => return (empty(416, &format!("Content-Range: bytes */{length}\r\n")), Vec::new()),
-        Ranges::Unsaid => (206, String::new(), all[from..].to_vec()),
-    };
-    let commit = if seen.is_cache { String::new() } else { format!("X-Repo-Commit: {}\r\n", state.commit) };
-    let head = format!(
-        "HTTP/1.1 {status} X\r\nETag: {tag}\r\n{commit}{range}Content-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    (head, body)
 }
 
 /// Until as many requests for bytes are there as the test wants to see together.
@@ -338,8 +321,17 @@ fn cut(shared: &Shared, length: usize) -> Option<Cut> {
     if let Some((after, _)) = &stalls {
         at = at.min(*after);
     }
+    let mut stalls = stalls.map(|(_, told)| told);
+    if let Some((Bell::Bytes(left), _)) = &mut state.bell {
+        if at > *left {
+            at = *left;
+            stalls = state.bell.take().map(|(_, told)| told);
+        } else {
+            *left -= at;
+        }
+    }
     state.sent += at;
-    Some(Cut { at, stalls: stalls.map(|(_, told)| told) })
+    Some(Cut { at, stalls })
 }
 
 /// Both ends of what a stalled server tells.

@@ -8,13 +8,17 @@ use std::sync::LazyLock;
 
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 use candle_core::{DType, Device, Tensor};
-use half::f16;
 use safetensors::tensor::{Dtype, TensorView};
 use vortex_node::contract::{ErrorClass, Model, ModelError, Run};
 use vortex_node::models::bundle::{Bundle, FileEntry, verify};
 use vortex_node::models::catalog::{self, Opened, load};
 use vortex_node::models::synth::{self, Profile};
 use vortex_node::types::{ModelId, Sha256};
+
+mod adopted;
+mod leftovers;
+mod scaled;
+mod written;
 
 const TRANSFORMER: &str = "flux/flux1-schnell.safetensors";
 const VAE: &str = "flux/ae.safetensors";
@@ -41,9 +45,6 @@ type Tensors = BTreeMap<String, Stored>;
 
 /// What a tensor is called elsewhere.
 type Renaming<'a> = &'a dyn Fn(&str) -> String;
-
-/// The scale of a tensor of that name and shape, with the name that it is stored under.
-type Scaling<'a> = &'a dyn Fn(&str, &[usize]) -> Option<(String, Stored)>;
 
 fn read(file: &str) -> Tensors {
     let bytes = std::fs::read(PLAIN.1.folder.join(file)).unwrap();
@@ -101,7 +102,7 @@ fn write_gguf(file: &Path, tensors: &Tensors, name: impl Fn(&str) -> String) {
 }
 
 /// llama.cpp's names, by its own table (`gguf-py/gguf/tensor_mapping.py`).
-fn llama(name: &str) -> String {
+pub(super) fn llama(name: &str) -> String {
     let parts: Vec<&str> = name.split('.').collect();
     match parts.as_slice() {
         ["shared", "weight"] => "token_embd.weight".into(),
@@ -335,85 +336,4 @@ fn gguf_files_in_either_naming_and_with_a_prefix_verify_and_load() {
     let file = folder.path().join("clip.gguf");
     write_gguf(&file, &read("clip-b/model.safetensors"), str::to_owned);
     assert!(!is_usable("CLIP as GGUF", &bundle_with(ModelId::ClipB, &[("model", &file)]), ModelId::ClipB));
-}
-
-/// Matrices in float8 with a scale (or none) beside them, and the same in f32.
-fn in_float8(file: &str, dtype: Dtype, scale: Scaling<'_>) -> [Tensors; 2] {
-    let (mut eight, mut plain) = (Tensors::new(), Tensors::new());
-    for (name, it) in read(file) {
-        let &[rows, cols] = it.shape.as_slice() else {
-            eight.insert(name.clone(), it.clone());
-            plain.insert(name, it);
-            continue;
-        };
-        let tensor = wide(&it);
-        let (bytes, mut values) = if dtype == Dtype::F8_E5M2 {
-            // The upper byte of an IEEE half.
-            let halves = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            let bytes: Vec<u8> = halves.iter().map(|v| (f16::from_f32(*v).to_bits() >> 8) as u8).collect();
-            let values = bytes.iter().map(|byte| f16::from_bits(u16::from(*byte) << 8).to_f32()).collect();
-            (bytes, values)
-        } else {
-            let eight = tensor.to_dtype(DType::F8E4M3).unwrap();
-            let values = eight.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            let saved = tempfile::NamedTempFile::new().unwrap();
-            candle_core::safetensors::save(&HashMap::from([("x", eight)]), saved.path()).unwrap();
-            let saved = std::fs::read(saved.path()).unwrap();
-            (saved[saved.len() - rows * cols..].to_vec(), values)
-        };
-        if let Some((beside, scale)) = scale(&name, &it.shape) {
-            let by = wide(&scale).flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            for (place, value) in values.iter_mut().enumerate() {
-                let at = if by.len() == 1 { 0 } else { place / cols };
-                *value *= by.get(at).copied().unwrap_or(1.0);
-            }
-            eight.insert(beside, scale);
-        }
-        plain.insert(name.clone(), of_floats(&it.shape, &values));
-        eight.insert(name, Stored { dtype, shape: it.shape.clone(), bytes });
-    }
-    [eight, plain]
-}
-
-#[test]
-fn float8_with_and_without_scales_has_the_values_it_stands_for() {
-    let folder = tempfile::tempdir().unwrap();
-    let none = |_: &str, _: &[usize]| None;
-    let layer = |name: &str| name.strip_suffix(".weight").unwrap_or(name).to_owned();
-    let one =
-        |name: &str, _: &[usize]| Some((format!("{}.scale_weight", layer(name)), of_floats(&[], &[0.37])));
-    let each_row = |name: &str, shape: &[usize]| {
-        let scales: Vec<f32> = (0..shape[0]).map(|row| 0.5 + row as f32 / 256.0).collect();
-        Some((format!("{}.weight_scale", layer(name)), of_floats(&[shape[0], 1], &scales)))
-    };
-    let forms: [(&str, Dtype, Scaling<'_>); 5] = [
-        ("e4m3", Dtype::F8_E4M3, &none),
-        ("e5m2", Dtype::F8_E5M2, &none),
-        ("e4m3, one scale", Dtype::F8_E4M3, &one),
-        ("e5m2, one scale", Dtype::F8_E5M2, &one),
-        ("e4m3, a scale a row", Dtype::F8_E4M3, &each_row),
-    ];
-    for (what, dtype, scale) in forms {
-        for (role, file) in [("transformer", TRANSFORMER), ("text_encoder_2", T5)] {
-            let [eight, plain] = in_float8(file, dtype, scale);
-            let (a, b) = (folder.path().join("a.safetensors"), folder.path().join("b.safetensors"));
-            write(&a, &renamed(&eight, |name| format!("model.diffusion_model.{name}")));
-            write(&b, &plain);
-            let [a, b] = [&a, &b].map(|file| bundle_with(ModelId::Flux, &[(role, file)]));
-            assert!(is_usable(what, &a, ModelId::Flux), "{what}");
-            let (a, b) = (seen(&a, ModelId::Flux, role), seen(&b, ModelId::Flux, role));
-            assert_equal(&format!("{role} in {what}"), &a, &b, 0.0);
-        }
-    }
-    // A scale that is nobody's.
-    let odd =
-        |name: &str, _: &[usize]| Some((format!("{}.scale_weight", layer(name)), of_floats(&[3], &[1.0; 3])));
-    let [eight, _] = in_float8(TRANSFORMER, Dtype::F8_E4M3, &odd);
-    let file = folder.path().join("odd.safetensors");
-    write(&file, &eight);
-    assert!(!is_usable(
-        "three scales",
-        &bundle_with(ModelId::Flux, &[("transformer", &file)]),
-        ModelId::Flux
-    ));
 }

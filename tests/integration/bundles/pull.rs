@@ -1,9 +1,11 @@
 //! `weights pull` against a hub on a local port: interruptions, wrong hashes, conversions.
 
 mod ended;
+mod locked;
 mod redirected;
 mod refused;
 mod remembered;
+mod shipped;
 
 use std::path::Path;
 use std::process::Output;
@@ -195,4 +197,42 @@ fn a_published_pickle_is_checked_converted_and_checked_again() {
         assert_eq!(folder.path().join("kokoro/kokoro.safetensors").exists(), is_good);
         assert!(!folder.path().join("kokoro/kokoro.safetensors.part").exists());
     }
+}
+
+#[test]
+fn a_pickle_under_a_safetensors_name_is_refused_whatever_its_hash() {
+    let pickle: &[u8] = b"PK\x03\x04\x00\x00\x08\x08\x00\x00 and what else an archive has";
+    let hub = Hub::serve(&[
+        ("config.json", b"{}"),
+        ("deep/model.safetensors", pickle),
+        ("pre.json", b"[]"),
+        ("tokenizer.json", &large()),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    bundle(folder.path(), None);
+    let description = folder.path().join("bundle.toml");
+    let described = std::fs::read_to_string(&description).unwrap();
+    let (weights, hash) = (Sha256::of(b"weights").to_string(), Sha256::of(pickle).to_string());
+    std::fs::write(&description, described.replace(&weights, &hash)).unwrap();
+    let model = folder.path().join("clip/deep/model.safetensors");
+    let aside = folder.path().join("clip/deep/model.safetensors.pickle");
+
+    let output = pull(folder.path(), &hub, "0");
+    let told = printed(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("is a pickle, now ") && told.contains("remote_sha256"), "{told}");
+    assert!(!model.exists());
+    assert_eq!(std::fs::read(&aside).unwrap(), pickle);
+
+    // One that an earlier version called good.
+    std::fs::rename(&aside, &model).unwrap();
+    let output = pull(folder.path(), &hub, "0");
+    let told = printed(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("is a pickle under a safetensors name"), "{told}");
+    assert_eq!(std::fs::read(&model).unwrap(), pickle, "it may be somebody's only copy");
+    let verified = super::weights(&["verify", text(folder.path())]);
+    let told = printed(&verified);
+    assert_eq!(verified.status.code(), Some(1), "{told}");
+    assert!(told.contains("PyTorch checkpoint"), "{told}");
 }

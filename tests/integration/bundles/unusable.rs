@@ -32,7 +32,7 @@ fn assert_refused(model: ModelId, role: &str, name: &str, content: &[u8], told: 
     let path = Path::new(&file.path).with_file_name(name);
     std::fs::write(folder.join(&path), content).unwrap();
     file.path = path.to_str().unwrap().to_owned();
-    file.sha256 = vortex_node::types::Sha256::of(content);
+    file.sha256 = Some(vortex_node::types::Sha256::of(content));
     std::fs::write(folder.join("bundle.toml"), bundle.to_toml()).unwrap();
     Bundle::open(&folder).unwrap();
 

@@ -203,6 +203,7 @@ fn every_fixture_can_be_described_as_a_bundle_and_is_sound() {
             verification: Verification::default(),
             image: Image::default(),
             models: BTreeMap::from([(model, entry)]),
+            lock: None,
         };
         std::fs::write(folder.path().join("bundle.toml"), bundle.to_toml()).unwrap();
         let bundle = Bundle::open(folder.path()).unwrap();

@@ -267,7 +267,7 @@ fn sign(folder: &Path, work: WorkId, key: u8, state: EndState, artifact: Artifac
         recipe_id: work.slot,
         outcome,
         recipe: RecipeRef { sha256: Sha256::of(&document::canonical(recipe.document())) },
-        bundle: BundleRef { name: "demo".into(), sha256: Sha256::of(b"bundle") },
+        bundle: BundleRef { name: "demo".into(), sha256: Sha256::of(b"bundle"), lock_sha256: None },
         artifacts: vec![artifact],
         verification: None,
         stages: vec![],

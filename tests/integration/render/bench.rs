@@ -83,6 +83,19 @@ impl Bench {
         self.0.path().join(name)
     }
 
+    fn bundle(&self) -> PathBuf {
+        let own = self.folder("bundle");
+        if own.exists() { own } else { bundle().join("bundle") }
+    }
+
+    /// From now on renders with a copy of the bundle, which is this test's to change.
+    pub fn own_bundle(&self) -> PathBuf {
+        let own = self.folder("bundle");
+        let copied = Command::new("cp").arg("-r").arg(bundle().join("bundle")).arg(&own).status();
+        assert!(copied.unwrap().success());
+        own
+    }
+
     /// A short recipe with some values replaced or added.
     pub fn recipe(&self, changes: &[(&str, Value)]) -> PathBuf {
         let mut document = document::parse(example::text().as_bytes()).unwrap();
@@ -122,7 +135,7 @@ impl Bench {
             .arg("-o")
             .arg(folder)
             .arg("--bundle")
-            .arg(bundle().join("bundle"))
+            .arg(self.bundle())
             .arg("--data-dir")
             .arg(self.folder("data"))
             .args(["--profile", "cpu", "--log-format", "json"])

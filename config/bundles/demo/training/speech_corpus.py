@@ -231,22 +231,28 @@ class Phonemes:
         return Line(text, symbols)
 
 
+def texts(draw, templates=520):
+    """The sentences above and the templates, filled by the generator `draw`."""
+    out = list(OWN)
+    while len(out) < len(OWN) + templates:
+        pick = lambda words: draw.choice(words)
+        out.append(pick(TEMPLATES).format(
+            n=pick(NAMES), n2=pick(NAMES), k=pick(KINDS), c=pick(COLOURS), a=pick(ADJECTIVES), a2=pick(ADJECTIVES),
+            o=pick(NOUNS), o2=pick(NOUNS), s=pick(NOUNS) + "s", v=pick(VERBS), p=pick(PAST), d=pick(ADVERBS),
+            l=pick(PLACES), u=pick(NUMBERS), u2=pick(NUMBERS), u3=pick(NUMBERS)))
+    return out
+
+
 def corpus(seed=1, templates=520, words=240):
     """Every training line: the templates filled, strings of dictionary words, and the sentences above."""
     draw = random.Random(seed)
     phonemes = Phonemes()
     plain = sorted(word for word in phonemes.common if 3 <= len(word) <= 9)
-    texts = list(OWN)
-    while len(texts) < len(OWN) + templates:
-        pick = lambda words: draw.choice(words)
-        texts.append(pick(TEMPLATES).format(
-            n=pick(NAMES), n2=pick(NAMES), k=pick(KINDS), c=pick(COLOURS), a=pick(ADJECTIVES), a2=pick(ADJECTIVES),
-            o=pick(NOUNS), o2=pick(NOUNS), s=pick(NOUNS) + "s", v=pick(VERBS), p=pick(PAST), d=pick(ADVERBS),
-            l=pick(PLACES), u=pick(NUMBERS), u2=pick(NUMBERS), u3=pick(NUMBERS)))
+    made = texts(draw, templates)
     for _ in range(words):
-        texts.append(" ".join(draw.choice(plain) for _ in range(draw.randint(3, 5))) + draw.choice("....!?"))
+        made.append(" ".join(draw.choice(plain) for _ in range(draw.randint(3, 5))) + draw.choice("....!?"))
     lines, missing = [], set()
-    for text in texts:
+    for text in made:
         try:
             lines.append(phonemes.line(text))
         except KeyError as error:

@@ -218,26 +218,27 @@ def published(model):
     return state
 
 
-def spread(state, vocab):
+def spread(state, vocab, known=()):
     """Symbols that no line holds take a trained one's place in both embeddings, so that nothing is read at random."""
     for name in ("text_encoder.module.embedding.weight", "bert.module.embeddings.word_embeddings.weight"):
-        for symbol, like in ALIKE.items():
+        for symbol, like in ((symbol, like) for symbol, like in ALIKE.items() if symbol not in known):
             state[name][vocab[symbol]] = state[name][vocab[like]]
 
 
-def export(model, folder, vocab):
-    """Writes the bundle's files aside and puts them in place of `folder`'s."""
+def export(model, folder, vocab, voices=None, known=()):
+    """Writes the bundle's files aside and puts them in place of `folder`'s; `voices` are names and their values."""
+    voices = voices or {name: voice.values() for name, voice in render.VOICES.items()}
     folder = Path(folder)
     aside = folder.with_name(folder.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)
     (aside / "voices").mkdir(parents=True)
     state = published(model)
-    spread(state, vocab)
+    spread(state, vocab, known)
     state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     save_file(state, aside / "kokoro-v1_0.safetensors")
     with torch.no_grad():
-        for name, voice in render.VOICES.items():
-            values = torch.tensor([voice.values()])
+        for name, values in voices.items():
+            values = torch.tensor([values])
             style = torch.cat([model.timbre(values), model.prosody(values)], 1)
             pack = style[None].expand(510, 1, -1).contiguous().half()
             save_file({"voice": pack}, aside / "voices" / f"{name}.safetensors")

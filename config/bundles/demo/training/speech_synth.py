@@ -25,7 +25,7 @@ BINS = 257
 FLOOR = -11.0
 PAUSES = {",": 0.16, ";": 0.2, ":": 0.2, ".": 0.12, "!": 0.12, "?": 0.12}
 LEAD, TAIL = 0.075, 0.1
-UNVOICED = set("ptkfθsʃʧh") | set(".,!?;: ")
+UNVOICED = set("ptkfθsʃʧh") | set(".,!?;: —…\"()“”")
 LINKS = (";", "r-")  # espeak's glides between words; their time goes to the sound before
 
 ESPEAK = {

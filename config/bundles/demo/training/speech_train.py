@@ -211,8 +211,8 @@ def optimisers(task, rate):
     return live, both + ([Orthogonal(inner, MUON_RATE)] if inner else [])
 
 
-def train(task, path, minutes, rate, seed):
-    """Steps until the clock says stop; keeps running means for export."""
+def train(task, path, minutes, rate, seed, clock=time.time):
+    """Steps until the clock (seconds) says stop; keeps running means for export."""
     live, both = optimisers(task, rate)
     tops = [group["lr"] for one in both for group in one.param_groups]
     means = [p.detach().clone() for p in live]
@@ -226,10 +226,11 @@ def train(task, path, minutes, rate, seed):
             for p, value in zip(live, state["live"]):
                 p.copy_(value)
         means = state["means"]
-    last_save = last_log = began = time.time()
+    last_save = last_log = time.time()
+    began = clock()
     before, sums, count = elapsed, {}, 0
     while True:
-        elapsed = before + time.time() - began
+        elapsed = before + clock() - began
         progress = min(elapsed / (60 * minutes), 1.0)
         share = min(1.0, (steps + 1) / 60) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         for group, top in zip((group for one in both for group in one.param_groups), tops):

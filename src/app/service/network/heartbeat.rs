@@ -15,7 +15,6 @@ use crate::network::registry::{
     AnnounceError, Announced, Announcer, BundleEntry, ENTRY_VERSION, NodeEntry, Strain,
 };
 use crate::network::{Class, ClockOffset, Session};
-use crate::types::Stage;
 use crate::vram::policy::Level;
 
 /// For what runs when another node turns out to have this one's id.
@@ -119,11 +118,10 @@ impl Network {
             classes: classes.iter().map(ToString::to_string).collect(),
             max_pixels: SlotSize::PLANNED.resolution.pixels(),
             expected_seconds: expected.as_secs_f64(),
-            stage_seconds: Stage::ALL
-                .into_iter()
-                .filter_map(|stage| {
-                    Some((stage.name().to_owned(), *service.facts.estimates.get(stage.name())?))
-                })
+            stage_seconds: service
+                .expected()
+                .iter()
+                .map(|(stage, time)| (stage.name().to_owned(), time.as_secs_f64()))
                 .collect(),
             devices: cards.iter().map(|tree| tree.device().to_string()).collect(),
         }

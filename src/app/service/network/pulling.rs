@@ -143,7 +143,6 @@ impl Network {
 
     /// How long a slot is expected to take here.
     pub(super) fn expected(&self, service: &Service) -> Duration {
-        let seconds = service.facts.estimates.values().sum::<f64>();
-        Duration::try_from_secs_f64(seconds).unwrap_or_default()
+        service.expected().values().sum()
     }
 }

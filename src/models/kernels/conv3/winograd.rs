@@ -1,4 +1,4 @@
-//! Convolution by a kernel of 3×3, or of some slices of 3×3 each, as 36 matrix products (Winograd).
+//! Winograd's convolution of a layer with many weights: 36 matrix products over many tiles, so that weights are read once.
 //!
 //! Owns the transformed weights, the order of the work and its scratch memory. Tiles go in chunks that bound the scratch;
 //! within a chunk each stage runs on all threads: inputs by channel, products by point, outputs by plane. Every number
@@ -10,12 +10,11 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::super::matrix::{Matrix, ShapeError, Target, Threads, product};
-use super::finish::{Finish, Plane, Rows};
-use super::transform::{POINTS, SIDE, STEP, input, kernel, output};
+use super::finish::{Finish, Place, Rows};
+use super::tiles::{MOST, Slice, Source, Volume, transform_any, transform_row};
+use super::transform::{POINTS, SIDE, STEP, inverse, kernel};
 use crate::simd::vectorised;
 
-/// Most tiles that are transformed side by side: one vector of AVX-512.
-const GROUP: usize = 16;
 /// Numbers of scratch that a chunk aims at: 32 MB, so that products have wide right sides and most of it stays in
 /// the shared cache.
 const SCRATCH: usize = 8 << 20;
@@ -32,45 +31,21 @@ pub(super) fn release_scratch() -> usize {
     })
 }
 
-/// Where the inputs lie: some channels of `[batch, total, depth, height / factor, width / factor]`.
-#[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub(super) data: &'a [f32],
-    /// Channels of the tensor.
-    pub(super) total: usize,
-    /// The first one to take.
-    pub(super) first: usize,
-    /// Every pixel stands for `factor` × `factor` of the input.
-    pub(super) factor: usize,
-}
-
-/// Size of input and output alike.
-#[derive(Clone, Copy)]
-pub(super) struct Volume {
-    pub(super) batch: usize,
-    pub(super) depth: usize,
-    pub(super) height: usize,
-    pub(super) width: usize,
-}
-
 /// A layer's weights, transformed.
 pub(super) struct Winograd {
     outputs: usize,
     inputs: usize,
     taps: usize,
-    /// [point][slice of the kernel][output][input].
+    /// `[point][slice of the kernel][output][input]`.
     weights: Vec<f32>,
 }
 
-/// Up to [`GROUP`] neighbouring tiles of one row of tiles.
-#[derive(Clone, Copy)]
-struct Group {
+/// Where a tile stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Tile {
     batch: usize,
     row: usize,
     column: usize,
-    tiles: usize,
-    /// Its first column in the chunk's matrices.
-    at: usize,
 }
 
 impl Winograd {
@@ -87,7 +62,7 @@ impl Winograd {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.weights.len() * size_of::<f32>()
+        size_of_val(self.weights.as_slice())
     }
 
     /// Convolves `source` and has `finish` write each plane of `out`.
@@ -98,16 +73,24 @@ impl Winograd {
         finish: &Finish<'_>,
         out: &mut [f32],
     ) -> Result<(), ShapeError> {
-        let padded = volume.depth + self.taps - 1;
-        let per_tile = POINTS * (self.inputs * padded + self.outputs * volume.depth);
-        let limit = (SCRATCH / per_tile.max(1)).max(1);
+        let (rows, columns) = volume.tiles();
+        let all: Vec<Tile> = (0..volume.batch)
+            .flat_map(|batch| {
+                (0..rows).flat_map(move |row| (0..columns).map(move |column| (batch, row, column)))
+            })
+            .map(|(batch, row, column)| Tile { batch, row, column })
+            .collect();
+        let limit = SCRATCH / (POINTS * (self.inputs + self.outputs) * volume.depth).max(1);
+        // Whole vectors, so that tiles of one row stay together.
+        let limit = limit.next_multiple_of(MOST).max(MOST);
         let [mut inputs, mut products] = SCRATCH_KEPT.with(|kept| std::mem::take(&mut *kept.borrow_mut()));
-        for (groups, tiles) in chunks(volume, limit) {
-            inputs.resize(inputs.len().max(self.inputs * POINTS * padded * tiles), 0.0);
-            products.resize(products.len().max(POINTS * self.outputs * volume.depth * tiles), 0.0);
-            let chunk = Chunk { layer: self, source, volume, padded, groups: &groups, tiles };
-            let inputs = &mut inputs[..self.inputs * POINTS * padded * tiles];
-            let products = &mut products[..POINTS * self.outputs * volume.depth * tiles];
+        for tiles in all.chunks(limit) {
+            let columns = (volume.depth * tiles.len()).next_multiple_of(MOST) + MOST;
+            let chunk = Chunk { layer: self, source, volume, tiles, columns };
+            let (given, made) = (self.inputs * POINTS * columns, POINTS * (self.outputs * columns + MOST));
+            inputs.resize(inputs.len().max(given), 0.0);
+            products.resize(products.len().max(made), 0.0);
+            let (inputs, products) = (&mut inputs[..given], &mut products[..made]);
             chunk.transform_inputs(inputs);
             chunk.multiply(inputs, products)?;
             chunk.transform_outputs(products, finish, out);
@@ -117,79 +100,97 @@ impl Winograd {
     }
 }
 
-/// The groups of each chunk with its number of tiles: as many whole groups as stay within `limit` tiles, at least one.
-fn chunks(volume: Volume, limit: usize) -> Vec<(Vec<Group>, usize)> {
-    let (rows, columns) = (volume.height.div_ceil(STEP), volume.width.div_ceil(STEP));
-    let mut chunks: Vec<(Vec<Group>, usize)> = Vec::new();
-    for batch in 0..volume.batch {
-        for row in 0..rows {
-            for column in (0..columns).step_by(GROUP) {
-                let tiles = GROUP.min(columns - column);
-                match chunks.last_mut() {
-                    Some((groups, filled)) if *filled + tiles <= limit => {
-                        groups.push(Group { batch, row, column, tiles, at: *filled });
-                        *filled += tiles;
-                    }
-                    _ => chunks.push((vec![Group { batch, row, column, tiles, at: 0 }], tiles)),
-                }
-            }
-        }
-    }
-    chunks
-}
-
+/// Some tiles of all slices. In its matrices column `depth · tiles + tile` is a tile of one slice.
+#[derive(Clone, Copy)]
 struct Chunk<'a> {
     layer: &'a Winograd,
     source: Source<'a>,
     volume: Volume,
-    padded: usize,
-    groups: &'a [Group],
-    tiles: usize,
+    tiles: &'a [Tile],
+    /// Values of a row of the matrices: whole vectors, and one more so that the rows of 36 points do not share the same
+    /// few places of a cache.
+    columns: usize,
 }
 
 impl Chunk<'_> {
-    /// Fills \[channel\]\[point\]\[padded depth\]\[tile\].
-    fn transform_inputs(&self, inputs: &mut [f32]) {
-        let plane = self.padded * self.tiles;
-        inputs.par_chunks_mut(POINTS * plane).enumerate().for_each(|(channel, out)| {
-            vectorised(InputStage { chunk: self, channel, out });
+    /// Fills \[channel\]\[point\]\[column\].
+    fn transform_inputs(self, inputs: &mut [f32]) {
+        let channels = inputs.par_chunks_mut(POINTS * self.columns).enumerate();
+        channels.for_each_init(Vec::new, |lines, (channel, out)| {
+            vectorised(InputStage { chunk: self, channel, lines, out });
         });
     }
 
-    /// [point][output][depth, tile] = Σ over slices and channels.
-    fn multiply(&self, inputs: &[f32], products: &mut [f32]) -> Result<(), ShapeError> {
+    /// `[point][output][column]` = Σ over slices and channels.
+    fn multiply(self, inputs: &[f32], products: &mut [f32]) -> Result<(), ShapeError> {
         let Winograd { outputs, inputs: channels, taps, weights } = self.layer;
-        let (plane, columns) = (self.padded * self.tiles, self.volume.depth * self.tiles);
-        products.par_chunks_mut(outputs * columns).enumerate().try_for_each(|(point, out)| {
-            for slice in 0..*taps {
+        let (depth, margin) = (self.volume.depth, taps / 2);
+        let points = products.par_chunks_mut(outputs * self.columns + MOST).enumerate();
+        points.try_for_each(|(point, out)| {
+            // The middle slice of the kernel meets every slice of the input, so it goes first and overwrites.
+            for slice in std::iter::once(margin).chain((0..*taps).filter(|slice| *slice != margin)) {
+                let (first, last) =
+                    (margin.saturating_sub(slice), depth.min((depth + margin).saturating_sub(slice)));
+                if first >= last {
+                    continue;
+                }
                 let size = outputs * channels;
                 let weights = &weights[(point * taps + slice) * size..][..size];
                 let a = Matrix::dense(weights, *outputs, *channels)?;
-                let start = point * plane + slice * self.tiles;
-                let b = Matrix::new(&inputs[start..], (*channels, columns), POINTS * plane)?;
-                let target = if slice == 0 { Target::over(out, columns) } else { Target::onto(out, columns) };
+                let count = (last - first) * self.tiles.len();
+                let start = point * self.columns + (first + slice - margin) * self.tiles.len();
+                let b = Matrix::new(&inputs[start..], (*channels, count), POINTS * self.columns)?;
+                let out = &mut out[first * self.tiles.len()..];
+                let target = match slice == margin {
+                    true => Target::over(out, self.columns),
+                    false => Target::onto(out, self.columns),
+                };
                 product(target, 1.0, a, b, Threads::One)?;
             }
             Ok(())
         })
     }
 
-    fn transform_outputs(&self, products: &[f32], finish: &Finish<'_>, out: &mut [f32]) {
+    fn transform_outputs(self, products: &[f32], finish: &Finish<'_>, out: &mut [f32]) {
         let Volume { depth, height, width, .. } = self.volume;
         let channels = finish.channels(self.layer.outputs);
         let size = depth * finish.plane(height, width);
         out.par_chunks_mut(size).enumerate().for_each(|(plane, out)| {
             let (batch, channel) = (plane / channels, plane % channels);
-            if self.groups.iter().any(|group| group.batch == batch) {
+            if self.tiles.iter().any(|tile| tile.batch == batch) {
                 vectorised(OutputStage { chunk: self, products, finish, batch, channel, out });
             }
         });
     }
+
+    /// The slice and the tile of a column.
+    fn at(&self, column: usize) -> (usize, Tile) {
+        (column / self.tiles.len(), self.tiles[column % self.tiles.len()])
+    }
+
+    /// Whether the vector from column `first` on may keep its tiles in the order that shuffles leave them in: they are
+    /// neighbours, and no slice of the kernel meets them in another vector.
+    #[inline(always)]
+    fn is_shuffled<S: Simd>(&self, first: usize) -> bool {
+        let aligned = self.volume.depth == 1 || self.tiles.len().is_multiple_of(S::F32_LANES);
+        aligned && self.is_row(first, S::F32_LANES)
+    }
+
+    /// Whether the `count` columns from `first` on are neighbouring tiles of one row.
+    #[inline(always)]
+    fn is_row(&self, first: usize, count: usize) -> bool {
+        if first + count > self.volume.depth * self.tiles.len() {
+            return false;
+        }
+        let ((slice, tile), last) = (self.at(first), self.at(first + count - 1));
+        last == (slice, Tile { column: tile.column + count - 1, ..tile })
+    }
 }
 
 struct InputStage<'a> {
-    chunk: &'a Chunk<'a>,
+    chunk: Chunk<'a>,
     channel: usize,
+    lines: &'a mut Vec<f32>,
     out: &'a mut [f32],
 }
 
@@ -198,79 +199,39 @@ impl WithSimd for InputStage<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Chunk { layer, source, volume, padded, groups, tiles } = *self.chunk;
-        let margin = layer.taps / 2;
-        let (height, width) = (volume.height / source.factor, volume.width / source.factor);
-        let mut row = [0.0f32; STEP * GROUP + 2];
-        let mut columns = [[0.0f32; GROUP]; POINTS];
-        for slot in 0..padded {
-            if slot < margin || slot >= margin + volume.depth {
-                for point in 0..POINTS {
-                    self.out[(point * padded + slot) * tiles..][..tiles].fill(0.0);
+        let Self { chunk, channel, lines, out } = self;
+        let pitch = Slice::pitch(chunk.volume.width);
+        lines.resize(SIDE * pitch, 0.0);
+        let (out, stride) = (S::as_mut_simd_f32s(out).0, chunk.columns / S::F32_LANES);
+        let count = chunk.volume.depth * chunk.tiles.len();
+        let mut laid_out = None;
+        for vector in 0..count.div_ceil(S::F32_LANES) {
+            let first = vector * S::F32_LANES;
+            let out = &mut out[vector..];
+            let slice_of =
+                |depth: usize, batch: usize| chunk.source.slice(chunk.volume, batch, channel, depth);
+            if chunk.is_shuffled::<S>(first) {
+                let (depth, Tile { batch, row, column }) = chunk.at(first);
+                if laid_out != Some((depth, batch, row)) {
+                    slice_of(depth, batch).lay_out(row, 1, lines);
+                    laid_out = Some((depth, batch, row));
                 }
-                continue;
-            }
-            for group in groups {
-                let channel = group.batch * source.total + source.first + self.channel;
-                let start = (channel * volume.depth + slot - margin) * height * width;
-                let plane = &source.data[start..start + height * width];
-                for i in 0..SIDE {
-                    let y = (STEP * group.row + i).wrapping_sub(1);
-                    if y < volume.height {
-                        let line = &plane[y / source.factor * width..][..width];
-                        load_row(&mut row, line, source.factor, volume.width, STEP * group.column);
-                    } else {
-                        row.fill(0.0);
-                    }
-                    for j in 0..SIDE {
-                        for (tile, value) in columns[i * SIDE + j].iter_mut().enumerate() {
-                            *value = row[STEP * tile + j];
-                        }
-                    }
-                }
-                for at in (0..group.tiles).step_by(S::F32_LANES) {
-                    let count = S::F32_LANES.min(group.tiles - at);
-                    for j in 0..SIDE {
-                        let d = std::array::from_fn(|i| {
-                            simd.partial_load_f32s(&columns[i * SIDE + j][at..at + count])
-                        });
-                        for (i, value) in input(simd, d).into_iter().enumerate() {
-                            simd.partial_store_f32s(&mut columns[i * SIDE + j][at..at + count], value);
-                        }
-                    }
-                    for i in 0..SIDE {
-                        let d = std::array::from_fn(|j| {
-                            simd.partial_load_f32s(&columns[i * SIDE + j][at..at + count])
-                        });
-                        for (j, value) in input(simd, d).into_iter().enumerate() {
-                            let start = ((i * SIDE + j) * padded + slot) * tiles + group.at + at;
-                            simd.partial_store_f32s(&mut self.out[start..start + count], value);
-                        }
-                    }
-                }
+                transform_row(simd, lines, pitch, column, out, stride);
+            } else {
+                let of = |lane: usize| {
+                    (first + lane < count).then(|| {
+                        let (depth, tile) = chunk.at(first + lane);
+                        (slice_of(depth, tile.batch), tile.row, tile.column)
+                    })
+                };
+                transform_any(simd, of, out, stride);
             }
         }
     }
-}
-
-/// Inputs of one row from column `start` − 1 on, zero outside.
-#[inline(always)]
-fn load_row(row: &mut [f32; STEP * GROUP + 2], line: &[f32], factor: usize, width: usize, start: usize) {
-    row[0] = if start == 0 { 0.0 } else { line[(start - 1) / factor] };
-    let count = (width - start).min(STEP * GROUP + 1);
-    let inner = &mut row[1..];
-    if factor == 1 {
-        inner[..count].copy_from_slice(&line[start..start + count]);
-    } else {
-        for (x, value) in inner[..count].iter_mut().enumerate() {
-            *value = line[(start + x) / factor];
-        }
-    }
-    inner[count..].fill(0.0);
 }
 
 struct OutputStage<'a> {
-    chunk: &'a Chunk<'a>,
+    chunk: Chunk<'a>,
     products: &'a [f32],
     finish: &'a Finish<'a>,
     batch: usize,
@@ -283,63 +244,46 @@ impl WithSimd for OutputStage<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Chunk { layer, volume, groups, .. } = *self.chunk;
+        let Chunk { layer, volume, tiles, columns, .. } = self.chunk;
         let size = self.out.len() / volume.depth;
-        let second = self.finish.second(self.channel, layer.outputs);
         let (mut rows, mut other) = (Rows::new(), Rows::new());
-        for group in groups.iter().filter(|group| group.batch == self.batch) {
-            for depth in 0..volume.depth {
-                self.tiles(simd, group, depth, self.channel, &mut rows);
-                if let Some(second) = second {
-                    self.tiles(simd, group, depth, second, &mut other);
-                }
-                let plane = Plane {
-                    batch: self.batch,
-                    channel: self.channel,
-                    depth,
-                    volume,
-                    y: STEP * group.row,
-                    x: STEP * group.column,
-                    width: (STEP * group.tiles).min(volume.width - STEP * group.column),
-                };
-                self.finish.write(plane, &mut rows, &other, &mut self.out[depth * size..][..size]);
+        let stride = (layer.outputs * columns + MOST) / S::F32_LANES;
+        let products = S::as_simd_f32s(self.products).0;
+        let count = volume.depth * tiles.len();
+        for vector in 0..count.div_ceil(S::F32_LANES) {
+            let first = vector * S::F32_LANES;
+            let end = count.min(first + S::F32_LANES);
+            if !(first..end).any(|column| self.chunk.at(column).1.batch == self.batch) {
+                continue;
             }
-        }
-    }
-}
-
-impl OutputStage<'_> {
-    /// The 4 rows of one group of tiles, of one output channel.
-    #[inline(always)]
-    fn tiles<S: Simd>(&self, simd: S, group: &Group, depth: usize, channel: usize, rows: &mut Rows) {
-        let Chunk { layer, volume, tiles, .. } = *self.chunk;
-        let columns = volume.depth * tiles;
-        let start = channel * columns + depth * tiles + group.at;
-        let stride = layer.outputs * columns;
-        let mut half = [[0.0f32; GROUP]; STEP * SIDE];
-        let mut done = [[0.0f32; GROUP]; STEP * STEP];
-        for at in (0..group.tiles).step_by(S::F32_LANES) {
-            let count = S::F32_LANES.min(group.tiles - at);
-            for j in 0..SIDE {
-                let m = std::array::from_fn(|i| {
-                    simd.partial_load_f32s(&self.products[(i * SIDE + j) * stride + start + at..][..count])
-                });
-                for (i, value) in output(simd, m).into_iter().enumerate() {
-                    simd.partial_store_f32s(&mut half[i * SIDE + j][at..at + count], value);
-                }
+            let shuffled = self.chunk.is_shuffled::<S>(first);
+            let of = |channel: usize| &products[channel * columns / S::F32_LANES + vector..];
+            rows.set(simd, inverse(simd, of(self.channel), stride), shuffled);
+            if self.finish.is_paired() {
+                other.set(simd, inverse(simd, of(self.channel + layer.outputs / 2), stride), shuffled);
             }
-            for i in 0..STEP {
-                let m = std::array::from_fn(|j| simd.partial_load_f32s(&half[i * SIDE + j][at..at + count]));
-                for (j, value) in output(simd, m).into_iter().enumerate() {
-                    simd.partial_store_f32s(&mut done[i * STEP + j][at..at + count], value);
+            let mut at = first;
+            while at < end {
+                let (depth, tile) = self.chunk.at(at);
+                let mut count = 1;
+                while at + count < end && self.chunk.is_row(at, count + 1) {
+                    count += 1;
                 }
-            }
-        }
-        for i in 0..STEP {
-            for j in 0..STEP {
-                for (tile, value) in done[i * STEP + j].iter().enumerate() {
-                    rows.0[i][STEP * tile + j] = *value;
+                if tile.batch == self.batch {
+                    let place = Place {
+                        batch: self.batch,
+                        channel: self.channel,
+                        depth,
+                        volume,
+                        y: STEP * tile.row,
+                        x: STEP * tile.column,
+                        width: (STEP * count).min(volume.width - STEP * tile.column),
+                        from: STEP * (at - first),
+                        top: 0,
+                    };
+                    self.finish.write(place, &rows, &other, &mut self.out[depth * size..][..size]);
                 }
+                at += count;
             }
         }
     }

@@ -8,8 +8,8 @@ use misaki_rs::Fallback;
 use misaki_rs::fallback::FallbackError;
 use parking_lot::Mutex;
 
-use super::Accent;
 use super::guess::guess;
+use super::{Accent, accents};
 
 /// Which words no dictionary had, in order, each once; shared with the [`Speller`] inside the G2P.
 #[derive(Clone, Debug, Default)]
@@ -76,21 +76,31 @@ pub(super) fn parts(group: &str) -> Vec<String> {
             '%' => "percent",
             _ => "",
         };
-        let joins = (last.is_ascii_alphabetic()
-            && c.is_ascii_alphabetic()
-            && !(last.is_lowercase() && c.is_uppercase()))
+        let joins = (is_letter(last) && is_letter(c) && !(last.is_lowercase() && c.is_uppercase()))
             || (last.is_ascii_digit() && c.is_ascii_digit())
             || (last.is_ascii_digit() && c == '.' && chars.peek().is_some_and(char::is_ascii_digit))
             || (last == '.' && c.is_ascii_digit() && parts.last().is_some_and(|part| part.ends_with('.')));
         match parts.last_mut() {
             Some(part) if joins => part.push(c),
-            _ if c.is_ascii_alphanumeric() => parts.push(c.to_string()),
+            _ if is_letter(c) || c.is_ascii_digit() => parts.push(c.to_string()),
             _ if !sign.is_empty() && last.is_ascii_alphanumeric() => parts.push(sign.to_owned()),
             _ => {}
         }
         last = c;
     }
     parts
+}
+
+fn is_letter(c: char) -> bool {
+    c.is_ascii_alphabetic() || accents::is_latin(c)
+}
+
+/// Capitals of which there are several: `Ps`, `PhDs`.
+pub(super) fn plural(part: &str) -> Option<&str> {
+    let stem = part.strip_suffix('s')?;
+    let last = stem.chars().next_back()?;
+    (stem.len() < 6 && last.is_ascii_uppercase() && stem.starts_with(|c: char| c.is_ascii_uppercase()))
+        .then_some(stem)
 }
 
 /// What follows an apostrophe in a word, as it is said there.
@@ -105,6 +115,7 @@ pub(super) fn contracted(part: &str) -> Option<&'static str> {
         "re" => "əɹ",
         "ve" => "əv",
         "em" => "əm",
+        "all" => "ɔl",
         _ => return None,
     })
 }
@@ -114,7 +125,7 @@ impl Fallback for Speller {
         let stem = ["'s", "’s"].iter().find_map(|ending| word.strip_suffix(ending)).unwrap_or(word);
         let parts = parts(stem);
         let is_number = stem.starts_with(|c: char| c.is_ascii_digit()) && stem != word;
-        if !parts.is_empty() && (parts != [stem] || is_number) {
+        if !parts.is_empty() && (parts != [stem] || is_number || plural(stem).is_some()) {
             return Ok(IN_PARTS.to_string());
         }
         if let Some(phonemes) = guess(word, self.accent) {

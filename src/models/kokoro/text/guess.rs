@@ -110,7 +110,25 @@ pub(super) fn guess(word: &str, accent: Accent) -> Option<String> {
 
 /// An American's phonemes as a speaker of Received Pronunciation says them.
 pub(super) fn british(sounds: &str) -> String {
-    without_final_r(&sounds.replace('O', "Q"))
+    let sounds = sounds.replace('O', "Q").replace('T', "t").replace('æ', "a").replace('ᵻ', "ɪ");
+    lengthened(&without_final_r(&sounds.replace("ɑɹ", "ɑːɹ").replace("ɜɹ", "ɜːɹ").replace("ɪɹ", "ɪəɹ")))
+}
+
+/// Vowels that are long there are marked so; the one of "hot" is rounded.
+fn lengthened(sounds: &str) -> String {
+    let mut marked = String::with_capacity(2 * sounds.len());
+    let mut symbols = sounds.chars().peekable();
+    while let Some(symbol) = symbols.next() {
+        let next = symbols.peek().copied();
+        let open = next.is_none_or(|next| "AIOQWYaiuæɑɒɔəɛɜɪʊʌᵊ".contains(next));
+        match symbol {
+            'ɑ' if next != Some('ː') && next.is_some_and(|next| next != 'ˈ') => marked.push('ɒ'),
+            'ɔ' | 'ɑ' | 'ɜ' if next != Some('ː') => marked.extend([symbol, 'ː']),
+            'u' | 'i' if !open && next != Some('ː') => marked.extend([symbol, 'ː']),
+            _ => marked.push(symbol),
+        }
+    }
+    marked
 }
 
 fn is_vowel(letter: u8) -> bool {
@@ -196,7 +214,11 @@ impl Reader<'_> {
             b'c' if soft => self.consonant(1, "s"),
             b'g' if soft && !rest.starts_with("gg") => self.consonant(1, "ʤ"),
             b's' if !rest.starts_with("ss") && !rest.starts_with("sh") && !rest.starts_with("sch") => {
-                self.consonant(1, if voiced { "z" } else { "s" });
+                // "Harris", "Markus": voiceless behind a weak vowel at the end.
+                let weak = last
+                    && self.stressed
+                    && matches!(self.letters.as_bytes().get(self.at - 1), Some(b'i' | b'u'));
+                self.consonant(1, if voiced && !weak { "z" } else { "s" });
             }
             // Behind a vowel, before a consonant or at the end, it is not heard.
             b'h' if self.at > 0 && self.vowel_at(self.at - 1) && !self.vowel_at(self.at + 1) => self.at += 1,
@@ -278,8 +300,9 @@ fn without_final_r(sounds: &str) -> String {
         let next = symbols[place + 1..].iter().find(|symbol| **symbol != 'ˈ');
         let before_vowel = next.is_some_and(|next| "AIOQWYaiuæɑɒɔəɛɜɪʊʌᵊ".contains(*next));
         match (symbol, place.checked_sub(1).and_then(|before| symbols.get(before))) {
-            ('ɹ', Some('ɑ' | 'ɔ' | 'ɜ')) if !before_vowel => kept.push('ː'),
-            ('ɹ', Some('ə')) if !before_vowel => {}
+            ('ɹ', Some('ɔ')) if !before_vowel => kept.push('ː'),
+            ('ɹ', Some('ə' | 'ː')) if !before_vowel => {}
+            ('ɹ', Some('ɛ')) if !before_vowel => kept.push('ː'),
             _ => kept.push(*symbol),
         }
     }

@@ -4,9 +4,9 @@
 
 use misaki_rs::Lexicon;
 
-use super::Accent;
 use super::fallback::Unknown;
-use super::guess::guess;
+use super::guess::{british, guess};
+use super::{Accent, accents};
 
 const APOSTROPHES: [char; 2] = ['\'', '’'];
 
@@ -31,7 +31,9 @@ impl Informal<'_> {
     }
 
     fn token(&self, token: &str, is_quoted: bool) -> Option<String> {
-        if let Some(short) = self.shortened(token) {
+        if let Some(short) =
+            self.shortened(token).or_else(|| self.elided(token)).or_else(|| self.accented(token))
+        {
             return Some(short);
         }
         // The dictionaries are of ASCII letters, and cut words between bytes.
@@ -48,6 +50,9 @@ impl Informal<'_> {
             core.strip_suffix(APOSTROPHES).filter(|stem| !is_quoted && self.is_known_without_g(stem))
         {
             return Some(format!("{head}{stem}{tail}"));
+        }
+        if let Some(plain) = self.drawn_out(core) {
+            return Some(format!("{head}{plain}{tail}"));
         }
         if self.known(core).is_some() {
             return None;
@@ -72,6 +77,79 @@ impl Informal<'_> {
             _ => return None,
         };
         (!tail.contains(APOSTROPHES)).then(|| format!("[{written}](/{phonemes}/){tail}"))
+    }
+
+    /// `d'état`, `L'Oréal`: Misaki parts these at the apostrophe.
+    fn elided(&self, token: &str) -> Option<String> {
+        if !token.contains(APOSTROPHES) {
+            return None;
+        }
+        let start = token.find(char::is_alphabetic)?;
+        let end = token
+            .rfind(char::is_alphabetic)
+            .map(|at| at + token[at..].chars().next().map_or(0, char::len_utf8))?;
+        let (word, tail) = (&token[start..end], &token[end..]);
+        let phonemes = accents::said(word).filter(|_| word.contains(APOSTROPHES))?;
+        let phonemes = match self.accent {
+            Accent::American => phonemes.to_owned(),
+            Accent::British => british(phonemes),
+        };
+        let letters: String = word.chars().filter(|c| c.is_alphabetic()).collect();
+        Some(format!("{}[{}](/{phonemes}/){tail}", &token[..start], letters.to_lowercase()))
+    }
+
+    /// A word that ends in é and is none that is known by its accent: known without it, or said as its spelling
+    /// suggests.
+    fn accented(&self, token: &str) -> Option<String> {
+        let at =
+            token.rfind('é').filter(|_| !token.split(|c: char| !c.is_alphabetic()).any(accents::is_kept))?;
+        let start = token[..at]
+            .rfind(|c: char| !c.is_ascii_alphabetic())
+            .map_or(0, |place| place + token[place..].chars().next().map_or(1, char::len_utf8));
+        let (head, stem) = (&token[..start], &token[start..at]);
+        let rest = &token[at + 'é'.len_utf8()..];
+        let (ending, tail) =
+            rest.split_at(rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len()));
+        let plain = format!("{stem}e{ending}");
+        let is_known = self.known(&plain).is_some_and(|phonemes| phonemes.contains('A'));
+        if is_known || stem.is_empty() {
+            return Some(format!("{head}{plain}{tail}"));
+        }
+        let Some(mut phonemes) = guess(&format!("{stem}ay"), self.accent) else {
+            return Some(format!("{head}{plain}{tail}"));
+        };
+        if ending.ends_with('s') {
+            phonemes.push('z');
+        }
+        self.unknown.guessed(&plain);
+        Some(format!("{head}[{}](/{phonemes}/){tail}", plain.to_lowercase()))
+    }
+
+    /// The word that letters are repeated in: "sooo", "Noooo", "loooong".
+    fn drawn_out(&self, core: &str) -> Option<String> {
+        let chars: Vec<char> = core.chars().collect();
+        let is_drawn = chars.windows(3).any(|run| run[0].eq_ignore_ascii_case(&run[1]) && run[1] == run[2]);
+        // "AAA" and "VIII" are none.
+        if !is_drawn || core.len() < 4 || core.bytes().all(|c| b"IVXLCDM".contains(&c)) {
+            return None;
+        }
+        let shortened = |most: usize| {
+            let mut kept = String::new();
+            let mut run = 0;
+            for (place, c) in chars.iter().enumerate() {
+                let is_same = place > 0 && chars[place - 1].eq_ignore_ascii_case(c);
+                run = if is_same { run + 1 } else { 1 };
+                let is_long =
+                    chars[place + 1 - run..].iter().take_while(|next| next.eq_ignore_ascii_case(c)).count()
+                        > 2;
+                if !is_long || run <= most {
+                    kept.push(*c);
+                }
+            }
+            kept
+        };
+        let known = |word: &String| self.known(&word.to_lowercase()).is_some() && word.len() > 1;
+        [shortened(2), shortened(1)].into_iter().find(known).or_else(|| Some(shortened(2)))
     }
 
     fn is_known_without_g(&self, stem: &str) -> bool {

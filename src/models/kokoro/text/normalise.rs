@@ -4,17 +4,25 @@
 //! addresses and Roman numerals are words here. Pure text to text: markup goes first, then characters become plain ones,
 //! then every token is read among its neighbours.
 
+mod abbreviations;
 mod addresses;
 mod amounts;
+mod attributive;
 mod characters;
+mod codes;
 mod dates;
 mod markup;
 mod money;
 mod numbers;
+mod roman;
+mod spacing;
+mod times;
 mod units;
 mod words;
 
-use super::Accent;
+pub(super) use codes::in_pairs;
+
+use super::{Accent, sentences};
 
 /// `text` with markup and invisible characters gone, accents folded, and every run of white space but line breaks one
 /// space.
@@ -84,13 +92,17 @@ impl<'a> Place<'a> {
             .or_else(|| dates::read(self))
             .or_else(|| addresses::read(self))
             .or_else(|| money::read(self))
+            .or_else(|| codes::read(self))
             .or_else(|| units::loose(self))
             .or_else(|| numbers::read(self))
+            .or_else(|| abbreviations::read(self))
+            .or_else(|| roman::read(self).map(Reading::words))
             .or_else(|| words::read(self))
     }
 }
 
 fn line(text: &str, accent: Accent) -> String {
+    let text = spacing::parted(text);
     let tokens: Vec<&str> = text.split_whitespace().collect();
     let mut spoken: Vec<String> = Vec::with_capacity(tokens.len());
     let mut at = 0;
@@ -106,13 +118,24 @@ fn line(text: &str, accent: Accent) -> String {
                 // What stood around a token that went into the words stays.
                 let tail = reading.tail.as_deref().unwrap_or(bare(last).2);
                 let doubled = reading.stop_is_its_own || reading.words.ends_with('.');
-                let tail = if doubled { tail.strip_prefix('.').unwrap_or(tail) } else { tail };
-                spoken.push(format!("{head}{}{tail}", reading.words));
+                // A stop before another mark is an abbreviation's.
+                let is_short = [".,", ".;", ".:"].iter().any(|marks| tail.starts_with(marks));
+                let tail = if doubled || is_short { tail.strip_prefix('.').unwrap_or(tail) } else { tail };
+                let begins = core.starts_with(char::is_uppercase)
+                    && spoken.last().is_some_and(|before| sentences::is_ended(before));
+                let words = if begins { capitalised(&reading.words) } else { reading.words };
+                spoken.push(format!("{head}{words}{tail}"));
             }
         }
         at += 1;
     }
     spoken.join(" ")
+}
+
+/// `words` as they begin a sentence.
+fn capitalised(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// What stands around the word or figure in a token, and the word.

@@ -1,9 +1,39 @@
-//! Where an utterance that is too long is cut: at the best mark there is, else between words, else inside one.
+//! Where an utterance that is too long is cut: at the best border of a phrase there is, else between words, else inside one.
 
 use super::{Utterance, Word};
 
-/// Marks to cut behind, the best first.
-const MARKS: [&[char]; 3] = [&['.', '!', '?', '…'], &[':', ';'], &[',', '—']];
+/// What lies behind a word, the best to cut at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Border {
+    /// A full stop, or what ends a sentence like one.
+    Stop,
+    /// A colon or semicolon.
+    Colon,
+    /// A comma or dash.
+    Comma,
+    /// A word follows that begins a clause.
+    Clause,
+    /// A word follows that begins a phrase.
+    Phrase,
+    /// White space.
+    Gap,
+}
+
+/// Borders that a mark makes.
+const MARKS: [(Border, &[char]); 3] =
+    [(Border::Stop, &['.', '!', '?', '…']), (Border::Colon, &[':', ';']), (Border::Comma, &[',', '—'])];
+/// Words that begin a clause: conjunctions, relative pronouns and the like.
+const CLAUSES: [&str; 27] = [
+    "and", "but", "or", "nor", "yet", "because", "although", "though", "while", "whereas", "when",
+    "whenever", "where", "wherever", "if", "unless", "until", "since", "before", "after", "as", "than",
+    "that", "which", "who", "whose", "so",
+];
+/// Prepositions that begin a phrase. Not "of" and "to", which belong to the word before as often as not.
+const PHRASES: [&str; 29] = [
+    "about", "across", "against", "along", "among", "around", "at", "behind", "below", "beneath", "beside",
+    "between", "beyond", "by", "during", "for", "from", "in", "inside", "into", "near", "on", "over",
+    "through", "toward", "towards", "under", "with", "without",
+];
 
 /// The utterance in parts of at most `limit` symbols.
 pub fn at_context(utterance: Utterance, limit: usize) -> Vec<Utterance> {
@@ -16,10 +46,15 @@ pub fn at_context(utterance: Utterance, limit: usize) -> Vec<Utterance> {
         let head = match most {
             None => cut_word(&mut rest, limit),
             Some(most) => {
-                let best = MARKS.iter().find_map(|marks| {
-                    (1..=most).rev().find(|count| ends_with(&rest.words[count - 1], marks))
-                });
-                rest.words.drain(..best.unwrap_or_else(|| before_gap(&rest.words, most))).collect()
+                // The first quarter is too short to stand alone.
+                let lengthy = |count: &usize| 4 * length(&rest.words[..*count]) >= limit;
+                let best = (1..=most)
+                    .rev()
+                    .filter(lengthy)
+                    .filter_map(|count| Some((border(&rest.words, count)?, count)));
+                // Of equally good ones the last.
+                let best = best.min_by_key(|(border, count)| (*border, most - count));
+                rest.words.drain(..best.map_or(most, |(_, count)| count)).collect()
             }
         };
         parts.push(Utterance { words: head });
@@ -31,7 +66,7 @@ pub fn at_context(utterance: Utterance, limit: usize) -> Vec<Utterance> {
 
 /// The utterance in two parts of about the same length; `None` where it is a single symbol.
 ///
-/// A mark is worth going a quarter of the length away from the middle for.
+/// A border of a phrase is worth going a quarter of the length away from the middle for.
 pub fn in_two(utterance: &Utterance) -> Option<[Utterance; 2]> {
     let mut first = utterance.clone();
     let whole = utterance.symbols().chars().count();
@@ -41,19 +76,13 @@ pub fn in_two(utterance: &Utterance) -> Option<[Utterance; 2]> {
         let both = [head, tail].map(|words| Utterance { words: words.to_vec() });
         both.iter().all(Utterance::is_spoken).then_some(both)
     };
-    let nearest = |good: &dyn Fn(usize) -> bool| {
-        let counts = (1..utterance.words.len()).filter(|count| good(*count) && spoken(*count).is_some());
-        counts.min_by_key(|count| off(*count))
+    let rank = |count: usize| match border(&utterance.words, count) {
+        Some(border) if border < Border::Gap && 2 * off(count) <= whole => (0, Some(border), off(count)),
+        Some(_) => (1, None, off(count)),
+        None => (2, None, off(count)),
     };
-    let marked = |marks: &[char]| {
-        nearest(&|count| ends_with(&utterance.words[count - 1], marks))
-            .filter(|count| 2 * off(*count) <= whole)
-    };
-    let place = MARKS
-        .iter()
-        .find_map(|marks| marked(marks))
-        .or_else(|| nearest(&|count| utterance.words[count - 1].space))
-        .or_else(|| nearest(&|_| true));
+    let place =
+        (1..utterance.words.len()).filter(|count| spoken(*count).is_some()).min_by_key(|count| rank(*count));
     if let Some(both) = place.and_then(spoken) {
         return Some(both);
     }
@@ -68,13 +97,23 @@ fn length(words: &[Word]) -> usize {
     Utterance { words: words.to_vec() }.symbols().chars().count()
 }
 
-fn ends_with(word: &Word, marks: &[char]) -> bool {
-    word.phonemes.trim_end_matches(['”', ')', '"']).ends_with(marks)
-}
-
-/// At most `most` words, ending at a gap where there is one.
-fn before_gap(words: &[Word], most: usize) -> usize {
-    (1..=most).rev().find(|count| words[count - 1].space).unwrap_or(most)
+/// What lies behind the first `count` words; none inside a group without white space.
+fn border(words: &[Word], count: usize) -> Option<Border> {
+    let (last, next) = (words.get(count.checked_sub(1)?)?, words.get(count)?);
+    let said = last.phonemes.trim_end_matches(['”', ')', '"']);
+    let mark = MARKS.iter().find(|(_, marks)| said.ends_with(*marks)).map(|(border, _)| *border);
+    let follows = || {
+        let next = next.text.to_lowercase();
+        let next = next.as_str();
+        if CLAUSES.contains(&next) {
+            Border::Clause
+        } else if PHRASES.contains(&next) {
+            Border::Phrase
+        } else {
+            Border::Gap
+        }
+    };
+    mark.or_else(|| last.space.then(follows))
 }
 
 /// Takes `limit` symbols off the front, cutting inside the first words.
@@ -96,3 +135,6 @@ fn cut_word(rest: &mut Utterance, limit: usize) -> Vec<Word> {
     }
     head
 }
+
+#[cfg(test)]
+mod tests;

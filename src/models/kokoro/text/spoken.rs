@@ -13,8 +13,8 @@ fn check(cases: &[(&str, &str)]) {
 fn letters_of_any_style_are_letters() {
     check(&[
         ("The ﬁne print, Ｈｅｌｌｏ and 𝗛𝗲𝗹𝗹𝗼.", "The fine print, Hello and Hello."),
-        ("A cafe\u{301} with my re\u{301}sume\u{301} in Zu\u{308}rich.", "A cafe with my resume in Zurich."),
-        ("Dvořák, Erdoğan and Nguyễn of Łódź.", "Dvorak, Erdogan and Nguyen of Lodz."),
+        ("A cafe\u{301} with my re\u{301}sume\u{301} in Zu\u{308}rich.", "A café with my résumé in Zürich."),
+        ("Dvořák, Erdoğan and Nguyễn of Łódź.", "Dvorak, Erdoğan and Nguyen of Lodz."),
         ("Itʼs here, don＇t go. L´homme, Hawaiʻi, it`s", "It's here, don't go. L'homme, Hawaii, it's"),
         ("«Bonjour», she said. ‹Tag› „hi“", "“Bonjour”, she said. ‘Tag’ “hi“"),
         ("Acme™ 20º 25℃ №5 1️⃣", "Acme 20 degrees 25 degrees Celsius number 5 1"),
@@ -29,8 +29,8 @@ fn feet_and_inches_are_a_length() {
             "She's 5'10\", he's 5' 11\" or 6’2”.",
             "She's 5 feet 10 inches, he's 5 feet 11 inches or 6 feet 2 inches.",
         ),
-        ("5′4″ and 5'10½\" and 6'", "5 feet 4 inches and 5 feet 10 and one half inches and 6 feet"),
-        ("a 12\" ruler, a 27\" or 15.6\" screen", "a 12 inches ruler, a 27 inches or 15.6 inches screen"),
+        ("5′4″ and 5'10½\" and 6'", "5 feet 4 inches and 5 feet 10 and a half inches and 6 feet"),
+        ("a 12\" ruler, a 27\" or 15.6\" screen", "a 12 inch ruler, a 27 inches or 15.6 inches screen"),
         ("8\"x10\", 4' x 6', 5'-6'", "8 inches by 10 inches, 4 feet by 6 feet, 5 feet to 6 feet"),
         ("6ft2, 5ft 10in", "6 feet 2 inches, 5 feet 10 inches"),
         ("6 ft 2 in tall, 5 ft. 10 in.", "6 feet 2 inches tall, 5 feet 10 inches."),
@@ -60,7 +60,7 @@ fn the_dots_of_addresses_and_versions_are_heard() {
             "see example dot com slash path, docs dot example dot co dot UK",
         ),
         ("config.json and Node.js", "config dot json and Node dot JS"),
-        ("It is over.Next one, 3.14", "It is over.Next one, 3.14"),
+        ("It is over.Next one, 3.14", "It is over. Next one, 3.14"),
     ]);
 }
 
@@ -194,13 +194,13 @@ fn fractions_add_to_the_number_before_them() {
     check(&[
         (
             "Use ½ cup, 2½ hours, 1 1/2 miles, 24/7.",
-            "Use one half cup, 2 and one half hours, 1 and one half miles, 24/7.",
+            "Use one half cup, 2 and a half hours, 1 and a half miles, 24/7.",
         ),
         (
             "¾, ⅓, 2⅔ cups, 1-1/2 inches, 7/8",
-            "3 quarters, one third, 2 and 2 thirds cups, 1 and one half inches, 7 eighths",
+            "3 quarters, one third, 2 and 2 thirds cups, 1 and a half inches, 7 eighths",
         ),
-        ("1½-inch pipe, 1 1/2 lb, 10/10", "1 and one half inch pipe, 1 and one half pounds, 10 out of 10"),
+        ("1½-inch pipe, 1 1/2 lb, 10/10", "1 and a half inch pipe, 1 and a half pounds, 10 out of 10"),
     ]);
 }
 

@@ -3,13 +3,15 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::super::parts::{beside, conv_weights, kernel, spectral_weights};
+use super::super::parts::{Probe, beside, conv_weights, kernel, spectral_weights};
 use super::SLOPE;
+use crate::models::kernels::buffers::give_back;
 use crate::models::kernels::conv::Conv;
 use crate::models::kernels::conv3::{Conv3, Finish, Input};
 use crate::models::kernels::instance_norm::Statistics;
 use crate::models::kernels::resample::enlarge;
 use crate::models::kernels::{Activation, Kernels};
+use crate::profile::timed;
 
 /// The first layers of some blocks' SPADEs, all of the same features, as one.
 pub(super) struct Shared {
@@ -60,9 +62,19 @@ pub(super) struct Activations {
 }
 
 impl Activations {
+    /// Keeps their memory: no block needs them any more.
+    pub(super) fn spent(self, probe: &Probe<'_>, kernels: Kernels) -> Result<()> {
+        probe.spent(self.all, kernels)
+    }
+
     fn of(&self, norm: usize) -> Input<'_> {
         Input::new(&self.all).channels(norm * self.hidden, self.hidden)
     }
+}
+
+/// Keeps the memory of a result inside a block, which no probe sees.
+fn spent(tensor: Tensor, kernels: Kernels) -> Result<()> {
+    if kernels == Kernels::Fused { give_back(tensor) } else { Ok(()) }
 }
 
 /// The block.
@@ -117,15 +129,18 @@ impl SpadeBlock {
         activation: Activation,
         kernels: Kernels,
     ) -> Result<Tensor> {
+        timed!("spade block", x = x.dims());
         let first = place * self.modulations.len();
         let leaky = Activation::Leaky(SLOPE);
         // Enlarging by repetition changes neither mean nor variance.
         let statistics = Statistics::of(x, kernels)?;
-        let inner = self.modulations[0].modulate(shared.of(first), x, factor, &statistics, leaky)?;
-        let inner = self.convs[0].forward(Input::new(&inner), Finish::default())?;
+        let modulated = self.modulations[0].modulate(shared.of(first), x, factor, &statistics, leaky)?;
+        let inner = self.convs[0].forward(Input::new(&modulated), Finish::default())?;
+        spent(modulated, kernels)?;
         let inner_statistics = Statistics::of(&inner, kernels)?;
-        let inner =
+        let modulated =
             self.modulations[1].modulate(shared.of(first + 1), &inner, 1, &inner_statistics, leaky)?;
+        spent(inner, kernels)?;
         let shortcut = match &self.shortcut {
             Some(conv) => {
                 let normed = self.modulations[2].modulate(
@@ -135,12 +150,19 @@ impl SpadeBlock {
                     &statistics,
                     Activation::Identity,
                 )?;
-                conv.forward(&normed, Activation::Identity)?
+                let shortcut = conv.forward(&normed, Activation::Identity)?;
+                spent(normed, kernels)?;
+                shortcut
             }
             None => enlarge(x, factor)?,
         };
-        self.convs[1]
-            .forward(Input::new(&inner), Finish { residual: Some(&shortcut), activation, pool: false })
+        let finish = Finish { residual: Some(&shortcut), activation, pool: false };
+        let out = self.convs[1].forward(Input::new(&modulated), finish)?;
+        spent(modulated, kernels)?;
+        if self.shortcut.is_some() {
+            spent(shortcut, kernels)?;
+        }
+        Ok(out)
     }
 
     /// The first SPADE's result before its activation; for probes.

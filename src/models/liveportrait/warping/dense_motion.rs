@@ -13,6 +13,7 @@ use super::hourglass::Hourglass;
 use crate::models::kernels::batch_norm::BatchNorm;
 use crate::models::kernels::conv::Conv;
 use crate::models::kernels::{Activation, Kernels};
+use crate::profile::timed;
 
 /// The network.
 pub(super) struct DenseMotion {
@@ -71,6 +72,7 @@ impl DenseMotion {
         driving: &[KeyPoints],
         probe: &mut Probe<'_>,
     ) -> Result<Fields> {
+        timed!("dense motion");
         let input = hourglass_input(compressed, source, driving, self.kernels)?;
         if probe.is_on() {
             let (batch, _, depth, height, width) = input.dims5()?;
@@ -92,16 +94,20 @@ impl DenseMotion {
         probe.see("W.mask_logits", &logits);
         let deformation = deformation(&logits, source, driving, self.kernels)?;
         probe.see("W.deformation", &deformation);
+        probe.spent(logits, self.kernels)?;
         let occlusion = match &self.occlusion {
             Some(occlusion) => {
                 let (batch, channels, depth, height, width) = prediction.dims5()?;
                 let flat = prediction.reshape((batch, channels * depth, height, width))?;
-                let map = Activation::Sigmoid.forward(&occlusion.forward(&flat, Activation::Identity)?)?;
+                let logits = occlusion.forward(&flat, Activation::Identity)?;
+                let map = Activation::Sigmoid.forward(&logits)?;
+                probe.spent(logits, self.kernels)?;
                 probe.see("W.occlusion_map", &map);
                 Some(map)
             }
             None => None,
         };
+        probe.spent(prediction, self.kernels)?;
         Ok(Fields { deformation, occlusion })
     }
 

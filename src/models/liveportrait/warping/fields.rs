@@ -9,6 +9,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::super::keypoints::KeyPoints;
+use crate::models::kernels::buffers::taken;
 use crate::models::kernels::grid_sample::{
     Shifts, grid_sample, identity_axis, identity_grid, sample_shifted,
 };
@@ -33,7 +34,7 @@ pub(super) fn hourglass_input(
         return stock_input(compressed, source, driving)?.reshape(dims);
     }
     let (size, plane) = ([depth, height, width], depth * height * width);
-    let mut out = vec![0.0; driving.len() * motions * (channels + 1) * plane];
+    let mut out = taken(driving.len() * motions * (channels + 1) * plane);
     with_values(compressed, |compressed| {
         out.par_chunks_mut((channels + 1) * plane).enumerate().for_each(|(place, out)| {
             let (batch, motion) = (place / motions, place % motions);
@@ -46,6 +47,8 @@ pub(super) fn hourglass_input(
             };
             if motion > 0 {
                 vectorised(Heat { out: heat, size, axes: [gaussian(to, size), gaussian(of, size)] });
+            } else {
+                heat.fill(0.0);
             }
             let shifts = Shifts::new(size, to, of);
             let volume = &compressed[from * channels * plane..][..channels * plane];
@@ -101,7 +104,7 @@ pub(super) fn deformation(
         return stock_deformation(logits, source, driving);
     }
     let plane = depth * height * width;
-    let mut out = vec![0.0; batch * plane * 3];
+    let mut out = taken(batch * plane * 3);
     with_values(logits, |logits| {
         out.par_chunks_mut(height * width * 3).enumerate().for_each(|(slice, out)| {
             let (b, z) = (slice / depth, slice % depth);

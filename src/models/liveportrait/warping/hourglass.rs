@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::super::parts::{kernel, normed_conv3};
+use crate::models::kernels::buffers::{beside, give_back};
 use crate::models::kernels::conv3::{Conv3, Finish, Input};
 use crate::models::kernels::{Activation, Kernels};
 
@@ -13,6 +14,7 @@ pub(super) struct Hourglass {
     up: Vec<Conv3>,
     last: Conv3,
     outputs: usize,
+    kernels: Kernels,
 }
 
 impl Hourglass {
@@ -42,7 +44,7 @@ impl Hourglass {
             })
             .collect::<Result<_>>()?;
         let outputs = expansion + inputs;
-        Ok(Self { down, up, last: normed(vb.pp("decoder"), outputs, outputs)?, outputs })
+        Ok(Self { down, up, last: normed(vb.pp("decoder"), outputs, outputs)?, outputs, kernels })
     }
 
     /// Channels of its result: those of its last block beside its own input.
@@ -64,9 +66,21 @@ impl Hourglass {
             let Some(skip) = levels.pop() else {
                 candle_core::bail!("an hourglass with more ways up than down")
             };
-            x = Tensor::cat(&[grown, skip], 1)?;
+            let joined = match self.kernels {
+                Kernels::Fused => beside(&grown, &skip)?,
+                _ => Tensor::cat(&[&grown, &skip], 1)?,
+            };
+            for spent in [std::mem::replace(&mut x, joined), grown, skip] {
+                self.spent(spent)?;
+            }
         }
-        self.last.forward(Input::new(&x), relu)
+        let last = self.last.forward(Input::new(&x), relu)?;
+        self.spent(x)?;
+        Ok(last)
+    }
+
+    fn spent(&self, tensor: Tensor) -> Result<()> {
+        if self.kernels == Kernels::Fused { give_back(tensor) } else { Ok(()) }
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -4,14 +4,19 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use zip::ZipArchive;
 use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
 
 use super::super::WeightsError;
 use super::{Stored, machine, state};
 
-/// The largest pickles of weights are under 1 MB; what they describe lies in other entries.
-const LARGEST_PICKLE: u64 = 64 << 20;
+/// The largest pickles of weights are under 1 MB; what they describe lies in other entries. Each byte can ask for a
+/// value of some 40 bytes.
+const LARGEST_PICKLE: u64 = 8 << 20;
+/// How many times its own length an archive may describe: some tensors are two names of one storage, T5's table for
+/// one. Small files, in which every view counts, may describe as much as `SMALL` besides.
+const MOST_UNFOLDED: u64 = 4;
+const SMALL: u64 = 1 << 20;
 
 /// An open checkpoint.
 pub(super) struct Archive {
@@ -65,6 +70,26 @@ impl Archive {
         state::tensors(&memory).map_err(|why| self.broken("data.pkl", why))
     }
 
+    /// Refuses tensors that together are much larger than the archive: a few bytes that many of them share.
+    pub(super) fn expect_unfolded(&self, tensors: &[Stored]) -> Result<(), WeightsError> {
+        let unreadable = |source| WeightsError::Unreadable { file: self.path.clone(), source };
+        let length = std::fs::metadata(&self.path).map_err(unreadable)?.len();
+        let size = |tensor: &Stored| {
+            let values = tensor.shape.iter().product::<usize>() as u64;
+            values.saturating_mul(tensor.dtype.bitsize() as u64 / 8)
+        };
+        let described = tensors.iter().map(size).fold(0u64, u64::saturating_add);
+        let most = length.saturating_mul(MOST_UNFOLDED).saturating_add(SMALL);
+        if described <= most {
+            return Ok(());
+        }
+        let why = format!(
+            "its {} tensors would unfold to {described} bytes, and the archive has {length}: expected at most {most}",
+            tensors.len()
+        );
+        Err(self.broken("data.pkl", why))
+    }
+
     /// The values of a tensor, little-endian, row-major.
     pub(super) fn values(&mut self, tensor: &Stored) -> Result<Vec<u8>, WeightsError> {
         let width = tensor.dtype.bitsize() / 8;
@@ -87,6 +112,9 @@ impl Archive {
     fn read(&mut self, name: &str, most: u64) -> Result<Vec<u8>, WeightsError> {
         let place = format!("{}{name}", self.folder);
         let mut bytes = Vec::new();
+        if let Some(why) = self.packed(&place) {
+            return Err(self.broken(name, why));
+        }
         let read = self.zip.by_name(&place).and_then(|entry| {
             let size = entry.size();
             // Entries are stored as they are, so nothing can unfold to more than the archive's own length.
@@ -100,6 +128,19 @@ impl Archive {
             }
             Ok(_) => Ok(bytes),
         }
+    }
+
+    /// Why an entry is not read that is compressed.
+    fn packed(&mut self, place: &str) -> Option<String> {
+        let index = self.zip.index_for_name(place)?;
+        let entry = self.zip.by_index_raw(index).ok()?;
+        (entry.compression() != CompressionMethod::Stored).then(|| {
+            format!(
+                "is compressed, {} bytes for {}, which PyTorch never does; it is not unpacked, it may be a bomb",
+                entry.compressed_size(),
+                entry.size()
+            )
+        })
     }
 
     fn broken(&self, entry: &str, why: String) -> WeightsError {

@@ -98,6 +98,21 @@ fn a_bare_tensor_is_a_voice() {
 }
 
 #[test]
+fn a_conversion_is_byte_for_byte_what_safetensors_own_writer_gives() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/safetensors-order");
+    let folder = tempfile::tempdir().unwrap();
+    for (name, checkpoint) in [("mixed", "mixed.pth"), ("voice", "voice.pt")] {
+        let to = folder.path().join(name);
+        let converted = convert(&fixtures.join(checkpoint), &to, &Run::unobserved()).unwrap();
+        let expected = std::fs::read(fixtures.join(format!("{name}.safetensors"))).unwrap();
+        let found = std::fs::read(&to).unwrap();
+        assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(&expected), "{name}");
+        assert_eq!(found, expected, "{name}");
+        assert_eq!(converted.written.sha256, crate::types::Sha256::of(&expected));
+    }
+}
+
+#[test]
 fn transposed_and_shared_views_are_gathered() {
     let pickle = whole(&dict("w", &tensor(&[3, 2], &[1, 3], 0, 6)));
     let read = converted(&pickle, &floats(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])).unwrap();
@@ -200,6 +215,57 @@ fn views_outside_their_storage_are_refused() {
 }
 
 #[test]
+fn a_storage_that_many_tensors_share_does_not_unfold() {
+    // 4 MB that 400 tensors view whole: 1.6 GB.
+    let count = 1 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bomb.pth");
+    let view = {
+        let number = |value: u32| [&b"J"[..], &value.to_le_bytes()].concat();
+        [
+            b"ctorch._utils\n_rebuild_tensor_v2\n((".to_vec(),
+            text("storage"),
+            b"ctorch\nFloatStorage\n".to_vec(),
+            text("0"),
+            text("cpu"),
+            number(count),
+            b"tQK\x00".to_vec(),
+            [&b"("[..], &number(count), b"t(K\x01t\x89N"].concat(),
+            b"tR".to_vec(),
+        ]
+        .concat()
+    };
+    let entries: Vec<u8> =
+        (0..400).flat_map(|place| [text(&format!("t{place}")), view.clone()].concat()).collect();
+    let pickle = whole(&[&b"}("[..], &entries, b"u"].concat());
+    let (_kept, made) = checkpoint(&pickle, &[("0", &vec![0; 4 << 20])]);
+    std::fs::rename(made, &path).unwrap();
+    let out = folder.path().join("o.safetensors");
+    let error = convert(&path, &out, &Run::unobserved()).unwrap_err().chain();
+    assert!(error.contains("400 tensors would unfold to 1677721600 bytes"), "{error}");
+    // Two names of one storage, as T5 has them, are no bomb.
+    let two = whole(&[&b"}("[..], &text("a"), &view, &text("b"), &view, b"u"].concat());
+    let (_kept, made) = checkpoint(&two, &[("0", &vec![0; 4 << 20])]);
+    assert_eq!(convert(&made, &out, &Run::unobserved()).unwrap().tensors, 2);
+}
+
+#[test]
+fn what_is_compressed_is_not_unpacked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bomb.pth");
+    // A raw deflate stream whose one block would repeat for ever is as good as any: nothing may read it.
+    let (_kept, made) = checkpoint(&whole(&dict("w", &tensor(&[1], &[1], 0, 1))), &[("0", &floats(&[1.0]))]);
+    let mut bytes = std::fs::read(made).unwrap();
+    // Method 8 in both headers of the first entry, which is the pickle.
+    let central = bytes.windows(4).position(|at| at == b"PK\x01\x02").unwrap();
+    bytes[8] = 8;
+    bytes[central + 10] = 8;
+    std::fs::write(&path, bytes).unwrap();
+    let error = convert(&path, &folder.path().join("o"), &Run::unobserved()).unwrap_err().chain();
+    assert!(error.contains("bomb.pth: entry \"data.pkl\": is compressed"), "{error}");
+}
+
+#[test]
 fn what_is_no_archive_is_called_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let said = |bytes: &[u8]| {
@@ -254,4 +320,21 @@ proptest! {
         std::fs::write(&path, bytes).unwrap();
         let _ = convert(&path, &folder.path().join("o.safetensors"), &Run::unobserved());
     }
+}
+
+#[test]
+fn a_checkpoint_is_known_by_its_first_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
+    let is = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        is_checkpoint(&file)
+    };
+    assert!(is(b"PK\x03\x04 an archive"));
+    assert!(is(b"\x80\x02}q\x00. and more"));
+    assert!(is(b"\x80\x04\x95 and more"));
+    // Headers of 640 and of 67,324,752 bytes.
+    assert!(!is(b"\x80\x02\x00\x00\x00\x00\x00\x00{\"a\""));
+    assert!(!is(b"PK\x03\x04\x00\x00\x00\x00{\"a\""));
+    assert!(!is(b"GGUF and more") && !is(b"PK") && !is_checkpoint(&folder.path().join("absent")));
 }

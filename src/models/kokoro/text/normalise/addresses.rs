@@ -26,7 +26,9 @@ const WORDS: [&str; 18] = [
 pub(super) fn read(place: &Place<'_>) -> Option<Reading> {
     let core = place.core.strip_prefix("mailto:").unwrap_or(place.core);
     telephone(place).or_else(|| {
-        let words = if core.contains("://") || core.starts_with("www.") {
+        let words = if let Some(words) = tagged(core).or_else(|| path(place)) {
+            words
+        } else if core.contains("://") || core.starts_with("www.") {
             address(core)
         } else {
             mail(core).or_else(|| internet(core)).or_else(|| version(place)).or_else(|| host(core))?
@@ -35,12 +37,75 @@ pub(super) fn read(place: &Place<'_>) -> Option<Reading> {
     })
 }
 
+/// `#ThrowbackThursday`, in its words.
+fn tagged(core: &str) -> Option<String> {
+    let tag = core.strip_prefix('#')?;
+    let is_number = tag.starts_with(|c: char| c.is_ascii_digit()) && tag.contains('-');
+    if !tag.chars().any(char::is_alphabetic)
+        || is_number
+        || !tag.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '\'' | '’'))
+    {
+        return None;
+    }
+    let mut words = "hashtag ".to_owned();
+    let mut last = ' ';
+    for c in tag.chars() {
+        let turns = (last.is_lowercase() && c.is_uppercase()) || (last.is_ascii_digit() && c.is_uppercase());
+        if c == '_' || turns || (last.is_ascii_digit() && c.is_alphabetic()) {
+            words.push(' ');
+        }
+        if c != '_' {
+            words.push(c);
+        }
+        last = c;
+    }
+    Some(words)
+}
+
+/// `/usr/local/bin`, `C:\\Users\\me`, `.NET`: paths, and names that begin with their dot.
+fn path(place: &Place<'_>) -> Option<String> {
+    let core = place.core;
+    let drive = core.get(1..3) == Some(":\\");
+    let is_path = drive
+        || ["~/", "./", "../"].iter().any(|start| core.starts_with(start))
+        || (core.starts_with('/') && core.matches('/').count() > 1);
+    if is_path {
+        let mut words = String::with_capacity(2 * core.len());
+        for c in core.chars() {
+            words.push_str(match c {
+                '/' => " slash ",
+                '\\' => " backslash ",
+                ':' => " colon ",
+                '.' => " dot ",
+                '-' => " dash ",
+                '_' => " underscore ",
+                '~' => " tilde ",
+                _ => {
+                    words.push(c);
+                    continue;
+                }
+            });
+        }
+        return Some(words.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+    let name = core.strip_prefix('.')?;
+    let is_name = name.len() > 1 && name.chars().all(|c| c.is_ascii_alphabetic());
+    is_name.then(|| format!("dot {}", if name == "NET" { "net" } else { name }))
+}
+
 /// A web address without its scheme, its signs in words.
 fn address(core: &str) -> String {
     let rest = core.split_once("://").map_or(core, |(_, rest)| rest);
     let rest = rest.trim_end_matches('/');
     let (name, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let mut words = if let Some(words) = internet(name) { words } else { dotted(name) };
+    let (host, port) = name.split_once(':').filter(|(_, port)| digits(port)).unwrap_or((name, ""));
+    let mut words = if let Some(words) = internet(name) {
+        words
+    } else if port.is_empty() {
+        dotted(name)
+    } else {
+        format!("{} port {}", dotted(host), spaced(port))
+    };
     for c in path.chars() {
         match c {
             '.' => words.push_str(" dot "),
@@ -63,7 +128,9 @@ fn dotted(name: &str) -> String {
             && label.len() < 5
             && label.chars().all(|c| c.is_ascii_alphanumeric())
             && !WORDS.contains(label)
-            && (DOMAINS.contains(label) || FILES.contains(label) || label.len() == 2);
+            && (DOMAINS.contains(label)
+                || FILES.contains(&label.to_lowercase().as_str())
+                || label.len() == 2);
         let label = if spelled || *label == "www" { label.to_uppercase() } else { (*label).to_owned() };
         label.replace('-', " dash ").replace('_', " underscore ").replace(':', " colon ")
     });
@@ -114,8 +181,11 @@ fn internet(core: &str) -> Option<String> {
 /// `2.0.1`, `v1.5`, `1.2.3-beta.1`; two parts only behind "version" or `v`.
 fn version(place: &Place<'_>) -> Option<String> {
     let core = place.core;
+    // A capital alone is an engine's: "V8".
+    let is_known = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_digit());
+    let small = core.strip_prefix('v').filter(is_known);
     let bare_core =
-        core.strip_prefix(['v', 'V']).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        small.or_else(|| core.strip_prefix('V').filter(is_known).filter(|rest| rest.contains('.')));
     let before = place.behind(1);
     let named =
         ["version", "versions", "release", "v", "ver.", "v."].contains(&before.to_lowercase().as_str());
@@ -175,6 +245,8 @@ fn host(core: &str) -> Option<String> {
     let is_label = |label: &&str| {
         !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
     };
+    let lower = last.to_lowercase();
+    let last = &lower.as_str();
     let known = DOMAINS.contains(last) || (FILES.contains(last) && path.is_empty()) || *last == "localhost";
     // "end.Next" lacks a space; an address that is a word at its end needs its path to be known for one.
     let word_like =
@@ -250,6 +322,10 @@ fn dialled(text: &str) -> Option<String> {
     let dots = text.contains('.') && !text.contains([' ', '-', '(', '/', '–']);
     let spaces = !text.contains(['-', '.', '(', '/', '–']);
     let is_known = match lengths[..] {
+        // Cards, and numbers of Americans.
+        [4, 4, 4, 4] if hyphens || spaces => true,
+        [3, 2, 4] if hyphens => true,
+        [3, 1, 2, 6, 1] if hyphens && (text.starts_with("978") || text.starts_with("979")) => true,
         _ if international => (8..=15).contains(&total),
         _ if area => (9..=12).contains(&total) && groups.len() > 1 && text.contains(')'),
         [3, 4] | [1, 3, 3, 4] if hyphens => true,

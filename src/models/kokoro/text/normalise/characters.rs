@@ -5,6 +5,8 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+use super::super::accents;
+
 /// Small capitals, which Unicode does not relate to the letters that they show.
 const SMALL_CAPITALS: &str = "ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘꞯʀꜱᴛᴜᴠᴡxʏᴢ";
 
@@ -23,6 +25,9 @@ fn replaced(c: char, next: Option<char>, written: &mut String) {
     let before = written.chars().next_back();
     match c {
         '\n' => written.push('\n'),
+        // Misaki hears other brackets than these wrongly.
+        '[' | '{' => written.push('('),
+        ']' | '}' => written.push(')'),
         c if c.is_ascii() && !c.is_ascii_control() => written.push(c),
         '\u{ad}'
         | '\u{200b}'..='\u{200f}'
@@ -60,12 +65,22 @@ fn replaced(c: char, next: Option<char>, written: &mut String) {
         '\u{2012}' => written.push('–'),
         '\u{2015}' | '\u{2e3a}' | '\u{fe58}' => written.push('—'),
         '\u{2044}' | '\u{2215}' => written.push('/'),
+        '⁰' | '¹' | '²' | '³' | '⁴'..='⁹' if is_raised(written) => written.push_str(&compatible(c)),
         '²' | '³' | '…' | '‥' | '¨' | '¯' | '¸' | '˘' | '˙' | '˜' => written.push(c),
         'º' | '˚' if before.is_some_and(|before| before.is_ascii_digit()) => written.push('°'),
         '™' | '®' | '℠' => {}
         '©' => written.push_str(" copyright "),
         '№' => written.push_str("number "),
         'µ' => written.push('μ'),
+        '∆' => written.push('Δ'),
+        '∑' => written.push('Σ'),
+        // Exponents but squares and cubes, which are read by their signs.
+        '⁰' | '¹' | '⁴'..='⁹' | '⁻'
+            if before.is_some_and(|before| before.is_ascii_digit()) && !is_raised(written) =>
+        {
+            written.push('^');
+            written.push_str(&compatible(c).replace('−', "-"));
+        }
         '。' | '｡' => written.push_str(". "),
         '、' => written.push_str(", "),
         c if is_fraction(c) => {
@@ -93,6 +108,12 @@ fn replaced(c: char, next: Option<char>, written: &mut String) {
     }
 }
 
+/// Whether an exponent has begun and not ended.
+fn is_raised(written: &str) -> bool {
+    let figures = written.trim_end_matches(|c: char| c.is_ascii_digit());
+    figures.ends_with('^') || figures.ends_with("^-")
+}
+
 /// Between figures where a space stood that does not part them.
 pub(super) const GROUP: char = '\u{a0}';
 
@@ -118,27 +139,56 @@ fn compatible(c: char) -> String {
     if is_plain { form } else { c.to_string() }
 }
 
-/// Latin letters without their accents; all others whole.
+/// Latin letters without their accents, but in words that are told by them; all others whole.
 fn without_accents(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
+    if text.is_ascii() {
+        return text.to_owned();
+    }
+    let composed: String = text.nfc().collect();
+    let mut plain = String::with_capacity(composed.len());
+    let mut rest = composed.as_str();
+    let is_part = |c: char| c.is_alphabetic() || is_combining_mark(c) || matches!(c, '\'' | '’');
+    while !rest.is_empty() {
+        let (word, after) = rest.split_at(rest.find(|c| !is_part(c)).unwrap_or(rest.len()));
+        let (between, behind) = after.split_at(after.find(is_part).unwrap_or(after.len()));
+        if accents::is_kept(word.trim_start_matches(['\'', '’'])) {
+            plain.push_str(word);
+        } else {
+            fold(word, &mut plain);
+        }
+        fold(between, &mut plain);
+        rest = behind;
+    }
+    plain
+}
+
+/// Appends `text` with its Latin letters plain. A last é is kept: it is heard where an e is not.
+fn fold(text: &str, plain: &mut String) {
+    let ends = ["é", "és", "ée", "ées", "é's", "é’s"];
+    let last = ends.iter().find_map(|end| text.strip_suffix(end)).filter(|stem| {
+        stem.chars().count() > 1 && stem.chars().all(|c| c.is_ascii_alphabetic() || accents::is_latin(c))
+    });
+    let stem = last.unwrap_or(text);
+    let mut letters = String::with_capacity(stem.len());
     let mut on_latin = false;
-    for c in text.nfd() {
+    for c in stem.nfd() {
         if is_combining_mark(c) {
             if !on_latin {
-                plain.push(c);
+                letters.push(c);
             }
             continue;
         }
         on_latin = c.is_ascii_alphanumeric();
         match latin(c) {
-            Some(letters) => {
+            Some(written) => {
                 on_latin = true;
-                plain.push_str(letters);
+                letters.push_str(written);
             }
-            None => plain.push(c),
+            None => letters.push(c),
         }
     }
-    plain.nfc().collect()
+    plain.extend(letters.nfc());
+    plain.push_str(&text[stem.len()..]);
 }
 
 /// Latin letters that are no letter with an accent to Unicode.
@@ -181,10 +231,10 @@ mod tests {
     #[test]
     fn letters_come_out_plain_however_they_are_written() {
         for (text, expected) in [
-            ("cafe\u{301} re\u{301}sume\u{301} Zu\u{308}rich", "cafe resume Zurich"),
+            ("cafe\u{301} re\u{301}sume\u{301} Zu\u{308}rich", "café résumé Zürich"),
             (
                 "Dvořák, Erdoğan, Nguyễn, Łódź, Þór, Đặng, İzmir, ığdır",
-                "Dvorak, Erdogan, Nguyen, Lodz, Thor, Dang, Izmir, igdir",
+                "Dvorak, Erdoğan, Nguyen, Lodz, Thor, Dang, Izmir, igdir",
             ),
             (
                 "ﬁne oﬃce ﬂow, Ｈｅｌｌｏ！ 𝗛𝗲𝗹𝗹𝗼 𝒲𝑜𝓇𝓁𝒹 ⓗⓘ ʜᴇʟʟᴏ 🅷🅸",

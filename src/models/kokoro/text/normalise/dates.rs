@@ -1,8 +1,8 @@
-//! Dates, months and weekdays by their abbreviations, times of day, decades.
+//! Dates, and months and weekdays by their abbreviations.
 
 use super::Accent;
 use super::amounts::{digits, ordinal};
-use super::{Place, Reading, bare};
+use super::{Place, Reading, bare, times};
 
 const MONTHS: [&str; 12] = [
     "January",
@@ -38,6 +38,19 @@ fn month(core: &str) -> Option<&'static str> {
     MONTHS.get(place).copied()
 }
 
+/// The month that a whole name or an abbreviation means.
+fn any_month(core: &str) -> Option<&'static str> {
+    month(core).or_else(|| MONTHS.into_iter().find(|name| *name == core))
+}
+
+/// Days by their whole name, which need a day of the month beside them to be rewritten.
+const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+
+/// Whether it is the name of a month or a day.
+pub(super) fn is_named(core: &str) -> bool {
+    any_month(core).is_some() || weekday(core).is_some() || DAYS.contains(&core)
+}
+
 fn weekday(core: &str) -> Option<&'static str> {
     Some(match core {
         "Mon" => "Monday",
@@ -66,31 +79,16 @@ pub(super) fn read(place: &Place<'_>) -> Option<Reading> {
         && place.core.trim_end_matches('s').len() == 2
         && digits(place.core.trim_end_matches('s'))
     {
-        let words = decade(place.core).unwrap_or_else(|| place.core.to_owned());
+        let words = times::decade(place.core).unwrap_or_else(|| place.core.to_owned());
         return Some(Reading::whole("", &words, place.tail));
     }
-    with_half(place).or_else(|| named(place)).or_else(|| of_week(place))
-}
-
-/// `9:00 am`, `10:00–11:30 PM`: a time and the half of the day behind it.
-fn with_half(place: &Place<'_>) -> Option<Reading> {
-    let half = match bare(place.ahead(1)).1 {
-        "am" | "AM" | "Am" | "a.m" | "A.M" => "am",
-        "pm" | "PM" | "Pm" | "p.m" | "P.M" => "pm",
-        _ => return None,
-    };
-    if !place.core.contains(':') || !place.tail.is_empty() {
-        return None;
-    }
-    let words = time(&format!("{}{half}", place.core))?;
-    let words = words.replace(" o'clock to", " to");
-    Some(Reading { takes: 1, ..Reading::words(words) })
+    times::with_half(place).or_else(|| named(place)).or_else(|| of_week(place))
 }
 
 /// An abbreviated month with the day beside it; alone only where a preposition says that it is one.
 fn named(place: &Place<'_>) -> Option<Reading> {
     let (day_before, month_after) = (day(place.core), bare(place.ahead(1)));
-    if let (Some(value), Some(name), true) = (day_before, month(month_after.1), place.tail.is_empty()) {
+    if let (Some(value), Some(name), true) = (day_before, any_month(month_after.1), place.tail.is_empty()) {
         // A day behind it belongs to it rather: "No. 5 Jan. 6".
         let is_year = !place.ahead(2).starts_with(|c: char| c.is_ascii_digit())
             || digits(bare(place.ahead(2)).1) && bare(place.ahead(2)).1.len() == 4;
@@ -99,7 +97,8 @@ fn named(place: &Place<'_>) -> Option<Reading> {
             let words = format!("{the}{} of {name}", ordinal(value));
             return Some(Reading {
                 takes: 1,
-                stop_is_its_own: month_after.2.len() > 1 || goes_on(place.ahead(2)),
+                stop_is_its_own: month(month_after.1).is_some()
+                    && (month_after.2.len() > 1 || goes_on(place.ahead(2))),
                 ..Reading::words(words)
             });
         }
@@ -110,6 +109,16 @@ fn named(place: &Place<'_>) -> Option<Reading> {
     {
         let own = place.tail.starts_with('.') && (place.tail.len() > 1 || goes_on(place.ahead(1)));
         return Some(Reading { stop_is_its_own: own, ..Reading::words(format!("{from} to {to}")) });
+    }
+    // `mid-Oct.`
+    if let Some((part @ ("mid" | "Mid" | "early" | "late"), name)) = place.core.split_once('-')
+        && let Some(name) = month(name)
+    {
+        let own = place.tail.starts_with('.') && goes_on(place.ahead(1));
+        return Some(Reading { stop_is_its_own: own, ..Reading::words(format!("{part} {name}")) });
+    }
+    if let Some(reading) = whole_month(place) {
+        return Some(reading);
     }
     let name = month(place.core)?;
     let (head, next, _) = bare(place.ahead(1));
@@ -153,15 +162,66 @@ fn named(place: &Place<'_>) -> Option<Reading> {
     Some(Reading { stop_is_its_own: own, ..Reading::words(name.to_owned()) })
 }
 
+/// `January 5`, `May 3–5`: the day is an ordinal.
+fn whole_month(place: &Place<'_>) -> Option<Reading> {
+    let name = MONTHS.into_iter().find(|name| *name == place.core).filter(|_| place.tail.is_empty())?;
+    let (head, next, tail) = bare(place.ahead(1));
+    let behind = place.ahead(2);
+    // "In March 5 people" counts people.
+    let counts = tail.is_empty() && (behind == "people" || (behind.ends_with('s') && behind.len() > 3));
+    if !head.is_empty() || counts {
+        return None;
+    }
+    let words = match next.split_once(['-', '–']) {
+        None if digits(next) => ordinal(day(next)?),
+        Some((from, to)) if digits(from) => format!("{} to {}", ordinal(day(from)?), ordinal(day(to)?)),
+        _ => return None,
+    };
+    Some(Reading { takes: 1, ..Reading::words(format!("{name} {words}")) })
+}
+
 /// An abbreviated weekday before a date, or with the stop of an abbreviation inside a sentence.
 fn of_week(place: &Place<'_>) -> Option<Reading> {
-    let name = weekday(place.core)?;
-    let next = bare(place.ahead(1)).1;
-    let before_date =
-        month(next).is_some() || MONTHS.contains(&next) || day(next).is_some() || weekday(next).is_some();
-    let is_date = before_date && matches!(place.tail, "" | "." | "," | ".,");
-    (is_date || place.tail == ".,")
-        .then(|| Reading { stop_is_its_own: true, ..Reading::words(name.to_owned()) })
+    let (core, tail, next) = (place.core, place.tail, place.ahead(1));
+    let own = tail.starts_with('.') && (tail.len() > 1 || goes_on(next));
+    // `Mon–Fri`, `Mon/Wed/Fri`
+    if core.contains(['-', '–', '/']) {
+        let days: Option<Vec<&str>> =
+            core.split(['-', '–', '/']).map(|day| weekday(day.trim_end_matches('.'))).collect();
+        let words = days?.join(if core.contains('/') { ", " } else { " to " });
+        return Some(Reading { stop_is_its_own: own, ..Reading::words(words) });
+    }
+    let name = weekday(core)?;
+    let next_core = bare(next).1;
+    let before_date = any_month(next_core).is_some()
+        || day(next_core).is_some()
+        || weekday(next_core).is_some()
+        || DAYS.contains(&next_core);
+    let is_date = before_date && matches!(tail, "" | "." | "," | ".,");
+    if is_date || tail == ".," {
+        return Some(Reading { stop_is_its_own: true, ..Reading::words(name.to_owned()) });
+    }
+    // "on Thurs.", "every Tues": told by the word before it, or by its stop inside a sentence.
+    let before = place.behind(1).to_lowercase();
+    let told = matches!(
+        before.as_str(),
+        "on" | "every"
+            | "each"
+            | "next"
+            | "last"
+            | "this"
+            | "by"
+            | "until"
+            | "till"
+            | "from"
+            | "to"
+            | "and"
+            | "since"
+    );
+    let is_clear = !matches!(core, "Sun" | "Sat" | "Wed" | "Mon");
+    let inside = tail.starts_with('.') && goes_on(next);
+    (told && (is_clear || tail.starts_with('.')) || (inside && is_clear))
+        .then(|| Reading { stop_is_its_own: own, ..Reading::words(name.to_owned()) })
 }
 
 /// Whether what follows an abbreviation's stop is the same sentence.
@@ -182,10 +242,20 @@ fn day(core: &str) -> Option<u32> {
 fn numeric(core: &str, accent: Accent) -> Option<String> {
     if let Some((date, time_of_day)) = core.split_once('T') {
         let clock = time_of_day.trim_end_matches('Z').split(['+', '-', '.']).next()?;
-        return Some(format!("{} at {}", numeric(date, accent)?, time(clock)?));
+        return Some(format!("{} at {}", numeric(date, accent)?, times::time(clock)?));
     }
     if let Some(words) = with_name(core, accent) {
         return Some(words);
+    }
+    // `2024-05`; a month of one figure more could be another year.
+    if let Some((year @ ("19" | "20"), rest)) = core.split_at_checked(2)
+        && let Some((rest, month)) = rest.split_once('-')
+        && month.starts_with('0')
+        && rest.len() == 2
+        && digits(rest)
+        && let Some(name) = month.parse::<usize>().ok().and_then(|at| MONTHS.get(at.checked_sub(1)?))
+    {
+        return Some(format!("{name} {year}{rest}"));
     }
     let sign = core.chars().find(|c| !c.is_ascii_digit()).filter(|sign| matches!(sign, '-' | '/' | '.'))?;
     let parts: Vec<&str> = core.split(sign).collect();
@@ -243,89 +313,4 @@ fn full_year(figures: &str) -> Option<String> {
     }
     let short: u32 = figures.parse().ok()?;
     Some(format!("{}", if short < 50 { 2000 + short } else { 1900 + short }))
-}
-
-/// `3:45`, `10:05`, `9:00pm`, `14:30:15`.
-pub(super) fn time(token: &str) -> Option<String> {
-    if let Some((from, to)) = token.split_once(['-', '–']) {
-        return range_of_times(from, to);
-    }
-    let figures = token.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let half = match token[figures.len()..].to_ascii_lowercase().as_str() {
-        "" => "",
-        "am" | "a.m" => " a.m.",
-        "pm" | "p.m" => " p.m.",
-        _ => return None,
-    };
-    let parts: Vec<&str> = figures.split(':').collect();
-    let (hour, minute, second) = match parts[..] {
-        [hour, minute] => (hour, minute, ""),
-        [hour, minute, second] => (hour, minute, second),
-        _ => return None,
-    };
-    // Parts of a second are not said.
-    let second = second.split('.').next().unwrap_or_default();
-    let is_sixtieth =
-        |text: &str| text.len() == 2 && digits(text) && text.parse::<u32>().is_ok_and(|value| value < 60);
-    let fits = digits(hour) && hour.len() < 3 && hour.parse::<u32>().is_ok_and(|hour| hour < 25);
-    if !fits || !is_sixtieth(minute) || !(second.is_empty() || is_sixtieth(second)) {
-        return None;
-    }
-    let hour = hour.trim_start_matches('0');
-    let hour = if hour.is_empty() { "zero" } else { hour };
-    let seconds = match second.trim_start_matches('0') {
-        "" => String::new(),
-        "1" => " and 1 second".to_owned(),
-        seconds => format!(" and {seconds} seconds"),
-    };
-    Some(match (minute, half) {
-        ("00", "") if seconds.is_empty() => format!("{hour} o'clock"),
-        ("00", "") => format!("{hour} o'clock{seconds}"),
-        ("00", half) => format!("{hour}{half}{seconds}"),
-        (minute, half) => match minute.strip_prefix('0') {
-            Some(minute) => format!("{hour} oh {minute}{seconds}{half}"),
-            None => format!("{hour} {minute}{seconds}{half}"),
-        },
-    })
-}
-
-/// `9:00-17:30`, `9:00–11am`.
-fn range_of_times(from: &str, to: &str) -> Option<String> {
-    if !from.contains(':') && !to.contains(':') {
-        return None;
-    }
-    let one = |text: &str| {
-        time(text).or_else(|| super::units::attached(text)).or_else(|| digits(text).then(|| text.to_owned()))
-    };
-    Some(format!("{} to {}", one(from)?, one(to)?))
-}
-
-/// `1980s`, `’90s`, `1800's`.
-pub(super) fn decade(token: &str) -> Option<String> {
-    let year = token.trim_start_matches(['\'', '’']).strip_suffix('s')?.trim_end_matches(['\'', '’']);
-    if !digits(year) || !year.ends_with('0') {
-        return None;
-    }
-    let tens = |two: &str| {
-        Some(match two {
-            "10" => "tens",
-            "20" => "twenties",
-            "30" => "thirties",
-            "40" => "forties",
-            "50" => "fifties",
-            "60" => "sixties",
-            "70" => "seventies",
-            "80" => "eighties",
-            "90" => "nineties",
-            _ => return None,
-        })
-    };
-    match year.len() {
-        2 => tens(year).map(str::to_owned),
-        3 if year.ends_with("00") => Some(format!("{} hundreds", &year[..1])),
-        4 if year.ends_with("000") => Some(format!("{} thousands", &year[..1])),
-        4 if year.ends_with("00") => Some(format!("{} hundreds", &year[..2])),
-        4 => Some(format!("{} {}", &year[..2], tens(&year[2..])?)),
-        _ => None,
-    }
 }

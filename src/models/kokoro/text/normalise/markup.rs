@@ -332,7 +332,10 @@ fn emphasis(text: &str) -> String {
         let is_inside = |is: fn(char) -> bool| is(before) && is(after);
         let goes = match c {
             '\\' => matches!(after, '*' | '_' | '`' | '#' | '[' | ']' | '~' | '\\') && run == 1,
-            '*' => !is_inside(|c| c.is_ascii_digit()) && !is_inside(char::is_whitespace),
+            '*' => {
+                !is_inside(|c| c.is_ascii_digit() || matches!(c, '(' | ')'))
+                    && !is_inside(char::is_whitespace)
+            }
             '_' => !is_inside(char::is_alphanumeric) && !is_inside(char::is_whitespace),
             '`' => true,
             '~' => run > 1,

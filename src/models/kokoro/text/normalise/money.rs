@@ -1,7 +1,8 @@
 //! Money: signs before or behind the amount, codes, scales, ranges.
 
 use super::amounts::{Amount, amount, cardinal};
-use super::{Place, Reading, bare};
+use super::attributive::is_attributive;
+use super::{Place, Reading, bare, units};
 
 /// The words of a currency: one, many, and its hundredths where they are named.
 #[derive(Clone, Copy)]
@@ -26,6 +27,12 @@ fn of_sign(sign: &str) -> Option<Currency> {
         "US$" => in_cents("US dollar", "US dollars"),
         "A$" | "AU$" => in_cents("Australian dollar", "Australian dollars"),
         "C$" | "CA$" => in_cents("Canadian dollar", "Canadian dollars"),
+        "NZ$" => in_cents("New Zealand dollar", "New Zealand dollars"),
+        "HK$" => whole("Hong Kong dollar", "Hong Kong dollars"),
+        "S$" => in_cents("Singapore dollar", "Singapore dollars"),
+        "MX$" | "Mex$" => whole("Mexican peso", "Mexican pesos"),
+        "Rs" => Currency { one: "rupee", many: "rupees", parts: Some(("paisa", "paise")) },
+        "Fr" => whole("franc", "francs"),
         "€" => in_cents("euro", "euros"),
         "£" => Currency { one: "pound", many: "pounds", parts: Some(("penny", "pence")) },
         "¥" => whole("yen", "yen"),
@@ -59,21 +66,57 @@ fn of_code(code: &str) -> Option<Currency> {
         "AUD" => whole("Australian dollar", "Australian dollars"),
         "CNY" | "RMB" => whole("yuan", "yuan"),
         "BTC" => whole("bitcoin", "bitcoins"),
+        "NZD" => whole("New Zealand dollar", "New Zealand dollars"),
+        "HKD" => whole("Hong Kong dollar", "Hong Kong dollars"),
+        "SGD" => whole("Singapore dollar", "Singapore dollars"),
+        "MXN" => whole("Mexican peso", "Mexican pesos"),
+        "SEK" => whole("Swedish krona", "Swedish kronor"),
+        "NOK" => whole("Norwegian krone", "Norwegian kroner"),
+        "DKK" => whole("Danish krone", "Danish kroner"),
+        "PLN" => whole("zloty", "zloty"),
+        "KRW" => whole("won", "won"),
+        "RUB" => whole("ruble", "rubles"),
+        "BRL" => whole("real", "reals"),
+        "ZAR" => whole("rand", "rand"),
+        "THB" => whole("baht", "baht"),
+        "AED" => whole("dirham", "dirhams"),
+        "ETH" => whole("ether", "ether"),
         _ => return None,
     })
 }
 
 /// An amount of money in words, with the tokens behind it that belong to it: its scale, its currency.
 pub(super) fn read(place: &Place<'_>) -> Option<Reading> {
+    let mut reading = found(place)?;
+    // "a 5 dollar bill": singular before what it pays for.
+    let (last, after) = (place.ahead(reading.takes), place.ahead(reading.takes + 1));
+    if bare(last).2.is_empty() && is_attributive(place, after) && !reading.words.contains(" and ") {
+        const UNITS: [&str; 7] = [" dollars", " euros", " pounds", " cents", " rupees", " francs", " pesos"];
+        if UNITS.iter().any(|unit| reading.words.ends_with(unit)) {
+            reading.words.pop();
+        }
+    }
+    Some(reading)
+}
+
+fn found(place: &Place<'_>) -> Option<Reading> {
     let (core, next) = (place.core, bare(place.ahead(1)).1);
     let joins = place.tail.is_empty() && bare(place.ahead(1)).0.is_empty();
+    // `€ 5`, `Rs. 500`
+    if of_sign(core).is_some()
+        && (joins || (place.tail == "." && core == "Rs"))
+        && next.starts_with(|c: char| c.is_ascii_digit())
+        && let Some(words) = token(&format!("{core}{next}"))
+    {
+        return Some(Reading { takes: 1, ..Reading::words(words) });
+    }
     if let Some((currency, figures)) = parted(core) {
-        if joins && matches!(next, "thousand" | "million" | "billion" | "trillion") {
+        // "$1 billion-plus"
+        let (scale, more) = next.split_once('-').unwrap_or((next, ""));
+        if joins && matches!(scale, "thousand" | "million" | "billion" | "trillion" | "hundred") {
             let number = range_or(figures)?;
-            return Some(Reading {
-                takes: 1,
-                ..Reading::words(format!("{number} {next} {}", currency.many))
-            });
+            let words = format!("{number} {scale} {} {}", currency.many, more.replace('-', " "));
+            return Some(Reading { takes: 1, ..Reading::words(words.trim_end().to_owned()) });
         }
         // "$5 CAD" names the currency twice.
         if let (Some(named), Some(number), true) = (of_code(next), amount(figures), joins) {
@@ -96,7 +139,8 @@ pub(super) fn read(place: &Place<'_>) -> Option<Reading> {
         return None;
     }
     if let Some(currency) = of_code(next).or_else(|| of_sign(next)) {
-        return Some(Reading { takes: 1, ..Reading::words(said(&number, currency)) });
+        let is_abbreviated = matches!(next, "Rs" | "Fr") && !place.ahead(1).ends_with('.');
+        return (!is_abbreviated).then(|| Reading { takes: 1, ..Reading::words(said(&number, currency)) });
     }
     let scale = matches!(next, "thousand" | "million" | "billion" | "trillion");
     let behind = bare(place.ahead(2)).1;
@@ -107,12 +151,16 @@ pub(super) fn read(place: &Place<'_>) -> Option<Reading> {
 /// A token of money in words, such as `$12.50`, `20€`, `€1.5bn`, `$10-$20`, `$5/month`.
 pub(super) fn token(core: &str) -> Option<String> {
     // `20€/month`
-    if let Some((price, per)) =
+    if let Some((price, rate)) =
         core.split_once('/').filter(|_| core.starts_with(|c: char| c.is_ascii_digit()))
     {
-        let is_word = per.len() > 1 && per.chars().all(char::is_alphabetic);
-        return is_word.then(|| Some(format!("{} per {per}", token(price)?))).flatten();
+        return Some(format!("{} {}", token(price)?, per(rate)?));
     }
+    // "£1.50p" says the same twice.
+    let core = match core.strip_suffix('p') {
+        Some(pounds) if pounds.starts_with('£') && pounds.contains('.') => pounds,
+        _ => core,
+    };
     let (currency, rest) = parted(core)?;
     if core.starts_with(rest)
         && let Some(number) = before_sign(rest)
@@ -123,23 +171,19 @@ pub(super) fn token(core: &str) -> Option<String> {
     if let Some((figures, scale @ ("thousand" | "million" | "billion" | "trillion"))) = rest.split_once('-') {
         return Some(format!("{} {scale} {}", amount(figures)?.figures, currency.one));
     }
-    if let Some((price, per)) = rest.split_once('/') {
-        let per = match per {
-            "mo" => "month",
-            "hr" | "h" => "hour",
-            "yr" => "year",
-            "lb" => "pound",
-            "kg" => "kilogram",
-            "oz" => "ounce",
-            per => per,
-        };
-        let is_word = !per.is_empty() && per.chars().all(char::is_alphabetic);
-        return is_word.then(|| Some(format!("{} per {per}", one(price, currency)?))).flatten();
+    if let Some((price, rate)) = rest.split_once('/') {
+        return Some(format!("{} {}", one(price, currency)?, per(rate)?));
     }
     if let Some(open) = rest.strip_suffix('+') {
         return Some(format!("{} plus", one(open, currency)?));
     }
     one(rest, currency)
+}
+
+/// `per month`, of what stands behind the stroke of a price: a unit or any word.
+fn per(rate: &str) -> Option<String> {
+    let is_word = rate.len() > 1 && rate.chars().all(char::is_alphabetic);
+    units::per(rate).or_else(|| is_word.then(|| format!("per {rate}")))
 }
 
 /// The amount before a sign: as it is written where the sign comes last, a point parts thousands and no thousandths.

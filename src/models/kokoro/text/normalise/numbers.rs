@@ -1,14 +1,32 @@
 //! Numbers: how one is written, and the figures that are more than one number: fractions, ranges, ratios, signs.
 
 use super::amounts::{amount, digits, spaced};
-use super::{Place, Reading, dates, money, units};
+use super::{Place, Reading, money, times, units};
 
 /// What is more than one number: signs, fractions, ranges, ratios, powers, compounds.
 pub(super) fn read(place: &Place<'_>) -> Option<Reading> {
     if !place.core.chars().any(|c| c.is_ascii_digit()) {
         return None;
     }
-    mixed(place).or_else(|| between(place)).or_else(|| token(place.core).map(Reading::words))
+    mixed(place).or_else(|| between(place)).or_else(|| code(place).map(Reading::words)).or_else(|| {
+        // "a 10-in. pan"
+        let own =
+            place.tail == "." && place.core.contains('-') && place.ahead(1).starts_with(char::is_lowercase);
+        token(place.core).map(|words| Reading { stop_is_its_own: own, ..Reading::words(words) })
+    })
+}
+
+/// `PIN 4821`, `ZIP 90210`, `dial 999`: figures that are no number, by the word before them.
+fn code(place: &Place<'_>) -> Option<String> {
+    let named = |back: usize| place.behind(back).trim_end_matches([':', ',']).to_lowercase();
+    let (last, before) = (named(1), named(2));
+    let said = if matches!(last.as_str(), "is" | "number") { before.as_str() } else { last.as_str() };
+    let is_code = match said {
+        "pin" | "code" | "passcode" | "password" | "otp" | "zip" => (4..=8).contains(&place.core.len()),
+        "call" | "dial" | "called" | "dialed" | "dialled" | "phone" | "ring" => place.core.len() == 3,
+        _ => false,
+    };
+    (is_code && digits(place.core)).then(|| spaced(place.core))
 }
 
 /// A single token with figures; `None` where Misaki reads it itself.
@@ -17,13 +35,14 @@ pub(super) fn token(core: &str) -> Option<String> {
         return None;
     }
     signed(core)
-        .or_else(|| dates::time(core))
+        .or_else(|| times::time(core))
         .or_else(|| hyphenated(core))
         .or_else(|| range(core))
         .or_else(|| fraction(core))
-        .or_else(|| dates::decade(core))
+        .or_else(|| times::decade(core))
         .or_else(|| units::attached(core))
         .or_else(|| product(core))
+        .or_else(|| equation(core))
         .or_else(|| power(core))
         .or_else(|| compound(core))
         .or_else(|| rewritten(core))
@@ -36,8 +55,11 @@ pub(super) fn spoken(core: &str) -> Option<String> {
 
 /// `-5`, `+3`, `±2`, `#7`, `~10`, `<5`: Misaki keeps the figure and loses the sign.
 fn signed(core: &str) -> Option<String> {
-    const SIGNS: [(&str, &str); 14] = [
+    const SIGNS: [(&str, &str); 17] = [
         ("+/-", "plus or minus"),
+        ("√", "the square root of"),
+        ("∛", "the cube root of"),
+        ("∓", "minus or plus"),
         ("±", "plus or minus"),
         ("-", "minus"),
         ("+", "plus"),
@@ -72,13 +94,13 @@ pub(super) fn range(core: &str) -> Option<String> {
         return None;
     }
     let end = units::attached(to)
-        .or_else(|| dates::time(to))
-        .or_else(|| dates::decade(to))
+        .or_else(|| times::time(to))
+        .or_else(|| times::decade(to))
         .or_else(|| plain(to))?;
     let begin = plain(from)
         .or_else(|| units::attached(from))
-        .or_else(|| dates::time(from))
-        .or_else(|| dates::decade(from))?;
+        .or_else(|| times::time(from))
+        .or_else(|| times::decade(from))?;
     Some(format!("{begin} to {end}"))
 }
 
@@ -91,13 +113,13 @@ fn hyphenated(core: &str) -> Option<String> {
     if digits(before) {
         let (over, under) = behind.split_once('/')?;
         let is_part = over.parse::<u32>().ok()? < under.parse::<u32>().ok()?;
-        return Some(format!("{before} and {}", fraction(behind).filter(|_| is_part)?));
+        return Some(format!("{before} and {}", added(behind).filter(|_| is_part)?));
     }
-    if let (Some(decades), true) = (dates::decade(before), behind.chars().all(char::is_alphabetic)) {
+    if let (Some(decades), true) = (times::decade(before), behind.chars().all(char::is_alphabetic)) {
         return Some(format!("{decades} {behind}"));
     }
     let is_word = before.len() > 1 && before.chars().all(|c| c.is_ascii_lowercase());
-    let decades = dates::decade(behind).filter(|_| is_word)?;
+    let decades = times::decade(behind).filter(|_| is_word)?;
     Some(format!("{before} {decades}"))
 }
 
@@ -138,6 +160,16 @@ pub(super) fn fraction(core: &str) -> Option<String> {
     })
 }
 
+/// A fraction behind a whole number: "a half", "an eighth", "3 quarters".
+pub(super) fn added(core: &str) -> Option<String> {
+    let words = fraction(core)?;
+    Some(match words.strip_prefix("one ") {
+        Some(part) if part.starts_with("eigh") => format!("an {part}"),
+        Some(part) => format!("a {part}"),
+        None => words,
+    })
+}
+
 /// `1 1/2`: a whole number and a fraction of the next.
 fn mixed(place: &Place<'_>) -> Option<Reading> {
     let next = place.ahead(1);
@@ -148,7 +180,7 @@ fn mixed(place: &Place<'_>) -> Option<Reading> {
     let (fraction_part, unit) = core.split_once('-').map_or((core, ""), |(fraction, unit)| (fraction, unit));
     let (over, under) = fraction_part.split_once('/')?;
     let is_part = over.parse::<u32>().ok()? < under.parse::<u32>().ok()?;
-    let words = format!("{} and {}", place.core, fraction(fraction_part).filter(|_| is_part)?);
+    let words = format!("{} and {}", place.core, added(fraction_part).filter(|_| is_part)?);
     if !unit.is_empty() {
         let unit = units::singular(unit).map_or_else(|| unit.replace('-', " "), str::to_owned);
         return Some(Reading { takes: 1, ..Reading::words(format!("{words} {unit}")) });
@@ -157,7 +189,8 @@ fn mixed(place: &Place<'_>) -> Option<Reading> {
     let unit = super::bare(place.ahead(2)).1;
     match units::behind(unit, place.ahead(3)) {
         Some((_, many)) if super::bare(next).2.is_empty() => {
-            Some(Reading { takes: 2, ..Reading::words(format!("{words} {many}")) })
+            let own = place.ahead(3).starts_with(|c: char| !c.is_uppercase());
+            Some(Reading { takes: 2, stop_is_its_own: own, ..Reading::words(format!("{words} {many}")) })
         }
         _ => Some(Reading { takes: 1, ..Reading::words(words) }),
     }
@@ -172,6 +205,8 @@ fn between(place: &Place<'_>) -> Option<Reading> {
         "x" | "X" => "by",
         "–" => "to",
         "±" | "+/-" => "plus or minus",
+        "-" if is_sum(place) => "minus",
+        "-" => "to",
         _ => return None,
     };
     let is_number =
@@ -181,6 +216,62 @@ fn between(place: &Place<'_>) -> Option<Reading> {
     }
     let from = spoken(place.core)?;
     Some(Reading { takes: 1, tail: Some(String::new()), ..Reading::words(format!("{from} {word}")) })
+}
+
+/// Whether a number and the hyphen behind it belong to a sum, and not to a range.
+fn is_sum(place: &Place<'_>) -> bool {
+    matches!(place.ahead(3), "=" | "+" | "-" | "×" | "*")
+        || matches!(place.behind(1), "+" | "-" | "×" | "*" | "=")
+}
+
+/// `5-3=2`, `x^2+1`, `2^8=256`, `6/2=3`: numbers and single letters with signs between them.
+fn equation(core: &str) -> Option<String> {
+    if !core.contains(['=', '^', '+', '*', '×', '÷']) || core.len() > 40 {
+        return None;
+    }
+    let mut words: Vec<String> = Vec::new();
+    let mut rest = core;
+    let (mut is_operand, mut signs) = (false, 0);
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | ',')).unwrap_or(rest.len());
+        if end > 0 {
+            if is_operand {
+                return None;
+            }
+            words.push(amount(&rest[..end])?.figures);
+            (is_operand, rest) = (true, &rest[end..]);
+            continue;
+        }
+        let word = match first {
+            '=' => "equals",
+            '+' => "plus",
+            '-' if is_operand => "minus",
+            '*' | '×' | '·' if is_operand => "times",
+            '/' | '÷' if is_operand => "divided by",
+            '^' if is_operand => "to the power of",
+            '²' if is_operand => "squared",
+            '³' if is_operand => "cubed",
+            '(' | ')' => "",
+            c if c.is_ascii_lowercase() && !is_operand => {
+                words.push(c.to_string());
+                (is_operand, rest) = (true, &rest[1..]);
+                continue;
+            }
+            _ => return None,
+        };
+        // "==" is said once.
+        if word == "equals" && words.last().is_some_and(|last| last == word) {
+            rest = &rest[1..];
+            continue;
+        }
+        if !word.is_empty() {
+            words.push(word.to_owned());
+            is_operand = matches!(first, '²' | '³');
+            signs += 1;
+        }
+        rest = &rest[first.len_utf8()..];
+    }
+    (is_operand && signs > 0).then(|| words.join(" "))
 }
 
 /// `1920x1080`, `2×4`, `16:9`, `2*3`, `3+4=7`.
@@ -194,6 +285,14 @@ fn product(core: &str) -> Option<String> {
         ("+", "plus"),
         ("÷", "divided by"),
     ] {
+        // "Psalm 23:4-6"
+        if sign == ":"
+            && let Some((chapter, verses)) = core.split_once(sign)
+            && digits(chapter)
+            && let Some(verses) = range(verses)
+        {
+            return Some(format!("{chapter} {verses}"));
+        }
         if let Some((from, to)) = core.split_once(sign)
             && let (Some(from), Some(_)) = (amount(from), to.chars().next().filter(char::is_ascii_digit))
         {
@@ -239,22 +338,39 @@ fn compound(core: &str) -> Option<String> {
     {
         return None;
     }
-    let number = spoken(figures)?;
+    let mut number = spoken(figures)?;
+    if figures.contains('/') && number.ends_with('s') {
+        number.pop();
+    }
     let (unit, more) = rest.split_once('-').unwrap_or((rest, ""));
-    let unit = units::singular(unit).unwrap_or(unit);
+    let unit = units::singular(unit).unwrap_or(if unit == "in" && more.is_empty() { "inch" } else { unit });
     let words = format!("{number} {unit} {}", more.replace('-', " "));
     Some(words.trim_end().to_owned())
 }
 
-/// A number that Misaki would misread: with a decimal comma, or of too many figures; lists without spaces.
+/// A number that Misaki would misread: with a decimal comma, or of too many figures; lists without spaces; figures
+/// that begin with a zero, several of a kind.
 fn rewritten(core: &str) -> Option<String> {
     if let Some(amount) = amount(core) {
         let is_long = amount.decimals.is_none() && amount.whole.len() > 15;
-        return if is_long {
+        let is_code = digits(core) && core.len() > 1 && core.starts_with('0');
+        return if is_long || is_code {
             Some(spaced(&amount.whole))
         } else {
             (amount.figures != core).then_some(amount.figures)
         };
+    }
+    // "747s", as Misaki reads "747's".
+    if let Some(kind) = core.strip_suffix('s').filter(|kind| digits(kind)) {
+        return Some(format!("{kind}'s"));
+    }
+    // "1'000'000"
+    if core.contains(['\'', '’']) {
+        let grouped = core.replace(['\'', '’'], ",");
+        let is_number = digits(&grouped.replace(',', ""));
+        return amount(&grouped)
+            .filter(|amount| is_number && amount.decimals.is_none())
+            .map(|amount| amount.figures);
     }
     let parts: Vec<&str> = core.split(',').collect();
     (parts.len() > 2 && parts.iter().all(|part| digits(part))).then(|| parts.join(", "))

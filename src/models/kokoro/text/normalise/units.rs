@@ -1,146 +1,14 @@
 //! Units of measure: behind a number with or without a space, in ranges, in heights by feet and inches, in angles.
 
+mod lengths;
+mod table;
+
+pub(super) use self::lengths::height;
+use self::lengths::{angle, feet_inches};
+use self::table::{LOOSE, PER, TIGHT, UNITS, Unit};
 use super::amounts::{Amount, amount, digits};
+use super::attributive::is_attributive;
 use super::{Place, Reading, bare};
-
-/// Sign, singular, plural.
-type Unit = (&'static str, &'static str, &'static str);
-
-/// Signs that mean a unit whether a space stands before them or not.
-const UNITS: [Unit; 108] = [
-    ("%", "percent", "percent"),
-    ("‰", "per mille", "per mille"),
-    ("°", "degree", "degrees"),
-    ("°C", "degree Celsius", "degrees Celsius"),
-    ("°F", "degree Fahrenheit", "degrees Fahrenheit"),
-    ("°K", "kelvin", "kelvins"),
-    ("kg", "kilogram", "kilograms"),
-    ("kgs", "kilogram", "kilograms"),
-    ("Kg", "kilogram", "kilograms"),
-    ("KG", "kilogram", "kilograms"),
-    ("g", "gram", "grams"),
-    ("mg", "milligram", "milligrams"),
-    ("μg", "microgram", "micrograms"),
-    ("mcg", "microgram", "micrograms"),
-    ("km", "kilometer", "kilometers"),
-    ("Km", "kilometer", "kilometers"),
-    ("KM", "kilometer", "kilometers"),
-    ("m", "meter", "meters"),
-    ("cm", "centimeter", "centimeters"),
-    ("mm", "millimeter", "millimeters"),
-    ("μm", "micrometer", "micrometers"),
-    ("nm", "nanometer", "nanometers"),
-    ("km/h", "kilometer per hour", "kilometers per hour"),
-    ("kmh", "kilometer per hour", "kilometers per hour"),
-    ("kph", "kilometer per hour", "kilometers per hour"),
-    ("km/s", "kilometer per second", "kilometers per second"),
-    ("m/s", "meter per second", "meters per second"),
-    ("m/s²", "meter per second squared", "meters per second squared"),
-    ("mph", "mile per hour", "miles per hour"),
-    ("mpg", "mile per gallon", "miles per gallon"),
-    ("m²", "square meter", "square meters"),
-    ("m³", "cubic meter", "cubic meters"),
-    ("cm²", "square centimeter", "square centimeters"),
-    ("cm³", "cubic centimeter", "cubic centimeters"),
-    ("km²", "square kilometer", "square kilometers"),
-    ("ft²", "square foot", "square feet"),
-    ("sqft", "square foot", "square feet"),
-    ("ft", "foot", "feet"),
-    ("yd", "yard", "yards"),
-    ("yds", "yard", "yards"),
-    ("mi", "mile", "miles"),
-    ("lb", "pound", "pounds"),
-    ("lbs", "pound", "pounds"),
-    ("oz", "ounce", "ounces"),
-    ("gal", "gallon", "gallons"),
-    ("qt", "quart", "quarts"),
-    ("tsp", "teaspoon", "teaspoons"),
-    ("tbsp", "tablespoon", "tablespoons"),
-    ("Tbsp", "tablespoon", "tablespoons"),
-    ("ml", "milliliter", "milliliters"),
-    ("mL", "milliliter", "milliliters"),
-    ("cl", "centiliter", "centiliters"),
-    ("dl", "deciliter", "deciliters"),
-    ("l", "liter", "liters"),
-    ("L", "liter", "liters"),
-    ("ms", "millisecond", "milliseconds"),
-    ("μs", "microsecond", "microseconds"),
-    ("ns", "nanosecond", "nanoseconds"),
-    ("sec", "second", "seconds"),
-    ("secs", "second", "seconds"),
-    ("min", "minute", "minutes"),
-    ("mins", "minute", "minutes"),
-    ("h", "hour", "hours"),
-    ("hr", "hour", "hours"),
-    ("hrs", "hour", "hours"),
-    ("yr", "year", "years"),
-    ("yrs", "year", "years"),
-    ("KB", "kilobyte", "kilobytes"),
-    ("kB", "kilobyte", "kilobytes"),
-    ("MB", "megabyte", "megabytes"),
-    ("GB", "gigabyte", "gigabytes"),
-    ("TB", "terabyte", "terabytes"),
-    ("PB", "petabyte", "petabytes"),
-    ("GiB", "gibibyte", "gibibytes"),
-    ("MiB", "mebibyte", "mebibytes"),
-    ("kbps", "kilobit per second", "kilobits per second"),
-    ("Mbps", "megabit per second", "megabits per second"),
-    ("Gbps", "gigabit per second", "gigabits per second"),
-    ("MB/s", "megabyte per second", "megabytes per second"),
-    ("GB/s", "gigabyte per second", "gigabytes per second"),
-    ("fps", "frame per second", "frames per second"),
-    ("FPS", "frame per second", "frames per second"),
-    ("rpm", "revolution per minute", "revolutions per minute"),
-    ("bpm", "beat per minute", "beats per minute"),
-    ("Hz", "hertz", "hertz"),
-    ("kHz", "kilohertz", "kilohertz"),
-    ("MHz", "megahertz", "megahertz"),
-    ("GHz", "gigahertz", "gigahertz"),
-    ("dB", "decibel", "decibels"),
-    ("W", "watt", "watts"),
-    ("kW", "kilowatt", "kilowatts"),
-    ("kWh", "kilowatt hour", "kilowatt hours"),
-    ("mAh", "milliamp hour", "milliamp hours"),
-    ("V", "volt", "volts"),
-    ("mV", "millivolt", "millivolts"),
-    ("kV", "kilovolt", "kilovolts"),
-    ("mA", "milliamp", "milliamps"),
-    ("mW", "milliwatt", "milliwatts"),
-    ("MW", "megawatt", "megawatts"),
-    ("GW", "gigawatt", "gigawatts"),
-    ("kJ", "kilojoule", "kilojoules"),
-    ("kPa", "kilopascal", "kilopascals"),
-    ("Ω", "ohm", "ohms"),
-    ("kΩ", "kilo ohm", "kilo ohms"),
-    ("Mb", "megabit", "megabits"),
-    ("Gb", "gigabit", "gigabits"),
-    ("px", "pixel", "pixels"),
-    ("kcal", "kilocalorie", "kilocalories"),
-];
-
-/// Signs that mean a unit only where no space stands before them.
-const TIGHT: [Unit; 12] = [
-    ("x", "times", "times"),
-    ("×", "times", "times"),
-    ("k", "thousand", "thousand"),
-    ("K", "thousand", "thousand"),
-    ("M", "million", "million"),
-    ("mn", "million", "million"),
-    ("bn", "billion", "billion"),
-    ("am", "a.m.", "a.m."),
-    ("AM", "a.m.", "a.m."),
-    ("pm", "p.m.", "p.m."),
-    ("PM", "p.m.", "p.m."),
-    ("in", "inch", "inches"),
-];
-
-/// Signs that mean a unit only behind a space: without one they are something else.
-const LOOSE: [Unit; 4] = [
-    ("s", "second", "seconds"),
-    ("MP", "megapixel", "megapixels"),
-    ("hp", "horsepower", "horsepower"),
-    ("psi", "pound per square inch", "pounds per square inch"),
-];
 
 fn find(units: &[Unit], sign: &str) -> Option<(&'static str, &'static str)> {
     units.iter().find(|(known, ..)| *known == sign).map(|(_, one, many)| (*one, *many))
@@ -157,31 +25,126 @@ pub(super) fn behind(sign: &str, next: &str) -> Option<(&'static str, &'static s
     find(&UNITS, sign).or_else(|| find(&LOOSE, sign))
 }
 
-/// The singular of a unit that is part of an adjective, as in `5-kg`.
+/// The singular of a unit that is part of an adjective, as in `5-kg`, or of what a price is per.
 pub(super) fn singular(sign: &str) -> Option<&'static str> {
-    find(&UNITS, sign).map(|(one, _)| one).or(match sign {
+    match sign {
         "in" => None,
         "sq" => Some("square"),
-        _ => None,
+        "mo" => Some("month"),
+        _ => measure(sign).map(|(one, _)| one),
+    }
+}
+
+/// The words of a unit that may stand in a rate: `mg`, `m2`, `m/s^2`.
+fn measure(sign: &str) -> Option<(&'static str, &'static str)> {
+    find(&UNITS, sign).or_else(|| {
+        // An exponent as it is typed: "m2", "km^2".
+        let (base, raised) = match (sign.strip_suffix('2'), sign.strip_suffix('3')) {
+            (Some(base), _) => (base, "²"),
+            (_, Some(base)) => (base, "³"),
+            _ => return None,
+        };
+        let base = base.strip_suffix('^').unwrap_or(base);
+        find(&UNITS, &format!("{base}{raised}"))
     })
 }
 
-/// `50%`, `5kg`, `20°C`, `2GB`, `5x`.
-pub(super) fn attached(core: &str) -> Option<String> {
-    if let Some(length) = angle(core).or_else(|| feet_inches(core)) {
-        return Some(length);
-    }
-    let end = core.rfind(|c: char| c.is_ascii_digit())? + 1;
-    let (figures, unit) = core.split_at(end);
-    let number = amount(figures)?;
-    let (one, many) = find(&UNITS, unit).or_else(|| find(&TIGHT, unit))?;
-    Some(format!("{} {}", number.counted(), if number.is_one() { one } else { many }))
+/// `per kilogram`, of what stands behind a stroke.
+pub(super) fn per(sign: &str) -> Option<String> {
+    let sign = sign.trim_end_matches('.');
+    let (figures, sign) = sign.split_at(sign.find(|c: char| !c.is_ascii_digit()).unwrap_or(sign.len()));
+    let unit = singular(sign).or_else(|| PER.into_iter().find(|word| *word == sign)).or(match sign {
+        "d" => Some("day"),
+        "s" => Some("second"),
+        _ => None,
+    })?;
+    let count = if figures.is_empty() { String::new() } else { format!("{figures} ") };
+    let unit = if figures.is_empty() { unit } else { measure(sign).map_or(unit, |(_, many)| many) };
+    Some(format!("per {count}{unit}"))
 }
 
-/// A number and the unit behind it, in two tokens or more: `5 kg`, `40-60 °C`, `5 ft 10 in`, `10 sq ft`.
-pub(super) fn loose(place: &Place<'_>) -> Option<Reading> {
-    if !place.tail.is_empty() || !place.core.ends_with(|c: char| c.is_ascii_digit()) {
+/// `50%`, `5kg`, `20°C`, `2GB`, `5x`, `100m2`, `5mg/kg`, `3x/week`.
+pub(super) fn attached(core: &str) -> Option<String> {
+    if let Some(length) = angle(core).or_else(|| feet_inches(core)).or_else(|| duration(core)) {
+        return Some(length);
+    }
+    let (measured, rate) = match core.split_once('/') {
+        Some((measured, rate)) if measure(&core[figures_of(core)..]).is_none() => (measured, per(rate)),
+        _ => (core, None),
+    };
+    if measured != core && rate.is_none() {
         return None;
+    }
+    let (figures, unit) = measured.split_at(figures_of(measured));
+    let number = amount(figures)?;
+    // "9.58s": whole seconds would be a decade or several of a kind.
+    let seconds = (unit == "s" && number.decimals.is_some()).then_some(("second", "seconds"));
+    let (one, many) = measure(unit).or_else(|| find(&TIGHT, unit)).or(seconds)?;
+    let words = format!("{} {}", number.counted(), if number.is_one() { one } else { many });
+    Some(rate.map_or(words.clone(), |rate| format!("{words} {rate}")))
+}
+
+/// Where the number ends that `text` begins with.
+fn figures_of(text: &str) -> usize {
+    let end = text.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | ',')).unwrap_or(text.len());
+    text[..end].trim_end_matches(['.', ',']).len()
+}
+
+/// `2h30m`, `1hr20min`: at least two units of time, each smaller than the one before.
+fn duration(core: &str) -> Option<String> {
+    let (mut rest, mut words, mut rank, mut count) = (core, String::new(), 0, 0);
+    while !rest.is_empty() {
+        let (figures, behind) = rest.split_at(figures_of(rest));
+        let end = behind.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(behind.len());
+        let (place, unit) = match &behind[..end] {
+            "d" => (1, "day"),
+            "h" | "hr" | "hrs" => (2, "hour"),
+            "m" | "min" | "mins" => (3, "minute"),
+            "s" | "sec" | "secs" => (4, "second"),
+            _ => return None,
+        };
+        if !digits(figures) || place <= rank {
+            return None;
+        }
+        words.push_str(&format!(" {figures} {unit}{}", if figures == "1" { "" } else { "s" }));
+        (rank, count, rest) = (place, count + 1, &behind[end..]);
+    }
+    (count > 1).then(|| words.trim_start().to_owned())
+}
+
+/// `2h 30m`, `5m 30s`: a duration in several tokens.
+fn durations(place: &Place<'_>) -> Option<Reading> {
+    let begins = place.core.starts_with(|c: char| c.is_ascii_digit());
+    if !begins || !place.tail.is_empty() || !place.core.ends_with(['d', 'h', 'm', 's', 'r', 'n']) {
+        return None;
+    }
+    let mut whole = place.core.to_owned();
+    let mut takes = 0;
+    let mut last = None;
+    for ahead in 1..4 {
+        let (head, next, tail) = bare(place.ahead(ahead));
+        if !head.is_empty() || duration(&format!("{whole}{next}")).is_none() {
+            break;
+        }
+        whole.push_str(next);
+        (takes, last) = (ahead, duration(&whole));
+        if !tail.is_empty() {
+            break;
+        }
+    }
+    last.map(|words| Reading { takes, ..Reading::words(words) })
+}
+
+/// A number with its unit among its neighbours: `5 kg`, `40-60 °C`, `5 ft 10 in`, `10 sq ft`, `a 5km run`, `350F oven`.
+pub(super) fn loose(place: &Place<'_>) -> Option<Reading> {
+    if let Some(reading) = durations(place).or_else(|| degrees(place)).or_else(|| pressure(place)) {
+        return Some(reading);
+    }
+    if !place.tail.is_empty() {
+        return None;
+    }
+    if !place.core.ends_with(|c: char| c.is_ascii_digit()) {
+        return adjective(place);
     }
     let number = amount(place.core);
     let words = match &number {
@@ -193,169 +156,115 @@ pub(super) fn loose(place: &Place<'_>) -> Option<Reading> {
     if !head.is_empty() || sign.is_empty() {
         return None;
     }
-    let after = place.ahead(2);
-    if sign == "fl" && bare(after).1 == "oz" {
-        return Some(Reading {
-            takes: 2,
-            ..Reading::words(format!("{words} fluid {}", if is_one { "ounce" } else { "ounces" }))
-        });
+    let (takes, (one, many), tail) = unit_ahead(place, sign, tail)?;
+    let after = place.ahead(takes + 1);
+    let is_single = is_one || (tail.is_empty() && is_attributive(place, after));
+    // "5 m" is a length, "5 A" and "I have 5 g of it" as well; a name in capitals is none.
+    let is_more = one == "foot" && after.starts_with(|c: char| c.is_ascii_digit());
+    // Units stand before no names: a capital begins a sentence.
+    let goes_on = after.starts_with(|c: char| !c.is_uppercase());
+    let own_stop = tail.starts_with('.') && (tail.len() > 1 || is_more || goes_on);
+    let words = format!("{words} {}", if is_single { one } else { many });
+    Some(Reading { takes, stop_is_its_own: own_stop, ..Reading::words(words) })
+}
+
+/// The unit in the tokens ahead: how many they are, its words, and what stands behind the last.
+fn unit_ahead<'a>(
+    place: &Place<'a>,
+    sign: &str,
+    tail: &'a str,
+) -> Option<(usize, (String, String), &'a str)> {
+    let after = bare(place.ahead(2));
+    let owned = |(one, many): (&str, &str)| (one.to_owned(), many.to_owned());
+    if sign == "fl" && after.1 == "oz" {
+        return Some((2, owned(("fluid ounce", "fluid ounces")), after.2));
     }
-    let squared = matches!(sign, "sq" | "sq." | "cu")
-        .then(|| (find(&UNITS, bare(after).1), if sign == "cu" { "cubic" } else { "square" }));
-    if let Some((Some((one, many)), power)) = squared {
-        let unit = if is_one { one } else { many };
-        return Some(Reading { takes: 2, ..Reading::words(format!("{words} {power} {unit}")) });
+    if matches!(sign, "sq" | "cu")
+        && let Some((one, many)) = find(&UNITS, after.1)
+    {
+        let power = if sign == "cu" { "cubic" } else { "square" };
+        return Some((2, (format!("{power} {one}"), format!("{power} {many}")), after.2));
+    }
+    if sign == "y.o" {
+        return Some((1, owned(("year old", "years old")), tail));
+    }
+    // "1 c. sugar"
+    if sign == "c" && tail == "." && after.1.starts_with(char::is_lowercase) {
+        return Some((1, owned(("cup", "cups")), tail));
+    }
+    if let Some((measured, rate)) = sign.split_once('/')
+        && measure(sign).is_none()
+    {
+        let rate = per(rate)?;
+        let (one, many) = measure(measured).map(owned).or_else(|| {
+            // "60 beats/min"
+            let is_word = measured.len() > 2 && measured.chars().all(|c| c.is_ascii_lowercase());
+            is_word.then(|| (measured.to_owned(), measured.to_owned()))
+        })?;
+        return Some((1, (format!("{one} {rate}"), format!("{many} {rate}")), tail));
     }
     // "5 in." is inches as well, where the sentence does not go on from there.
     let inches = matches!(sign, "in" | "ins")
-        && (after_feet(place) || (tail.starts_with(['.', ',', ';', ')']) && !tail.is_empty()));
-    let (one, many) = if inches { ("inch", "inches") } else { behind(sign, after)? };
-    // "5 m" is a length, "5 A" and "I have 5 g of it" as well; a name in capitals is none.
-    let is_more = after.starts_with(char::is_lowercase)
-        || (one == "foot" && after.starts_with(|c: char| c.is_ascii_digit()));
-    let own_stop = tail.starts_with('.') && is_more;
-    let words = format!("{words} {}", if is_one { one } else { many });
-    Some(Reading { takes: 1, stop_is_its_own: own_stop, ..Reading::words(words) })
+        && (after_feet(place)
+            || (tail.is_empty() && place.ahead(2).is_empty())
+            || (tail.starts_with(['.', ',', ';', ')']) && !tail.is_empty()));
+    if inches {
+        return Some((1, owned(("inch", "inches")), tail));
+    }
+    behind(sign, place.ahead(2)).or_else(|| measure(sign)).map(|unit| (1, owned(unit), tail))
+}
+
+/// `a 5km run`, `a 20% discount`, `5m people` apart: the unit is the token's own.
+fn adjective(place: &Place<'_>) -> Option<Reading> {
+    let (figures, unit) = place.core.split_at(figures_of(place.core));
+    let (one, _) = measure(unit).filter(|_| !figures.is_empty() && is_attributive(place, place.ahead(1)))?;
+    Some(Reading::words(format!("{} {one}", amount(figures)?.counted())))
+}
+
+/// `20° C`, `350F oven`, `at 20C`: degrees whose sign is missing or apart.
+fn degrees(place: &Place<'_>) -> Option<Reading> {
+    let scale = |letter: &str| match letter {
+        "C" => Some("Celsius"),
+        "F" => Some("Fahrenheit"),
+        _ => None,
+    };
+    let next = bare(place.ahead(1));
+    if let (Some(figures), Some(scale), true) =
+        (place.core.strip_suffix('°'), scale(next.1), place.tail.is_empty() && next.0.is_empty())
+    {
+        let figures = super::numbers::spoken(figures)?;
+        return Some(Reading { takes: 1, ..Reading::words(format!("{figures} degrees {scale}")) });
+    }
+    let end = figures_of(place.core);
+    let (figures, letter) = place.core.split_at(end);
+    let scale = scale(letter)?;
+    let is_told = matches!(next.1, "oven" | "fan" | "weather" | "heat")
+        || matches!(
+            place.behind(1),
+            "to" | "at" | "is" | "was" | "below" | "above" | "around" | "about" | "reach" | "reached" | "hit"
+        );
+    let value: u32 = figures.parse().ok()?;
+    let degrees = if is_attributive(place, place.ahead(1)) { "degree" } else { "degrees" };
+    (is_told && (10..600).contains(&value)).then(|| Reading::words(format!("{figures} {degrees} {scale}")))
+}
+
+/// `120/80`, of blood.
+fn pressure(place: &Place<'_>) -> Option<Reading> {
+    let (over, under) = place.core.split_once('/')?;
+    let is_told = bare(place.ahead(1)).1 == "mmHg"
+        || (1..5)
+            .any(|back| matches!(bare(place.behind(back)).1, "pressure" | "BP" | "readings" | "reading"));
+    if !is_told || !digits(over) || !digits(under) {
+        return None;
+    }
+    let words = format!("{over} over {under}");
+    Some(match bare(place.ahead(1)).1 {
+        "mmHg" => Reading { takes: 1, ..Reading::words(format!("{words} millimeters of mercury")) },
+        _ => Reading::words(words),
+    })
 }
 
 /// Whether the number stands behind feet, as in "5 ft 10 in".
 fn after_feet(place: &Place<'_>) -> bool {
     matches!(bare(place.behind(1)).1, "ft" | "feet" | "foot" | "'")
-}
-
-/// Feet and inches: `6'2"`, `5' 10"`, `6'`, `12"`.
-pub(super) fn height(place: &Place<'_>) -> Option<Reading> {
-    let raw = place.raw;
-    let start = raw.find(|c: char| c.is_ascii_digit())?;
-    if !raw[..start].chars().all(|c| matches!(c, '(' | '[' | '"' | '“' | '~' | '—')) {
-        return None;
-    }
-    let head = raw[..start].replace('~', "about ");
-    let rest = &raw[start..];
-    // A range or a size of several: `5'-6'`, `8"x10"`.
-    for (sign, word) in [("-", "to"), ("–", "to"), ("x", "by"), ("×", "by")] {
-        if let Some((from, to)) = rest.split_once(sign)
-            && let (Some((from, "")), Some((to, tail))) = (length(from), length(to))
-        {
-            return Some(Reading::whole(&head, &format!("{from} {word} {to}"), tail));
-        }
-    }
-    // `5'10 1/2"`: the fraction stands in a token of its own.
-    if let Some((feet, inches)) = rest.split_once(['\'', '’'])
-        && digits(feet)
-        && digits(inches)
-        && let Some((over, tail)) = place.ahead(1).split_once(['"', '”'])
-        && let Some(fraction) = super::numbers::fraction(over)
-    {
-        let words = format!("{} {inches} and {fraction} inches", feet_of(feet));
-        return Some(Reading { takes: 1, ..Reading::whole(&head, &words, tail) });
-    }
-    let (words, tail) = length(rest)?;
-    let sign = rest.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '/'));
-    // One mark alone may close a quotation.
-    let is_single = rest.matches(['\'', '’', '"', '”']).count() == 1;
-    let closes = is_single
-        && ((sign.starts_with(['"', '”']) && is_quoted(place, &raw[..start], ['"', '“', '”']))
-            || (sign.starts_with(['\'', '’']) && is_quoted(place, &raw[..start], ['\'', '‘', '’'])));
-    if closes {
-        return None;
-    }
-    let (next, behind) = (place.ahead(1), place.ahead(2));
-    // `4' x 6'`
-    if tail.is_empty()
-        && matches!(next, "x" | "X" | "×" | "by")
-        && let Some((other, tail)) = length(behind)
-    {
-        return Some(Reading { takes: 2, ..Reading::whole(&head, &format!("{words} by {other}"), tail) });
-    }
-    // `5' 10"` in two tokens.
-    if tail.is_empty()
-        && (words.ends_with("feet") || words.ends_with("foot"))
-        && let Some((inches, tail)) = length(next)
-        && inches.contains("inch")
-    {
-        return Some(Reading { takes: 1, ..Reading::whole(&head, &format!("{words} {inches}"), tail) });
-    }
-    Some(Reading::whole(&head, &words, tail))
-}
-
-/// Whether a quotation by these marks is open before the place or in its `head`. A mark behind figures is a length's.
-fn is_quoted(place: &Place<'_>, head: &str, marks: [char; 3]) -> bool {
-    let before = &place.tokens[..place.at];
-    let opens = |token: &str| token.trim_start_matches(['(', '[']).starts_with(marks);
-    let closes = |token: &str| {
-        let word = token.trim_end_matches(['.', ',', '!', '?', ';', ':', ')']);
-        word.strip_suffix(marks).is_some_and(|word| !word.ends_with(|c: char| c.is_ascii_digit()))
-    };
-    let opened = before.iter().copied().filter(|token| opens(token)).count() + usize::from(opens(head));
-    opened > before.iter().copied().filter(|token| closes(token)).count()
-}
-
-fn feet_of(figures: &str) -> String {
-    format!("{figures} {}", if figures == "1" { "foot" } else { "feet" })
-}
-
-/// The length that `text` begins with, in words, and what follows it: `6'2"`, `6'`, `5.5"`.
-fn length(text: &str) -> Option<(String, &str)> {
-    let figures = |text: &str| {
-        text.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '/')).unwrap_or(text.len())
-    };
-    let (first, rest) = text.split_at(figures(text));
-    let number =
-        |text: &str| super::numbers::fraction(text).or_else(|| amount(text).map(|amount| amount.figures));
-    let inches = |figures: &str| {
-        Some(format!("{} {}", number(figures)?, if figures == "1" { "inch" } else { "inches" }))
-    };
-    let double = |text: &str| -> Option<usize> {
-        ["''", "’’", "\"", "”", "“"].into_iter().find(|mark| text.starts_with(mark)).map(str::len)
-    };
-    if let Some(mark) = double(rest) {
-        let tail = &rest[mark..];
-        return (!tail.starts_with(char::is_alphanumeric)).then(|| Some((inches(first)?, tail)))?;
-    }
-    let behind = rest.strip_prefix(['\'', '’', '‘'])?;
-    let feet = format!("{} {}", number(first)?, if first == "1" { "foot" } else { "feet" });
-    let (second, tail) = behind.split_at(figures(behind));
-    let second = second.trim_end_matches('.');
-    if second.is_empty() {
-        return (!behind.starts_with(char::is_alphanumeric)).then_some((feet, behind));
-    }
-    // Twelve inches are a foot; more than two figures are something else.
-    let fits = second
-        .split(['.', '/'])
-        .next()
-        .and_then(|whole| whole.parse::<u32>().ok())
-        .is_some_and(|whole| whole < 12);
-    let tail = if tail.is_empty() { &behind[second.len()..] } else { tail };
-    let tail = double(tail).map_or(tail, |mark| &tail[mark..]);
-    (fits && first.len() < 4 && !tail.starts_with(char::is_alphanumeric))
-        .then(|| Some((format!("{feet} {}", inches(second)?), tail)))?
-}
-
-/// `6ft2`, `5ft10in`
-fn feet_inches(core: &str) -> Option<String> {
-    let (feet, inches) = core.split_once("ft")?;
-    let inches = inches.strip_suffix("in").unwrap_or(inches);
-    let fits = digits(feet) && digits(inches) && inches.len() < 3;
-    fits.then(|| format!("{} {inches} {}", feet_of(feet), if inches == "1" { "inch" } else { "inches" }))
-}
-
-/// `40°26'46"N`: degrees, minutes and seconds of arc.
-fn angle(core: &str) -> Option<String> {
-    let (degrees, rest) = core.split_once('°')?;
-    let (minutes, rest) = rest.split_once(['\'', '’'])?;
-    let (seconds, rest) = rest.split_once(['"', '”']).unwrap_or(("", rest));
-    let direction = match rest {
-        "" => "",
-        "N" => " north",
-        "S" => " south",
-        "E" => " east",
-        "W" => " west",
-        _ => return None,
-    };
-    amount(degrees)?;
-    amount(minutes)?;
-    let seconds =
-        if seconds.is_empty() { String::new() } else { format!(" {} seconds", amount(seconds)?.figures) };
-    Some(format!("{degrees} degrees {minutes} minutes{seconds}{direction}"))
 }

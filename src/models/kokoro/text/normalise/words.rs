@@ -1,50 +1,21 @@
 //! Tokens of letters that are read as other words: abbreviations, Roman numerals, signs.
 
 use super::Accent;
-use super::amounts::ordinal;
-use super::{Place, Reading, bare};
+use super::{Place, Reading, bare, dates};
 
 /// A token in words, by its neighbours; `None` where it is read as it stands.
 pub(super) fn read(place: &Place<'_>) -> Option<Reading> {
     let (previous, core, tail, next) = (place.behind(1), place.core, place.tail, place.ahead(1));
-    if let Some(words) = before_number(place).or_else(|| half_of_day(place)) {
-        let stop_is_its_own = tail == "." && !words.ends_with('.');
-        return Some(Reading { stop_is_its_own, ..Reading::words(words) });
+    if let Some(words) = half_of_day(place) {
+        return Some(Reading::words(words));
     }
-    if tail.starts_with('.')
-        && let Some(words) = abbreviation(previous, core)
-    {
-        // A title's stop never ends a sentence; another's does where nothing or a capital follows.
-        let title = TITLES.contains(&core) && words != "Street";
-        let stop_is_its_own = title || tail.len() > 1 || next.starts_with(|c: char| !c.is_uppercase());
-        return Some(Reading { stop_is_its_own, ..Reading::words(words.to_owned()) });
+    if core == "PO" && matches!(bare(next).1, "Box" | "box" | "BOX") {
+        return Some(Reading::words("P.O.".to_owned()));
     }
     if core == "Mc" && tail.is_empty() && next.starts_with(char::is_uppercase) {
         return Some(Reading { takes: 1, ..Reading::words(format!("Mc{}", bare(next).1)) });
     }
     plain(previous, core, next).map(Reading::words)
-}
-
-/// `No. 5`, `p. 12`, `ca. 1850`: what an abbreviation before a number means.
-fn before_number(place: &Place<'_>) -> Option<String> {
-    let next = bare(place.ahead(1)).1;
-    if !next.starts_with(|c: char| c.is_ascii_digit()) || !matches!(place.tail, "." | "") {
-        return None;
-    }
-    let word = match (place.core, place.tail) {
-        ("No" | "no" | "Nr", ".") => "number",
-        ("Nos" | "nos", ".") => "numbers",
-        ("p", ".") => "page",
-        ("pp", ".") => "pages",
-        ("ch" | "Ch", ".") => "chapter",
-        ("c" | "ca", ".") => "circa",
-        ("ext" | "Ext", ".") => "extension",
-        ("§", _) => "section",
-        ("±", _) => "plus or minus",
-        ("≈" | "~", _) => "about",
-        _ => return None,
-    };
-    Some(word.to_owned())
 }
 
 /// The half of the day behind a number; "Am" elsewhere is a name's and no abbreviation.
@@ -62,14 +33,7 @@ fn half_of_day(place: &Place<'_>) -> Option<String> {
     }
 }
 
-/// Abbreviations that stand before a name.
-const TITLES: [&str; 13] =
-    ["St", "Mt", "Ft", "Prof", "Gen", "Col", "Sgt", "Capt", "Lt", "Gov", "Sen", "Rep", "Rev"];
-
 fn plain(previous: &str, core: &str, next: &str) -> Option<String> {
-    if let Some(words) = numeral(previous, core) {
-        return Some(words);
-    }
     if core.contains('_') && core.chars().any(char::is_alphanumeric) {
         return Some(core.split('_').filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "));
     }
@@ -112,11 +76,23 @@ fn plain(previous: &str, core: &str, next: &str) -> Option<String> {
             "w/" => "with",
             "w/o" => "without",
             "vs" => "versus",
+            "-" | "–" if is_span(previous, next) => "to",
             "-" if !next.is_empty() && !previous.is_empty() => "—",
+            "btw" | "BTW" => "by the way",
             _ => return None,
         }
         .to_owned(),
     )
+}
+
+/// Whether a dash parts two ends of a span of time or numbers: "9 a.m. – 5 p.m.", "Aug. 3 - Sept. 5".
+fn is_span(previous: &str, next: &str) -> bool {
+    let (before, behind) = (bare(previous), bare(next).1);
+    let ended = before.1.ends_with(|c: char| c.is_ascii_digit() || c == '%') && before.2.is_empty()
+        || matches!(before.1, "a.m" | "p.m" | "am" | "pm" | "AM" | "PM");
+    ended
+        && (behind.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '$' | '€' | '£'))
+            || dates::is_named(behind))
 }
 
 /// "am" as it is said where it is no half of the day. Misaki says the words that it knows its own way, whatever phonemes
@@ -134,13 +110,32 @@ fn sign(previous: &str, core: &str, next: &str) -> Option<&'static str> {
     let number = |token: &str| bare(token).1.chars().any(|c| c.is_ascii_digit());
     let beside_number = number(previous) || number(next);
     Some(match core {
+        "∈" => "in",
+        "∪" => "union",
+        "∩" => "intersection",
+        "⊂" | "⊆" => "is a subset of",
+        "∴" => "therefore",
+        "∀" => "for all",
+        "∃" => "there is",
+        "¬" => "not",
+        "∂" => "partial",
+        "∫" => "the integral of",
+        "∇" => "nabla",
+        "∝" => "is proportional to",
+        "≡" => "is identical to",
+        "⇒" => "implies",
+        "↔" | "⇔" => "if and only if",
+        "∓" => "minus or plus",
         ">" if beside_number => "is greater than",
         "<" if beside_number => "is less than",
         "≥" | ">=" => "is at least",
         "≤" | "<=" => "is at most",
         "≠" | "!=" => "is not equal to",
-        "≈" | "~" if beside_number => "is about",
+        "≈" => "is about",
+        "~" if beside_number => "is about",
         "±" | "+/-" => "plus or minus",
+        // Between lengths it parts the sides of something.
+        "×" if bare(previous).1.ends_with(char::is_alphabetic) && number(next) => "by",
         "×" => "times",
         "÷" => "divided by",
         "→" => "to",
@@ -166,102 +161,5 @@ fn greek(letter: &str) -> Option<&'static str> {
         "φ" => "phi",
         "ω" | "Ω" => "omega",
         _ => return None,
-    })
-}
-
-/// With a full stop behind it. Those that Misaki knows are left to it.
-fn abbreviation(previous: &str, core: &str) -> Option<&'static str> {
-    let after_name = previous.starts_with(char::is_uppercase) && !previous.ends_with(['.', '!', '?']);
-    Some(match core {
-        "St" if after_name => "Street",
-        "St" => "Saint",
-        "Mt" => "Mount",
-        "Ft" => "Fort",
-        "Ave" => "Avenue",
-        "Blvd" => "Boulevard",
-        "Rd" => "Road",
-        "Jr" => "Junior",
-        "Sr" => "Senior",
-        "Prof" => "Professor",
-        "Gen" => "General",
-        "Col" => "Colonel",
-        "Sgt" => "Sergeant",
-        "Capt" => "Captain",
-        "Lt" => "Lieutenant",
-        "Gov" => "Governor",
-        "Sen" => "Senator",
-        "Rep" => "Representative",
-        "Rev" => "Reverend",
-        "Inc" => "Incorporated",
-        "Ltd" => "Limited",
-        "Corp" => "Corporation",
-        "Co" => "Company",
-        "Dept" | "dept" => "department",
-        "approx" => "approximately",
-        "est" => "established",
-        "vs" => "versus",
-        "etc" | "Etc" | "ETC" => "et cetera",
-        "esp" => "especially",
-        "incl" => "including",
-        "excl" => "excluding",
-        "avg" => "average",
-        "misc" => "miscellaneous",
-        "tel" | "Tel" => "telephone",
-        "Fig" | "fig" => "figure",
-        "Vol" | "vol" => "volume",
-        _ => return None,
-    })
-}
-
-/// Two or more Roman figures behind a name that is counted in them: a ruler's are ordinals, others' cardinals.
-fn numeral(previous: &str, core: &str) -> Option<String> {
-    const RULERS: [&str; 26] = [
-        "Alexander",
-        "Benedict",
-        "Catherine",
-        "Charles",
-        "Edward",
-        "Elizabeth",
-        "Ferdinand",
-        "Francis",
-        "Frederick",
-        "George",
-        "Gregory",
-        "Henry",
-        "Innocent",
-        "James",
-        "John",
-        "Leo",
-        "Louis",
-        "Napoleon",
-        "Nicholas",
-        "Paul",
-        "Peter",
-        "Philip",
-        "Pius",
-        "Richard",
-        "Victor",
-        "William",
-    ];
-    const COUNTED: [&str; 14] = [
-        "War", "Chapter", "Part", "Act", "Volume", "Book", "Section", "Phase", "Type", "Mark", "Bowl",
-        "Apollo", "Class", "Level",
-    ];
-    let value = roman(core)?;
-    if RULERS.contains(&previous) {
-        return Some(format!("the {}", ordinal(value)));
-    }
-    COUNTED.contains(&previous).then(|| value.to_string())
-}
-
-/// The value of at least two Roman figures up to XXXIX.
-fn roman(figures: &str) -> Option<u32> {
-    const UNITS: [&str; 10] = ["", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX"];
-    if figures.len() < 2 {
-        return None;
-    }
-    (0..4u32).find_map(|tens| {
-        let rest = figures.strip_prefix("X".repeat(tens as usize).as_str())?;
-        UNITS.iter().position(|unit| *unit == rest).map(|units| 10 * tens + units as u32)
     })
 }

@@ -1,4 +1,4 @@
-//! What an earlier pull found whole, so that fourteen gigabytes are not hashed at every call.
+//! What an earlier pull or load found whole, so that fourteen gigabytes are not hashed at every call.
 //!
 //! Owns `.pulled.json` in the bundle's folder. A file is taken for what it was as long as its size, inode, and times of
 //! change are: the second of them (`ctime`) no program can set back, so that whoever writes to a file, replaces it or
@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::{Existing, Readers, write_whole};
-use crate::models::bundle::Sha256;
+use super::Sha256;
+use crate::models::weights::writer::Replacement;
 
 /// Its name in the bundle's folder.
-const NAME: &str = ".pulled.json";
+pub(crate) const NAME: &str = ".pulled.json";
 
 /// What tells one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     bytes: u64,
     inode: u64,
     /// Seconds and nanoseconds since the Unix epoch, of the last change of the content.
@@ -32,7 +32,7 @@ pub(super) struct Stamp {
 impl Stamp {
     /// Of the file at `path`; none where there is none, or the system says too little.
     #[cfg(unix)]
-    pub(super) fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;
         let found = std::fs::metadata(path).ok()?;
         Some(Self {
@@ -44,7 +44,7 @@ impl Stamp {
     }
 
     #[cfg(not(unix))]
-    pub(super) fn of(_: &Path) -> Option<Self> {
+    pub(crate) fn of(_: &Path) -> Option<Self> {
         None
     }
 }
@@ -56,7 +56,7 @@ struct Entry {
 }
 
 /// What is remembered of one bundle.
-pub(super) struct Receipt {
+pub(crate) struct Receipt {
     file: PathBuf,
     /// By the path in the bundle.
     entries: RefCell<BTreeMap<String, Entry>>,
@@ -64,27 +64,27 @@ pub(super) struct Receipt {
 
 impl Receipt {
     /// Of the bundle in `folder`. What cannot be read is not remembered.
-    pub(super) fn open(folder: &Path) -> Self {
+    pub(crate) fn open(folder: &Path) -> Self {
         let file = folder.join(NAME);
         let entries = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
         Self { file, entries: RefCell::new(entries.unwrap_or_default()) }
     }
 
     /// What the file `name` hashed to in this state.
-    pub(super) fn hash(&self, name: &str, stamp: Option<Stamp>) -> Option<Sha256> {
+    pub(crate) fn hash(&self, name: &str, stamp: Option<Stamp>) -> Option<Sha256> {
         let entries = self.entries.borrow();
         let entry = entries.get(name)?;
         (Some(entry.stamp) == stamp).then_some(entry.sha256)
     }
 
     /// Remembers that the file `name` in this state hashes to `sha256`.
-    pub(super) fn note(&self, name: &str, stamp: Option<Stamp>, sha256: Sha256) -> io::Result<()> {
+    pub(crate) fn note(&self, name: &str, stamp: Option<Stamp>, sha256: Sha256) -> io::Result<()> {
         let Some(stamp) = stamp else { return Ok(()) };
         self.entries.borrow_mut().insert(name.to_owned(), Entry { sha256, stamp });
-        write_whole(&self.file, Existing::Replace, Readers::Umask, |file| {
-            serde_json::to_writer_pretty(&mut *file, &*self.entries.borrow())?;
-            file.write_all(b"\n")
-        })
+        let mut file = Replacement::create(&self.file)?;
+        serde_json::to_writer_pretty(&mut file, &*self.entries.borrow())?;
+        file.write_all(b"\n")?;
+        file.finish().map(drop)
     }
 }
 
