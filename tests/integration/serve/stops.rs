@@ -16,7 +16,9 @@ use crate::support::served::{Place, Served, recipe, scenario};
 async fn stopped_and_continued_it_does_nothing_twice() {
     // `tests/soak/run stops` stops it for a minute.
     let stopped_for = std::env::var("VORTEX_SOAK_STOP").map_or(3, |seconds| seconds.parse().unwrap());
-    let place = Place::new(&scenario("40ms", "[policy]\nqueue = 1000\n"));
+    // A stop of seconds is longer than sound and check may take by themselves.
+    let patient = ["audio", "verify"].map(|stage| format!("[stages.{stage}]\ntimeout = \"30s\"\n")).concat();
+    let place = Place::new(&scenario("40ms", &format!("[policy]\nqueue = 1000\n{patient}")));
     let service = place.serve();
     service.ready().await;
     let mut accepted = BTreeSet::new();
