@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::sha256::bytes_of_digits;
+
 /// A commit or the content of a file, as git names it: 40 hexadecimal digits. It tells versions apart; against people
 /// who mean harm, who can make two files of one SHA-1, only a SHA-256 helps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,17 +47,7 @@ impl FromStr for GitHash {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "40 hexadecimal digits, as git prints them";
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let mut hash = [0; 20];
-        if pairs.len() != hash.len() || !rest.is_empty() {
-            return Err(wrong);
-        }
-        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-        for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
-            *byte = digit(*high).ok_or(wrong)? << 4 | digit(*low).ok_or(wrong)?;
-        }
-        Ok(Self(hash))
+        bytes_of_digits(text).map(Self).ok_or("40 hexadecimal digits, as git prints them")
     }
 }
 

@@ -59,19 +59,22 @@ impl FromStr for Sha256 {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "64 hexadecimal digits, as `sha256sum` prints them";
-        let digits = text.as_bytes();
-        let mut digest = [0; 32];
-        let (pairs, rest) = digits.as_chunks::<2>();
-        if pairs.len() != digest.len() || !rest.is_empty() {
-            return Err(wrong);
-        }
-        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-        for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
-            *byte = digit(*high).ok_or(wrong)? << 4 | digit(*low).ok_or(wrong)?;
-        }
-        Ok(Self(digest))
+        bytes_of_digits(text).map(Self).ok_or("64 hexadecimal digits, as `sha256sum` prints them")
     }
+}
+
+/// `N` bytes from twice as many hexadecimal digits, and nothing else.
+pub(super) fn bytes_of_digits<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let mut bytes = [0; N];
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
 }
 
 impl Serialize for Sha256 {
