@@ -93,27 +93,18 @@ pub(in super::super) struct Held<'a> {
 }
 
 impl Held<'_> {
-    /// Values `start..` in row-major order into `out`; the same bits as [`dequantise`](Nf4::dequantise). What lies
-    /// outside the matrix is left as it is.
+    /// Values `start..` in row-major order into `out`, all inside the matrix; the same bits as
+    /// [`dequantise`](Nf4::dequantise).
     pub(in super::super) fn values(&self, start: usize, out: &mut [f32]) {
         let Storage::Cpu(CpuStorage::U8(bytes)) = &*self.storage else { return };
         let bytes = &bytes[self.start..];
-        let mut at = start;
-        let mut out = out;
-        while let Some(absmax) = self.absmax.get(at / BLOCK)
-            && !out.is_empty()
-        {
-            let count = (BLOCK - at % BLOCK).min(out.len());
-            let (here, rest) = out.split_at_mut(count);
-            // A row of an odd number of values begins in the middle of a byte every other time.
-            let (odd, even) = here.split_at_mut(at % 2);
-            if let Some(first) = odd.first_mut() {
-                *first = self.pairs[usize::from(bytes[at / 2])][1];
-            }
-            unpack(&bytes[at.div_ceil(2)..], &self.pairs, even);
-            scale(here, *absmax, self.matrix.rounding);
-            (at, out) = (at + count, rest);
+        // A row of an odd number of values begins in the middle of a byte every other time.
+        let (odd, even) = out.split_at_mut(out.len().min(start % 2));
+        if let Some(first) = odd.first_mut() {
+            *first = self.pairs[usize::from(bytes[start / 2])][1];
         }
+        unpack(&bytes[start.div_ceil(2)..], &self.pairs, even);
+        scale(out, &self.absmax[start / BLOCK..], start % BLOCK, self.matrix.rounding);
     }
 }
 
@@ -129,9 +120,14 @@ fn unpack(bytes: &[u8], pairs: &[[f32; 2]; 256], out: &mut [f32]) {
 }
 
 kernel! {
-    /// Levels times their magnitude, each rounded to `dtype`, as the library that wrote them does.
-    fn scale<'a>(values: &'a mut [f32], absmax: f32, dtype: DType) {
-        values.iter_mut().for_each(|value| *value *= absmax);
+    /// Levels times the magnitudes of their blocks, each rounded to `dtype`, as the library that wrote them does. Of the
+    /// first block, `begun` values come before these.
+    fn scale<'a>(values: &'a mut [f32], absmax: &'a [f32], begun: usize, dtype: DType) {
+        let (first, rest) = values.split_at_mut(values.len().min(BLOCK - begun));
+        let blocks = std::iter::once(first).chain(rest.chunks_mut(BLOCK));
+        for (values, absmax) in blocks.zip(absmax) {
+            values.iter_mut().for_each(|value| *value *= absmax);
+        }
         match dtype {
             DType::BF16 => values.iter_mut().for_each(|value| *value = bf16_of(*value)),
             DType::F16 => values.iter_mut().for_each(|value| *value = f16::from_f32(*value).to_f32()),
