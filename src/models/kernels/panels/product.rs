@@ -25,6 +25,9 @@ const ABREAST: usize = 4;
 /// Bytes of left-hand rows that are laid out at once.
 const PASS: usize = 1 << 25;
 
+/// Some rows of the left side: the first, and how many.
+type Strip = (usize, usize);
+
 /// The product of `x`, rows of `depth`, with `matrix`: rows of `columns`, finished.
 pub(in super::super) fn product(matrix: &dyn Columns, x: &[f32], finish: Finish<'_>) -> Vec<f32> {
     let (depth, columns) = (matrix.depth(), matrix.columns());
@@ -36,7 +39,7 @@ pub(in super::super) fn product(matrix: &dyn Columns, x: &[f32], finish: Finish<
     let mut packed = Vec::new();
     for first in (0..rows).step_by(pass) {
         let last = (first + pass).min(rows);
-        let tiles: Vec<(usize, usize)> = tiles(first, last, tallest).collect();
+        let tiles: Vec<Strip> = tiles(first, last, tallest).collect();
         packed.resize((last - first) * depth, 0.0);
         let mut rest = packed.as_mut_slice();
         let pieces: Vec<_> = tiles
@@ -63,7 +66,7 @@ pub(in super::super) fn product(matrix: &dyn Columns, x: &[f32], finish: Finish<
 
 /// Rows `first..last` in tiles of as equal a height as can be: a last tile of one row would run at a twelfth of the
 /// speed.
-pub(super) fn tiles(first: usize, last: usize, tallest: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(super) fn tiles(first: usize, last: usize, tallest: usize) -> impl Iterator<Item = Strip> {
     let rows = last - first;
     let count = rows.div_ceil(tallest).max(1);
     (0..count).map(move |i| {
@@ -74,7 +77,7 @@ pub(super) fn tiles(first: usize, last: usize, tallest: usize) -> impl Iterator<
 
 /// Panels and tiles in tasks, several for each thread where there are so many; few panels are shared by several tasks
 /// with some of the tiles each.
-fn tasks(panels: usize, tiles: &[(usize, usize)]) -> Vec<(Range<usize>, &[(usize, usize)])> {
+fn tasks(panels: usize, tiles: &[Strip]) -> Vec<(Range<usize>, &[Strip])> {
     let wanted = 4 * rayon::current_num_threads();
     let abreast = (panels / wanted).clamp(1, ABREAST);
     let groups = panels.div_ceil(abreast).max(1);
@@ -96,7 +99,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// `panels` times `tiles`; unpacked panels go to `room`.
-    fn run(&self, panels: Range<usize>, tiles: &[(usize, usize)], room: &mut Vec<Row>) {
+    fn run(&self, panels: Range<usize>, tiles: &[Strip], room: &mut Vec<Row>) {
         let (depth, stride) = (self.matrix.depth(), self.matrix.columns());
         let units = depth.div_ceil(UNIT);
         let blocks = units.div_ceil(UNITS);
