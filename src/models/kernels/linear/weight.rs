@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use super::super::nf4::Nf4;
 
-/// Values per piece of a GGUF matrix in host memory, so that several threads can unpack it.
+/// Values per piece of a GGUF matrix in host memory.
 const GGUF_PIECE: usize = 1 << 18;
 
 /// A matrix [rows, cols] in some precision.
