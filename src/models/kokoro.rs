@@ -119,7 +119,10 @@ fn workspace(config: &KokoroConfig, duration: Duration, device: &Device) -> Byte
     let vocoder = &config.istftnet;
     let farthest = vocoder.resblock_dilation_sizes.iter().flatten().max().copied().unwrap_or(1);
     let scratch = match device.is_cpu() {
-        true => conv1d::most_scratch(vocoder.upsample_initial_channel / 2, farthest),
+        true => {
+            let channels = vocoder.upsample_initial_channel / 2;
+            conv1d::most_scratch(widths.decoder_hidden.max(channels), channels, farthest)
+        }
         false => 0,
     };
     let sound = 4 * samples_of(duration).min(1 << 40);

@@ -26,9 +26,9 @@ pub(crate) fn release_scratch() -> usize {
     nested::release_scratch()
 }
 
-/// Bytes that convolutions of so many channels, dilated so far, keep at most.
-pub(crate) fn most_scratch(channels: usize, dilation: usize) -> usize {
-    nested::most_scratch(channels, dilation)
+/// Bytes that convolutions of so many channels, dilated so far, keep at most, and others of `widest` channels and few taps.
+pub(crate) fn most_scratch(widest: usize, channels: usize, dilation: usize) -> usize {
+    nested::most_scratch(widest, channels, dilation)
 }
 
 /// Floats of prepared input that a block may take: three quarters of the smallest second-level cache in servers (1 MiB).

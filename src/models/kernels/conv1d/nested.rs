@@ -48,9 +48,10 @@ pub(super) fn release_scratch() -> usize {
     given() + rayon::broadcast(|_| given()).into_iter().sum::<usize>()
 }
 
-/// Bytes that this thread and those of the pool keep at most after convolutions of so many channels, dilated so far.
-pub(super) fn most_scratch(channels: usize, dilation: usize) -> usize {
-    let points = (Three::POINTS * channels * channels).min(MOST_POINTS);
+/// Bytes that this thread and those of the pool keep at most after convolutions of so many channels, dilated so far, and
+/// others of `widest` channels and few taps.
+pub(super) fn most_scratch(widest: usize, channels: usize, dilation: usize) -> usize {
+    let points = (Three::POINTS * widest * widest).min(MOST_POINTS);
     // Inputs and products of the widest band; lines and rows are a hundredth of them.
     let band = 2 * Three::POINTS * channels * (GROUPS * GROUP + 1).max(dilation) * lanes();
     size_of::<f32>() * (points + points / 16 + rayon::current_num_threads() * (band + band / 16))
