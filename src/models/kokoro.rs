@@ -279,6 +279,7 @@ impl Model for KokoroModel {
         let all = 0..timed.timing.total();
         let sound =
             self.on_pool(|| self.net.sound(&self.net.vocoded(&voiced, all, noise, &mut Norms::own())?));
+        self.on_pool(conv1d::release_scratch);
         let sound = sound.context(|| format!("speaking {CANARY:?}"))?;
         let (longest, mean) = (frames.iter().max(), frames.iter().sum::<usize>() / frames.len());
         if longest == Some(&1) || 10 * mean > 9 * self.config.max_dur {
