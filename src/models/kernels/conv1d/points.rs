@@ -47,8 +47,9 @@ impl<P: Pieces> WithSimd for Kernel<'_, P> {
                     }
                     *piece = kernel(simd, values);
                 }
-                for inner in 0..INNER {
-                    let outer = P::kernel(simd, [pieces[0][inner], pieces[1][inner], pieces[2][inner]]);
+                let [first, second, third] = pieces;
+                for (inner, ((a, b), c)) in first.iter().zip(&second).zip(&third).enumerate() {
+                    let outer = P::kernel(simd, [*a, *b, *c]);
                     for (point, value) in outer.into_iter().enumerate().take(P::OUTER) {
                         let start = (point * INNER + inner) * pitch + place * INPUTS * PANEL + from;
                         S::as_mut_simd_f32s(&mut self.into[start..start + lanes]).0[0] = value;
