@@ -89,6 +89,10 @@ impl Layer<'_> {
     }
 
     fn pays_for<P: Pieces>(&self, out_len: usize) -> bool {
+        // Narrower ones leave most of a panel unused, and gain little by it.
+        if self.inputs.min(self.outputs) < PANEL {
+            return false;
+        }
         let pairs = self.inputs * self.outputs.next_multiple_of(PANEL);
         let vectors = self.vectors::<P>(out_len);
         let around = AROUND * P::OUTPUTS * vectors * (self.inputs + self.outputs);
