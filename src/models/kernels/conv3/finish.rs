@@ -193,9 +193,9 @@ impl End {
             }
             store::<S>(&mut out[at..], activated(simd, value, slope));
         }
-        for at in whole..out.len() {
-            let value = sums[at] + bias;
-            out[at] = leaky(residual.map_or(value, |residual| value + residual[at]), slope);
+        for ((out, sum), at) in out[whole..].iter_mut().zip(&sums[whole..]).zip(whole..) {
+            let value = sum + bias;
+            *out = leaky(residual.map_or(value, |residual| value + residual[at]), slope);
         }
     }
 }
@@ -223,9 +223,9 @@ impl Modulation {
             let value = simd.add_f32s(simd.mul_f32s(normal, gamma), beta);
             store::<S>(&mut out[at..], activated(simd, value, slope));
         }
-        for at in whole..out.len() {
-            let value = (x[at] - mean) * scale * (gamma + gammas[at]) + (beta + betas[at]);
-            out[at] = leaky(value, slope);
+        let sums = gammas[whole..].iter().zip(&betas[whole..]);
+        for ((out, x), (gammas, betas)) in out[whole..].iter_mut().zip(&x[whole..]).zip(sums) {
+            *out = leaky((x - mean) * scale * (gamma + gammas) + (beta + betas), slope);
         }
     }
 }

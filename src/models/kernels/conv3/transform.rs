@@ -324,12 +324,10 @@ impl Tile for Four {
             1.0 / (2.0 * p[i] * others.product::<f64>())
         };
         let mut g = [[0.0; 4]; 7];
-        for i in 0..3 {
-            let powers = [1.0, p[i], q[i], p[i] * q[i]];
-            for (tap, power) in powers.into_iter().enumerate() {
-                g[2 * i][tap] = power * scale(i);
-                g[2 * i + 1][tap] = if tap % 2 == 0 { -power } else { power } * scale(i);
-            }
+        for (i, [plus, minus]) in g.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            let powers = [1.0, p[i], q[i], p[i] * q[i]].map(|power| power * scale(i));
+            *plus = powers;
+            *minus = [-powers[0], powers[1], -powers[2], powers[3]];
         }
         g[6][3] = 1.0;
         both_axes(&g, taps)
