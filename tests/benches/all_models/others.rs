@@ -79,8 +79,8 @@ impl Other {
 
     /// The columns of all of them.
     pub fn sides(others: &[Self], options: &Options) -> Vec<Side> {
-        let mut ours = options.simd.iter().map(|width| (width.clone(), false));
-        let mut ours = ours.by_ref().chain(options.against.iter().map(|_| ("before".to_owned(), true)));
+        let narrower = options.simd.iter().map(|width| (width.clone(), false));
+        let mut ours = narrower.chain(options.against.iter().map(|_| ("before".to_owned(), true)));
         let mut sides = Vec::new();
         for (other, process) in others.iter().enumerate() {
             if process.kind == Kind::Python {

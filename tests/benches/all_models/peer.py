@@ -7,7 +7,7 @@ Reads one JSON request a line from standard input and answers each with one line
     {"product": N}                   one N x N x N matrix product      -> {"seconds": ...}
 
 In the place of null stands why a side lacks the model. ONNX Runtime gets what `torch.onnx.export` draws of the PyTorch
-module, by the exporter that needs no further package, or the graph whose path is given. Operations are those that PyTorch
+module, or the graph whose path is given. Operations are those that PyTorch
 counts: products, convolutions and attention. With --cpu-time seconds are processor time of this process.
 
 Flux' blocks have their modulation layers replaced by their outcome: the program computes it once per picture.
@@ -200,7 +200,7 @@ class Loaded:
         except Exception as error:
             self.why = dict.fromkeys(self.why, reason(error))
             return
-        module.eval()
+        module.eval().requires_grad_(False)
         self.runs["torch"] = lambda: module(*inputs)
         with torch.no_grad():
             self.gflop = operations(module, inputs)
@@ -240,8 +240,13 @@ def session(module, inputs, graph, threads):
     else:
         with tempfile.TemporaryDirectory() as folder:
             path = f"{folder}/graph.onnx"
+            # The newer exporter knows more operators, takes many times as long, and needs onnxscript.
+            draw = lambda newer: torch.onnx.export(module, inputs, path, dynamo=newer, opset_version=OPSET)
             with contextlib.redirect_stdout(sys.stderr):
-                torch.onnx.export(module, inputs, path, dynamo=False, opset_version=OPSET)
+                try:
+                    draw(False)
+                except torch.onnx.errors.UnsupportedOperatorError:
+                    draw(True)
             made = open_graph(path)
         feed = {given.name: item.numpy() for given, item in zip(made.get_inputs(), inputs)}
     return lambda: made.run(None, feed)
