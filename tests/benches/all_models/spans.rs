@@ -33,8 +33,11 @@ pub struct Spans(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     records: AtomicBool,
-    found: Mutex<BTreeMap<(&'static str, String), (usize, f64)>>,
+    found: Mutex<Found>,
 }
+
+/// Calls and own seconds by name and shape.
+type Found = BTreeMap<(&'static str, String), (usize, f64)>;
 
 struct Recorder(Arc<Shared>);
 
