@@ -9,9 +9,13 @@
 //! a machine with AVX-512 then runs what a machine without it would. The matrix products of the `gemm` crate choose for
 //! themselves and do not heed it.
 
+mod turn;
+
 use std::sync::OnceLock;
 
 use pulp::{Simd, WithSimd};
+
+pub(crate) use turn::{Row, SIDE, turn};
 
 /// The variable that forbids wider vectors.
 pub(crate) const LIMIT: &str = "VORTEX_SIMD";

@@ -220,16 +220,25 @@ pub fn plan(
     settings: &Settings,
     device: &candle_core::Device,
 ) -> Result<Vec<Part>, BuildError> {
+    if model != ModelId::Flux {
+        return plan_other(bundle, model, device);
+    }
+    plan_flux(bundle, &settings::flux_options(bundle, settings)?, device)
+}
+
+/// Of any model but Flux.
+fn plan_other(
+    bundle: &Bundle,
+    model: ModelId,
+    device: &candle_core::Device,
+) -> Result<Vec<Part>, BuildError> {
     if model == ModelId::LivePortrait && device.is_cpu() {
         // There it computes in f32, whatever the bundle says.
         let mut wide = bundle.clone();
         wide.models.entry(model).and_modify(|entry| entry.precision = Kept::F32);
         return Ok(catalog::plan(&wide, model).map_err(of_load)?);
     }
-    if model != ModelId::Flux {
-        return Ok(catalog::plan(bundle, model).map_err(of_load)?);
-    }
-    plan_flux(bundle, &settings::flux_options(bundle, settings)?, device)
+    Ok(catalog::plan(bundle, model).map_err(of_load)?)
 }
 
 /// The same, loaded as the bundle would have it.
@@ -310,6 +319,19 @@ pub fn budget(
     Ok(Budget { resident, workspace })
 }
 
+/// What `model` may take on `device` by `bundle` alone, without settings.
+pub fn own_budget(
+    bundle: &Bundle,
+    model: ModelId,
+    device: &candle_core::Device,
+) -> Result<Amount, BuildError> {
+    let parts = match model {
+        ModelId::Flux => own_plan(bundle, model, device)?,
+        _ => plan_other(bundle, model, device)?,
+    };
+    resident(bundle, model, Precision::Bundle, planned(&parts), device)
+}
+
 /// The bundle's own budget where it holds what is `needed`. Where the settings ask for more than the bundle was made for
 /// (another precision, T5 on the device), by the tensors; a bundle that its own budget does not hold is refused.
 fn resident(
@@ -340,11 +362,12 @@ fn resident(
     Err(BuildError::OverBudget { bundle: bundle.name.clone(), beyond: vec![beyond] })
 }
 
-/// A loaded model's memory as a multiple of its tensors'. Measured with the demo weights on a processor: LivePortrait
-/// keeps its convolutions in a second form (17.4 MB of 8.6), Kokoro its voices (13.4 of 12.2), the others nothing.
+/// A loaded model's memory as a multiple of its tensors'. On a processor LivePortrait keeps 3×3 convolutions as 36 numbers
+/// for 9: by the shapes of the published ones, all of W and G, 1.7 GB of 0.52 (the demo's, 11.4 MB of 8.6). Kokoro holds
+/// its voices beside (13.6 MB of 12.2), the others nothing.
 fn beside_tensors(model: ModelId, device: &candle_core::Device) -> f64 {
     match model {
-        ModelId::LivePortrait if device.is_cpu() => 2.4,
+        ModelId::LivePortrait if device.is_cpu() => 3.6,
         _ => 1.2,
     }
 }

@@ -326,6 +326,15 @@ fn on_processor(bundle: &Bundle, model: ModelId) -> Result<Bytes, ModelError> {
                 // Winograd's transform of a 3 × 3 kernel, F(4 × 4, 3 × 3), has 36 numbers for nine; so has each slice of a
                 // 3 × 3 × 3 one.
                 (ModelId::LivePortrait, [_, _, .., 3, 3]) => Precision::F32.size(4 * count),
+                // Wider ones are sums of 4 × 4 parts, F(4 × 4, 4 × 4), with 49 numbers each.
+                (ModelId::LivePortrait, [outputs, inputs, .., height, width])
+                    if height == width && *width > 3 && *inputs > 1 =>
+                {
+                    let parts = (width.div_ceil(4) * width.div_ceil(4)) as u64;
+                    let kernels = count / (outputs * width * width).max(1) as u64;
+                    // Outputs are kept by eights.
+                    Precision::F32.size(49 * parts * kernels * outputs.next_multiple_of(8) as u64)
+                }
                 _ => Precision::F32.size(count),
             };
             total = total.saturating_add(size);

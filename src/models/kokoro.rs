@@ -49,7 +49,7 @@ use crate::contract::{Model, ModelError, Progress, Run, Speak, Speech, Unit};
 use crate::models::catalog;
 use crate::models::device;
 use crate::models::error::Context;
-use crate::models::kernels::Kernels;
+use crate::models::kernels::{Kernels, conv1d};
 use crate::models::weights::{self, Options, Weights};
 use crate::profile::timed;
 use crate::types::{Bytes, Emotion, SAMPLE_RATE, VoiceBlend};
@@ -78,7 +78,7 @@ pub struct KokoroModel {
 }
 
 /// What the vocoder may take at once beside the weights: 8.1 s of speech at the published size. With what lies around it a
-/// run stays below 100 MB.
+/// run stays below 100 MB, and convolutions on the processor keep some more while it lasts.
 const PIECE: usize = 80_000_000;
 /// The longest that the vocoder is given at once in any case.
 const LONGEST_PIECE: Duration = Duration::from_secs(10);
@@ -102,13 +102,13 @@ impl KokoroFiles {
     }
 
     /// What a job of `duration` would take beyond the weights: reads the configuration and the weights' header only.
-    pub fn workspace(&self, duration: Duration) -> Result<Bytes, ModelError> {
-        Ok(workspace(&self.opened()?.0, duration))
+    pub fn workspace(&self, duration: Duration, device: &Device) -> Result<Bytes, ModelError> {
+        Ok(workspace(&self.opened()?.0, duration, device))
     }
 }
 
 /// An upper estimate of what speaking for `duration` takes beyond the weights.
-fn workspace(config: &KokoroConfig, duration: Duration) -> Bytes {
+fn workspace(config: &KokoroConfig, duration: Duration, device: &Device) -> Bytes {
     // A piece, an eighth more for what lies around its widest stage; or a sentence's decoder, which is done before.
     let piece = longest_piece(config) * frame_size(config);
     let sentence = longest_sentence(config);
@@ -116,7 +116,17 @@ fn workspace(config: &KokoroConfig, duration: Duration) -> Bytes {
     let decoder = sentence * DECODER_SIGNALS * 4 * (widths.decoder_hidden + 2 + widths.asr_res);
     // What the decoder hands over for the whole sentence, two values a frame, and the finished sound.
     let features = sentence * 2 * 4 * config.decoder_out();
-    Bytes::new(((piece + piece / 8).max(decoder) + features + 4 * samples_of(duration).min(1 << 40)) as u64)
+    let vocoder = &config.istftnet;
+    let farthest = vocoder.resblock_dilation_sizes.iter().flatten().max().copied().unwrap_or(1);
+    let scratch = match device.is_cpu() {
+        true => {
+            let channels = vocoder.upsample_initial_channel / 2;
+            conv1d::most_scratch(widths.decoder_hidden.max(channels), channels, farthest)
+        }
+        false => 0,
+    };
+    let sound = 4 * samples_of(duration).min(1 << 40);
+    Bytes::new(((piece + piece / 8).max(decoder) + features + scratch + sound) as u64)
 }
 
 /// Signals of the decoder's width and the frame rate that it has in memory at a time, most in the block that doubles the rate.
@@ -229,12 +239,14 @@ impl Model for KokoroModel {
     }
 
     fn workspace(&self, job: &Speak) -> Bytes {
-        workspace(&self.config, job.duration)
+        workspace(&self.config, job.duration, self.net.device())
     }
 
     fn run(&mut self, job: Speak, run: &Run) -> Result<Speech, ModelError> {
         timed!("kokoro");
         let result = self.speak(job, run);
+        // What convolutions keep belongs to the job, as its memory does.
+        self.on_pool(conv1d::release_scratch);
         device::settled(self.net.device(), result)
     }
 
@@ -267,6 +279,7 @@ impl Model for KokoroModel {
         let all = 0..timed.timing.total();
         let sound =
             self.on_pool(|| self.net.sound(&self.net.vocoded(&voiced, all, noise, &mut Norms::own())?));
+        self.on_pool(conv1d::release_scratch);
         let sound = sound.context(|| format!("speaking {CANARY:?}"))?;
         let (longest, mean) = (frames.iter().max(), frames.iter().sum::<usize>() / frames.len());
         if longest == Some(&1) || 10 * mean > 9 * self.config.max_dur {
@@ -297,6 +310,7 @@ impl Model for KokoroModel {
     fn trim(&mut self) -> Bytes {
         // Buffers belong to one sentence each. What a run that was broken off has spoken is kept: it is small, and the try that
         // it is for is often the one that follows a trim.
-        device::trim(self.net.device())
+        let scratch = self.on_pool(conv1d::release_scratch);
+        Bytes::new(scratch as u64).saturating_add(device::trim(self.net.device()))
     }
 }

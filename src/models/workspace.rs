@@ -65,7 +65,7 @@ pub fn workspace(
             let files = LivePortraitFiles::of_bundle(bundle)?;
             liveportrait::planned_workspace(&files, &options, loading.device, size.resolution)
         }
-        ModelId::Kokoro => load::kokoro_files(bundle)?.workspace(size.duration),
+        ModelId::Kokoro => load::kokoro_files(bundle)?.workspace(size.duration, loading.device),
         ModelId::ClipB | ModelId::ClipL => {
             let (text, _) = catalog::text(bundle, model, "config")?;
             Ok(clip::workspace(&ClipConfig::from_json(&text)?, SCORED, SCORED))

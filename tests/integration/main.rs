@@ -37,6 +37,7 @@ mod rehearsals_cards;
 mod rehearsals_nvml;
 mod render;
 mod result;
+mod same_bits;
 mod serve;
 mod serve_probe;
 mod serve_reload;

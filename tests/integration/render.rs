@@ -238,8 +238,8 @@ fn malformed_recipes_are_refused_with_place_value_and_what_is_accepted() {
         ("/audio_track/voice_id", json!("a b"), &["a b", "af_sarah"]),
         ("/audio_track/script", json!("\u{1f60a}"), &["audio_track.script", "can be spoken"]),
         ("/audio_track/voice_id", json!("AF_SARAH"), &["AF_SARAH", "did you mean \"af_sarah\"?"]),
-        ("/audio_track/voice_id", json!("bf_emma"), &["bf_emma", "am_adam", "stand_ins"]),
-        ("/audio_track/voice_id", json!("af_sarah+bf_emma"), &["no voice \"bf_emma\""]),
+        ("/audio_track/voice_id", json!("bf_lily"), &["bf_lily", "am_adam", "stand_ins"]),
+        ("/audio_track/voice_id", json!("af_sarah+bf_lily"), &["no voice \"bf_lily\""]),
         ("/visual_track/camera_motion", json!("dolly"), &["visual_track.camera_motion", "dolly", "pan_left"]),
         ("/version", json!("1.0.0"), &["version", "1.0.0", "2.0.0"]),
     ];

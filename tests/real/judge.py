@@ -3,9 +3,9 @@ same network in ONNX Runtime?
 
     judge.py FOLDER SENTENCES.json          FOLDER: what tests/real/fetch prints
 
-SENTENCES.json is a list of {wav, text, voice, symbols, phonemes: [{symbol, start, end}], compare}, start and end in
-samples; wav names a file beside it. Prints a list as long: `words` and `errors`, what was heard and what differs, and where
-`compare` holds, `distance` (dB) and `shifted` (of how many phonemes the length differs).
+SENTENCES.json is a list of {file, text, voice}; file is a WAV file, or a video with sound, by its path or beside the list.
+With {compare: true, symbols, phonemes: [{symbol, start, end}]}, start and end in samples, it is compared as well. Prints a list as long: `words` and `errors`, what was heard and what differs, and where
+compared, `distance` (dB) and `shifted` (of how many phonemes the length differs).
 
 The distance is the root mean square over 80 mel bands of the difference in dB, the mean of the columns of 10 ms in which
 either of the two speaks; columns are paired phoneme by phoneme, and one gain for the whole sentence is taken away, since
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from faster_whisper import WhisperModel
+from faster_whisper import WhisperModel, decode_audio
 from safetensors.numpy import load_file
 from whisper_normalizer.english import EnglishTextNormalizer
 
@@ -143,20 +143,22 @@ def main():
     folder, listed = Path(sys.argv[1]), Path(sys.argv[2])
     sentences = json.loads(listed.read_text(encoding="utf-8"))
     whisper = WhisperModel(str(folder / "whisper"), device="cpu", compute_type="int8")
-    plain, reference, bank = EnglishTextNormalizer(), Reference(folder), mel()
+    plain, bank = EnglishTextNormalizer(), mel()
+    reference = Reference(folder) if any(sentence.get("compare") for sentence in sentences) else None
     judged = []
     for sentence in sentences:
-        sound = read(listed.parent / sentence["wav"])
-        segments, _ = whisper.transcribe(at_16_khz(sound), language="en", beam_size=5, temperature=0.0,
+        path = listed.parent / sentence["file"]
+        heard = at_16_khz(read(path)) if path.suffix == ".wav" else decode_audio(str(path))
+        segments, _ = whisper.transcribe(heard, language="en", beam_size=5, temperature=0.0,
                                          condition_on_previous_text=False)
         heard = " ".join(segment.text.strip() for segment in segments)
         said = plain(sentence["text"]).split()
         errors, differences = edits(said, plain(heard).split())
         row = {"text": sentence["text"], "voice": sentence["voice"], "heard": heard, "words": len(said), "errors": errors,
                "differences": differences}
-        if sentence["compare"]:
+        if sentence.get("compare"):
             spans = [(item["symbol"], item["start"], item["end"]) for item in sentence["phonemes"] if item["symbol"] != " "]
-            row |= distance(sound, spans, *reference.say(sentence["symbols"], sentence["voice"]), bank)
+            row |= distance(read(path), spans, *reference.say(sentence["symbols"], sentence["voice"]), bank)
         judged.append(row)
     print(json.dumps(judged, ensure_ascii=False))
 

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Chosen;
+use crate::app::bundle::own_budget;
 use crate::cli::{Context, Failed, Style};
 use crate::clock;
 use crate::contract::{Model, ModelError, Run};
@@ -32,6 +33,8 @@ pub(super) struct Load {
 /// A model that loaded and whose canary passed.
 struct Tried {
     resident: Bytes,
+    /// What the bundle grants it on this device.
+    budget: Bytes,
     load: Duration,
     canary: Duration,
 }
@@ -43,13 +46,12 @@ impl Load {
         let mut answers = Vec::new();
         let mut is_good = true;
         for model in models {
-            let budget = bundle.model(model)?.budget;
             let tried = try_model(&bundle, model, self.device);
-            let fits = tried.as_ref().is_ok_and(|tried| tried.resident <= budget);
+            let fits = tried.as_ref().is_ok_and(|tried| tried.resident <= tried.budget);
             is_good &= fits;
             if self.json {
                 answers.push(match &tried {
-                    Ok(tried) => json!({ "model": model, "ok": fits, "resident": tried.resident, "budget": budget,
+                    Ok(tried) => json!({ "model": model, "ok": fits, "resident": tried.resident, "budget": tried.budget,
                         "load_seconds": tried.load.as_secs_f64(), "canary_seconds": tried.canary.as_secs_f64() }),
                     Err(error) => json!({ "model": model, "ok": false, "error": error.chain() }),
                 });
@@ -58,7 +60,7 @@ impl Load {
             let (style, verdict) = if fits { (Style::Good, "ok") } else { (Style::Bad, "wrong") };
             let verdict = context.console.paint(style, format!("{verdict:5}"));
             match tried {
-                Ok(Tried { resident, load, canary }) => writeln!(
+                Ok(Tried { resident, budget, load, canary }) => writeln!(
                     context.console.out(),
                     "{verdict}  {model:12}  {resident:>9} resident of {budget} budgeted, loaded in {:.2} s, canary {:.2} s",
                     load.as_secs_f64(),
@@ -78,23 +80,31 @@ fn try_model(bundle: &Bundle, model: ModelId, device: DeviceId) -> Result<Tried,
     held::check(bundle, &[model])?;
     // Nothing is to be kept between models that come one at a time.
     let device = device::open(device, Bytes::ZERO)?;
+    // Where it cannot be told, or is less than the tensors, what the description says stands against what was loaded.
+    let budget =
+        own_budget(bundle, model, &device).map_or(bundle.model(model)?.budget, |amount| amount.bytes);
     match model {
         ModelId::Flux => {
             let options = load::flux_options(bundle.model(model)?);
-            tried(|run| load::flux(bundle, &options, &device, run))
+            tried(budget, |run| load::flux(bundle, &options, &device, run))
         }
-        ModelId::LivePortrait => tried(|run| load::liveportrait(bundle, NonZeroU32::MIN, &device, run)),
-        ModelId::Kokoro => tried(|run| load::kokoro(bundle, &device, run)),
-        ModelId::ClipB | ModelId::ClipL => tried(|run| load::clip(bundle, model, &device, run)),
+        ModelId::LivePortrait => {
+            tried(budget, |run| load::liveportrait(bundle, NonZeroU32::MIN, &device, run))
+        }
+        ModelId::Kokoro => tried(budget, |run| load::kokoro(bundle, &device, run)),
+        ModelId::ClipB | ModelId::ClipL => tried(budget, |run| load::clip(bundle, model, &device, run)),
     }
 }
 
-fn tried<M: Model>(load: impl FnOnce(&Run) -> Result<M, ModelError>) -> Result<Tried, ModelError> {
+fn tried<M: Model>(
+    budget: Bytes,
+    load: impl FnOnce(&Run) -> Result<M, ModelError>,
+) -> Result<Tried, ModelError> {
     let run = Run::unobserved();
     let start = clock::now();
     let mut model = load(&run)?;
     let loaded = clock::now();
     model.canary(&run)?;
     let (load, canary) = (loaded.duration_since(start), clock::now().duration_since(loaded));
-    Ok(Tried { resident: model.resident(), load, canary })
+    Ok(Tried { resident: model.resident(), budget, load, canary })
 }

@@ -52,10 +52,10 @@ impl Block {
             (self.query.forward(&normal)?, self.key.forward(&normal)?, self.value.forward(&normal)?);
         // T5 does not scale scores: its initialisation does.
         let attended = attention_of_rows(config.num_heads, 1.0, [&q, &k, &v], Mask::Bias(bias))?;
-        let x = (x + self.output.forward(&attended)?)?;
+        let x = self.output.forward_onto(&attended, x)?;
         let normal = rms_norm(&x, &self.mlp_norm, config.layer_norm_epsilon)?;
         let gated = gated_gelu(&self.gate.forward(&normal)?, &self.up.forward(&normal)?)?;
-        x + self.down.forward(&gated)?
+        self.down.forward_onto(&gated, &x)
     }
 
     fn size(&self) -> usize {

@@ -73,13 +73,13 @@ impl Activation {
 
 impl Activation {
     /// The factor of negative values, of those that are straight on both sides of 0: one formula for all three, which
-    /// keeps a convolution's loops free of branches. An error for the others.
+    /// keeps a convolution's loops free of branches. An error for the others, and for slopes above one.
     pub(super) fn negative_slope(self) -> Result<f32> {
         match self {
             Self::Identity => Ok(1.0),
             Self::Relu => Ok(0.0),
-            Self::Leaky(slope) => Ok(slope),
-            curved => bail!("a convolution ends with none, a ReLU or a leaky ReLU, not {curved:?}"),
+            Self::Leaky(slope) if slope <= 1.0 => Ok(slope),
+            other => bail!("a convolution ends with none, a ReLU or a leaky ReLU, not {other:?}"),
         }
     }
 }
@@ -158,6 +158,7 @@ mod tests {
         let slopes = [Activation::Identity, Activation::Relu, Activation::Leaky(0.2)];
         assert_eq!(slopes.map(|activation| activation.negative_slope().unwrap()), [1.0, 0.0, 0.2]);
         assert!(Activation::Gelu.negative_slope().unwrap_err().to_string().contains("Gelu"));
+        assert!(Activation::Leaky(1.5).negative_slope().is_err());
     }
 
     /// Against the definitions in f64, over the range in which they are not constant.

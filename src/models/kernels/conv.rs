@@ -1,8 +1,8 @@
 //! Convolution by a kernel of any odd size, stride one, zero padding, of pictures and volumes: 1×1, 7×7 and 7×7×7 here.
 //!
-//! Owns the choice between the fused form and stock operations. The fused form never lays inputs out per tap: columns of
-//! the kernel become outputs of their own, rows and slices become shifts of whole rows, so every matrix product reads
-//! the input where it lies.
+//! Owns the choice between the fused forms and stock operations. Square kernels above 3×3 with some outputs are sums of
+//! 4×4 ones (`conv3/wide.rs`). Of the rest inputs are never laid out per tap: columns of the kernel become outputs of their
+//! own, rows and slices become shifts of whole rows, so every matrix product reads the input where it lies.
 
 use candle_core::{Device, Result, Tensor, bail};
 use pulp::{Simd, WithSimd};
@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::activation::{Activation, leaky};
 use super::buffers::taken;
+use super::conv3::Wide;
 use super::form::Kernels;
 use super::host::{values, with_values};
 use super::matrix::{Matrix, ShapeError, Target, Threads, product};
@@ -32,6 +33,7 @@ pub(crate) struct Conv {
 }
 
 enum Form {
+    Wide(Wide),
     Fused(Fused),
     Picture { weight: Tensor, bias: Tensor },
     Volume(Stencil),
@@ -69,7 +71,13 @@ impl Conv {
         let volumes = weight.rank() == 5;
         let form = match kernels {
             Kernels::Listed => Form::Listed,
-            Kernels::Fused => Form::Fused(Fused::new(&values(weight)?, values(bias)?, inputs, kernel)),
+            Kernels::Fused => {
+                let (weight, bias) = (values(weight)?, values(bias)?);
+                match Wide::new(&weight, &bias, inputs, kernel) {
+                    Some(wide) => Form::Wide(wide),
+                    None => Form::Fused(Fused::new(&weight, bias, inputs, kernel)),
+                }
+            }
             Kernels::Stock(dtype) if !volumes => {
                 if kernel[1] != kernel[2] {
                     bail!(
@@ -88,6 +96,7 @@ impl Conv {
     pub(crate) fn bytes(&self) -> usize {
         let weights = self.outputs * (self.inputs * self.kernel.iter().product::<usize>() + 1);
         match &self.form {
+            Form::Wide(wide) => wide.bytes(),
             Form::Fused(_) => weights * size_of::<f32>(),
             Form::Picture { weight, .. } => weights * weight.dtype().size_in_bytes(),
             Form::Volume(stencil) => stencil.bytes(),
@@ -102,12 +111,20 @@ impl Conv {
         if dims.len() != if self.volumes { 5 } else { 4 } || dims[1] != self.inputs {
             bail!("a convolution of {} channels was given {dims:?}", self.inputs);
         }
+        let depth = if self.volumes { dims[2] } else { 1 };
+        let [.., height, width] = dims[..] else { bail!("{dims:?} is no picture") };
+        let size = Size { batch: dims[0], depth, height, width };
+        dims[1] = self.outputs;
         match &self.form {
+            Form::Wide(wide) => {
+                let mut out = taken(dims.iter().product());
+                if !out.is_empty() {
+                    let sides = [size.batch, depth, height, width];
+                    with_values(x, |x| wide.run(x, sides, activation, &mut out))?;
+                }
+                Tensor::from_vec(out, dims, &Device::Cpu)
+            }
             Form::Fused(fused) => {
-                let depth = if self.volumes { dims[2] } else { 1 };
-                let [.., height, width] = dims[..] else { bail!("{dims:?} is no picture") };
-                let size = Size { batch: dims[0], depth, height, width };
-                dims[1] = self.outputs;
                 let out = with_values(x, |x| self.fused(fused, x, size, activation))?;
                 Tensor::from_vec(out, dims, &Device::Cpu)
             }

@@ -6,6 +6,7 @@ use candle_core::{DType, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use rayon::prelude::*;
 
+use self::nested::Layer;
 use self::panel::{ConvPanel, PANEL, SLACK};
 use super::form::Kernels;
 use super::host::with_values;
@@ -13,8 +14,22 @@ use super::signal::Signal;
 use crate::profile::timed;
 pub(crate) use prepare::{Affine, InputActivation, Prepare};
 
+mod nested;
 mod panel;
+mod points;
 mod prepare;
+mod product;
+mod transform;
+
+/// Frees what the calling thread and the pool's keep for their next convolutions; returns the bytes.
+pub(crate) fn release_scratch() -> usize {
+    nested::release_scratch()
+}
+
+/// Bytes that convolutions of so many channels, dilated so far, keep at most, and others of `widest` channels and few taps.
+pub(crate) fn most_scratch(widest: usize, channels: usize, dilation: usize) -> usize {
+    nested::most_scratch(widest, channels, dilation)
+}
 
 /// Floats of prepared input that a block may take: three quarters of the smallest second-level cache in servers (1 MiB).
 const BLOCK: usize = 196_608;
@@ -166,6 +181,23 @@ impl Conv1d {
             );
         }
         if out_len == 0 {
+            return Ok(());
+        }
+        let layer = Layer {
+            inputs: self.inputs,
+            outputs: self.outputs,
+            taps: self.taps,
+            dilation: self.dilation,
+            padding: self.padding,
+            panels,
+            bias,
+            x,
+            len,
+            prepare,
+            add,
+        };
+        if layer.pays(out_len) {
+            layer.run(out, out_len);
             return Ok(());
         }
         let reach = self.dilation * (self.taps - 1);

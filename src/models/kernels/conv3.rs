@@ -8,13 +8,17 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 
 mod banded;
 mod finish;
+mod packed;
 mod tiles;
 mod transform;
+mod wide;
 mod winograd;
 
 use self::banded::Banded;
 use self::finish::Finish as Epilogue;
 use self::tiles::{Source, Volume};
+use self::transform::Three;
+pub(super) use self::wide::Wide;
 use self::winograd::Winograd;
 use super::activation::Activation;
 use super::buffers::{self, taken};
@@ -107,14 +111,14 @@ enum Form {
 
 /// How the 36 products of each tile are carried out: which one is better is decided by the layer's size alone.
 enum Fused {
-    Banded(Banded),
+    Banded(Banded<Three>),
     Staged(Winograd),
 }
 
 impl Fused {
     fn prepare(weights: &[f32], outputs: usize, inputs: usize, taps: usize) -> Self {
         if taps == 1 || outputs * inputs * taps <= FEW {
-            Self::Banded(Banded::prepare(weights, outputs, inputs, taps))
+            Self::Banded(Banded::prepare(weights, outputs, inputs, [taps, 3]))
         } else {
             Self::Staged(Winograd::prepare(weights, outputs, inputs, taps))
         }

@@ -1,20 +1,19 @@
-//! Convolution of one picture by 3×3 or 1×1 kernels, stride 1, zero padding to the same size, without unfolding it.
+//! Convolution of one picture by square kernels of odd side, stride 1, zero padding to the same size, without unfolding it.
 //!
-//! In a picture padded to rows of W + 2, the nine shifted pictures are views of one buffer, nine offsets apart: the
-//! convolution is nine matrix products into one tile of output that stays in cache. The two surplus columns of each row
-//! are computed too and dropped when the tile is written out. Weights take no more memory than in their file, and no
-//! transform loses digits: what an autoencoder's half a gigabyte of activations asks for. Where speed matters more, see
-//! [`conv3`](super::conv3).
+//! A convolution is a product of the kernels with a matrix that has a column for every pixel, of that pixel's
+//! neighbourhood in every channel. Only some panels of that matrix ever exist, in the cache where they are multiplied.
+//! Weights take no more memory than in their file, and no transform loses digits: what an autoencoder's half a gigabyte
+//! of activations asks for. Where speed matters more, see [`conv3`](super::conv3).
+
+use std::ops::Range;
 
 use candle_core::{Result, Tensor, bail};
-use rayon::prelude::*;
 
 use super::host::{on_host, on_processor};
-use super::matrix::{Matrix, ShapeError, Target, Threads, product};
+use super::panels::{Columns, Finish, WIDTH, product};
 use crate::profile::timed;
+use crate::simd::Row;
 
-/// Values per output tile: 1 MB, half of a core's second-level cache.
-const TILE: usize = 1 << 18;
 /// Bytes that an unfolded band may take.
 const BAND: usize = 1 << 27;
 
@@ -24,33 +23,18 @@ pub struct DirectConv {
     inputs: usize,
     outputs: usize,
     side: usize,
-    kernel: Kernel,
+    weight: Tensor,
     bias: Tensor,
 }
 
-#[derive(Debug)]
-enum Kernel {
-    /// [9, outputs, inputs], in host memory.
-    Offsets(Vec<f32>),
-    /// As stored: [outputs, inputs, side, side].
-    Whole(Tensor),
-}
-
 impl DirectConv {
-    /// From `weight` [outputs, inputs, side, side] with an odd side and `bias` \[outputs\]; laid out for the processor
-    /// where both are there in f32.
+    /// From `weight` [outputs, inputs, side, side] with an odd side and `bias` \[outputs\].
     pub fn new(weight: Tensor, bias: Tensor) -> Result<Self> {
         let (outputs, inputs, side, other) = weight.dims4()?;
         if side != other || side.is_multiple_of(2) || bias.dims() != [outputs] {
             bail!("a kernel of {:?} with biases {:?} keeps no size", weight.shape(), bias.shape())
         }
-        let is_listed = super::linear::is_stand_in(&weight);
-        let kernel = if side == 3 && on_processor(&weight) && !is_listed {
-            Kernel::Offsets(on_host(&[&weight], |values| by_offset(values[0], outputs, inputs))?)
-        } else {
-            Kernel::Whole(weight)
-        };
-        Ok(Self { inputs, outputs, side, kernel, bias })
+        Ok(Self { inputs, outputs, side, weight, bias })
     }
 
     /// Of `x` [1, inputs, h, w]: [1, outputs, h, w].
@@ -60,33 +44,21 @@ impl DirectConv {
         if batch != 1 || inputs != self.inputs {
             bail!("a convolution of one picture of {} channels was given {:?}", self.inputs, x.shape())
         }
-        let shape = (1, self.outputs, height, width);
-        match &self.kernel {
-            Kernel::Offsets(weight) => {
-                let sizes = Sizes { inputs, outputs: self.outputs, height, width };
-                let out = on_host(&[x, &self.bias], |v| by_offsets(sizes, v[0], weight, v[1]))??;
-                Tensor::from_vec(out, shape, x.device())
-            }
-            Kernel::Whole(weight) if self.side == 1 && x.device().is_cpu() => {
-                let sizes = (inputs, self.outputs, height * width);
-                let out = on_host(&[x, weight, &self.bias], |v| pointwise(sizes, v[0], v[1], v[2]))??;
-                Tensor::from_vec(out, shape, x.device())
-            }
-            Kernel::Whole(weight) => {
-                let y = in_bands(x, weight, self.side / 2)?;
-                y.broadcast_add(&self.bias.reshape((1, self.outputs, 1, 1))?)
-            }
+        if ![x, &self.weight, &self.bias].into_iter().all(on_processor) {
+            let y = in_bands(x, &self.weight, self.side / 2)?;
+            return y.broadcast_add(&self.bias.reshape((1, self.outputs, 1, 1))?);
         }
+        let out = on_host(&[x, &self.weight, &self.bias], |values| {
+            let pixels = Pixels { x: values[0], channels: inputs, height, width, side: self.side };
+            product(&pixels, values[1], Finish { of_rows: Some(values[2]), ..Finish::default() })
+        })?;
+        Tensor::from_vec(out, (1, self.outputs, height, width), x.device())
     }
 
     /// Bytes it holds.
     pub fn size(&self) -> usize {
         let of = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
-        let kernel = match &self.kernel {
-            Kernel::Offsets(values) => size_of_val(values.as_slice()),
-            Kernel::Whole(tensor) => of(tensor),
-        };
-        kernel + of(&self.bias)
+        of(&self.weight) + of(&self.bias)
     }
 }
 
@@ -110,96 +82,68 @@ fn in_bands(x: &Tensor, weight: &Tensor, padding: usize) -> Result<Tensor> {
     Tensor::cat(&bands, 2)
 }
 
-/// A matrix product over channels, at every pixel.
-fn pointwise(
-    (inputs, outputs, area): (usize, usize, usize),
-    x: &[f32],
-    weight: &[f32],
-    bias: &[f32],
-) -> std::result::Result<Vec<f32>, ShapeError> {
-    let mut out = vec![0f32; outputs * area];
-    out.par_chunks_mut(area.max(1)).zip(bias).for_each(|(out, bias)| out.fill(*bias));
-    let (weight, x) = (Matrix::dense(weight, outputs, inputs)?, Matrix::dense(x, inputs, area)?);
-    product(Target::onto(&mut out, area), 1.0, weight, x, Threads::All)?;
-    Ok(out)
-}
-
-/// Sizes of a convolution.
-#[derive(Clone, Copy, Debug)]
-struct Sizes {
-    inputs: usize,
-    outputs: usize,
+/// A picture's pixels, each with those around it in every channel, as the columns of a matrix.
+struct Pixels<'a> {
+    /// [channels, height, width].
+    x: &'a [f32],
+    channels: usize,
     height: usize,
     width: usize,
+    /// Of the kernel.
+    side: usize,
 }
 
-/// Weights of [outputs, inputs, 3, 3] as [9, outputs, inputs].
-fn by_offset(weight: &[f32], outputs: usize, inputs: usize) -> Vec<f32> {
-    let mut out = vec![0f32; weight.len()];
-    for (offset, plane) in out.chunks_mut((outputs * inputs).max(1)).enumerate() {
-        plane.iter_mut().enumerate().for_each(|(i, value)| *value = weight[i * 9 + offset]);
+impl Pixels<'_> {
+    /// What the kernel's number `step` is multiplied with at `out.len()` pixels of row `y`, from column `first` on.
+    fn shifted(&self, step: usize, (y, first): (usize, usize), out: &mut [f32]) {
+        let (area, padding) = (self.side * self.side, self.side / 2);
+        let (down, right) = (step % area / self.side, step % self.side);
+        // Where the first of them would be taken from, in a picture that begins `padding` pixels further left.
+        let from = first + right;
+        let line = (y + down).checked_sub(padding).filter(|y| *y < self.height);
+        let line = line.map(|y| &self.x[(step / area * self.height + y) * self.width..][..self.width]);
+        let Some(line) = line else { return out.fill(0.0) };
+        let inside = from.checked_sub(padding).and_then(|from| line.get(from..from + out.len()));
+        if let Some(inside) = inside {
+            // Whole panels by a copy of known length.
+            match (out.as_chunks_mut::<WIDTH>(), inside.as_chunks::<WIDTH>()) {
+                (([out], []), ([inside], [])) => *out = *inside,
+                _ => out.copy_from_slice(inside),
+            }
+            return;
+        }
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = (from + i).checked_sub(padding).and_then(|x| line.get(x)).copied().unwrap_or(0.0);
+        }
     }
-    out
 }
 
-/// `x` of [inputs, height, width] to [outputs, height, width].
-fn by_offsets(sizes: Sizes, x: &[f32], weight: &[f32], bias: &[f32]) -> Result<Vec<f32>> {
-    let Sizes { inputs, outputs, height, width } = sizes;
-    let area = height * width;
-    if x.len() != inputs * area || weight.len() != 9 * inputs * outputs || bias.len() != outputs {
-        bail!(
-            "a convolution of {sizes:?} of {} values, {} weights, {} biases",
-            x.len(),
-            weight.len(),
-            bias.len()
-        )
+impl Columns for Pixels<'_> {
+    fn depth(&self) -> usize {
+        self.channels * self.side * self.side
     }
-    let mut out = vec![0f32; outputs * area];
-    if out.is_empty() || inputs == 0 {
-        return Ok(out);
-    }
-    let row = width + 2;
-    // Two values beyond the last padded row: the last tile's surplus columns at the largest offset end there.
-    let plane = (height + 2) * row + 2;
-    let mut padded = vec![0f32; inputs * plane];
-    padded.par_chunks_mut(plane).zip(x.par_chunks(area)).for_each(|(padded, x)| {
-        for (y, x) in x.chunks(width).enumerate() {
-            padded[(y + 1) * row + 1..][..width].copy_from_slice(x);
-        }
-    });
 
-    let threads = rayon::current_num_threads().max(1);
-    let largest = (TILE / (outputs * row)).max(1);
-    let tiles = height.div_ceil(largest).next_multiple_of(threads).min(height);
-    let rows = height.div_ceil(tiles);
-    let starts: Vec<usize> = (0..height).step_by(rows).collect();
-    let done = starts
-        .par_iter()
-        .map(|first| {
-            let count = rows.min(height - first) * row;
-            let mut tile = vec![0f32; outputs * count];
-            for (channel, bias) in tile.chunks_mut(count).zip(bias) {
-                channel.fill(*bias);
-            }
-            for (offset, taps) in weight.chunks(inputs * outputs).enumerate() {
-                let shift = (first + offset / 3) * row + offset % 3;
-                let view = Matrix::new(&padded[shift..], (inputs, count), plane)?;
-                let taps = Matrix::dense(taps, outputs, inputs)?;
-                product(Target::onto(&mut tile, count), 1.0, taps, view, Threads::One)?;
-            }
-            Ok(tile)
-        })
-        .collect::<std::result::Result<Vec<Vec<f32>>, ShapeError>>()?;
-    out.par_chunks_mut(area).enumerate().for_each(|(channel, out)| {
-        for (tile, first) in done.iter().zip(&starts) {
-            let count = tile.len() / outputs;
-            let from = &tile[channel * count..][..count];
-            for (y, values) in from.chunks(row).enumerate() {
-                out[(first + y) * width..][..width].copy_from_slice(&values[..width]);
+    fn columns(&self) -> usize {
+        self.height * self.width
+    }
+
+    fn panel<'a>(&'a self, index: usize, steps: Range<usize>, room: &'a mut [Row]) -> &'a [Row] {
+        let pixels = index * WIDTH..((index + 1) * WIDTH).min(self.columns());
+        for (step, row) in steps.zip(room.iter_mut()) {
+            let mut pixel = pixels.start;
+            while pixel < pixels.end {
+                let (y, first) = (pixel / self.width, pixel % self.width);
+                let end = ((y + 1) * self.width).min(pixels.end);
+                self.shifted(step, (y, first), &mut row.0[pixel - pixels.start..end - pixels.start]);
+                pixel = end;
             }
         }
-    });
-    Ok(out)
+        room
+    }
+
+    fn needs_room(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 //! - as it is stored, in parts of any precision, unpacked only while it is multiplied ([`weight`]): networks of billions
 //!   of parameters, and everything on another device.
 
+mod blocks;
+mod held;
 mod weight;
 
 use std::sync::Arc;
@@ -15,15 +17,13 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, D, DType, Device, Layout, Module, Result, Shape, Tensor, bail,
 };
 use candle_nn::{Init, VarBuilder, init};
-use rayon::prelude::*;
 
-pub use weight::{Gguf, Weight};
-
+use self::held::Stack;
+pub use self::weight::{Gguf, Weight};
 use super::activation::Activation;
 use super::form::Kernels;
-use super::host::{contiguous_f32, on_processor, with_values};
-use super::matrix::{Matrix, Target, Threads, product};
-use super::panels::{Finish, Kept, Panels};
+use super::host::{contiguous_f32, on_host, on_processor, values};
+use super::panels::{Finish, Kept, Panels, product};
 use crate::profile::timed;
 
 /// How a network keeps its matrices.
@@ -239,6 +239,7 @@ impl Linear {
                 };
             }
             Kind::Quantised { matmul, .. } => self.plus_bias(matmul.forward(&x.contiguous()?)?)?,
+            Kind::Parts(parts) if on_processor(x) => return self.in_panels(parts, x, activation, residual),
             Kind::Parts(parts) => self.unpacking(parts, x)?,
         };
         let y = activation.forward(&y)?;
@@ -258,52 +259,51 @@ impl Linear {
 
     /// x·Wᵀ + b on `x`'s device and in its type, wherever the weights are.
     fn unpacking(&self, parts: &[Weight], x: &Tensor) -> Result<Tensor> {
-        let mut shape = x.dims().to_vec();
-        if let Some(last) = shape.last_mut() {
-            *last = self.outputs;
-        }
         let rows = x.reshape((x.elem_count() / self.inputs.max(1), self.inputs))?;
-        if on_processor(x) {
-            return self.in_pieces(parts, &rows)?.reshape(shape);
-        }
         let parts = parts
             .iter()
             .map(|part| rows.matmul(&part.unpacked(x.dtype(), x.device())?.t()?))
             .collect::<Result<Vec<_>>>()?;
         let y = if let [one] = parts.as_slice() { one.clone() } else { Tensor::cat(&parts, 1)? };
-        self.plus_bias(y)?.reshape(shape)
+        self.plus_bias(y)?.reshape(self.shape(x))
     }
 
-    /// The same on the processor, some rows of the matrix at a time, which stay in cache while they are multiplied.
-    fn in_pieces(&self, parts: &[Weight], x: &Tensor) -> Result<Tensor> {
-        let (rows, outputs) = (x.dim(0)?, self.outputs);
-        let mut out = vec![0f32; rows * outputs];
+    /// The same on the processor, whatever else is done to an output in the same pass.
+    fn in_panels(
+        &self,
+        parts: &[Weight],
+        x: &Tensor,
+        activation: Activation,
+        residual: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let shape = self.shape(x);
+        if let Some(residual) = residual
+            && residual.dims() != shape
+        {
+            bail!("a linear layer gives {shape:?}, which cannot be added to {:?}", residual.dims());
+        }
+        let matrix = Stack::of(parts, self.inputs, self.outputs)?;
         let bias = match &self.bias {
             None => None,
             Some(Bias::Host(bias)) => Some(bias.to_vec()),
-            Some(Bias::Tensor(bias)) => Some(bias.to_dtype(DType::F32)?.to_vec1::<f32>()?),
+            Some(Bias::Tensor(bias)) => Some(values(bias)?),
         };
-        if let Some(bias) = &bias {
-            out.par_chunks_mut(outputs.max(1)).for_each(|row| row.copy_from_slice(bias));
-        }
-        with_values(x, |x| {
-            let mut column = 0;
-            for part in parts {
-                part.for_rows(|first, values| {
-                    let a = Matrix::dense(x, rows, self.inputs)?;
-                    let b = Matrix::dense(values, values.len() / self.inputs, self.inputs)?;
-                    let place = &mut out[(column + first).min(rows * outputs)..];
-                    let target = match &bias {
-                        Some(_) => Target::onto(place, outputs),
-                        None => Target::over(place, outputs),
-                    };
-                    Ok(product(target, 1.0, a, b.t(), Threads::All)?)
-                })?;
-                column += part.dims()?.0;
-            }
-            Ok(())
+        let tensors: Vec<&Tensor> = std::iter::once(x).chain(residual).collect();
+        let out = on_host(&tensors, |values| {
+            let residual = values.get(1).copied();
+            let finish = Finish { bias: bias.as_deref(), activation, residual, ..Finish::default() };
+            product(&matrix, values[0], finish)
         })?;
-        Tensor::from_vec(out, (rows, outputs), x.device())
+        Tensor::from_vec(out, shape, x.device())
+    }
+
+    /// Of what this layer makes of `x`.
+    fn shape(&self, x: &Tensor) -> Vec<usize> {
+        let mut shape = x.dims().to_vec();
+        if let Some(last) = shape.last_mut() {
+            *last = self.outputs;
+        }
+        shape
     }
 }
 
@@ -336,7 +336,8 @@ impl Packed<'_> {
     }
 
     fn run(&self, x: &CpuStorage, layout: &Layout, residual: Option<&[f32]>) -> Result<(CpuStorage, Shape)> {
-        let finish = Finish { bias: self.bias, activation: self.activation, residual };
+        let (bias, activation) = (self.bias, self.activation);
+        let finish = Finish { bias, activation, residual, ..Finish::default() };
         let out = self.panels.multiply(contiguous_f32(x, layout, "a linear layer")?, finish);
         Ok((CpuStorage::F32(out), self.shape(layout)))
     }

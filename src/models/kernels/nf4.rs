@@ -10,6 +10,8 @@ mod encode;
 
 use candle_core::{DType, Device, Result, Tensor};
 
+pub(super) use self::decode::Held;
+
 /// Values that share one magnitude.
 pub const BLOCK: usize = 64;
 /// Magnitudes that share one second-level magnitude.

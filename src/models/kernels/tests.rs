@@ -6,6 +6,9 @@ use candle_core::{DType, Device, Module, Tensor};
 use super::*;
 use crate::models::noise::Noise;
 
+mod properties;
+mod threads;
+
 fn random(dims: &[usize], seed: u64) -> Tensor {
     let count = dims.iter().product();
     Tensor::from_vec(Noise::new(seed, 0).normals(count), dims, &Device::Cpu).unwrap()

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use candle_core::{Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
+use rayon::prelude::*;
 
 use super::adain::SnakeBlock;
 use super::config::KokoroConfig;
@@ -271,16 +272,14 @@ impl Generator {
                 block.in_place(&mut y, style, &mut scratch, norms)?;
                 match &mut total {
                     None => total = Some(y),
-                    Some(total) => total.data.iter_mut().zip(&y.data).for_each(|(sum, y)| *sum += y),
+                    Some(total) => together(&mut total.data, &y.data, |sum, y| *sum += y),
                 }
             }
             final_block.in_place(&mut x, style, &mut scratch, norms)?;
             let share = 1.0 / stage.blocks.len() as f32;
             match &total {
                 None => x.data.iter_mut().for_each(|x| *x *= share),
-                Some(total) => {
-                    x.data.iter_mut().zip(&total.data).for_each(|(x, sum)| *x = (*x + sum) * share)
-                }
+                Some(total) => together(&mut x.data, &total.data, |x, sum| *x = (*x + sum) * share),
             }
         }
         let mut out = Signal::zeros(self.last.outputs(), x.len);
@@ -288,4 +287,13 @@ impl Generator {
         self.last.write(&x.data, x.len, &prepare, &mut out.data, false)?;
         out.into_tensor()
     }
+}
+
+/// Changes each of `values` by its counterpart, on all threads.
+fn together(values: &mut [f32], others: &[f32], change: impl Fn(&mut f32, &f32) + Sync) {
+    /// Samples of a task: as many as a first-level cache holds of both.
+    const SOME: usize = 1 << 12;
+    values.par_chunks_mut(SOME).zip(others.par_chunks(SOME)).for_each(|(values, others)| {
+        values.iter_mut().zip(others).for_each(|(value, other)| change(value, other));
+    });
 }

@@ -104,6 +104,12 @@ impl LivePortraitModel {
     }
 }
 
+/// Of a batch of `frames`, how many go through the networks together. On a processor a single one has work for all cores, and
+/// its results stay in their caches and take a batch's share of memory.
+pub(super) fn at_once(kernels: Kernels, frames: usize) -> usize {
+    if kernels == Kernels::Fused { 1 } else { frames.max(1) }
+}
+
 /// Renders frames of one source.
 struct Renderer<'a> {
     model: &'a LivePortraitModel,
@@ -141,8 +147,12 @@ impl Render for Renderer<'_> {
         let (networks, off) = (&self.model.networks, &mut Probe::off());
         let (source, download) = (&self.source, &mut self.download);
         let rendered = self.driver.drive(frames, &networks.retargeting).and_then(|driving| {
-            let warped = networks.warping.forward(source, &driving, off)?;
-            Canvas::of(&networks.generator.forward(&warped, off)?, download)
+            let mut canvases = Vec::with_capacity(frames.len());
+            for driving in driving.chunks(at_once(self.model.kernels, frames.len())) {
+                let warped = networks.warping.forward(source, driving, off)?;
+                canvases.extend(Canvas::of(&networks.generator.forward(&warped, off)?, download)?);
+            }
+            Ok(canvases)
         });
         rendered.context(|| format!("rendering {} frames", frames.len()))
     }

@@ -83,12 +83,28 @@ pub(super) fn normed_conv3(
     shape: &[usize],
     kernels: Kernels,
 ) -> Result<Conv3> {
-    let (mut weight, mut bias) = conv_weights(conv, shape)?;
-    let norm = batch_norm(norm, shape[0])?;
-    if kernels != Kernels::Listed {
-        (weight, bias) = norm.fold(&weight, &bias)?;
-    }
+    let (weight, bias) = folded(conv, norm, shape, kernels)?;
     Conv3::new(&weight, &bias, kernels)
+}
+
+/// Weight and bias of the convolution `conv` with the batch norm `norm` after it folded in.
+pub(super) fn folded(
+    conv: &VarBuilder<'_>,
+    norm: &VarBuilder<'_>,
+    shape: &[usize],
+    kernels: Kernels,
+) -> Result<(Tensor, Tensor)> {
+    let (weight, bias) = conv_weights(conv, shape)?;
+    let norm = batch_norm(norm, shape[0])?;
+    if kernels == Kernels::Listed { Ok((weight, bias)) } else { norm.fold(&weight, &bias) }
+}
+
+/// Of a volume's kernel, `[outputs, inputs, slices, …]`, the slices that meet anything in volumes of `depth` slices: the
+/// others only ever see the zeros beyond.
+pub(super) fn within_depth(weight: &Tensor, depth: usize) -> Result<Tensor> {
+    let middle = weight.dim(2)? / 2;
+    let reach = middle.min(depth.saturating_sub(1));
+    weight.narrow(2, middle - reach, 2 * reach + 1)
 }
 
 /// The weight of a spectrally normalised convolution, `weight_orig / (uᵀ W v)` (Miyato et al. 2018), and its bias.
@@ -181,4 +197,32 @@ pub(super) fn linear(vb: &VarBuilder<'_>, shape: &[usize], kernels: Kernels) -> 
     // Flattening would copy what is only listed.
     let weight = if kernels == Kernels::Listed { weight } else { weight.flatten_from(1)? };
     Linear::in_form(&weight, &bias, kernels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::kernels::Activation;
+    use crate::models::kernels::conv::Conv;
+    use crate::models::noise::Noise;
+
+    #[test]
+    fn slices_of_a_kernel_that_meet_nothing_change_nothing() {
+        let normal = |stream, dims: &[usize]| {
+            let values = Noise::new(1, stream).normals(dims.iter().product());
+            Tensor::from_vec(values, dims, &Device::Cpu).unwrap()
+        };
+        let (weight, bias) = (normal(1, &[9, 3, 7, 7, 7]), normal(2, &[9]));
+        for (depth, slices) in [(1, 1), (2, 3), (3, 5), (4, 7), (9, 7)] {
+            let less = within_depth(&weight, depth).unwrap();
+            assert_eq!(less.dims(), [9, 3, slices, 7, 7]);
+            let x = normal(3, &[1, 3, depth, 5, 6]);
+            let [all, some] = [&weight, &less].map(|weight| {
+                let layer = Conv::new(weight, &bias, Kernels::Fused).unwrap();
+                let sum = layer.forward(&x, Activation::Identity).unwrap();
+                sum.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            });
+            assert_eq!(all, some);
+        }
+    }
 }

@@ -4,7 +4,7 @@ use candle_core::Device;
 
 use super::config::Config;
 use super::files::LivePortraitFiles;
-use super::model::Options;
+use super::model::{Options, at_once};
 use crate::contract::ModelError;
 use crate::models::kernels::Kernels;
 use crate::types::{Bytes, Resolution};
@@ -49,7 +49,8 @@ pub(super) fn of(config: &Config, kernels: Kernels, frames: usize, resolution: R
             (hourglass.max(fused + columns) + voxels * (14 * motions + 2 * outputs) + picture, 0)
         }
     };
-    let bytes = elements * kernels.dtype().size_in_bytes() * frames + picture * size_of::<f32>() * frames;
+    let together = at_once(kernels, frames);
+    let bytes = elements * kernels.dtype().size_in_bytes() * together + picture * size_of::<f32>() * frames;
     Bytes::new((bytes + scratch) as u64).saturating_add(resolution.rgb_bytes())
 }
 

@@ -84,7 +84,7 @@ def main():
     known = [line.split("|")[0].strip() for line in (HERE / "prompts.txt").read_text().splitlines() if not line.startswith("#")]
     prompts = "\n".join(f"  {json.dumps(prompt)}," for prompt in known if prompt)
     head = f'''name = "demo"
-summary = "tiny weights of our own, trained on drawings and synthesised speech: cartoon portraits with a plain voice"
+summary = "tiny weights of our own, trained on drawings and synthesised speech: cartoon portraits that speak plainly"
 
 [verification]
 # Both scores spread further apart than those of large models: only a real disagreement is worth a flag.

@@ -73,11 +73,11 @@ class Judge:
 
 
 def measured(judged, model, texts, who):
-    """Word error rate and mel distance of each speaker, and how long lips stay shut."""
+    """Of each speaker: word error rate, mel distance, how long lips stay shut, symbols' lengths against the teacher's."""
     out = {}
     for turn, voice in enumerate(SPEAKERS):
         own = BEFORE.get(voice, voice) if who == "before" else voice
-        words, errors, apart, shut = 0, 0, [], []
+        words, errors, apart, shut, lasts = 0, 0, [], [], []
         # They take turns, so that each line is heard once.
         for text in texts[turn::len(SPEAKERS)]:
             taught = judged.says(text, voice)
@@ -89,11 +89,16 @@ def measured(judged, model, texts, who):
                 sound, frames, _, _ = model.speak(ids, given, generator=torch.Generator().manual_seed(1))
                 sound, frames = sound.numpy(), frames.numpy()
                 apart.append(judged.apart(model, taught, torch.tensor([given])))
+                lasts += zip(frames[1:-1], taught["frames"][1:-1])
             count, wrong = judged.heard(sound, text)
             words, errors = words + count, errors + wrong
             shut += [int(frames[k]) for k, s in enumerate(taught["symbols"], 1) if s in "pbm"]
         out[voice] = {"word_error": round(errors / words, 3), "words": words, "mel_db": round(float(np.mean(apart or [0])), 2),
                       "closure_ms": [25 * int(np.min(shut)), round(25 * float(np.mean(shut)), 1)]}
+        if lasts:
+            ours, theirs = np.array(lasts, float).T
+            out[voice] |= {"duration_ms": round(25 * float(np.abs(ours - theirs).mean()), 1),
+                           "duration_correlation": round(float(np.corrcoef(ours, theirs)[0, 1]), 3)}
         print(who, voice, own, out[voice], flush=True)
     return out
 

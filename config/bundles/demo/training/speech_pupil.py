@@ -151,21 +151,39 @@ def load(cache):
     return items
 
 
+def retimed(item, rate):
+    """A recording `rate` times as fast, symbol by symbol: frames, F0 and log amplitudes."""
+    old = item["frames"].numpy()
+    new = np.maximum(np.round(old / rate), 1).astype(np.int64)
+    before, after = np.cumsum(old) - old, np.cumsum(new)
+    def place(count):
+        at = (np.arange(count * after[-1]) + 0.5) / count
+        symbol = np.searchsorted(after, at, side="right")
+        return (before[symbol] + (at - after[symbol] + new[symbol]) / new[symbol] * old[symbol]) * count
+    rows = np.clip(place(5) - 0.5, 0, len(item["level"]) - 1.001)
+    low, part = rows.astype(np.int64), torch.from_numpy(rows % 1.0).float()[:, None]
+    level = item["level"][low].float() * (1 - part) + item["level"][low + 1].float() * part
+    f0 = item["f0"][np.minimum(place(2).astype(np.int64), len(item["f0"]) - 1)]
+    return {"frames": torch.from_numpy(new), "f0": f0, "level": level}
+
+
 class Speaking(speech_train.Speaking):
-    """Crops of the recordings, a little higher or lower, louder or softer."""
+    """Crops of the recordings: half of them faster or slower, a little higher or lower, louder or softer."""
 
     def item(self, count):
         """One crop of `count` frames."""
         draw = self.draw
         while True:
             item = self.data[draw.integers(len(self.data))]
+            if draw.random() < 0.5:
+                item = item | retimed(item, draw.uniform(0.8, 1.4))
             total = int(item["frames"].sum())
             if total >= count:
                 break
         first = int(draw.integers(total - count + 1))
         f0 = item["f0"][2 * first: 2 * (first + count)].clone()
-        if draw.random() < 0.4:
-            shift = draw.uniform(-30.0, 60.0)
+        if draw.random() < 0.5:
+            shift = draw.uniform(-30.0, 90.0)
             f0[f0 > 10] = (f0[f0 > 10] + shift).clamp(min=55.0)
         level = item["level"][5 * first: 5 * (first + count)].float() + draw.uniform(np.log(0.65), np.log(1.6))
         index = torch.repeat_interleave(torch.arange(len(item["frames"])), item["frames"])[first: first + count]

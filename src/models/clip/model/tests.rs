@@ -86,6 +86,20 @@ fn the_same_job_twice_gives_the_same_bytes() {
 }
 
 #[test]
+fn any_number_of_threads_gives_the_same_bytes() {
+    for precision in [Precision::F32, Precision::F16, Precision::Q8_0] {
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let job = job(5, &["a green alien", "a red hat"]);
+            let scores = pool.install(|| model(precision).run(job, &Run::unobserved()).unwrap());
+            serde_json::to_vec(&scores).unwrap()
+        };
+        let one = on(1);
+        assert!(on(2) == one && on(4) == one, "{precision:?}");
+    }
+}
+
+#[test]
 fn an_embedding_does_not_depend_on_its_batch() {
     let mut model = model(Precision::F32);
     let all = model

@@ -64,8 +64,8 @@ impl StreamLayers {
             candle_core::bail!("a double block takes six modulations, not {}", modulation.len())
         };
         let x = gate_add(x, gate, &self.proj.forward(attended)?)?;
-        let up = self.up.forward(&modulated(&x, shift, scale, EPS)?)?;
-        let down = self.down.forward(&Activation::GeluTanh.forward(&up)?)?;
+        let up = self.up.forward_then(&modulated(&x, shift, scale, EPS)?, Activation::GeluTanh)?;
+        let down = self.down.forward(&up)?;
         gate_add(&x, mlp_gate, &down)
     }
 }

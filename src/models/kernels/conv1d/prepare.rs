@@ -138,16 +138,35 @@ impl<F: Shape> WithSimd for Row<'_, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (mean, gain, shift) =
-            (simd.splat_f32s(self.mean), simd.splat_f32s(self.gain), simd.splat_f32s(self.shift));
-        let one = |x| self.shape.apply(simd, simd.mul_add_e_f32s(simd.sub_f32s(x, mean), gain, shift));
+        let one = Mapped {
+            mean: simd.splat_f32s(self.mean),
+            gain: simd.splat_f32s(self.gain),
+            shift: simd.splat_f32s(self.shift),
+            shape: self.shape,
+        };
         let (from, from_tail) = S::as_simd_f32s(self.from);
         let (into, into_tail) = S::as_mut_simd_f32s(self.into);
         for (from, into) in from.iter().zip(into) {
-            *into = one(*from);
+            *into = one.of(simd, *from);
         }
         if !from_tail.is_empty() {
-            simd.partial_store_f32s(into_tail, one(simd.partial_load_f32s(from_tail)));
+            simd.partial_store_f32s(into_tail, one.of(simd, simd.partial_load_f32s(from_tail)));
         }
+    }
+}
+
+struct Mapped<V, F> {
+    mean: V,
+    gain: V,
+    shift: V,
+    shape: F,
+}
+
+impl<V: Copy, F: Shape> Mapped<V, F> {
+    // A closure in its place would be compiled for the target's own vectors, and call a function for each operation.
+    #[inline(always)]
+    fn of<S: Simd<f32s = V>>(&self, simd: S, x: V) -> V {
+        let x = simd.mul_add_e_f32s(simd.sub_f32s(x, self.mean), self.gain, self.shift);
+        self.shape.apply(simd, x)
     }
 }

@@ -1,8 +1,7 @@
 //! Winograd's convolution of a layer with few weights: one thread carries a band of tiles through all three steps.
 //!
-//! Transformed inputs and products of a band stay in a core's caches, and each picture is read and written once. Owns the
-//! weights, packed in the order in which they are read, and each thread's scratch. Bands, and the order of every sum, are
-//! decided by sizes alone.
+//! Transformed inputs and products of a band stay in a core's caches, and each picture is read and written once. Owns each
+//! thread's scratch; the weights are `packed.rs`'s. Bands, and the order of every sum, are decided by sizes alone.
 
 use std::cell::RefCell;
 
@@ -10,16 +9,22 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::finish::{Finish, Place, Rows};
-use super::tiles::{Slice, Source, Volume, transform_any, transform_row};
-use super::transform::{POINTS, STEP, inverse, kernel};
+use super::packed::BLOCK;
+pub(super) use super::packed::Banded;
+use super::tiles::{Slice, Source, Volume, transform};
+use super::transform::{STEP, Tile};
+use crate::profile::timed;
 use crate::simd::{lanes, vectorised};
 
-/// Outputs of a block of weights. Two blocks are multiplied at a time: with [`GROUP`] vectors of tiles that makes 16 running
-/// sums, which hide the latency of a multiply-add and leave a band's products in the first two caches.
-const BLOCK: usize = 4;
-/// Vectors of tiles that are multiplied at a time.
+/// Vectors of tiles that are multiplied at a time. With two blocks of weights that makes 16 running sums, which hide the
+/// latency of a multiply-add and leave a band's products in the first two caches.
 const GROUP: usize = 2;
-/// Vectors between two points' products: one more than are used, so that 36 points do not share the same few places of a
+/// Inputs, slices of a kernel counted apart, that are transformed and multiplied at a time where a layer has many and few
+/// outputs: those of two vectors of tiles take 0.4 MB at most.
+const PASS: usize = 64;
+/// Most pairs of blocks whose sums are kept from one such pass to the next.
+const FEW: usize = 8;
+/// Vectors between two points' products: one more than are used, so that the points do not share the same few places of a
 /// cache.
 const POINT: usize = 2 * BLOCK * GROUP + 1;
 
@@ -38,40 +43,7 @@ pub(super) fn release_scratch() -> usize {
     given() + rayon::broadcast(|_| given()).into_iter().sum::<usize>()
 }
 
-/// A layer's weights, transformed and packed.
-pub(super) struct Banded {
-    outputs: usize,
-    inputs: usize,
-    taps: usize,
-    /// Outputs whose blocks follow each other: half of an even number, so that those that SPADE pairs stand in blocks
-    /// of the same place.
-    half: usize,
-    /// `[block][point][slice of the kernel][input][output of the block]`.
-    weights: Vec<f32>,
-}
-
-impl Banded {
-    /// From weights \[output\]\[input\]\[slice\]\[3\]\[3\].
-    pub(super) fn prepare(weights: &[f32], outputs: usize, inputs: usize, taps: usize) -> Self {
-        let half = if outputs.is_multiple_of(2) { outputs / 2 } else { outputs };
-        let blocks = half.div_ceil(BLOCK) * outputs.checked_div(half).unwrap_or(0);
-        let mut packed = vec![0.0; blocks * POINTS * taps * inputs * BLOCK];
-        for (place, kernel_taps) in weights.chunks_exact(9).enumerate() {
-            let (pair, slice) = (place / taps, place % taps);
-            let (output, input) = (pair / inputs, pair % inputs);
-            let block = output / half * half.div_ceil(BLOCK) + output % half / BLOCK;
-            for (point, value) in kernel(kernel_taps).into_iter().enumerate() {
-                let row = ((block * POINTS + point) * taps + slice) * inputs + input;
-                packed[row * BLOCK + output % half % BLOCK] = value;
-            }
-        }
-        Self { outputs, inputs, taps, half, weights: packed }
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        size_of_val(self.weights.as_slice())
-    }
-
+impl<T: Tile> Banded<T> {
     /// Convolves `source` and has `finish` write each plane of `out`.
     pub(super) fn run(&self, source: Source<'_>, volume: Volume, finish: &Finish<'_>, out: &mut [f32]) {
         let Volume { batch, depth, height, width } = volume;
@@ -79,7 +51,7 @@ impl Banded {
         let high = (GROUP * lanes()).div_ceil(columns).clamp(1, rows);
         let bands = rows.div_ceil(high);
         let (channels, plane) = (finish.channels(self.outputs), finish.plane(height, width));
-        let mut tasks: Vec<Band<'_>> = (0..batch * depth * bands)
+        let mut tasks: Vec<Band<'_, T>> = (0..batch * depth * bands)
             .map(|place| {
                 let (slice, band) = (place / bands, place % bands);
                 let (first, z) = (band * high, slice % depth);
@@ -105,13 +77,16 @@ impl Banded {
                 tasks[(batch * depth + z) * bands + band].out.push(part);
             }
         }
-        tasks.into_par_iter().for_each(vectorised);
+        tasks.into_par_iter().for_each(|band| {
+            timed!("conv3 band");
+            vectorised(band);
+        });
     }
 }
 
 /// Some rows of tiles of one slice, all channels.
-struct Band<'a> {
-    layer: &'a Banded,
+struct Band<'a, T> {
+    layer: &'a Banded<T>,
     source: Source<'a>,
     volume: Volume,
     finish: &'a Finish<'a>,
@@ -123,7 +98,7 @@ struct Band<'a> {
     out: Vec<&'a mut [f32]>,
 }
 
-impl WithSimd for Band<'_> {
+impl<T: Tile> WithSimd for Band<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -134,20 +109,50 @@ impl WithSimd for Band<'_> {
         let (_, columns) = self.volume.tiles();
         let vectors = (self.rows * columns).div_ceil(S::F32_LANES);
         let [mut lines, mut inputs, mut products] = KEPT.with(|kept| std::mem::take(&mut *kept.borrow_mut()));
-        let width = Slice::pitch(self.volume.width);
-        grow(&mut lines, (STEP * self.rows + 2) * width);
-        grow(&mut inputs, (POINTS * (self.depth() * vectors + 1) + vectors) * S::F32_LANES);
-        grow(&mut products, POINTS * POINT * S::F32_LANES);
-        self.transform(simd, vectors, &mut lines, S::as_mut_simd_f32s(&mut inputs).0);
-        for group in (0..vectors).step_by(GROUP) {
-            let inputs = S::as_simd_f32s(&inputs).0;
-            let products = S::as_mut_simd_f32s(&mut products).0;
-            match vectors - group {
-                1 => self.finish_group::<S, 1>(simd, [group, vectors], inputs, products),
-                _ => self.finish_group::<S, GROUP>(simd, [group, vectors], inputs, products),
+        let (depth, pairs) = (self.depth(), self.pairs());
+        let pass = if pairs <= FEW { PASS.min(depth) } else { depth };
+        let kept = if pass < depth { pairs * vectors.div_ceil(GROUP) } else { 1 };
+        grow(&mut lines, (STEP * self.rows + T::SIDE - STEP) * Slice::pitch(self.volume.width));
+        grow(&mut inputs, (T::POINTS * (pass * vectors + 1) + vectors) * S::F32_LANES);
+        grow(&mut products, kept * T::POINTS * POINT * S::F32_LANES);
+        for first in (0..depth).step_by(pass.max(1)) {
+            let part = Part { first, last: depth.min(first + pass), vectors, depth };
+            self.transform(simd, part, &mut lines, S::as_mut_simd_f32s(&mut inputs).0);
+            for group in (0..vectors).step_by(GROUP) {
+                let inputs = S::as_simd_f32s(&inputs).0;
+                let products = S::as_mut_simd_f32s(&mut products).0;
+                match vectors - group {
+                    1 => self.finish_group::<S, 1>(simd, part, group, inputs, products),
+                    _ => self.finish_group::<S, GROUP>(simd, part, group, inputs, products),
+                }
             }
         }
         KEPT.with(|kept| *kept.borrow_mut() = [lines, inputs, products]);
+    }
+}
+
+/// Inputs `first` to `last` of the `depth` ones of all slices of the kernel, for so many vectors of tiles.
+#[derive(Clone, Copy)]
+struct Part {
+    first: usize,
+    last: usize,
+    vectors: usize,
+    depth: usize,
+}
+
+impl Part {
+    fn len(self) -> usize {
+        self.last - self.first
+    }
+
+    /// Vectors between two points' inputs. Within a point each group of vectors has its own `[input][vector]`.
+    fn stride(self) -> usize {
+        self.len() * self.vectors + 1
+    }
+
+    /// Whether it is all there is; else the sums of all blocks are kept until the last one.
+    fn is_whole(self) -> bool {
+        self.len() == self.depth
     }
 }
 
@@ -157,53 +162,56 @@ fn grow(scratch: &mut Vec<f32>, count: usize) {
     }
 }
 
-impl<'a> Band<'a> {
+impl<T: Tile> Band<'_, T> {
     /// Slices of the kernel that see a slice of the input from here: (first, one beyond the last).
     fn taps(&self) -> (usize, usize) {
         let margin = self.layer.taps / 2;
         (margin.saturating_sub(self.z), self.layer.taps.min(self.volume.depth + margin - self.z))
     }
 
-    /// Channels of all those slices.
+    /// Inputs of all those slices.
     fn depth(&self) -> usize {
         let (from, to) = self.taps();
         (to - from) * self.layer.inputs
     }
 
-    /// Vectors between two points' inputs. Within a point each group of vectors has its own `[slice, channel][vector]`.
-    fn stride(&self, vectors: usize) -> usize {
-        self.depth() * vectors + 1
+    /// Blocks of weights, of all outputs.
+    fn blocks(&self) -> usize {
+        self.layer.half.div_ceil(BLOCK) * (self.layer.outputs / self.layer.half)
+    }
+
+    /// How often blocks are multiplied, two at a time: neighbours, or those that SPADE pairs.
+    fn pairs(&self) -> usize {
+        self.blocks().div_ceil(2)
+    }
+
+    /// The blocks of a pair; the last one may be alone.
+    fn pair(&self, pair: usize) -> (usize, Option<usize>) {
+        if self.finish.is_paired() {
+            (pair, Some(pair + self.blocks() / 2))
+        } else {
+            (2 * pair, Some(2 * pair + 1).filter(|second| *second < self.blocks()))
+        }
     }
 
     #[inline(always)]
-    fn transform<S: Simd>(&self, simd: S, vectors: usize, lines: &mut [f32], inputs: &mut [S::f32s]) {
-        let (from, to) = self.taps();
+    fn transform<S: Simd>(&self, simd: S, part: Part, lines: &mut [f32], inputs: &mut [S::f32s]) {
+        let (from, _) = self.taps();
         let (_, columns) = self.volume.tiles();
-        let (stride, pitch) = (self.stride(vectors), Slice::pitch(self.volume.width));
-        let tiles = self.rows * columns;
-        for tap in from..to {
+        let (stride, pitch) = (part.stride(), Slice::pitch(self.volume.width));
+        let channels = self.layer.inputs / self.layer.shifts.len();
+        for place in part.first..part.last {
+            let (tap, input) = (from + place / self.layer.inputs, place % self.layer.inputs);
             let depth = self.z + tap - self.layer.taps / 2;
-            for channel in 0..self.layer.inputs {
-                let slice = self.source.slice(self.volume, self.batch, channel, depth);
-                slice.lay_out(self.first, self.rows, lines);
-                let place = (tap - from) * self.layer.inputs + channel;
-                for vector in 0..vectors {
-                    let group = vector - vector % GROUP;
-                    let wide = GROUP.min(vectors - group);
-                    let at = group * self.depth() + place * wide + vector - group;
-                    let out = &mut inputs[at..][..(POINTS - 1) * stride + 1];
-                    let tile = vector * S::F32_LANES;
-                    if is_row(tile, S::F32_LANES, columns, tiles) {
-                        let lines = &lines[tile / columns * STEP * pitch..];
-                        transform_row(simd, lines, pitch, tile % columns, out, stride);
-                    } else {
-                        let of = |lane: usize| {
-                            let tile = tile + lane;
-                            (tile < tiles).then(|| (slice, self.first + tile / columns, tile % columns))
-                        };
-                        transform_any(simd, of, out, stride);
-                    }
-                }
+            let slice = self.source.slice(self.volume, self.batch, input % channels, depth);
+            slice.shifted(self.layer.shifts[input / channels]).lay_out::<T>(self.first, self.rows, lines);
+            for vector in 0..part.vectors {
+                let group = vector - vector % GROUP;
+                let wide = GROUP.min(part.vectors - group);
+                let at = group * part.len() + (place - part.first) * wide + vector - group;
+                let out = &mut inputs[at..][..(T::POINTS - 1) * stride + 1];
+                let tiles = [vector * S::F32_LANES, columns, self.rows * columns];
+                transform::<S, T>(simd, lines, pitch, tiles, out, stride);
             }
         }
     }
@@ -213,60 +221,68 @@ impl<'a> Band<'a> {
     fn finish_group<S: Simd, const COUNT: usize>(
         &mut self,
         simd: S,
-        [group, vectors]: [usize; 2],
+        part: Part,
+        group: usize,
         inputs: &[S::f32s],
         products: &mut [S::f32s],
     ) {
-        let blocks = self.layer.half.div_ceil(BLOCK);
-        let paired = self.finish.is_paired();
-        let all = if paired { blocks } else { blocks * (self.layer.outputs / self.layer.half) };
-        let step = if paired { 1 } else { 2 };
-        for block in (0..all).step_by(step) {
-            let second = if paired { block + blocks } else { block + 1 };
-            if second < blocks * (self.layer.outputs / self.layer.half) {
-                self.multiply::<S, COUNT, 2>(simd, [block, second], [group, vectors], inputs, products);
-            } else {
-                self.multiply::<S, COUNT, 1>(simd, [block, block], [group, vectors], inputs, products);
+        let pairs = self.pairs();
+        for pair in 0..pairs {
+            let kept = if part.is_whole() { 0 } else { group / GROUP * pairs + pair };
+            let products = &mut products[kept * T::POINTS * POINT..][..T::POINTS * POINT];
+            match self.pair(pair) {
+                (first, Some(second)) => {
+                    self.multiply::<S, COUNT, 2>(simd, [first, second], part, group, inputs, products);
+                }
+                (first, None) => {
+                    self.multiply::<S, COUNT, 1>(simd, [first; 2], part, group, inputs, products);
+                }
             }
-            self.write::<S, COUNT>(simd, block, group, products);
+            if part.last == part.depth {
+                self.write::<S, COUNT>(simd, pair, group, products);
+            }
         }
     }
 
-    /// Products of one or two blocks: `[point][output][vector]`.
+    /// Products of one or two blocks: `[point][output][vector]`, on top of those of the parts before.
     #[inline(always)]
     fn multiply<S: Simd, const COUNT: usize, const BLOCKS: usize>(
         &self,
         simd: S,
         blocks: [usize; 2],
-        [group, vectors]: [usize; 2],
+        part: Part,
+        group: usize,
         inputs: &[S::f32s],
         products: &mut [S::f32s],
     ) {
         let (from, _) = self.taps();
-        let (layer, depth, stride) = (self.layer, self.depth(), self.stride(vectors));
+        let (layer, stride) = (self.layer, part.stride());
         let size = layer.taps * layer.inputs * BLOCK;
-        for point in 0..POINTS {
-            let inputs = &inputs[point * stride + group * depth..][..COUNT * depth];
+        for point in 0..T::POINTS {
+            let inputs = &inputs[point * stride + group * part.len()..][..COUNT * part.len()];
             let weights = |block: usize| {
-                let start = (block * POINTS + point) * size + from * layer.inputs * BLOCK;
-                layer.weights[start..][..depth * BLOCK].as_chunks::<BLOCK>().0
+                let start = (block * T::POINTS + point) * size + (from * layer.inputs + part.first) * BLOCK;
+                layer.weights[start..][..part.len() * BLOCK].as_chunks::<BLOCK>().0
             };
             let (near, far) = (weights(blocks[0]), weights(blocks[1]));
-            let mut sums = [[[simd.splat_f32s(0.0); COUNT]; BLOCK]; BLOCKS];
+            let out = &mut products[point * POINT..][..BLOCKS * BLOCK * COUNT];
+            let (out, out_far) = out.as_chunks_mut::<COUNT>().0.split_at_mut(BLOCK);
+            let zero = simd.splat_f32s(0.0);
+            let (mut sums, mut sums_far) = match part.first {
+                0 => ([[zero; COUNT]; BLOCK], [[zero; COUNT]; BLOCK]),
+                _ => (of_block(zero, out), of_block(zero, out_far)),
+            };
             for ((inputs, near), far) in inputs.as_chunks::<COUNT>().0.iter().zip(near).zip(far) {
-                for (block, sums) in sums.iter_mut().enumerate() {
-                    let weights = if block == 0 { near } else { far };
-                    for (sums, weight) in sums.iter_mut().zip(weights) {
-                        let weight = simd.splat_f32s(*weight);
-                        for (sum, input) in sums.iter_mut().zip(inputs) {
-                            *sum = simd.mul_add_e_f32s(weight, *input, *sum);
-                        }
-                    }
+                accumulate(simd, &mut sums, near, inputs);
+                if BLOCKS > 1 {
+                    accumulate(simd, &mut sums_far, far, inputs);
                 }
             }
-            let out = &mut products[point * POINT..][..BLOCKS * BLOCK * COUNT];
-            for (out, sums) in out.chunks_exact_mut(COUNT).zip(sums.as_flattened()) {
-                out.copy_from_slice(sums);
+            if let [a, b, c, d] = out {
+                [*a, *b, *c, *d] = sums;
+            }
+            if let [a, b, c, d] = out_far {
+                [*a, *b, *c, *d] = sums_far;
             }
         }
     }
@@ -276,15 +292,18 @@ impl<'a> Band<'a> {
     fn write<S: Simd, const COUNT: usize>(
         &mut self,
         simd: S,
-        block: usize,
+        pair: usize,
         group: usize,
         products: &[S::f32s],
     ) {
         let (half, paired) = (self.layer.half, self.finish.is_paired());
         let blocks = half.div_ceil(BLOCK);
+        let (_, columns) = self.volume.tiles();
+        let tiles = self.rows * columns;
+        let (first, second) = self.pair(pair);
         let (mut rows, mut other) = (Rows::new(), Rows::new());
-        for place in 0..if paired { BLOCK } else { 2 * BLOCK } {
-            let block = block + place / BLOCK;
+        for place in 0..if paired || second.is_none() { BLOCK } else { 2 * BLOCK } {
+            let block = first + place / BLOCK;
             let inner = block % blocks * BLOCK + place % BLOCK;
             let channel = block / blocks * half + inner;
             if inner >= half || channel >= self.out.len() {
@@ -292,13 +311,10 @@ impl<'a> Band<'a> {
             }
             for vector in 0..COUNT {
                 let tile = (group + vector) * S::F32_LANES;
-                let (_, columns) = self.volume.tiles();
-                let tiles = self.rows * columns;
-                let is_row = is_row(tile, S::F32_LANES, columns, tiles);
-                rows.set(simd, inverse(simd, &products[place * COUNT + vector..], POINT), is_row);
+                rows.set(simd, &T::inverse(simd, &products[place * COUNT + vector..], POINT), true);
                 if paired {
                     let far = (place + BLOCK) * COUNT + vector;
-                    other.set(simd, inverse(simd, &products[far..], POINT), is_row);
+                    other.set(simd, &T::inverse(simd, &products[far..], POINT), true);
                 }
                 let (mut at, end) = (tile, tiles.min(tile + S::F32_LANES));
                 while at < end {
@@ -315,7 +331,7 @@ impl<'a> Band<'a> {
                         from: STEP * (at - tile),
                         top: STEP * self.first,
                     };
-                    self.finish.write(place, &rows, &other, self.out[channel]);
+                    self.finish.write(simd, place, &rows, &other, self.out[channel]);
                     at += count;
                 }
             }
@@ -323,8 +339,40 @@ impl<'a> Band<'a> {
     }
 }
 
-/// Whether the `count` tiles from `first` on all exist and stand in one row.
+/// The sums that were kept of a block; zero where there is none.
 #[inline(always)]
-fn is_row(first: usize, count: usize, columns: usize, tiles: usize) -> bool {
-    first % columns + count <= columns && first + count <= tiles
+fn of_block<V: Copy, const COUNT: usize>(zero: V, kept: &[[V; COUNT]]) -> [[V; COUNT]; BLOCK] {
+    match kept {
+        [a, b, c, d] => [*a, *b, *c, *d],
+        _ => [[zero; COUNT]; BLOCK],
+    }
+}
+
+/// A block of weights times the inputs of some vectors. Without a loop around the sums they stay in registers however little
+/// the compiler optimises.
+#[inline(always)]
+fn accumulate<S: Simd, const COUNT: usize>(
+    simd: S,
+    sums: &mut [[S::f32s; COUNT]; BLOCK],
+    weights: &[f32; BLOCK],
+    inputs: &[S::f32s; COUNT],
+) {
+    let [a, b, c, d] = sums;
+    times(simd, a, weights[0], inputs);
+    times(simd, b, weights[1], inputs);
+    times(simd, c, weights[2], inputs);
+    times(simd, d, weights[3], inputs);
+}
+
+#[inline(always)]
+fn times<S: Simd, const COUNT: usize>(
+    simd: S,
+    sums: &mut [S::f32s; COUNT],
+    weight: f32,
+    inputs: &[S::f32s; COUNT],
+) {
+    let weight = simd.splat_f32s(weight);
+    for (sum, input) in sums.iter_mut().zip(inputs) {
+        *sum = simd.mul_add_e_f32s(weight, *input, *sum);
+    }
 }

@@ -6,7 +6,7 @@ use pulp::Simd;
 
 use super::super::activation::leaky;
 use super::tiles::{MOST, Volume, repeat};
-use super::transform::STEP;
+use super::transform::{STEP, vector};
 
 /// Pixels of one row of a vector of tiles.
 const WIDTH: usize = STEP * MOST;
@@ -24,23 +24,36 @@ impl Rows {
     /// The pixels of a vector of tiles, given by row and column of a tile. `shuffled`: in the order of tiles in which
     /// rows are read by shuffles.
     #[inline(always)]
-    pub(super) fn set<S: Simd>(&mut self, simd: S, tiles: [[S::f32s; STEP]; STEP], shuffled: bool) {
+    pub(super) fn set<S: Simd>(&mut self, simd: S, tiles: &[[S::f32s; STEP]; STEP], shuffled: bool) {
+        let [a, b, c, d] = &mut self.0;
+        let [tiles_a, tiles_b, tiles_c, tiles_d] = tiles;
+        if shuffled {
+            put(simd, a, tiles_a);
+            put(simd, b, tiles_b);
+            put(simd, c, tiles_c);
+            put(simd, d, tiles_d);
+            return;
+        }
         for (row, columns) in self.0.iter_mut().zip(tiles) {
-            if shuffled {
-                let pixels = simd.interleave_shfl_f32s(columns);
-                S::as_mut_simd_f32s(row).0[..STEP].copy_from_slice(&pixels);
-            } else {
-                let mut single = [0.0; MOST];
-                for (j, column) in columns.into_iter().enumerate() {
-                    if let Some(first) = S::as_mut_simd_f32s(&mut single).0.first_mut() {
-                        *first = column;
-                    }
-                    for (tile, value) in single.iter().enumerate() {
-                        row[STEP * tile + j] = *value;
-                    }
+            let mut single = [0.0; MOST];
+            for (j, column) in columns.iter().enumerate() {
+                if let Some(first) = S::as_mut_simd_f32s(&mut single).0.first_mut() {
+                    *first = *column;
+                }
+                for (tile, value) in single.iter().enumerate() {
+                    row[STEP * tile + j] = *value;
                 }
             }
         }
+    }
+}
+
+/// One row of shuffled tiles.
+#[inline(always)]
+fn put<S: Simd>(simd: S, row: &mut [f32; WIDTH], columns: &[S::f32s; STEP]) {
+    let pixels = simd.interleave_shfl_f32s(*columns);
+    if let [a, b, c, d, ..] = S::as_mut_simd_f32s(row).0 {
+        (*a, *b, *c, *d) = (pixels[0], pixels[1], pixels[2], pixels[3]);
     }
 }
 
@@ -91,70 +104,128 @@ impl Finish<'_> {
 
     /// Finishes four rows and writes those that lie within the plane; `other` has the second channel's.
     #[inline(always)]
-    pub(super) fn write(&self, place: Place, rows: &Rows, other: &Rows, out: &mut [f32]) {
+    pub(super) fn write<S: Simd>(&self, simd: S, place: Place, rows: &Rows, other: &Rows, out: &mut [f32]) {
         let Volume { batch, depth, height, width } = place.volume;
         let count = STEP.min(height - place.y);
         match *self {
             Self::Plain { bias, slope, residual, pool } => {
-                let bias = bias[place.channel];
-                let line = |i: usize| {
-                    let residual = residual?;
-                    let channels = residual.len() / (batch * depth * height * width);
-                    let plane = (place.batch * channels + place.channel) * depth + place.depth;
-                    Some(&residual[(plane * height + place.y + i) * width + place.x..][..place.width])
+                let ends = End { bias: bias[place.channel], slope };
+                let plane = |channels: usize| {
+                    ((place.batch * channels + place.channel) * depth + place.depth) * height * width
                 };
+                let residual = residual
+                    .map(|all| &all[plane(all.len() / (batch * depth * height * width))..][..height * width]);
+                let line = |i: usize| residual.map(|plane| &plane[(place.y + i) * width + place.x..]);
                 if pool {
                     let mut done = [[0.0; WIDTH]; STEP];
                     for (i, done) in done.iter_mut().enumerate().take(count) {
-                        end(&rows.0[i][place.from..], bias, slope, line(i), &mut done[..place.width]);
+                        ends.write(simd, &rows.0[i][place.from..], line(i), &mut done[..place.width]);
                     }
                     average(place, &done, count, out);
                 } else {
                     for i in 0..count {
                         let start = (place.y - place.top + i) * width + place.x;
                         let out = &mut out[start..][..place.width];
-                        end(&rows.0[i][place.from..], bias, slope, line(i), out);
+                        ends.write(simd, &rows.0[i][place.from..], line(i), out);
                     }
                 }
             }
             Self::Modulate { bias, slope, x, factor, mean, scale } => {
                 let channels = bias.len() / 2;
                 let index = place.batch * channels + place.channel;
-                let (gamma_bias, beta_bias) = (bias[place.channel] + 1.0, bias[channels + place.channel]);
-                let (mean, scale) = (mean[index], scale[index]);
+                let modulation = Modulation {
+                    gamma: bias[place.channel] + 1.0,
+                    beta: bias[channels + place.channel],
+                    mean: mean[index],
+                    scale: scale[index],
+                    slope,
+                };
                 let (h, w) = (height / factor, width / factor);
                 let mut large = [0.0; WIDTH];
                 for i in 0..count {
                     let y = place.y + i;
                     let line = &x[(index * h + y / factor) * w..][..w];
-                    let line = if factor == 1 {
-                        &line[place.x..][..place.width]
-                    } else {
+                    // Rows that enlarge the same one share it; tiles begin with a new one or carry on.
+                    if factor > 1 && (i == 0 || y.is_multiple_of(factor)) {
                         enlarge(line, factor, place.x, &mut large[..place.width]);
-                        &large[..place.width]
-                    };
-                    let out = &mut out[(y - place.top) * width + place.x..][..place.width];
-                    let gamma = &rows.0[i][place.from..][..place.width];
-                    let beta = &other.0[i][place.from..][..place.width];
-                    for (((out, x), gamma), beta) in out.iter_mut().zip(line).zip(gamma).zip(beta) {
-                        let value = (x - mean) * scale * (gamma_bias + gamma) + (beta_bias + beta);
-                        *out = leaky(value, slope);
                     }
+                    let line =
+                        if factor == 1 { &line[place.x..][..place.width] } else { &large[..place.width] };
+                    let out = &mut out[(y - place.top) * width + place.x..][..place.width];
+                    let sums = [&rows.0[i][place.from..], &other.0[i][place.from..]];
+                    modulation.write(simd, line, sums, out);
                 }
             }
         }
     }
 }
 
-/// sum + bias + residual, activated.
+/// [`leaky`] of slopes up to one. Where `slope · x` is no number the second of the two is taken.
 #[inline(always)]
-fn end(sums: &[f32], bias: f32, slope: f32, residual: Option<&[f32]>, out: &mut [f32]) {
-    match residual {
-        None => out.iter_mut().zip(sums).for_each(|(out, sum)| *out = leaky(sum + bias, slope)),
-        Some(residual) => {
-            for ((out, sum), residual) in out.iter_mut().zip(sums).zip(residual) {
-                *out = leaky(sum + bias + residual, slope);
+fn activated<S: Simd>(simd: S, x: S::f32s, slope: f32) -> S::f32s {
+    simd.max_f32s(simd.mul_f32s(x, simd.splat_f32s(slope)), x)
+}
+
+/// Writes a whole vector to the beginning of `out`.
+#[inline(always)]
+fn store<S: Simd>(out: &mut [f32], value: S::f32s) {
+    if let [first, ..] = S::as_mut_simd_f32s(out).0 {
+        *first = value;
+    }
+}
+
+/// sum + bias + residual, activated.
+#[derive(Clone, Copy)]
+struct End {
+    bias: f32,
+    slope: f32,
+}
+
+impl End {
+    #[inline(always)]
+    fn write<S: Simd>(self, simd: S, sums: &[f32], residual: Option<&[f32]>, out: &mut [f32]) {
+        let Self { bias, slope } = self;
+        let whole = out.len() - out.len() % S::F32_LANES;
+        for at in (0..whole).step_by(S::F32_LANES) {
+            let mut value = simd.add_f32s(vector(simd, &sums[at..]), simd.splat_f32s(bias));
+            if let Some(residual) = residual {
+                value = simd.add_f32s(value, vector(simd, &residual[at..]));
             }
+            store::<S>(&mut out[at..], activated(simd, value, slope));
+        }
+        for ((out, sum), at) in out[whole..].iter_mut().zip(&sums[whole..]).zip(whole..) {
+            let value = sum + bias;
+            *out = leaky(residual.map_or(value, |residual| value + residual[at]), slope);
+        }
+    }
+}
+
+/// SPADE's modulation of one channel; its γ and β lack those of the sums.
+#[derive(Clone, Copy)]
+struct Modulation {
+    gamma: f32,
+    beta: f32,
+    mean: f32,
+    scale: f32,
+    slope: f32,
+}
+
+impl Modulation {
+    #[inline(always)]
+    fn write<S: Simd>(self, simd: S, x: &[f32], [gammas, betas]: [&[f32]; 2], out: &mut [f32]) {
+        let Self { gamma, beta, mean, scale, slope } = self;
+        let whole = out.len() - out.len() % S::F32_LANES;
+        for at in (0..whole).step_by(S::F32_LANES) {
+            let normal = simd.sub_f32s(vector(simd, &x[at..]), simd.splat_f32s(mean));
+            let normal = simd.mul_f32s(normal, simd.splat_f32s(scale));
+            let gamma = simd.add_f32s(simd.splat_f32s(gamma), vector(simd, &gammas[at..]));
+            let beta = simd.add_f32s(simd.splat_f32s(beta), vector(simd, &betas[at..]));
+            let value = simd.add_f32s(simd.mul_f32s(normal, gamma), beta);
+            store::<S>(&mut out[at..], activated(simd, value, slope));
+        }
+        let sums = gammas[whole..].iter().zip(&betas[whole..]);
+        for ((out, x), (gammas, betas)) in out[whole..].iter_mut().zip(&x[whole..]).zip(sums) {
+            *out = leaky((x - mean) * scale * (gamma + gammas) + (beta + betas), slope);
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Where tiles lie and how their inputs are read: a vector of neighbouring tiles at a time.
 //!
-//! Tiles are counted row by row. A vector whose tiles all stand in one row is read from lines laid out with their margin,
-//! four pixels apart by shuffles of whole vectors; any other is gathered pixel by pixel. Owns no memory.
+//! Tiles are counted row by row, and read from lines laid out with their margin, four pixels apart by shuffles of whole
+//! vectors: those of one row where they lie, those of several after their parts were copied together. Only volumes whose
+//! slices do not begin with a vector are gathered pixel by pixel. Owns no memory.
 
 use pulp::Simd;
 
-use super::transform::{SIDE, STEP, forward, vector};
+use super::transform::{Lines, MOST_SIDE, STEP, Three, Tile, vector};
 
 /// Most tiles of a vector: those of AVX-512.
 pub(super) const MOST: usize = 16;
@@ -45,6 +46,8 @@ pub(super) struct Slice<'a> {
     factor: usize,
     height: usize,
     width: usize,
+    /// What stands at (x, y) is the pixel at (x + `shift[1]`, y + `shift[0]`); none where pixels are enlarged.
+    shift: [isize; 2],
 }
 
 impl<'a> Source<'a> {
@@ -57,34 +60,50 @@ impl<'a> Source<'a> {
             factor: self.factor,
             height: volume.height,
             width: volume.width,
+            shift: [0, 0],
         }
     }
 }
 
 impl Slice<'_> {
+    /// The same with its pixels elsewhere.
+    pub(super) fn shifted(self, shift: [isize; 2]) -> Self {
+        Self { shift, ..self }
+    }
+
     /// Values of one line of [`Slice::lay_out`]: a margin on both sides, whole vectors.
     pub(super) fn pitch(width: usize) -> usize {
         (STEP * width.div_ceil(STEP) + STEP).next_multiple_of(MOST)
     }
 
-    /// The lines that the tiles of row `row` and the `count` − 1 rows after it read, [`Slice::pitch`] values each: the
+    /// The lines that `T`'s tiles of row `row` and the `count` − 1 rows after it read, [`Slice::pitch`] values each: the
     /// first is the pixel left of the picture, and what lies outside is zero.
     #[inline(always)]
-    pub(super) fn lay_out(self, row: usize, count: usize, lines: &mut [f32]) {
+    pub(super) fn lay_out<T: Tile>(self, row: usize, count: usize, lines: &mut [f32]) {
         let pitch = Self::pitch(self.width);
-        let lines = &mut lines[..(STEP * count + SIDE - STEP) * pitch];
-        for (place, line) in lines.chunks_exact_mut(pitch).enumerate() {
-            let y = (STEP * row + place).wrapping_sub(1);
+        let [down, along] = self.shift;
+        // The first pixel of a row that is seen, and where it goes.
+        let first = along.saturating_sub(1).max(0).unsigned_abs().min(self.width);
+        let before = 1isize.saturating_sub(along).max(0).unsigned_abs().min(pitch);
+        let seen = (self.width - first).min(pitch - before);
+        for place in 0..STEP * count + T::SIDE - STEP {
+            let y = (STEP * row + place).wrapping_add_signed(down - 1);
+            let (above, line) = lines[..(place + 1) * pitch].split_at_mut(place * pitch);
             if y >= self.height {
                 line.fill(0.0);
                 continue;
             }
+            if place > 0 && !y.is_multiple_of(self.factor) {
+                line.copy_from_slice(&above[(place - 1) * pitch..]);
+                continue;
+            }
             let width = self.width / self.factor;
             let source = &self.data[y / self.factor * width..][..width];
-            line[0] = 0.0;
-            let (inner, after) = line[1..].split_at_mut(self.width);
+            line[..before].fill(0.0);
+            line[before + seen..].fill(0.0);
+            let inner = &mut line[before..before + seen];
             match self.factor {
-                1 => inner.copy_from_slice(source),
+                1 => inner.copy_from_slice(&source[first..first + seen]),
                 2 => repeat::<2>(inner, source),
                 4 => repeat::<4>(inner, source),
                 factor => {
@@ -93,7 +112,6 @@ impl Slice<'_> {
                     }
                 }
             }
-            after.fill(0.0);
         }
     }
 
@@ -114,36 +132,41 @@ pub(super) fn repeat<const N: usize>(out: &mut [f32], source: &[f32]) {
     out.as_chunks_mut::<N>().0.iter_mut().zip(source).for_each(|(out, value)| *out = [*value; N]);
 }
 
-/// Transforms the vector of tiles from column `column` on, whose lines begin at `lines`; point p goes to
-/// `out[p · stride]`. The tiles come out in the order in which `interleave_shfl_f32s` puts them back.
+/// Transforms the vector of tiles from tile `first` on of those whose lines were laid out, `columns` in a row and `tiles` in
+/// all; point p goes to `out[p · stride]`. The tiles come out in the order in which `interleave_shfl_f32s` puts them back.
 #[inline(always)]
-pub(super) fn transform_row<S: Simd>(
+pub(super) fn transform<S: Simd, T: Tile>(
     simd: S,
     lines: &[f32],
     pitch: usize,
-    column: usize,
+    [first, columns, tiles]: [usize; 3],
     out: &mut [S::f32s],
     stride: usize,
 ) {
-    let zero = simd.splat_f32s(0.0);
-    let mut d = [[zero; SIDE]; SIDE];
-    let lanes = S::F32_LANES;
-    for (i, row) in d.iter_mut().enumerate() {
-        let line = &lines[i * pitch + STEP * column..][..STEP * lanes + STEP];
-        let at = |from: usize| vector(simd, &line[from..]);
-        let near = simd.deinterleave_shfl_f32s([at(0), at(lanes), at(2 * lanes), at(3 * lanes)]);
-        let far = simd.deinterleave_shfl_f32s([
-            at(STEP),
-            at(STEP + lanes),
-            at(STEP + 2 * lanes),
-            at(STEP + 3 * lanes),
-        ]);
-        *row = [near[0], near[1], near[2], near[3], far[0], far[1]];
+    let of = |tile: usize| tile / columns * STEP * pitch + tile % columns * STEP;
+    if first % columns + S::F32_LANES <= columns {
+        let near = &lines[of(first)..];
+        return T::forward(simd, Lines { near, far: &near[STEP..], pitch }, out, stride);
     }
-    forward(simd, d, out, stride);
+    let mut parts = [[[0.0; STEP * MOST]; MOST_SIDE]; 2];
+    let (mut at, end) = (first, tiles.min(first + S::F32_LANES));
+    while at < end {
+        let count = (columns - at % columns).min(end - at);
+        let to = STEP * (at - first)..STEP * (at - first + count);
+        for i in 0..T::SIDE {
+            let line = &lines[of(at) + i * pitch..][..STEP * (count + 1)];
+            parts[0][i][to.clone()].copy_from_slice(&line[..STEP * count]);
+            parts[1][i][to.clone()].copy_from_slice(&line[STEP..]);
+        }
+        at += count;
+    }
+    let [near, far] = &parts;
+    let (near, far) = (near.as_flattened(), far.as_flattened());
+    T::forward(simd, Lines { near, far, pitch: STEP * MOST }, out, stride);
 }
 
-/// The same of any tiles: `tile(lane)` gives the slice that a lane's tile reads and its row and column; none is zero.
+/// The same of any tiles, in their own order: `tile(lane)` gives the slice that a lane's tile reads and its row and column;
+/// none is zero.
 #[inline(always)]
 pub(super) fn transform_any<'a, S: Simd>(
     simd: S,
@@ -151,6 +174,7 @@ pub(super) fn transform_any<'a, S: Simd>(
     out: &mut [S::f32s],
     stride: usize,
 ) {
+    const SIDE: usize = Three::SIDE;
     let mut gathered = [[[0.0f32; MOST]; SIDE]; SIDE];
     for lane in 0..S::F32_LANES {
         let Some((slice, row, column)) = tile(lane) else { continue };
@@ -166,5 +190,5 @@ pub(super) fn transform_any<'a, S: Simd>(
             *to = vector(simd, values);
         }
     }
-    forward(simd, d, out, stride);
+    Three::transform(simd, &d, out, stride);
 }

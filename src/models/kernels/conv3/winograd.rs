@@ -11,13 +11,17 @@ use rayon::prelude::*;
 
 use super::super::matrix::{Matrix, ShapeError, Target, Threads, product};
 use super::finish::{Finish, Place, Rows};
-use super::tiles::{MOST, Slice, Source, Volume, transform_any, transform_row};
-use super::transform::{POINTS, SIDE, STEP, inverse, kernel};
+use super::tiles::{MOST, Slice, Source, Volume, transform, transform_any};
+use super::transform::{STEP, Three, Tile as _};
+use crate::profile::timed;
 use crate::simd::vectorised;
 
 /// Numbers of scratch that a chunk aims at: 32 MB, so that products have wide right sides and most of it stays in
 /// the shared cache.
 const SCRATCH: usize = 8 << 20;
+
+const SIDE: usize = Three::SIDE;
+const POINTS: usize = Three::POINTS;
 
 thread_local! {
     /// Transformed inputs and products of the last call, kept because fresh pages cost as much as filling them.
@@ -54,7 +58,7 @@ impl Winograd {
         let mut transformed = vec![0.0; POINTS * taps * outputs * inputs];
         for (place, kernel_taps) in weights.chunks_exact(9).enumerate() {
             let (pair, slice) = (place / taps, place % taps);
-            for (point, value) in kernel(kernel_taps).into_iter().enumerate() {
+            for (point, value) in Three::kernel(kernel_taps).into_iter().enumerate() {
                 transformed[(point * taps + slice) * outputs * inputs + pair] = value;
             }
         }
@@ -117,6 +121,7 @@ impl Chunk<'_> {
     fn transform_inputs(self, inputs: &mut [f32]) {
         let channels = inputs.par_chunks_mut(POINTS * self.columns).enumerate();
         channels.for_each_init(Vec::new, |lines, (channel, out)| {
+            timed!("conv3 inputs");
             vectorised(InputStage { chunk: self, channel, lines, out });
         });
     }
@@ -127,6 +132,7 @@ impl Chunk<'_> {
         let (depth, margin) = (self.volume.depth, taps / 2);
         let points = products.par_chunks_mut(outputs * self.columns + MOST).enumerate();
         points.try_for_each(|(point, out)| {
+            timed!("conv3 products");
             // The middle slice of the kernel meets every slice of the input, so it goes first and overwrites.
             for slice in std::iter::once(margin).chain((0..*taps).filter(|slice| *slice != margin)) {
                 let (first, last) =
@@ -158,6 +164,7 @@ impl Chunk<'_> {
         out.par_chunks_mut(size).enumerate().for_each(|(plane, out)| {
             let (batch, channel) = (plane / channels, plane % channels);
             if self.tiles.iter().any(|tile| tile.batch == batch) {
+                timed!("conv3 outputs");
                 vectorised(OutputStage { chunk: self, products, finish, batch, channel, out });
             }
         });
@@ -213,10 +220,11 @@ impl WithSimd for InputStage<'_> {
             if chunk.is_shuffled::<S>(first) {
                 let (depth, Tile { batch, row, column }) = chunk.at(first);
                 if laid_out != Some((depth, batch, row)) {
-                    slice_of(depth, batch).lay_out(row, 1, lines);
+                    slice_of(depth, batch).lay_out::<Three>(row, 1, lines);
                     laid_out = Some((depth, batch, row));
                 }
-                transform_row(simd, lines, pitch, column, out, stride);
+                let (_, columns) = chunk.volume.tiles();
+                transform::<S, Three>(simd, lines, pitch, [column, columns, columns], out, stride);
             } else {
                 let of = |lane: usize| {
                     (first + lane < count).then(|| {
@@ -258,9 +266,10 @@ impl WithSimd for OutputStage<'_> {
             }
             let shuffled = self.chunk.is_shuffled::<S>(first);
             let of = |channel: usize| &products[channel * columns / S::F32_LANES + vector..];
-            rows.set(simd, inverse(simd, of(self.channel), stride), shuffled);
+            rows.set(simd, &Three::inverse(simd, of(self.channel), stride), shuffled);
             if self.finish.is_paired() {
-                other.set(simd, inverse(simd, of(self.channel + layer.outputs / 2), stride), shuffled);
+                let beta = of(self.channel + layer.outputs / 2);
+                other.set(simd, &Three::inverse(simd, beta, stride), shuffled);
             }
             let mut at = first;
             while at < end {
@@ -281,7 +290,7 @@ impl WithSimd for OutputStage<'_> {
                         from: STEP * (at - first),
                         top: 0,
                     };
-                    self.finish.write(place, &rows, &other, &mut self.out[depth * size..][..size]);
+                    self.finish.write(simd, place, &rows, &other, &mut self.out[depth * size..][..size]);
                 }
                 at += count;
             }

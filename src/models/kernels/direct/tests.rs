@@ -9,8 +9,10 @@ fn random(dims: &[usize], seed: u64) -> Tensor {
 
 #[test]
 fn every_size_gives_what_the_formula_gives() {
-    for (inputs, outputs, height, width) in [(1, 1, 1, 1), (3, 2, 5, 4), (2, 7, 1, 9), (4, 3, 13, 2)] {
-        for side in [1, 3] {
+    for (inputs, outputs, height, width) in
+        [(1, 1, 1, 1), (3, 2, 5, 4), (2, 7, 1, 9), (4, 3, 13, 2), (2, 3, 3, 64), (30, 14, 4, 33)]
+    {
+        for side in [1, 3, 5] {
             let (x, weight) =
                 (random(&[1, inputs, height, width], 1), random(&[outputs, inputs, side, side], 2));
             let bias = random(&[outputs], 3);
@@ -33,7 +35,7 @@ fn every_size_gives_what_the_formula_gives() {
                         }
                         let found = f64::from(ours[(o * height + y) * width + c]);
                         assert!(
-                            (found - exact).abs() < 1e-5,
+                            (found - exact).abs() < 1e-4,
                             "{side} at {o},{y},{c}: {found} is not {exact}"
                         );
                     }
@@ -45,8 +47,6 @@ fn every_size_gives_what_the_formula_gives() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let sizes = Sizes { inputs: 1, outputs: 1, height: 2, width: 2 };
-    assert!(by_offsets(sizes, &[0.0; 3], &[0.0; 9], &[0.0]).is_err());
     assert!(DirectConv::new(random(&[1, 1, 2, 2], 1), random(&[1], 2)).is_err());
     let conv = DirectConv::new(random(&[1, 2, 3, 3], 1), random(&[1], 2)).unwrap();
     assert!(conv.forward(&random(&[1, 1, 4, 4], 3)).unwrap_err().to_string().contains("2 channels"));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
+use crate::models::kernels::nf4::Nf4;
 use crate::models::noise::Noise;
 use crate::models::weights::spec::record;
 
@@ -90,4 +91,78 @@ fn wrong_shapes_are_refused() {
     let error = layer.forward(&tensor(&[2, 7], 1)).unwrap_err().to_string();
     assert!(error.contains("8 inputs") && error.contains("[2, 7]"), "{error}");
     assert!(layer.forward_onto(&tensor(&[2, 8], 1), &tensor(&[2, 5], 2)).is_err());
+}
+
+/// Matrices of every kind of weight, `rows` by `inputs`.
+fn weights(rows: usize, inputs: usize, stream: u64) -> Vec<Weight> {
+    let matrix = tensor(&[rows, inputs], stream);
+    let plain = |dtype| Weight::Plain(matrix.to_dtype(dtype).unwrap());
+    let mut weights = vec![plain(DType::F32), plain(DType::F16), plain(DType::BF16)];
+    for dtype in [DType::F32, DType::BF16, DType::F16] {
+        let rounded = matrix.to_dtype(dtype).unwrap();
+        weights.push(Weight::Nf4(Nf4::quantise(&rounded, dtype == DType::BF16, &Device::Cpu).unwrap()));
+    }
+    for dtype in [GgmlDType::Q4_0, GgmlDType::Q5_1, GgmlDType::Q8_0, GgmlDType::Q4K, GgmlDType::Q6K] {
+        if inputs.is_multiple_of(dtype.block_size()) {
+            let packed = QTensor::quantize(&matrix, dtype).unwrap();
+            let bytes = packed.data().unwrap();
+            weights
+                .push(Weight::Gguf(Gguf::from_bytes(&bytes, dtype, (rows, inputs), &Device::Cpu).unwrap()));
+        }
+    }
+    weights
+}
+
+#[test]
+fn weights_of_every_kind_multiply_as_what_they_unpack_to() {
+    for (outputs, inputs) in [(1, 1), (33, 7), (70, 65), (32, 256), (100, 1100), (40, 1024)] {
+        let (x, bias) = (tensor(&[9, inputs], 0), tensor(&[outputs], 1));
+        for weight in weights(outputs, inputs, 2) {
+            let name = format!("{outputs}x{inputs} of {weight:?}");
+            let name = &name[..name.len().min(40)];
+            let unpacked = weight.unpacked(DType::F32, &Device::Cpu).unwrap();
+            let packed = Linear::from_tensors(&unpacked, Some(&bias), Precision::F32).unwrap();
+            let stored = Linear::of_parts(vec![weight], Some(bias.clone())).unwrap();
+            // The same chain of sums: not one bit may differ.
+            let bits = |layer: &Linear| {
+                let y = layer.forward_then(&x, Activation::GeluTanh).unwrap();
+                y.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            };
+            assert_eq!(bits(&stored), bits(&packed), "{name}");
+            let exact = plain(&x, &unpacked, &bias);
+            let error = largest(&(stored.forward(&x).unwrap() - &exact).unwrap()) / largest(&exact);
+            assert!(error < 1e-5, "{name}: {error}");
+        }
+    }
+}
+
+#[test]
+fn parts_of_different_kinds_stand_below_each_other() {
+    let x = tensor(&[5, 256], 0);
+    let mut first = 0;
+    let parts =
+        || [3, 40, 17].into_iter().zip([7, 2, 4]).map(|(rows, kind)| weights(rows, 256, 3).swap_remove(kind));
+    let bias = tensor(&[60], 1);
+    let residual = tensor(&[5, 60], 4);
+    let joined = Linear::of_parts(parts().collect(), Some(bias.clone())).unwrap();
+    let joined = joined.forward_onto(&x, &residual).unwrap();
+    for part in parts() {
+        let rows = part.dims().unwrap().0;
+        let bias = bias.narrow(0, first, rows).unwrap();
+        let alone = Linear::of_parts(vec![part], Some(bias)).unwrap().forward(&x).unwrap();
+        let alone = (residual.narrow(1, first, rows).unwrap() + alone).unwrap();
+        let difference = largest(&(joined.narrow(1, first, rows).unwrap() - alone).unwrap());
+        assert_eq!(difference, 0.0, "from {first}");
+        first += rows;
+    }
+    let layer = Linear::of_parts(parts().collect(), None).unwrap();
+    assert!(layer.forward_onto(&x, &tensor(&[5, 61], 2)).is_err());
+}
+
+#[test]
+fn a_matrix_that_does_not_lie_in_order_is_refused() {
+    let turned = Weight::Plain(tensor(&[8, 6], 0).t().unwrap());
+    let layer = Linear::of_parts(vec![turned], None).unwrap();
+    let error = layer.forward(&tensor(&[2, 8], 1)).unwrap_err().to_string();
+    assert!(error.contains("in one piece"), "{error}");
 }

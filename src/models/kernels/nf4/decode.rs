@@ -1,9 +1,11 @@
-//! From 4-bit values back to floats: with tensor operations on any device, and row by row on a processor.
+//! From 4-bit values back to floats: with tensor operations on any device, and piece by piece on a processor.
 
 use candle_core::{CpuStorage, DType, Result, Storage, Tensor};
-use half::{bf16, f16};
+use half::f16;
+use parking_lot::RwLockReadGuard;
 
 use super::{Absmax, BLOCK, NESTED_BLOCK, Nf4};
+use crate::simd::kernel;
 
 /// Rows `bytes` of `table`.
 ///
@@ -59,69 +61,85 @@ impl Nf4 {
         values.reshape((self.rows, self.cols))?.to_dtype(self.rounding)?.to_dtype(dtype)
     }
 
-    /// Rows `first..` of the matrix into `out`, a whole number of rows, on a processor; the same bits as
-    /// [`dequantise`](Self::dequantise).
-    ///
-    /// The sixteen levels are multiplied by a block's magnitude once, so that a value costs one look-up.
-    pub fn decode_rows(&self, absmax: &[f32], first: usize, out: &mut [f32]) -> Result<()> {
-        let start = first * self.cols;
+    /// The matrix for a processor to unpack piece by piece; an error where it lies elsewhere.
+    pub(in super::super) fn held(&self) -> Result<Held<'_>> {
         let (storage, layout) = self.packed.storage_and_layout();
+        let start = layout.start_offset();
         let Storage::Cpu(CpuStorage::U8(bytes)) = &*storage else {
             candle_core::bail!("packed values are bytes in host memory")
         };
-        let bytes = &bytes[layout.start_offset()..];
-        let end = start + out.len();
-        if end.div_ceil(2) > bytes.len() || end.div_ceil(BLOCK) > absmax.len() {
-            candle_core::bail!(
-                "rows {first}.. of an NF4 matrix of {}x{} end outside it",
-                self.rows,
-                self.cols
-            )
+        if !layout.is_contiguous() || bytes.len() < start + (self.rows * self.cols).div_ceil(2) {
+            candle_core::bail!("an NF4 matrix of {}x{} ends outside its bytes", self.rows, self.cols)
         }
-        let mut at = start;
-        let mut out = out;
-        while at < end {
-            let block = at / BLOCK;
-            let stop = ((block + 1) * BLOCK).min(end);
-            let scaled = self.levels.map(|level| level * absmax[block]);
-            let (here, rest) = out.split_at_mut(stop - at);
-            decode_run(bytes, at, &scaled, here);
-            round_to(self.rounding, here);
-            (at, out) = (stop, rest);
-        }
-        Ok(())
+        let pairs = std::array::from_fn(|byte| [self.levels[byte >> 4], self.levels[byte & 15]]);
+        Ok(Held { matrix: self, storage, start, absmax: self.host_absmax()?, pairs: Box::new(pairs) })
     }
 
-    /// The magnitudes in host memory, for [`decode_rows`](Self::decode_rows).
+    /// The magnitudes in host memory.
     pub fn host_absmax(&self) -> Result<Vec<f32>> {
         self.absmax.values()?.to_vec1()
     }
 }
 
-fn decode_run(bytes: &[u8], at: usize, scaled: &[f32; 16], out: &mut [f32]) {
-    if at.is_multiple_of(2) {
-        let mut pairs = out.chunks_exact_mut(2);
-        for (pair, byte) in (&mut pairs).zip(&bytes[at / 2..]) {
-            pair[0] = scaled[usize::from(byte >> 4)];
-            pair[1] = scaled[usize::from(byte & 15)];
+/// A matrix in host memory.
+pub(in super::super) struct Held<'a> {
+    matrix: &'a Nf4,
+    storage: RwLockReadGuard<'a, Storage>,
+    /// Where its bytes begin.
+    start: usize,
+    absmax: Vec<f32>,
+    /// What each byte means: two levels, so that one look-up gives two values.
+    pairs: Box<[[f32; 2]; 256]>,
+}
+
+impl Held<'_> {
+    /// Values `start..` in row-major order into `out`, all inside the matrix; the same bits as
+    /// [`dequantise`](Nf4::dequantise).
+    pub(in super::super) fn values(&self, start: usize, out: &mut [f32]) {
+        let Storage::Cpu(CpuStorage::U8(bytes)) = &*self.storage else { return };
+        let bytes = &bytes[self.start..];
+        // A row of an odd number of values begins in the middle of a byte every other time.
+        let (odd, even) = out.split_at_mut(out.len().min(start % 2));
+        if let Some(first) = odd.first_mut() {
+            *first = self.pairs[usize::from(bytes[start / 2])][1];
         }
-        let last = at + out.len() - 1;
-        if out.len() % 2 == 1 {
-            out[last - at] = scaled[usize::from(bytes[last / 2] >> 4)];
-        }
-        return;
-    }
-    for (i, value) in out.iter_mut().enumerate() {
-        let byte = bytes[(at + i) / 2];
-        let index = if (at + i).is_multiple_of(2) { byte >> 4 } else { byte & 15 };
-        *value = scaled[usize::from(index)];
+        unpack(&bytes[start.div_ceil(2)..], &self.pairs, even);
+        scale(out, &self.absmax[start / BLOCK..], start % BLOCK, self.matrix.rounding);
     }
 }
 
-fn round_to(dtype: DType, values: &mut [f32]) {
-    match dtype {
-        DType::BF16 => values.iter_mut().for_each(|value| *value = bf16::from_f32(*value).to_f32()),
-        DType::F16 => values.iter_mut().for_each(|value| *value = f16::from_f32(*value).to_f32()),
-        _ => {}
+/// The levels of `bytes`, the high half of each first.
+fn unpack(bytes: &[u8], pairs: &[[f32; 2]; 256], out: &mut [f32]) {
+    let (whole, last) = out.as_chunks_mut::<2>();
+    for (pair, byte) in whole.iter_mut().zip(bytes) {
+        *pair = pairs[usize::from(*byte)];
     }
+    if let (Some(value), Some(byte)) = (last.first_mut(), bytes.get(whole.len())) {
+        *value = pairs[usize::from(*byte)][0];
+    }
+}
+
+kernel! {
+    /// Levels times the magnitudes of their blocks, each rounded to `dtype`, as the library that wrote them does. Of the
+    /// first block, `begun` values come before these.
+    fn scale<'a>(values: &'a mut [f32], absmax: &'a [f32], begun: usize, dtype: DType) {
+        let (first, rest) = values.split_at_mut(values.len().min(BLOCK - begun));
+        let blocks = std::iter::once(first).chain(rest.chunks_mut(BLOCK));
+        for (values, absmax) in blocks.zip(absmax) {
+            values.iter_mut().for_each(|value| *value *= absmax);
+        }
+        match dtype {
+            DType::BF16 => values.iter_mut().for_each(|value| *value = bf16_of(*value)),
+            DType::F16 => values.iter_mut().for_each(|value| *value = f16::from_f32(*value).to_f32()),
+            _ => {}
+        }
+    }
+}
+
+/// The nearest number that bf16 has; of two as near ones the one that ends in a zero.
+#[inline(always)]
+pub(super) fn bf16_of(value: f32) -> f32 {
+    let bits = value.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000;
+    if value.is_nan() { value } else { f32::from_bits(rounded) }
 }

@@ -29,20 +29,21 @@ fn quantised_matrices_of_any_shape_come_back_within_the_formats_error() {
 }
 
 #[test]
-fn rows_decoded_on_a_processor_are_the_tensor_operations_bits() {
+fn values_unpacked_on_a_processor_are_the_tensor_operations_bits() {
     for dtype in [DType::F32, DType::BF16] {
         for (rows, cols) in [(7, 3), (9, 65), (24, 96), (40, 128)] {
             let packed =
                 Nf4::quantise(&random(rows, cols).to_dtype(dtype).unwrap(), true, &Device::Cpu).unwrap();
             let whole =
                 packed.dequantise(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            let absmax = packed.host_absmax().unwrap();
-            for first in [0, 1, rows / 2] {
-                let mut out = vec![0.0; (rows - first) * cols];
-                packed.decode_rows(&absmax, first, &mut out).unwrap();
-                assert_eq!(out, whole[first * cols..], "{rows}x{cols} from row {first}");
+            let held = packed.held().unwrap();
+            for first in [0, 1, 2, rows / 2 * cols, rows * cols - 1] {
+                for count in [1, 2, 33, 100].map(|count| count.min(rows * cols - first)) {
+                    let mut out = vec![0.0; count];
+                    held.values(first, &mut out);
+                    assert_eq!(out, whole[first..first + count], "{rows}x{cols} from {first}");
+                }
             }
-            assert!(packed.decode_rows(&absmax, 1, &mut vec![0.0; rows * cols]).is_err());
         }
     }
 }
@@ -85,4 +86,22 @@ fn the_last_entry_of_a_table_is_an_entry_like_any_other() {
 fn blocks_run_on_the_widest_vectors() {
     let matrix = Tensor::ones((3, 70), DType::F32, &Device::Cpu).unwrap();
     runs_wide(&["encode_block"], || assert!(Nf4::quantise(&matrix, true, &Device::Cpu).is_ok()));
+}
+
+#[test]
+fn values_are_unpacked_on_the_widest_vectors() {
+    let packed = Nf4::quantise(&random(4, 64).to_dtype(DType::BF16).unwrap(), false, &Device::Cpu).unwrap();
+    runs_wide(&["scale"], || packed.held().unwrap().values(0, &mut [0.0; 256]));
+}
+
+#[test]
+fn rounding_is_that_of_bf16() {
+    let mut bits = 1u32;
+    for _ in 0..100_000 {
+        bits = bits.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let value = f32::from_bits(bits);
+        let expected = half::bf16::from_f32(value).to_f32();
+        let found = decode::bf16_of(value);
+        assert!(found == expected || value.is_nan() && found.is_nan(), "{value}: {found} for {expected}");
+    }
 }

@@ -1,8 +1,9 @@
 //! The packed product against a plain one in f64.
 
-use crate::simd::tests::runs_wide;
+use crate::simd::{lanes, tests::runs_wide};
 use proptest::prelude::*;
 
+use super::product::tiles;
 use super::*;
 use crate::models::noise::Noise;
 
@@ -25,7 +26,7 @@ proptest! {
         let (x, weight) = (noise.normals(rows * depth), noise.normals(columns * depth));
         let (bias, residual) = (noise.normals(columns), noise.normals(rows * columns));
         let packed = Panels::pack(&weight, columns, depth, Kept::F32);
-        let finish = Finish { bias: Some(&bias), activation: Activation::Identity, residual: Some(&residual) };
+        let finish = Finish { bias: Some(&bias), activation: Activation::Identity, residual: Some(&residual), ..Finish::default() };
         let ours = packed.multiply(&x, finish);
         for (i, (ours, product)) in ours.iter().zip(exact(&x, &weight, columns, depth)).enumerate() {
             let exact = product + f64::from(bias[i % columns]) + f64::from(residual[i]);
@@ -65,9 +66,9 @@ fn a_row_does_not_depend_on_its_neighbours() {
 fn tiles_cover_every_row_once() {
     for rows in 0..100 {
         let covered: Vec<usize> =
-            tiles(7, 7 + rows).flat_map(|(start, count)| start..start + count).collect();
+            tiles(7, 7 + rows, 12).flat_map(|(start, count)| start..start + count).collect();
         assert_eq!(covered, (7..7 + rows).collect::<Vec<_>>());
-        assert!(tiles(7, 7 + rows).all(|(_, count)| count <= MAX_ROWS));
+        assert!(tiles(7, 7 + rows, 12).all(|(_, count)| count <= 12));
     }
 }
 
@@ -75,4 +76,53 @@ fn tiles_cover_every_row_once() {
 fn panels_run_on_the_widest_vectors() {
     let panels = Panels::pack(&[1.0; 50 * 7], 50, 7, Kept::F16);
     runs_wide(&["Block"], || assert_eq!(panels.multiply(&[1.0; 3 * 7], Finish::default()), [7.0; 3 * 50]));
+}
+
+/// One chain of fused multiply-adds over the depth, as every output is promised to be where there is such an instruction.
+fn chained(x: &[f32], weights: &[f32]) -> f32 {
+    let fused = |sum: f32, (x, weight): (&f32, &f32)| match lanes() {
+        1 => sum + x * weight,
+        _ => x.mul_add(*weight, sum),
+    };
+    x.iter().zip(weights).fold(0.0, fused)
+}
+
+#[test]
+fn deep_products_are_one_chain_across_their_blocks() {
+    let (rows, columns) = (14, 37);
+    for depth in [UNIT - 1, UNIT, 3 * UNIT, 3 * UNIT + 1, 7 * UNIT + 5] {
+        let mut noise = Noise::new(6, depth as u64);
+        let (x, weight) = (noise.normals(rows * depth), noise.normals(columns * depth));
+        let bias = noise.normals(columns);
+        for kept in [Kept::F32, Kept::Bf16] {
+            let rounded: Vec<f32> = match kept {
+                Kept::F32 => weight.clone(),
+                _ => weight.iter().map(|w| bf16::from_f32(*w).to_f32()).collect(),
+            };
+            let finish = Finish { bias: Some(&bias), activation: Activation::Relu, ..Finish::default() };
+            let ours = Panels::pack(&weight, columns, depth, kept).multiply(&x, finish);
+            for (i, ours) in ours.iter().enumerate() {
+                let (row, column) = (i / columns, i % columns);
+                let of = |values: &[f32], index: usize| values[index * depth..][..depth].to_vec();
+                let expected = (chained(&of(&x, row), &of(&rounded, column)) + bias[column]).max(0.0);
+                assert_eq!(*ours, expected, "{depth}: {row}, {column}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let (rows, columns, depth) = (150, 40, 800);
+    let mut noise = Noise::new(7, 0);
+    let (x, weight) = (noise.normals(rows * depth), noise.normals(columns * depth));
+    let packed = Panels::pack(&weight, columns, depth, Kept::F16);
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| packed.multiply(&x, Finish::default()))
+    };
+    let one = on(1);
+    for threads in [2, 3, 4, 9] {
+        assert_eq!(on(threads), one, "{threads}");
+    }
 }

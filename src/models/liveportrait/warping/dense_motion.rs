@@ -7,7 +7,7 @@ use candle_nn::VarBuilder;
 
 use super::super::config::Warping;
 use super::super::keypoints::KeyPoints;
-use super::super::parts::{Probe, batch_norm, conv_weights, kernel};
+use super::super::parts::{Probe, batch_norm, conv_weights, kernel, within_depth};
 use super::fields::{deformation, hourglass_input};
 use super::hourglass::Hourglass;
 use crate::models::kernels::batch_norm::BatchNorm;
@@ -38,10 +38,12 @@ impl DenseMotion {
         let dense = &config.dense_motion_params;
         let conv = |name: &str, shape: &[usize]| {
             let (weight, bias) = conv_weights(&vb.pp(name), shape)?;
+            let is_volume = weight.rank() == 5;
+            let weight = if is_volume { within_depth(&weight, dense.reshape_depth)? } else { weight };
             Conv::new(&weight, &bias, kernels)
         };
         let motions = config.num_kp + 1;
-        let sizes = [dense.block_expansion, dense.num_blocks, dense.max_features];
+        let sizes = [dense.block_expansion, dense.num_blocks, dense.max_features, dense.reshape_depth];
         let hourglass = Hourglass::new(motions * (dense.compress + 1), sizes, &vb.pp("hourglass"), kernels)?;
         let outputs = hourglass.outputs();
         let occlusion = config

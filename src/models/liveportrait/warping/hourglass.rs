@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::super::parts::{kernel, normed_conv3};
+use super::super::parts::{folded, kernel, within_depth};
 use crate::models::kernels::buffers::{beside, give_back};
 use crate::models::kernels::conv3::{Conv3, Finish, Input};
 use crate::models::kernels::{Activation, Kernels};
@@ -20,13 +20,15 @@ pub(super) struct Hourglass {
 impl Hourglass {
     pub(super) fn new(
         inputs: usize,
-        [expansion, blocks, most]: [usize; 3],
+        [expansion, blocks, most, depth]: [usize; 4],
         vb: &VarBuilder<'_>,
         kernels: Kernels,
     ) -> Result<Self> {
         let width = |level: usize| most.min(expansion << level);
         let normed = |vb: VarBuilder<'_>, outputs: usize, inputs: usize| {
-            normed_conv3(&vb.pp("conv"), &vb.pp("norm"), &kernel(outputs, inputs, &[3, 3, 3]), kernels)
+            let shape = kernel(outputs, inputs, &[3, 3, 3]);
+            let (weight, bias) = folded(&vb.pp("conv"), &vb.pp("norm"), &shape, kernels)?;
+            Conv3::new(&within_depth(&weight, depth)?, &bias, kernels)
         };
         let down = (0..blocks)
             .map(|level| {

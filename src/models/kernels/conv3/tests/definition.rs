@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::super::banded::Banded;
 use super::super::finish::Finish as Epilogue;
 use super::super::tiles::{Source, Volume};
+use super::super::transform::Three;
 use super::super::winograd::Winograd;
 use crate::models::noise::Noise;
 
@@ -129,7 +130,8 @@ proptest! {
         let source = Source { data: &x, total: inputs, first: 0, factor };
         let volume = Volume { batch, depth, height, width };
         let mut ours = [vec![f32::NAN; expected.len()], vec![f32::NAN; expected.len()]];
-        Banded::prepare(&weights, outputs, inputs, taps).run(source, volume, &finish, &mut ours[0]);
+        let banded = Banded::<Three>::prepare(&weights, outputs, inputs, [taps, 3]);
+        banded.run(source, volume, &finish, &mut ours[0]);
         Winograd::prepare(&weights, outputs, inputs, taps).run(source, volume, &finish, &mut ours[1]).unwrap();
         for (way, ours) in ["banded", "staged"].into_iter().zip(ours) {
             for (place, (ours, expected)) in ours.iter().zip(&expected).enumerate() {
