@@ -14,36 +14,30 @@ use crate::models::kernels::{Activation, Kernels, LayerNorm, Linear};
 /// What a probe hands an intermediate result and its name to.
 type Seen<'a> = &'a mut dyn FnMut(&str, &Tensor);
 
-/// Sees intermediate results; the tests' and benchmarks' way into a network. Off in production.
+/// Sees intermediate results; the tests' way into a network. Off in production.
 pub struct Probe<'a> {
     seen: Option<Seen<'a>>,
-    complete: bool,
 }
 
 impl<'a> Probe<'a> {
     /// Sees nothing.
     pub fn off() -> Self {
-        Self { seen: None, complete: false }
+        Self { seen: None }
     }
 
     /// Hands every intermediate to `seen` with its name, those included that are made for it alone.
     pub fn on(seen: &'a mut dyn FnMut(&str, &Tensor)) -> Self {
-        Self { seen: Some(seen), complete: true }
-    }
-
-    /// Hands only those to `seen` that are made anyway: what it times is what production does.
-    pub fn passing(seen: &'a mut dyn FnMut(&str, &Tensor)) -> Self {
-        Self { seen: Some(seen), complete: false }
+        Self { seen: Some(seen) }
     }
 
     /// Whether results that only a probe needs are to be made.
     pub(super) fn is_on(&self) -> bool {
-        self.complete
+        self.seen.is_some()
     }
 
     /// Keeps the memory of a result that nobody needs any more, unless a probe may still look at it.
     pub(super) fn spent(&self, tensor: Tensor, kernels: Kernels) -> Result<()> {
-        if self.complete || kernels != Kernels::Fused { Ok(()) } else { give_back(tensor) }
+        if self.is_on() || kernels != Kernels::Fused { Ok(()) } else { give_back(tensor) }
     }
 
     pub(super) fn see(&mut self, name: &str, tensor: &Tensor) {
