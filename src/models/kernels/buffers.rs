@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Result, Tensor, bail};
 
 use super::host::{on_host, on_processor};
+use super::panels;
 
 /// Most pieces that a thread keeps; the oldest go first. More than a network has results at once.
 const MOST: usize = 64;
@@ -34,9 +35,10 @@ pub(in crate::models) fn give_back(tensor: Tensor) -> Result<()> {
     if on_processor(&tensor) { tensor.inplace_op1(&Keep) } else { Ok(()) }
 }
 
-/// Frees what this thread keeps; returns how many bytes that were.
+/// Frees what this thread keeps, of products too; returns how many bytes that were.
 pub(in crate::models) fn release() -> usize {
-    KEPT.take().iter().map(|piece| piece.capacity() * size_of::<f32>()).sum()
+    let kept: usize = KEPT.take().iter().map(|piece| piece.capacity() * size_of::<f32>()).sum();
+    kept + panels::release_scratch()
 }
 
 /// Two tensors as one, side by side in their second dimension.

@@ -10,6 +10,7 @@
 
 mod disjoint;
 mod product;
+mod scratch;
 mod tile;
 
 use std::ops::Range;
@@ -19,6 +20,7 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 pub(super) use self::product::{UNIT, product};
+pub(super) use self::scratch::release as release_scratch;
 use super::activation::Activation;
 use crate::simd::{Row, SIDE};
 
