@@ -9,12 +9,14 @@
 //! a machine with AVX-512 then runs what a machine without it would. The matrix products of the `gemm` crate choose for
 //! themselves and do not heed it.
 
+mod dot;
 mod turn;
 
 use std::sync::OnceLock;
 
 use pulp::{Simd, WithSimd};
 
+pub(crate) use dot::{BLOCK, LEFT, TALLEST, Weights, dot, lay_out};
 pub(crate) use turn::{Row, SIDE, turn};
 
 /// The variable that forbids wider vectors.

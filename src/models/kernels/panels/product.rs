@@ -27,7 +27,7 @@ const ABREAST: usize = 4;
 const PASS: usize = 1 << 25;
 
 /// Some rows of the left side: the first, and how many.
-type Strip = (usize, usize);
+pub(super) type Strip = (usize, usize);
 
 /// The product of `x`, rows of `depth`, with `matrix`: rows of `columns`, finished.
 pub(in super::super) fn product(matrix: &dyn Columns, x: &[f32], finish: Finish<'_>) -> Vec<f32> {
@@ -41,7 +41,11 @@ pub(in super::super) fn product(matrix: &dyn Columns, x: &[f32], finish: Finish<
         let last = (first + pass).min(rows);
         let tiles: Vec<Strip> = tiles(first, last, tallest).collect();
         with_left((last - first) * depth, |packed| {
-            pack(x, depth, &tiles, packed);
+            pack(&tiles, depth, packed, |start, count, piece| {
+                timed!("packed input");
+                interleave(&x[start * depth..], depth, count, depth, piece);
+            });
+            let packed = &*packed;
             let work = Work { matrix, first, packed, finish, out: &shared };
             let tasks = tasks(columns.div_ceil(WIDTH), &tiles);
             tasks.into_par_iter().for_each(|(panels, tiles)| {
@@ -53,8 +57,13 @@ pub(in super::super) fn product(matrix: &dyn Columns, x: &[f32], finish: Finish<
     out
 }
 
-/// The rows of `x` that `tiles` tell, tile by tile, each [`interleave`]d.
-fn pack(x: &[f32], depth: usize, tiles: &[Strip], packed: &mut [f32]) {
+/// Has `lay_out` write each of `tiles`, so many values for a row, to its piece of `packed`.
+pub(super) fn pack<T: Send>(
+    tiles: &[Strip],
+    depth: usize,
+    packed: &mut [T],
+    lay_out: impl Fn(usize, usize, &mut [T]) + Sync,
+) {
     let mut rest = packed;
     let pieces: Vec<_> = tiles
         .iter()
@@ -64,10 +73,7 @@ fn pack(x: &[f32], depth: usize, tiles: &[Strip], packed: &mut [f32]) {
             (*start, *count, piece)
         })
         .collect();
-    pieces.into_par_iter().for_each(|(start, count, piece)| {
-        timed!("packed input");
-        interleave(&x[start * depth..], depth, count, depth, piece);
-    });
+    pieces.into_par_iter().for_each(|(start, count, piece)| lay_out(start, count, piece));
 }
 
 /// Rows `first..last` in tiles of as equal a height as can be: a last tile of one row would run at a twelfth of the
@@ -83,7 +89,7 @@ pub(super) fn tiles(first: usize, last: usize, tallest: usize) -> impl Iterator<
 
 /// Panels and tiles in tasks, several for each thread where there are so many; few panels are shared by several tasks
 /// with some of the tiles each.
-fn tasks(panels: usize, tiles: &[Strip]) -> Vec<(Range<usize>, &[Strip])> {
+pub(super) fn tasks(panels: usize, tiles: &[Strip]) -> Vec<(Range<usize>, &[Strip])> {
     let wanted = 4 * rayon::current_num_threads();
     let abreast = (panels / wanted).clamp(1, ABREAST);
     let groups = panels.div_ceil(abreast).max(1);

@@ -3,6 +3,7 @@
 //! Owns that memory, and nothing of what is in it: whoever takes it writes all that it reads.
 
 use std::cell::Cell;
+use std::thread::LocalKey;
 
 use crate::simd::Row;
 
@@ -12,37 +13,47 @@ const MOST: usize = 1 << 20;
 
 thread_local! {
     static LEFT: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    static BYTES: Cell<Vec<i32>> = const { Cell::new(Vec::new()) };
     static ROOM: Cell<Vec<Row>> = const { Cell::new(Vec::new()) };
 }
 
 /// Runs `work` with `count` values for a left side.
 pub(super) fn with_left<T>(count: usize, work: impl FnOnce(&mut [f32]) -> T) -> T {
-    let mut kept = LEFT.take();
-    if kept.len() < count {
-        kept = vec![0.0; count];
-    }
-    let result = work(&mut kept[..count]);
-    if kept.len() <= MOST {
-        LEFT.set(kept);
-    }
-    result
+    with(&LEFT, count, 0.0, work)
+}
+
+/// Runs `work` with `count` numbers for a left side of bytes.
+pub(super) fn with_bytes<T>(count: usize, work: impl FnOnce(&mut [i32]) -> T) -> T {
+    with(&BYTES, count, 0, work)
 }
 
 /// Runs `work` with `count` rows for unpacked panels, those of one task: less than half a megabyte.
 pub(super) fn with_room<T>(count: usize, work: impl FnOnce(&mut [Row]) -> T) -> T {
-    let mut kept = ROOM.take();
-    if kept.len() < count {
-        kept = vec![Row::ZERO; count];
+    with(&ROOM, count, Row::ZERO, work)
+}
+
+fn with<V: Clone, T>(
+    kept: &'static LocalKey<Cell<Vec<V>>>,
+    count: usize,
+    fresh: V,
+    work: impl FnOnce(&mut [V]) -> T,
+) -> T {
+    let mut values = kept.take();
+    if values.len() < count {
+        values = vec![fresh; count];
     }
-    let result = work(&mut kept[..count]);
-    ROOM.set(kept);
+    let result = work(&mut values[..count]);
+    if values.len() <= MOST {
+        kept.set(values);
+    }
     result
 }
 
 /// Frees what this thread keeps; returns the bytes. What the pool's threads keep for a task each is as little as their
 /// stacks, and stays.
 pub(in super::super) fn release() -> usize {
-    size_of_val(LEFT.take().as_slice()) + size_of_val(ROOM.take().as_slice())
+    let left = size_of_val(LEFT.take().as_slice()) + size_of_val(BYTES.take().as_slice());
+    left + size_of_val(ROOM.take().as_slice())
 }
 
 #[cfg(test)]
@@ -56,7 +67,8 @@ mod tests {
         let first = at(1000);
         assert_eq!(at(700), (700, first.1));
         with_room(5, |room| assert_eq!(room.len(), 5));
-        assert_eq!((release(), release()), (4 * 1000 + 5 * size_of::<Row>(), 0));
+        with_bytes(7, |bytes| assert_eq!(bytes.len(), 7));
+        assert_eq!((release(), release()), (4 * 1000 + 5 * size_of::<Row>() + 4 * 7, 0));
     }
 
     #[test]

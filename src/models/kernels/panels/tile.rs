@@ -60,10 +60,10 @@ impl Store<'_> {
     }
 
     #[inline(always)]
-    fn store<S: Simd>(&self, simd: S, tile: &mut Tile, count: usize) {
+    fn store<S: Simd>(&self, simd: S, tile: &mut [Row]) {
         let bias = self.finish.and_then(|finish| finish.bias);
         let bias = bias.map(|bias| padded(&bias[self.columns.clone()]));
-        for (index, row) in tile.iter_mut().enumerate().take(count) {
+        for (index, row) in tile.iter_mut().enumerate() {
             if let Some(finish) = &self.finish {
                 if let Some(bias) = &bias {
                     add(simd, row, bias);
@@ -124,7 +124,22 @@ impl WithSimd for Block<'_> {
         let mut tile = [Row::ZERO; MAX_ROWS];
         self.store.load(&mut tile, self.count);
         multiply_tile(simd, self.packed, self.count, self.weights, &mut tile);
-        self.store.store(simd, &mut tile, self.count);
+        self.store.store(simd, &mut tile[..self.count]);
+    }
+}
+
+/// Rows whose sums are complete.
+pub(super) struct Finished<'a> {
+    pub tile: &'a mut [Row],
+    pub store: Store<'a>,
+}
+
+impl WithSimd for Finished<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.store.store(simd, self.tile);
     }
 }
 
