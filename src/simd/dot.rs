@@ -3,10 +3,6 @@
 //! Here and not with the kernels, because it takes instructions by name: those that multiply bytes four at a time. Each
 //! block's sum of integers is exact, and its product with the scales is added in the blocks' order, rounded after the
 //! multiplication and after the addition: every kind of processor gives the same bits.
-#![expect(
-    unsafe_code,
-    reason = "functions with instructions of their own are called once the processor has been asked"
-)]
 
 use std::sync::OnceLock;
 
@@ -82,30 +78,57 @@ enum Kind {
 }
 
 impl Kind {
-    /// Those that this processor has and no wider than `limit`, the best one last.
-    fn all(limit: Width) -> Vec<Self> {
-        let mut all = vec![Self::Plain];
+    const ALL: &[Self] = &[
+        Self::Plain,
         #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::is_x86_feature_detected as has;
-            if limit >= Width::Avx2 && has!("avx2") && has!("f16c") {
-                all.push(Self::Avx2);
-                if has!("avxvnni") {
-                    all.push(Self::Vnni);
-                }
-            }
-            if limit >= Width::Avx512 && has!("avx512f") && has!("avx512vnni") {
-                all.push(Self::Vnni512);
-            }
+        Self::Avx2,
+        #[cfg(target_arch = "x86_64")]
+        Self::Vnni,
+        #[cfg(target_arch = "x86_64")]
+        Self::Vnni512,
+    ];
+
+    /// Those that this processor has and no wider than `limit`, the best one last.
+    fn all(limit: Width) -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(move |kind| kind.width() <= limit && kind.is_here())
+    }
+
+    fn width(self) -> Width {
+        match self {
+            Self::Plain => Width::Baseline,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 | Self::Vnni => Width::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni512 => Width::Avx512,
         }
-        all
+    }
+
+    fn is_here(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        use std::arch::is_x86_feature_detected as has;
+        match self {
+            Self::Plain => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => has!("avx2") && has!("f16c"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni => Self::Avx2.is_here() && has!("avxvnni"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni512 => has!("avx512f") && has!("avx512vnni"),
+        }
     }
 
     fn best() -> Self {
         static BEST: OnceLock<Kind> = OnceLock::new();
-        *BEST.get_or_init(|| Self::all(widest()).pop().unwrap_or(Self::Plain))
+        *BEST.get_or_init(|| Self::all(widest()).last().unwrap_or(Self::Plain))
     }
 
+    #[cfg_attr(
+        target_arch = "x86_64",
+        expect(
+            unsafe_code,
+            reason = "functions with instructions of their own, once the processor was asked for them"
+        )
+    )]
     fn multiply(self, left: &[i32], rows: usize, panel: &[Weights], sums: &mut [Row; TALLEST]) {
         match self {
             Self::Plain => plain(left, rows, panel, sums),

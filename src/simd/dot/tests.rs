@@ -20,7 +20,7 @@ fn values(seed: &mut u64) -> [i8; BLOCK] {
         match bits & 7 {
             0 => 127,
             1 => -127,
-            _ => ((bits >> 3) % 255) as i8 as i16 as i8,
+            _ => (bits >> 3) as i8,
         }
     };
     let mut values = [0; BLOCK];
@@ -86,8 +86,8 @@ fn the_largest_values_do_not_saturate() {
 
 #[test]
 fn what_is_forbidden_is_not_taken() {
-    assert_eq!(Kind::all(Width::Baseline), [Kind::Plain]);
+    assert_eq!(Kind::all(Width::Baseline).collect::<Vec<_>>(), [Kind::Plain]);
     #[cfg(target_arch = "x86_64")]
-    assert!(!Kind::all(Width::Avx2).contains(&Kind::Vnni512));
-    assert_eq!(Kind::all(widest()).last(), Some(&Kind::best()));
+    assert!(Kind::all(Width::Avx2).all(|kind| kind != Kind::Vnni512));
+    assert_eq!(Kind::all(widest()).last(), Some(Kind::best()));
 }
