@@ -92,7 +92,7 @@ fn what_does_not_fit_together_is_refused() {
 }
 
 #[test]
-fn softmax_runs_on_the_widest_vectors() {
+fn tiles_run_on_the_widest_vectors() {
     let q = tensor(&[1, 1, 5, 8], 0);
-    runs_wide(&["weigh"], || assert!(attention(&q, &q, &q, 1.0, Mask::None).is_ok()));
+    runs_wide(&["Attend"], || assert!(attention(&q, &q, &q, 1.0, Mask::None).is_ok()));
 }
