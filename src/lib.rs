@@ -9,6 +9,7 @@
 #![warn(unreachable_pub)]
 
 pub mod actors;
+pub mod allocator;
 pub mod api;
 pub mod app;
 pub mod cli;

@@ -3,12 +3,14 @@
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
+use vortex_node::allocator;
 use vortex_node::cli::{self, Cli, Command, Console, Failed};
 use vortex_node::config::{self, Loaded};
 use vortex_node::exit::Exit;
 use vortex_node::telemetry::{self, profile::Recording};
 
 fn main() -> ExitCode {
+    allocator::limit_arenas();
     // Two providers are linked in (a dependency brings the other): without a choice the first use of TLS would panic. Fails
     // only where a choice was made before, and nobody was here before.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -2,19 +2,20 @@
 //!
 //! Every vectorised loop of the crate goes through [`vectorised`], as a type with `WithSimd` or as a function that `kernel!`
 //! makes one of; the tests beside this file find those that have no test of their width. pulp's own choice is not used: it
-//! leaves AVX2 out unless a feature is on that would rebuild gemm and candle for nothing else, so a loop behind it runs
+//! leaves AVX2 out unless a feature is on that would rebuild candle for nothing else, so a loop behind it runs
 //! one number at a time on every machine that has AVX2 and no AVX-512.
 //!
 //! The environment variable `VORTEX_SIMD` (`avx512`, `avx2`, `baseline`) forbids anything wider, for the whole process:
-//! a machine with AVX-512 then runs what a machine without it would. The matrix products of the `gemm` crate choose for
-//! themselves and do not heed it.
+//! a machine with AVX-512 then runs what a machine without it would.
 
+mod dot;
 mod turn;
 
 use std::sync::OnceLock;
 
 use pulp::{Simd, WithSimd};
 
+pub(crate) use dot::{BLOCK, LEFT, TALLEST, Weights, dot, lay_out};
 pub(crate) use turn::{Row, SIDE, turn};
 
 /// The variable that forbids wider vectors.

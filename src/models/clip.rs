@@ -6,6 +6,7 @@
 //!
 //! [verify]: crate::verify
 //! [models]: crate::models
+//! [vectors]: crate::models::kernels#tests
 //! [benches]: crate::benchmarks#clip
 //!
 #![doc = include_str!("clip/README.md")]

@@ -42,7 +42,7 @@ pub(in crate::models) use elementary::exp;
 pub use elementwise::{beside_gelu, gate_add, gated_gelu};
 pub use form::Kernels;
 pub use group_norm::GroupNorm;
-pub(in crate::models) use host::with_values;
+pub(in crate::models) use host::{on_host, with_values};
 pub use joint_attention::{Qkv, Rotation, joint_attention};
 pub use linear::{Gguf, Linear, Precision, Weight};
 pub use lookup::{Embedding, Patches, parameter};

@@ -2,12 +2,13 @@
 //!
 //! Owns their formulas; never decides which network uses which.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::buffers::taken;
 use super::elementary::{exp, sigmoid};
-use super::host::{contiguous_f32, on_processor};
+use super::host::{on_processor, with_values};
 use crate::profile::timed;
 use crate::simd::vectorised;
 
@@ -41,7 +42,7 @@ impl Activation {
             return Ok(x.clone());
         }
         if on_processor(x) {
-            return x.contiguous()?.apply_op1_no_bwd(&self);
+            return self.of_values(x);
         }
         match self {
             Self::Identity => Ok(x.clone()),
@@ -53,6 +54,20 @@ impl Activation {
             Self::Silu => x.silu(),
             Self::Sigmoid => candle_nn::ops::sigmoid(x),
         }
+    }
+
+    fn of_values(self, x: &Tensor) -> Result<Tensor> {
+        /// One thread's piece: fits the first-level cache together with its source.
+        const PIECE: usize = 4096;
+        let mut out = taken(x.elem_count());
+        with_values(x, |x| {
+            out.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(out, x)| {
+                out.copy_from_slice(x);
+                vectorised(Piece(self, out));
+            });
+            Ok(())
+        })?;
+        out.into_tensor(x.shape().clone())
     }
 
     /// Of every element, in place; meant to be inlined into code that is already vectorised.
@@ -119,20 +134,6 @@ fn gelu(x: f32) -> f32 {
     let power = FIT[1..].iter().fold(FIT[0], |sum, term| sum * t + term);
     let beyond = 0.5 * t * exp(power - z * z);
     x * if x < 0.0 { beyond } else { 1.0 - beyond }
-}
-
-impl CustomOp1 for Activation {
-    fn name(&self) -> &'static str {
-        "activation"
-    }
-
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        /// One thread's piece: fits the first-level cache together with its source.
-        const PIECE: usize = 4096;
-        let mut values = contiguous_f32(storage, layout, "activation")?.to_vec();
-        values.par_chunks_mut(PIECE).for_each(|piece| vectorised(Piece(*self, piece)));
-        Ok((CpuStorage::F32(values), layout.shape().clone()))
-    }
 }
 
 struct Piece<'a>(Activation, &'a mut [f32]);

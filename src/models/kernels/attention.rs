@@ -1,20 +1,23 @@
 //! Scaled dot-product attention (Vaswani et al. 2017), exact.
 //!
-//! Owns the kernel for the processor and the same in candle's operations for other devices. On the processor queries,
-//! keys and values are read where they lie, so that a joined projection needs no copies; scores exist for 128 queries of
-//! one head at a time, so memory grows with the length of a sequence, not its square. Tiles of all heads are one list:
-//! every thread finds work even where there are fewer heads than threads.
+//! Owns the choice between the kernel for the processor and candle's operations for other devices. On the processor
+//! queries, keys and values are read where they lie, so that a joined projection needs no copies; scores exist for 128
+//! queries of one head at a time ([`tile`]), so memory grows with the length of a sequence, not its square. Tiles of all
+//! heads are one list: every thread finds work even where there are fewer heads than threads.
+
+mod tile;
 
 use candle_core::{D, DType, Device, Layout, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
 
-use super::elementary::softmax;
+use self::tile::{Keys, Tile};
 use super::host::{on_host, on_processor};
-use super::matrix::{Matrix, ShapeError, Target, Threads, product};
+use super::matrix::{Matrix, ShapeError};
 use crate::profile::timed;
-use crate::simd::kernel;
+use crate::simd::vectorised;
 
-/// Queries per tile: scores of 128 queries against 1,280 keys are 0.7 MB, within a core's second-level cache.
+/// Queries per tile: their scores against 1,280 keys are 0.7 MB, within a core's second-level cache, and keys and values are
+/// read once for all of them.
 const TILE: usize = 128;
 
 /// Which keys a query sees, and how.
@@ -168,51 +171,41 @@ pub(super) fn attend(
     if out.is_empty() || keys == 0 {
         return Ok(out);
     }
-    let per_head = queries * size;
-    let mut by_head = vec![0f32; batch * heads * per_head];
-    let mut jobs: Vec<((usize, usize), usize, &mut [f32])> = Vec::new();
-    for (index, rows) in by_head.chunks_mut(per_head).enumerate() {
-        let place = (index / heads, index % heads);
-        jobs.extend(rows.chunks_mut(TILE * size).enumerate().map(|(tile, rows)| (place, tile * TILE, rows)));
+    let of_heads = (0..batch * heads)
+        .map(|index| {
+            let place = (index / heads, index % heads);
+            Ok((k.tokens(place, (0, keys), size)?, v.tokens(place, (0, keys), size)?))
+        })
+        .collect::<std::result::Result<Vec<_>, ShapeError>>()?;
+    // Tiles of each head, and of each tile the pieces of the output's rows that are its own.
+    let tiles = queries.div_ceil(TILE);
+    let mut jobs: Vec<Vec<&mut [f32]>> = Vec::new();
+    jobs.resize_with(batch * heads * tiles, || Vec::with_capacity(queries.min(TILE)));
+    for (row, out) in out.chunks_mut(heads * size).enumerate() {
+        let (item, tile) = (row / queries, row % queries / TILE);
+        for (head, piece) in out.chunks_mut(size).enumerate() {
+            jobs[(item * heads + head) * tiles + tile].push(piece);
+        }
     }
-    jobs.into_par_iter().try_for_each_init(Vec::new, |scores: &mut Vec<f32>, (place, first, rows)| {
+    jobs.into_par_iter().enumerate().try_for_each(|(job, mut out)| {
         timed!("attention tile");
-        let count = rows.len() / size;
-        scores.resize(count * keys, 0.0);
-        let scores = &mut scores[..count * keys];
-        let of_keys = k.tokens(place, (0, keys), size)?;
-        let of_queries = q.tokens(place, (first, count), size)?;
-        product(Target::over(scores, keys), scale, of_queries, of_keys.t(), Threads::One)?;
-        for (row, scores) in scores.chunks_mut(keys).enumerate() {
-            let query = first + row;
-            match mask {
-                HostMask::None => {}
-                HostMask::Causal => scores[query + 1..].fill(f32::NEG_INFINITY),
-                HostMask::Bias(bias) => {
-                    let bias = &bias[(place.1 * queries + query) * keys..][..keys];
-                    scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
-                }
+        let (index, first) = (job / tiles, job % tiles * TILE);
+        let (item, head) = (index / heads, index % heads);
+        let (of_keys, of_values) = of_heads[index];
+        let seen = match mask {
+            HostMask::None => Keys::All,
+            HostMask::Causal => Keys::Before,
+            HostMask::Bias(bias) => {
+                let bias = &bias[(head * queries + first) * keys..][..out.len() * keys];
+                Keys::Biased(Matrix::dense(bias, out.len(), keys)?)
             }
-            weigh(scores);
-        }
-        let weights = Matrix::dense(scores, count, keys)?;
-        product(Target::over(rows, size), 1.0, weights, v.tokens(place, (0, keys), size)?, Threads::One)
+        };
+        let of_queries = q.tokens((item, head), (first, out.len()), size)?;
+        Tile { first, scale, queries: of_queries, keys: of_keys, values: of_values, seen, out: &mut out }
+            .run();
+        Ok(())
     })?;
-    out.par_chunks_mut(heads * size).enumerate().for_each(|(row, out)| {
-        let (item, query) = (row / queries, row % queries);
-        for (head, values) in out.chunks_mut(size).enumerate() {
-            let from = ((item * heads + head) * queries + query) * size;
-            values.copy_from_slice(&by_head[from..][..size]);
-        }
-    });
     Ok(out)
-}
-
-kernel! {
-    /// Softmax of one query's scores, in place; −∞ weighs nothing.
-    pub(super) fn weigh<'a>(scores: &'a mut [f32]) {
-        softmax(scores);
-    }
 }
 
 #[cfg(test)]

@@ -3,10 +3,13 @@
 //! Each thread keeps its own, and so a model's thread reuses from frame to frame what one frame took. Owns no results.
 
 use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
 
-use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Result, Tensor, bail};
+use candle_core::op::BackpropOp;
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Shape, Storage, Tensor, bail};
 
 use super::host::{on_host, on_processor};
+use super::panels;
 
 /// Most pieces that a thread keeps; the oldest go first. More than a network has results at once.
 const MOST: usize = 64;
@@ -15,16 +18,56 @@ thread_local! {
     static KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `count` values, whatever they are: whoever takes them writes them all.
-pub(in crate::models) fn taken(count: usize) -> Vec<f32> {
+/// Memory for a result: whoever takes it writes all of its values, which are whatever they were before. What no tensor is
+/// made of is kept again when it is dropped.
+#[derive(Debug)]
+pub(in crate::models) struct Taken {
+    /// At least as many values as asked for: what is not needed stays as it is, so that a longer result later finds it
+    /// filled.
+    values: Vec<f32>,
+    count: usize,
+}
+
+/// Room for `count` values.
+pub(in crate::models) fn taken(count: usize) -> Taken {
     let kept = KEPT.with_borrow_mut(|kept| {
-        let pieces = kept.iter().enumerate().filter(|(_, piece)| piece.capacity() >= count);
-        let (place, _) = pieces.min_by_key(|(_, piece)| piece.capacity())?;
+        let pieces = kept.iter().enumerate().filter(|(_, piece)| piece.len() >= count);
+        let (place, _) = pieces.min_by_key(|(_, piece)| piece.len())?;
         Some(kept.remove(place))
     });
-    let mut values = kept.unwrap_or_default();
-    values.resize(count, 0.0);
-    values
+    Taken { values: kept.unwrap_or_else(|| vec![0.0; count]), count }
+}
+
+impl Taken {
+    /// The result, of a shape of as many values.
+    pub(in crate::models) fn into_tensor(mut self, shape: impl Into<Shape>) -> Result<Tensor> {
+        let shape = shape.into();
+        if shape.elem_count() != self.count {
+            bail!("{} values do not make a tensor of {shape:?}", self.count);
+        }
+        let storage = Storage::Cpu(CpuStorage::F32(std::mem::take(&mut self.values)));
+        Ok(Tensor::from_storage(storage, shape, BackpropOp::none(), false))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        keep(std::mem::take(&mut self.values));
+    }
+}
+
+impl Deref for Taken {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.values[..self.count]
+    }
+}
+
+impl DerefMut for Taken {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.values[..self.count]
+    }
 }
 
 /// Keeps the memory of `tensor`, which [`taken`] gave: nobody may look at it, or at a view of it, any more. On another device
@@ -34,9 +77,10 @@ pub(in crate::models) fn give_back(tensor: Tensor) -> Result<()> {
     if on_processor(&tensor) { tensor.inplace_op1(&Keep) } else { Ok(()) }
 }
 
-/// Frees what this thread keeps; returns how many bytes that were.
+/// Frees what this thread keeps, of products too; returns how many bytes that were.
 pub(in crate::models) fn release() -> usize {
-    KEPT.take().iter().map(|piece| piece.capacity() * size_of::<f32>()).sum()
+    let kept: usize = KEPT.take().iter().map(|piece| piece.capacity() * size_of::<f32>()).sum();
+    kept + panels::release_scratch()
 }
 
 /// Two tensors as one, side by side in their second dimension.
@@ -55,7 +99,21 @@ pub(in crate::models) fn beside(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         }
     })?;
     dims[1] += other[1];
-    Tensor::from_vec(out, dims, &Device::Cpu)
+    out.into_tensor(dims)
+}
+
+/// Keeps a piece; a thread that ends keeps none.
+fn keep(piece: Vec<f32>) {
+    let _ = KEPT.try_with(|kept| {
+        let mut kept = kept.borrow_mut();
+        if piece.is_empty() {
+            return;
+        }
+        if kept.len() == MOST {
+            kept.remove(0);
+        }
+        kept.push(piece);
+    });
 }
 
 struct Keep;
@@ -67,13 +125,7 @@ impl InplaceOp1 for Keep {
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, _: &Layout) -> Result<()> {
         if let CpuStorage::F32(values) = storage {
-            let values = std::mem::take(values);
-            KEPT.with_borrow_mut(|kept| {
-                if kept.len() == MOST {
-                    kept.remove(0);
-                }
-                kept.push(values);
-            });
+            keep(std::mem::take(values));
         }
         Ok(())
     }
@@ -81,18 +133,31 @@ impl InplaceOp1 for Keep {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     #[test]
-    fn what_is_given_back_is_taken_again() {
+    fn what_is_given_back_is_taken_again_and_stays_filled() {
         release();
-        let tensor = Tensor::from_vec(taken(1000), (10, 100), &Device::Cpu).unwrap();
-        let address = on_host(&[&tensor], |values| values[0].as_ptr()).unwrap();
+        let mut first = taken(1000);
+        first.fill(3.0);
+        let address = first.as_ptr();
+        give_back(first.into_tensor((10, 100)).unwrap()).unwrap();
+        let larger = taken(1001);
+        assert_eq!(larger.len(), 1001, "what is larger is another piece");
+        let mut short = taken(700);
+        assert_eq!((short.len(), short.as_ptr()), (700, address));
+        short.fill(5.0);
+        let tensor = short.into_tensor((7, 100)).unwrap();
+        assert_eq!(tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [5.0; 700]);
+        assert_eq!((&tensor + 1.0).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap(), 4200.0);
         give_back(tensor).unwrap();
-        assert_eq!(taken(1001).len(), 1001, "what is larger is another piece");
-        let again = taken(700);
-        assert_eq!((again.len(), again.as_ptr()), (700, address));
-        assert_eq!(release(), 0);
+        let again = taken(900);
+        assert_eq!((again[699], again[700], again.as_ptr()), (5.0, 3.0, address));
+        assert!(again.into_tensor((9, 101)).is_err());
+        drop(larger);
+        assert_eq!(release(), (1000 + 1001) * 4, "what no tensor was made of is kept too");
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! Convolution by a kernel of any odd size, stride one, zero padding, of pictures and volumes: 1×1, 7×7 and 7×7×7 here.
 //!
-//! Owns the choice between the fused forms and stock operations. Square kernels above 3×3 with some outputs are sums of
-//! 4×4 ones (`conv3/wide.rs`). Of the rest inputs are never laid out per tap: columns of the kernel become outputs of their
+//! Owns the choice between the fused forms and stock operations. 1×1 is a product of pixels, and square kernels above 3×3
+//! with some outputs are sums of 4×4 ones (`conv3/wide.rs`). Of the rest inputs are never laid out per tap: columns of the kernel become outputs of their
 //! own, rows and slices become shifts of whole rows, so every matrix product reads the input where it lies.
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::activation::{Activation, leaky};
 use super::buffers::taken;
-use super::conv3::Wide;
+use super::conv3::{Wide, scratch};
 use super::form::Kernels;
 use super::host::{values, with_values};
 use super::matrix::{Matrix, ShapeError, Target, Threads, product};
@@ -41,9 +41,9 @@ enum Form {
 }
 
 struct Fused {
-    /// Shifts in (z, y) that are products of their own, each with its `[folded · outputs, inputs]`.
+    /// Shifts in (z, y) that are products of their own, none first, each with its `[folded · outputs, inputs]`.
     products: Vec<([isize; 2], Vec<f32>)>,
-    /// Shifts in (y, x) that are outputs of their own.
+    /// Shifts in (y, x) that are outputs of their own, none first.
     folded: Vec<[isize; 2]>,
     bias: Vec<f32>,
 }
@@ -122,11 +122,17 @@ impl Conv {
                     let sides = [size.batch, depth, height, width];
                     with_values(x, |x| wide.run(x, sides, activation, &mut out))?;
                 }
-                Tensor::from_vec(out, dims, &Device::Cpu)
+                out.into_tensor(dims)
             }
             Form::Fused(fused) => {
-                let out = with_values(x, |x| self.fused(fused, x, size, activation))?;
-                Tensor::from_vec(out, dims, &Device::Cpu)
+                let (slope, mut out) = (activation.negative_slope()?, taken(dims.iter().product()));
+                if !out.is_empty() {
+                    with_values(x, |x| match self.kernel {
+                        [1, 1, 1] => Ok(self.pointwise(fused, x, size, slope, &mut out)?),
+                        _ => Ok(self.shifted(fused, x, size, slope, &mut out)?),
+                    })?;
+                }
+                out.into_tensor(dims)
             }
             Form::Picture { weight, bias } => {
                 activation.forward(&x.conv2d(weight, self.kernel[1] / 2, 1, 1, 1)?.broadcast_add(bias)?)
@@ -136,90 +142,109 @@ impl Conv {
         }
     }
 
-    fn fused(&self, fused: &Fused, x: &[f32], size: Size, activation: Activation) -> Result<Vec<f32>> {
-        let slope = activation.negative_slope()?;
+    /// 1×1: one product of all pixels, then bias and activation.
+    fn pointwise(
+        &self,
+        fused: &Fused,
+        x: &[f32],
+        size: Size,
+        slope: f32,
+        out: &mut [f32],
+    ) -> std::result::Result<(), ShapeError> {
         let plane = size.depth * size.height * size.width;
-        let mut out = taken(size.batch * self.outputs * plane);
-        if plane == 0 {
-            return Ok(out);
-        }
-        if self.kernel == [1, 1, 1] {
-            let weights = Matrix::dense(&fused.products[0].1, self.outputs, self.inputs)?;
-            for (x, out) in x.chunks(self.inputs * plane).zip(out.chunks_mut(self.outputs * plane)) {
-                let x = Matrix::dense(x, self.inputs, plane)?;
-                product(Target::over(out, plane), 1.0, weights, x, Threads::All)?;
-            }
-        } else {
-            self.shifted(fused, x, size, &mut out)?;
+        let weights = Matrix::dense(&fused.products[0].1, self.outputs, self.inputs)?;
+        for (x, out) in x.chunks(self.inputs * plane).zip(out.chunks_mut(self.outputs * plane)) {
+            let x = Matrix::dense(x, self.inputs, plane)?;
+            product(Target::over(out, plane), 1.0, weights, x, Threads::All)?;
         }
         out.par_chunks_mut(plane).enumerate().for_each(|(channel, out)| {
             vectorised(AddBias { out, bias: fused.bias[channel % self.outputs], slope });
         });
-        Ok(out)
+        Ok(())
     }
 
-    /// The sums of a kernel wider than one, without bias.
+    /// The sums of a kernel wider than one, with bias and activation.
     fn shifted(
         &self,
         fused: &Fused,
         x: &[f32],
         size: Size,
+        slope: f32,
         out: &mut [f32],
     ) -> std::result::Result<(), ShapeError> {
         let Size { batch, depth, height, width } = size;
         // Folded rows need each other's sums: then a task takes a whole plane.
         let alone = fused.folded.iter().all(|[y, _]| *y == 0);
         let rows = if alone { (SLAB / width).clamp(1, height) } else { height };
-        let tasks: Vec<[usize; 3]> = (0..batch)
-            .flat_map(|b| (0..depth).flat_map(move |z| (0..height).step_by(rows).map(move |y| [b, z, y])))
+        let count = height.div_ceil(rows);
+        let mut tasks: Vec<Slab<'_>> = (0..batch * depth * count)
+            .map(|place| {
+                let (slice, first) = (place / count, place % count * rows);
+                Slab {
+                    layer: self,
+                    fused,
+                    x,
+                    size,
+                    slope,
+                    slice: [slice / depth, slice % depth],
+                    first,
+                    rows: rows.min(height - first),
+                    out: Vec::with_capacity(self.outputs),
+                }
+            })
             .collect();
-        let slabs = tasks
-            .par_iter()
-            .map(|[b, z, y]| self.slab(fused, x, size, [*b, *z], *y..(*y + rows).min(height)))
-            .collect::<std::result::Result<Vec<Vec<f32>>, ShapeError>>()?;
-        for ([b, z, y], slab) in tasks.into_iter().zip(slabs) {
-            let count = slab.len() / self.outputs;
-            for (channel, slab) in slab.chunks(count).enumerate() {
-                let start = ((b * self.outputs + channel) * depth + z) * height * width + y * width;
-                out[start..start + count].copy_from_slice(slab);
+        for (place, plane) in out.chunks_mut(height * width).enumerate() {
+            let slice = place / depth / self.outputs * depth + place % depth;
+            for (part, out) in plane.chunks_mut(rows * width).enumerate() {
+                tasks[slice * count + part].out.push(out);
             }
         }
-        Ok(())
+        tasks.into_par_iter().try_for_each(Slab::run)
     }
+}
 
-    /// `[outputs, rows · width]` of some rows of one slice.
-    fn slab(
-        &self,
-        fused: &Fused,
-        x: &[f32],
-        size: Size,
-        [b, z]: [usize; 2],
-        rows: std::ops::Range<usize>,
-    ) -> std::result::Result<Vec<f32>, ShapeError> {
+/// Some rows of one slice, all outputs.
+struct Slab<'a> {
+    layer: &'a Conv,
+    fused: &'a Fused,
+    x: &'a [f32],
+    size: Size,
+    slope: f32,
+    /// Which picture, and which slice of it.
+    slice: [usize; 2],
+    first: usize,
+    rows: usize,
+    /// Each output's part of the result.
+    out: Vec<&'a mut [f32]>,
+}
+
+impl Slab<'_> {
+    fn run(self) -> std::result::Result<(), ShapeError> {
         timed!("convolution slab");
-        let Size { depth, height, width, .. } = size;
-        let (plane, columns) = (height * width, rows.len() * width);
-        let stacked = fused.folded.len() * self.outputs;
-        let mut sums = vec![0.0; stacked * columns];
-        for ([dz, dy], weights) in &fused.products {
+        let (Size { depth, height, width, .. }, inputs) = (self.size, self.layer.inputs);
+        let (plane, columns) = (height * width, self.rows * width);
+        let stacked = self.fused.folded.len() * self.layer.outputs;
+        let mut scratch = scratch::taken();
+        let [_, _, sums] = &mut scratch;
+        scratch::grow(sums, stacked * columns);
+        // The shift by nothing comes first; it meets every pixel and overwrites.
+        for ([dz, dy], weights) in &self.fused.products {
+            let [b, z] = self.slice;
             let Some(slice) = z.checked_add_signed(*dz).filter(|slice| *slice < depth) else { continue };
-            let Some((from, to, count)) = overlap(rows.start, rows.len(), *dy, height) else { continue };
-            let start = (b * self.inputs * depth + slice) * plane + from * width;
-            let view = Matrix::new(&x[start..], (self.inputs, count * width), depth * plane)?;
-            let weights = Matrix::dense(weights, stacked, self.inputs)?;
-            let target = Target::onto(&mut sums[to * width..], columns);
+            let Some((from, to, count)) = overlap(self.first, self.rows, *dy, height) else { continue };
+            let start = (b * inputs * depth + slice) * plane + from * width;
+            let view = Matrix::new(&self.x[start..], (inputs, count * width), depth * plane)?;
+            let weights = Matrix::dense(weights, stacked, inputs)?;
+            let target = match [*dz, *dy] {
+                [0, 0] => Target::over(&mut sums[to * width..], columns),
+                _ => Target::onto(&mut sums[to * width..], columns),
+            };
             product(target, 1.0, weights, view, Threads::One)?;
         }
-        let mut out = vec![0.0; self.outputs * columns];
-        vectorised(SumShifted {
-            fused,
-            outputs: self.outputs,
-            rows: rows.len(),
-            width,
-            sums: &sums,
-            out: &mut out,
-        });
-        Ok(out)
+        let Self { fused, rows, slope, out, .. } = self;
+        vectorised(SumShifted { fused, slope, rows, width, sums, out });
+        scratch::keep(scratch);
+        Ok(())
     }
 }
 
@@ -233,18 +258,24 @@ fn overlap(start: usize, count: usize, by: isize, limit: usize) -> Option<(usize
 impl Fused {
     fn new(weight: &[f32], bias: Vec<f32>, inputs: usize, [depth, height, width]: [usize; 3]) -> Self {
         let outputs = bias.len();
-        let shifts = |side: usize| (0..side).map(move |tap| tap as isize - (side / 2) as isize);
+        // Nothing first.
+        let shifts = |side: usize| {
+            let middle = (side / 2) as isize;
+            std::iter::once(0).chain((-middle..=middle).filter(|shift| *shift != 0))
+        };
+        let tap = |shift: isize, side: usize| (side / 2).wrapping_add_signed(shift);
         let thin = depth == 1 && outputs * width < THIN;
         let (rows, folded_rows) = if thin { (1, height) } else { (height, 1) };
         let folded = shifts(folded_rows).flat_map(|y| shifts(width).map(move |x| [y, x])).collect::<Vec<_>>();
         let mut products = Vec::new();
-        for (z, dz) in shifts(depth).enumerate() {
-            for (y, dy) in shifts(rows).enumerate() {
+        for dz in shifts(depth) {
+            for dy in shifts(rows) {
                 let mut matrix = Vec::with_capacity(folded.len() * outputs * inputs);
-                for tap in 0..folded.len() {
-                    let (row, column) = if thin { (tap / width, tap % width) } else { (y, tap) };
+                for [y, x] in &folded {
+                    let (row, column) = (tap(if thin { *y } else { dy }, height), tap(*x, width));
                     for pair in 0..outputs * inputs {
-                        matrix.push(weight[((pair * depth + z) * height + row) * width + column]);
+                        matrix
+                            .push(weight[((pair * depth + tap(dz, depth)) * height + row) * width + column]);
                     }
                 }
                 products.push(([dz, dy], matrix));
@@ -256,11 +287,11 @@ impl Fused {
 
 struct SumShifted<'a> {
     fused: &'a Fused,
-    outputs: usize,
+    slope: f32,
     rows: usize,
     width: usize,
     sums: &'a [f32],
-    out: &'a mut [f32],
+    out: Vec<&'a mut [f32]>,
 }
 
 impl WithSimd for SumShifted<'_> {
@@ -268,19 +299,25 @@ impl WithSimd for SumShifted<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let columns = self.rows * self.width;
-        for (fold, [dy, dx]) in self.fused.folded.iter().enumerate() {
-            let Some((from_row, to_row, rows)) = overlap(0, self.rows, *dy, self.rows) else { continue };
-            let Some((from, to, count)) = overlap(0, self.width, *dx, self.width) else { continue };
-            for channel in 0..self.outputs {
-                let sums = &self.sums[(fold * self.outputs + channel) * columns..][..columns];
-                let out = &mut self.out[channel * columns..][..columns];
+        let Self { fused, slope, rows, width, sums, out } = self;
+        let (columns, outputs) = (rows * width, out.len());
+        for (channel, out) in out.into_iter().enumerate() {
+            let bias = fused.bias[channel];
+            for (fold, [dy, dx]) in fused.folded.iter().enumerate() {
+                let sums = &sums[(fold * outputs + channel) * columns..][..columns];
+                if fold == 0 {
+                    out.iter_mut().zip(sums).for_each(|(target, source)| *target = source + bias);
+                    continue;
+                }
+                let Some((from_row, to_row, rows)) = overlap(0, rows, *dy, rows) else { continue };
+                let Some((from, to, count)) = overlap(0, width, *dx, width) else { continue };
                 for row in 0..rows {
-                    let source = &sums[(from_row + row) * self.width + from..][..count];
-                    let target = &mut out[(to_row + row) * self.width + to..][..count];
+                    let source = &sums[(from_row + row) * width + from..][..count];
+                    let target = &mut out[(to_row + row) * width + to..][..count];
                     target.iter_mut().zip(source).for_each(|(target, source)| *target += source);
                 }
             }
+            out.iter_mut().for_each(|value| *value = leaky(*value, slope));
         }
     }
 }

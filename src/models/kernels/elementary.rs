@@ -1,6 +1,6 @@
 //! Elementary functions of one number that vectorise wherever they are compiled for vectors, and sums over many.
 //!
-//! Owns the exponential, the order of sums, and softmax. No fused multiply-add is written, and sums are over 32 running
+//! Owns the exponential and the order of sums. No fused multiply-add is written, and sums are over 32 running
 //! ones whatever the vectors' width: the same bits come out of every kind of vectors. Allocates nothing.
 
 /// Running sums: enough to hide the latency of additions in the widest vectors.
@@ -90,28 +90,6 @@ pub(super) fn sum_of_runs(values: &[f32], run: usize, f: impl Fn(f32) -> f32 + C
     values.chunks(run).map(|run| f64::from(sum(run, f))).sum()
 }
 
-/// The largest value; −∞ of nothing. A NaN is passed over.
-#[inline(always)]
-pub(super) fn largest(values: &[f32]) -> f32 {
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = if *value > *lane { *value } else { *lane };
-        }
-    }
-    rest.iter().chain(&lanes).fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a })
-}
-
-/// Softmax of one row, in place. A row of −∞ becomes NaN, as it does by the definition; a NaN makes all of them NaN.
-#[inline(always)]
-pub(super) fn softmax(row: &mut [f32]) {
-    let top = largest(row);
-    row.iter_mut().for_each(|value| *value = exp(*value - top));
-    let share = 1.0 / sum(row, |value| value);
-    row.iter_mut().for_each(|value| *value *= share);
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -132,17 +110,6 @@ mod tests {
                 prop_assert!((f64::from(tanh(x)) - exact).abs() <= 2.5e-7 * exact.abs(), "{x}: {} for {exact}", tanh(x));
             }
         }
-
-        #[test]
-        fn a_softmax_is_a_distribution(mut row in prop::collection::vec(-50f32..50.0, 1..70)) {
-            let top = row.iter().copied().fold(f32::MIN, f32::max);
-            let total: f64 = row.iter().map(|v| f64::from(v - top).exp()).sum();
-            let exact: Vec<f64> = row.iter().map(|v| f64::from(v - top).exp() / total).collect();
-            softmax(&mut row);
-            for (ours, exact) in row.iter().zip(exact) {
-                prop_assert!((f64::from(*ours) - exact).abs() < 1e-6);
-            }
-        }
     }
 
     #[test]
@@ -161,21 +128,8 @@ mod tests {
     }
 
     #[test]
-    fn a_nan_among_the_scores_is_not_hidden() {
-        let mut row = vec![0.0; 40];
-        row[7] = f32::NAN;
-        softmax(&mut row);
-        assert!(row.iter().all(|value| value.is_nan()));
-        let mut hidden = vec![f32::NEG_INFINITY; 5];
-        softmax(&mut hidden);
-        assert!(hidden.iter().all(|value| value.is_nan()));
-    }
-
-    #[test]
-    fn sums_and_maxima_take_every_element() {
+    fn sums_take_every_element() {
         let values: Vec<f32> = (0..77).map(|i| i as f32 - 20.0).collect();
         assert_eq!(sum(&values, |x| x), values.iter().sum::<f32>());
-        assert_eq!(largest(&values), 56.0);
-        assert_eq!(largest(&[-3.0, -7.0]), -3.0);
     }
 }

@@ -4,6 +4,8 @@
 //! interpolated for itself. Points are (x, y, z) in −1 … 1, of which −1 and 1 are the outer edges of the outer voxels;
 //! the identity grid puts them on the outer voxels' centres instead, as LivePortrait's networks were trained.
 
+use std::cell::RefCell;
+
 use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -15,6 +17,16 @@ use crate::profile::timed;
 mod shift;
 
 pub(crate) use self::shift::{Shifts, sample_shifted};
+
+thread_local! {
+    /// The corners of the last grid's points, kept because fresh pages cost as much as filling them.
+    static CORNERS: RefCell<Vec<Corners>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Frees what the calling thread keeps for its next grid; returns the bytes.
+pub(super) fn release_scratch() -> usize {
+    CORNERS.take().capacity() * size_of::<Corners>()
+}
 
 /// −1 … 1 in `count` steps: coordinate i of the identity grid along an axis. A single step lies in the middle.
 pub(crate) fn identity_axis(count: usize) -> Vec<f32> {
@@ -61,10 +73,11 @@ pub(crate) fn grid_sample(x: &Tensor, grid: &Tensor, kernels: Kernels) -> Result
     } else if !out.is_empty() {
         with_values(x, |x| {
             with_values(grid, |grid| {
+                let mut corners = CORNERS.take();
                 for (b, out) in out.chunks_mut(channels * points).enumerate() {
                     let grid = &grid[b * points * 3..][..points * 3];
-                    let corners: Vec<Corners> =
-                        grid.par_chunks_exact(3).map(|point| Corners::of(point, size)).collect();
+                    let points_of = grid.par_chunks_exact(3).map(|point| Corners::of(point, size));
+                    points_of.collect_into_vec(&mut corners);
                     out.par_chunks_mut(points).enumerate().for_each(|(channel, out)| {
                         let x = &x[(b % volumes * channels + channel) * plane..][..plane];
                         for (out, corners) in out.iter_mut().zip(&corners) {
@@ -72,11 +85,12 @@ pub(crate) fn grid_sample(x: &Tensor, grid: &Tensor, kernels: Kernels) -> Result
                         }
                     });
                 }
+                CORNERS.set(corners);
                 Ok(())
             })
         })?;
     }
-    Tensor::from_vec(out, (batch, channels, d, h, w), &Device::Cpu)
+    out.into_tensor((batch, channels, d, h, w))
 }
 
 /// The eight voxels around a point and their weights; those outside weigh nothing.

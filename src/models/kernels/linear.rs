@@ -1,8 +1,9 @@
 //! Fully connected layers in every precision, each with the fastest product that the device offers.
 //!
 //! Owns the choice of product; the shapes and names are the network's. A layer is kept in one of three ways:
-//! - packed into the processor's order when it is loaded ([`panels`](super::panels)): small networks that stay in memory;
-//! - as eight-bit blocks that candle multiplies as they are;
+//! - packed into the processor's order when it is loaded ([`panels`](super::panels)), as floats or as integers: small
+//!   networks that stay in memory;
+//! - as eight-bit blocks that candle multiplies as they are, on another device;
 //! - as it is stored, in parts of any precision, unpacked only while it is multiplied ([`weight`]): networks of billions
 //!   of parameters, and everything on another device.
 
@@ -23,7 +24,7 @@ pub use self::weight::{Gguf, Weight};
 use super::activation::Activation;
 use super::form::Kernels;
 use super::host::{contiguous_f32, on_host, on_processor, values};
-use super::panels::{Finish, Kept, Panels, product};
+use super::panels::{Bytes, Finish, Kept, Panels, product};
 use crate::profile::timed;
 
 /// How a network keeps its matrices.
@@ -35,8 +36,8 @@ pub enum Precision {
     F16,
     /// Two bytes a weight, of the brain kind. Activations are bf16 on a CUDA device, f32 on the processor.
     Bf16,
-    /// GGUF's Q8_0: blocks of 32 eight-bit weights and one f16 scale. Matrices whose rows do not divide into blocks stay
-    /// f16 on the processor and f32 elsewhere.
+    /// GGUF's Q8_0: blocks of 32 eight-bit weights and one f16 scale, multiplied as integers with what is quantised like
+    /// them. Matrices whose rows do not divide into blocks stay f16 on the processor and f32 elsewhere.
     Q8_0,
 }
 
@@ -63,6 +64,7 @@ pub struct Linear {
 #[derive(Clone, Debug)]
 enum Kind {
     Packed(Arc<Panels>),
+    Bytes(Arc<Bytes>),
     Quantised {
         matmul: QMatMul,
         bytes: usize,
@@ -130,8 +132,12 @@ impl Linear {
         let kind = match precision {
             Precision::Q8_0 if inputs > 0 && inputs.is_multiple_of(GgmlDType::Q8_0.block_size()) => {
                 let quantised = QTensor::quantize(&weight.to_dtype(DType::F32)?, GgmlDType::Q8_0)?;
-                let bytes = quantised.storage_size_in_bytes();
-                Kind::Quantised { matmul: QMatMul::from_qtensor(quantised)?, bytes }
+                if device.is_cpu() {
+                    Kind::Bytes(Arc::new(Bytes::pack(&quantised.data()?, outputs, inputs)))
+                } else {
+                    let bytes = quantised.storage_size_in_bytes();
+                    Kind::Quantised { matmul: QMatMul::from_qtensor(quantised)?, bytes }
+                }
             }
             _ if device.is_cpu() => {
                 let values = weight.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
@@ -209,6 +215,7 @@ impl Linear {
     pub fn size(&self) -> usize {
         let weight = match &self.kind {
             Kind::Packed(panels) => panels.size(),
+            Kind::Bytes(panels) => panels.size(),
             Kind::Quantised { bytes, .. } => *bytes,
             Kind::Parts(parts) => parts.iter().map(Weight::size).sum(),
         };
@@ -226,12 +233,12 @@ impl Linear {
             bail!("a linear layer of {} inputs was given {:?}", self.inputs, x.shape());
         }
         let y = match &self.kind {
-            Kind::Packed(panels) => {
+            Kind::Packed(_) | Kind::Bytes(_) => {
                 let bias = match &self.bias {
                     Some(Bias::Host(bias)) => Some(bias.as_ref()),
                     _ => None,
                 };
-                let op = Packed { panels, bias, activation };
+                let op = Packed { layer: self, bias, activation };
                 let x = x.to_dtype(DType::F32)?.contiguous()?;
                 return match residual {
                     None => x.apply_op1_no_bwd(&op),
@@ -321,7 +328,7 @@ pub(super) fn is_stand_in(tensor: &Tensor) -> bool {
 }
 
 struct Packed<'a> {
-    panels: &'a Panels,
+    layer: &'a Linear,
     bias: Option<&'a [f32]>,
     activation: Activation,
 }
@@ -330,7 +337,7 @@ impl Packed<'_> {
     fn shape(&self, layout: &Layout) -> Shape {
         let mut dims = layout.dims().to_vec();
         if let Some(last) = dims.last_mut() {
-            *last = self.panels.columns();
+            *last = self.layer.outputs;
         }
         Shape::from(dims)
     }
@@ -338,7 +345,12 @@ impl Packed<'_> {
     fn run(&self, x: &CpuStorage, layout: &Layout, residual: Option<&[f32]>) -> Result<(CpuStorage, Shape)> {
         let (bias, activation) = (self.bias, self.activation);
         let finish = Finish { bias, activation, residual, ..Finish::default() };
-        let out = self.panels.multiply(contiguous_f32(x, layout, "a linear layer")?, finish);
+        let x = contiguous_f32(x, layout, "a linear layer")?;
+        let out = match &self.layer.kind {
+            Kind::Packed(panels) => panels.multiply(x, finish),
+            Kind::Bytes(panels) => panels.multiply(x, finish),
+            _ => bail!("a layer that was not packed"),
+        };
         Ok((CpuStorage::F32(out), self.shape(layout)))
     }
 }

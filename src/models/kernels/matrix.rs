@@ -1,10 +1,15 @@
-//! Matrix products on slices: the one door to the `gemm` crate.
+//! Products of matrices that both change, on slices; weights that stay go through [`panels`](super::panels).
 //!
-//! Owns the checks that make the one unsafe call sound; allocates nothing. The order of each sum depends on the sizes
-//! alone, never on the number of threads.
+//! Owns the checks of shapes; the product is in [`blocked`], its innermost loops in [`tile`]. Each output is one chain of
+//! fused multiply-adds over the depth in ascending order, from zero or from what is there: results depend neither on the
+//! number of threads nor on the other rows and columns.
 
-use gemm::Parallelism;
+mod blocked;
+mod pack;
+mod tile;
 
+pub(super) use self::pack::pack;
+pub(super) use self::tile::{At, Left, Out, Strip, multiply};
 use crate::profile::timed;
 
 /// A product whose sizes do not fit together, or not into their slices: a mistake of the caller's, never of the data's.
@@ -76,6 +81,21 @@ impl<'a> Matrix<'a> {
         Self::new(data, (rows, columns), columns)
     }
 
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// From some row and column on, as the left side of a tile. Its columns must lie in order.
+    #[inline(always)]
+    pub(super) fn part(&self, row: usize, column: usize) -> Left<'a> {
+        let start = row * self.row_stride + column;
+        Left::Rows(self.data.get(start..).unwrap_or_default(), self.row_stride)
+    }
+
     /// The same values with rows and columns exchanged.
     #[must_use]
     pub(in crate::models) fn t(self) -> Self {
@@ -134,7 +154,7 @@ pub(in crate::models) enum Threads {
     All,
 }
 
-/// `target` = or += scale · a · b. Shapes that do not match leave the target as it is.
+/// `target` = or += a · (scale · b). Shapes that do not match leave the target as it is.
 pub(in crate::models) fn product(
     target: Target<'_>,
     scale: f32,
@@ -155,86 +175,10 @@ pub(in crate::models) fn product(
     if stride < n && m > 1 {
         return Err(ShapeError::Overlapping { columns: n, stride });
     }
-    let count = rayon::current_num_threads();
-    let parallelism =
-        if threads == Threads::All && count > 1 { Parallelism::Rayon(count) } else { Parallelism::None };
-    #[expect(unsafe_code, reason = "the gemm crate takes pointers and strides")]
-    // SAFETY: `Matrix` and the checks above keep the last element of each operand inside its slice, strides are not
-    // negative, and the target's rows do not overlap. The target is borrowed mutably, so nothing aliases it.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            data.as_mut_ptr(),
-            1,
-            stride as isize,
-            kept,
-            a.data.as_ptr(),
-            a.column_stride as isize,
-            a.row_stride as isize,
-            b.data.as_ptr(),
-            b.column_stride as isize,
-            b.row_stride as isize,
-            1.0,
-            scale,
-            false,
-            false,
-            false,
-            parallelism,
-        );
-    }
+    let out = blocked::Strided { data, stride, kept };
+    blocked::product(out, scale, a, b, threads);
     Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn products_follow_strides_and_keep_what_they_are_told() {
-        let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // 2×3
-        let b = [1.0, 0.0, 2.0, 0.0, 1.0, 1.0]; // 2×3, used transposed
-        let (a, b) = (Matrix::dense(&a, 2, 3).unwrap(), Matrix::dense(&b, 2, 3).unwrap());
-        let mut out = [10.0; 6];
-        product(Target::onto(&mut out, 3), 2.0, a, b.t(), Threads::One).unwrap();
-        assert_eq!(out, [24.0, 20.0, 10.0, 42.0, 32.0, 10.0]);
-        product(Target::over(&mut out, 3), 1.0, a, b.t(), Threads::All).unwrap();
-        assert_eq!(out, [7.0, 5.0, 10.0, 16.0, 11.0, 10.0]);
-    }
-
-    #[test]
-    fn products_of_strided_rows_are_those_of_the_definition() {
-        let (rows, depth, columns) = (5, 7, 9);
-        let a: Vec<f32> = (0..rows * (depth + 2)).map(|i| (i as f32 * 0.37).sin()).collect();
-        let b: Vec<f32> = (0..depth * (columns + 3)).map(|i| (i as f32 * 0.11).cos()).collect();
-        let mut out = vec![2.0; rows * (columns + 1)];
-        let left = Matrix::new(&a, (rows, depth), depth + 2).unwrap();
-        let right = Matrix::new(&b, (depth, columns), columns + 3).unwrap();
-        product(Target::onto(&mut out, columns + 1), 1.0, left, right, Threads::One).unwrap();
-        for row in 0..rows {
-            for column in 0..columns {
-                let sum: f32 =
-                    (0..depth).map(|k| a[row * (depth + 2) + k] * b[k * (columns + 3) + column]).sum();
-                assert!((out[row * (columns + 1) + column] - sum - 2.0).abs() < 1e-5);
-            }
-        }
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused_by_name() {
-        let data = [0.0; 5];
-        assert!(matches!(Matrix::dense(&data, 2, 3), Err(ShapeError::Outside { length: 5, .. })));
-        assert!(Matrix::new(&data, (2, 2), usize::MAX).is_err());
-        let square = Matrix::dense(&data, 2, 2).unwrap();
-        let wide = Matrix::dense(&data, 1, 5).unwrap();
-        let run = |length: usize, stride, b| {
-            product(Target::over(&mut vec![0.0; length], stride), 1.0, square, b, Threads::One)
-        };
-        assert!(matches!(run(3, 2, square), Err(ShapeError::Outside { .. })));
-        assert_eq!(run(4, 1, square), Err(ShapeError::Overlapping { columns: 2, stride: 1 }));
-        let inner = run(10, 5, wide).unwrap_err();
-        assert_eq!(inner.to_string(), "a product of 2x2 and 1x5: the inner sides differ");
-        assert!(candle_core::Error::from(inner).to_string().starts_with(&inner.to_string()));
-    }
-}
+mod tests;

@@ -8,8 +8,10 @@
 //!
 //! Owns the layout; the product is in [`mod@product`], its innermost loops in [`mod@tile`].
 
+mod bytes;
 mod disjoint;
 mod product;
+mod scratch;
 mod tile;
 
 use std::ops::Range;
@@ -18,7 +20,9 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
+pub use self::bytes::Bytes;
 pub(super) use self::product::{UNIT, product};
+pub(super) use self::scratch::release as release_scratch;
 use super::activation::Activation;
 use crate::simd::{Row, SIDE};
 
@@ -108,16 +112,6 @@ impl Panels {
             Kept::Bf16 => Data::Bf16(rows.iter().flat_map(|row| row.0.map(bf16::from_f32)).collect()),
         };
         Self { depth, columns, data }
-    }
-
-    /// Inputs.
-    pub fn depth(&self) -> usize {
-        self.depth
-    }
-
-    /// Outputs.
-    pub fn columns(&self) -> usize {
-        self.columns
     }
 
     /// Memory held.

@@ -1,6 +1,6 @@
 //! Pixel shuffle (Shi et al. 2016): from channels to pixels, in both forms.
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::buffers::taken;
@@ -40,12 +40,12 @@ pub(crate) fn pixel_shuffle(x: &Tensor, factor: usize, kernels: Kernels) -> Resu
             Ok(())
         })?;
     }
-    Tensor::from_vec(out, dims, &Device::Cpu)
+    out.into_tensor(dims)
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_core::DType;
+    use candle_core::{DType, Device};
 
     use super::*;
 

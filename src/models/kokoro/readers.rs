@@ -1,26 +1,36 @@
 //! Who reads a text for a voice: the dictionaries of its accent, and the symbols that the network knows.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use super::config::KokoroConfig;
 use super::text::{Accent, Phonemiser, Script};
 use crate::contract::{ModelError, Warning};
 use crate::types::VoiceBlend;
 
-/// The dictionaries that a bundle's voices need.
-#[derive(Debug)]
+/// The dictionaries of both accents, each read when it is first needed: some 70 MB of host memory and a quarter of a second.
+#[derive(Debug, Default)]
 pub(super) struct Readers {
-    american: Option<Phonemiser>,
-    british: Option<Phonemiser>,
+    american: OnceLock<Phonemiser>,
+    british: OnceLock<Phonemiser>,
 }
 
 impl Readers {
-    /// Those of these voices.
+    /// For these voices, with the dictionaries that most of them need read already.
     pub(super) fn of<'a>(voices: impl Iterator<Item = &'a str>) -> Self {
-        let accents: BTreeSet<bool> =
-            voices.map(|voice| Accent::of(voice) == Some(Accent::British)).collect();
-        let phonemiser = |british, accent| accents.contains(&british).then(|| Phonemiser::new(accent));
-        Self { american: phonemiser(false, Accent::American), british: phonemiser(true, Accent::British) }
+        let readers = Self::default();
+        let british: Vec<bool> = voices.map(|voice| Accent::of(voice) == Some(Accent::British)).collect();
+        let most = british.iter().filter(|british| **british).count() * 2 > british.len();
+        readers.reader(if most { Accent::British } else { Accent::American });
+        readers
+    }
+
+    fn reader(&self, accent: Accent) -> &Phonemiser {
+        let place = match accent {
+            Accent::American => &self.american,
+            Accent::British => &self.british,
+        };
+        place.get_or_init(|| Phonemiser::new(accent))
     }
 
     /// What a voice speaks a text with, and what to warn of.
@@ -31,13 +41,7 @@ impl Readers {
         voice: &VoiceBlend,
     ) -> Result<Script, ModelError> {
         let (name, accent) = speaker(voice);
-        let phonemiser = match accent {
-            Some(Accent::British) => &self.british,
-            Some(Accent::American) | None => &self.american,
-        };
-        let phonemiser = phonemiser
-            .as_ref()
-            .ok_or_else(|| ModelError::own(format!("no dictionary was loaded for the voice {name:?}")))?;
+        let phonemiser = self.reader(accent.unwrap_or(Accent::American));
         let mut script = phonemiser.script(text)?;
         if accent.is_none() {
             let message =
@@ -75,4 +79,19 @@ fn known(config: &KokoroConfig, script: &Script) -> Result<(), ModelError> {
         list.join(", "),
         config.vocab.len()
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dictionaries_are_read_when_a_voice_needs_them() {
+        let readers = Readers::of(["af_heart", "bf_emma", "am_adam"].into_iter());
+        assert!(readers.american.get().is_some() && readers.british.get().is_none());
+        let readers = Readers::of(["bm_george"].into_iter());
+        assert!(readers.american.get().is_none() && readers.british.get().is_some());
+        assert!(readers.reader(Accent::American).script("Hello.").is_ok());
+        assert!(readers.american.get().is_some());
+    }
 }

@@ -8,14 +8,16 @@ use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
 use crate::models::device::Download;
+use crate::models::kernels::buffers::{Taken, taken};
+use crate::models::kernels::with_values;
 use crate::types::{CameraView, Resolution, RgbImage};
 
 /// A rendered frame: RGB in 0 … 255, three numbers a pixel, rows from the top.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Canvas {
     width: usize,
     height: usize,
-    data: Vec<f32>,
+    data: Taken,
 }
 
 /// Which two pixels a coordinate lies between, and how far on the way to the second.
@@ -25,10 +27,29 @@ impl Canvas {
     /// The frames of `[batch, 3, height, width]`, in 0 … 1. One copy from the device for all.
     pub(super) fn of(frames: &Tensor, download: &mut Download) -> Result<Vec<Self>> {
         let (_, colours, height, width) = frames.dims4()?;
+        let plane = height * width;
+        if frames.device().is_cpu() && frames.dtype() == DType::F32 && plane > 0 {
+            return with_values(frames, |frames| {
+                let frames = frames.chunks(colours * plane).map(|frame| {
+                    let mut data = taken(frame.len());
+                    for (colour, values) in frame.chunks(plane).enumerate() {
+                        let out = data[colour..].iter_mut().step_by(colours);
+                        out.zip(values).for_each(|(out, value)| *out = value * 255.0);
+                    }
+                    Self { width, height, data }
+                });
+                Ok(frames.collect())
+            });
+        }
         let bytes = (frames.to_dtype(DType::F32)?.permute((0, 2, 3, 1))?.contiguous()? * 255.0)?;
         download.read(&bytes, |data| {
             let frames = data.chunks(colours * height * width);
-            frames.map(|data| Self { width, height, data: data.to_vec() }).collect()
+            let kept = |values: &[f32]| {
+                let mut data = taken(values.len());
+                data.copy_from_slice(values);
+                data
+            };
+            frames.map(|data| Self { width, height, data: kept(data) }).collect()
         })
     }
 
@@ -39,15 +60,17 @@ impl Canvas {
 
     /// `1 − weight` of this and `weight` of `other`.
     pub(super) fn blend(&self, other: &Self, weight: f32) -> Self {
-        let data = self.data.iter().zip(&other.data).map(|(a, b)| a + weight * (b - a)).collect();
-        Self { data, ..*self }
+        let mut data = taken(self.data.len());
+        let pairs = self.data.iter().zip(&*other.data);
+        data.iter_mut().zip(pairs).for_each(|(out, (a, b))| *out = a + weight * (b - a));
+        Self { data, width: self.width, height: self.height }
     }
 
     /// What `camera` sees, as u8 pixels of `size`; cut off like the published wrapper's, not rounded.
     pub(super) fn view(&self, camera: &CameraView, size: Resolution, out: &mut [u8]) {
         let (width, height) = (size.width.get() as usize, size.height.get() as usize);
         if *camera == CameraView::WHOLE && (width, height) == (self.width, self.height) {
-            out.par_iter_mut().zip(&self.data).for_each(|(out, value)| *out = *value as u8);
+            out.par_iter_mut().zip(&*self.data).for_each(|(out, value)| *out = *value as u8);
             return;
         }
         let columns = steps(width, self.width, camera.zoom, camera.pan_x);

@@ -41,15 +41,16 @@ impl SpadeGenerator {
         let first = Conv3::new(&weight, &bias, kernels)?;
         let sizes = |from: usize, to: usize| [from, to, inputs, config.nhidden];
         let middle = (0..MIDDLE).map(|block| vb.pp(format!("G_middle_{block}"))).collect::<Vec<_>>();
-        let middle_shared = Shared::new(&middle, sizes(2 * inputs, 2 * inputs), kernels)?;
+        let middle_shared = Shared::new(&middle, sizes(2 * inputs, 2 * inputs), 1, kernels)?;
         let middle = middle
             .iter()
             .map(|vb| SpadeBlock::new(vb, sizes(2 * inputs, 2 * inputs), kernels))
             .collect::<Result<_>>()?;
         let up = [("up_0", 2 * inputs, inputs), ("up_1", inputs, config.out_channels)]
             .into_iter()
-            .map(|(name, from, to)| {
-                let shared = Shared::new(&[vb.pp(name)], sizes(from, to), kernels)?;
+            .enumerate()
+            .map(|(place, (name, from, to))| {
+                let shared = Shared::new(&[vb.pp(name)], sizes(from, to), 2 << place, kernels)?;
                 Ok((shared, SpadeBlock::new(&vb.pp(name), sizes(from, to), kernels)?))
             })
             .collect::<Result<_>>()?;

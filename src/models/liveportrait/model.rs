@@ -150,7 +150,11 @@ impl Render for Renderer<'_> {
             let mut canvases = Vec::with_capacity(frames.len());
             for driving in driving.chunks(at_once(self.model.kernels, frames.len())) {
                 let warped = networks.warping.forward(source, driving, off)?;
-                canvases.extend(Canvas::of(&networks.generator.forward(&warped, off)?, download)?);
+                let pictures = networks.generator.forward(&warped, off)?;
+                canvases.extend(Canvas::of(&pictures, download)?);
+                for spent in [warped, pictures] {
+                    off.spent(spent, self.model.kernels)?;
+                }
             }
             Ok(canvases)
         });

@@ -13,10 +13,11 @@ use self::dense_motion::DenseMotion;
 use super::config::Warping;
 use super::keypoints::KeyPoints;
 use super::parts::{Probe, conv_weights, kernel, normed_conv3};
+use crate::models::kernels::buffers::taken;
 use crate::models::kernels::conv::Conv;
 use crate::models::kernels::conv3::{Conv3, Finish, Input};
 use crate::models::kernels::grid_sample::grid_sample;
-use crate::models::kernels::{Activation, Kernels};
+use crate::models::kernels::{Activation, Kernels, on_host};
 use crate::profile::timed;
 
 /// The network.
@@ -33,6 +34,25 @@ pub struct Source {
     feature: Tensor,
     compressed: Tensor,
     key_points: Vec<KeyPoints>,
+}
+
+/// Every channel of `x` times `map`, `[batch, 1, height, width]`.
+fn seen_through(x: &Tensor, map: &Tensor, kernels: Kernels) -> Result<Tensor> {
+    let (batch, channels, height, width) = x.dims4()?;
+    if kernels != Kernels::Fused || map.dims() != [batch, 1, height, width] {
+        return x.broadcast_mul(map);
+    }
+    let mut out = taken(x.elem_count());
+    on_host(&[x, map], |values| {
+        let plane = (height * width).max(1);
+        for (place, (out, x)) in out.chunks_mut(plane).zip(values[0].chunks(plane)).enumerate() {
+            let map = &values[1][place / channels * plane..][..out.len()];
+            for ((out, x), map) in out.iter_mut().zip(x).zip(map) {
+                *out = x * map;
+            }
+        }
+    })?;
+    out.into_tensor(x.shape().clone())
 }
 
 impl WarpingModule {
@@ -91,8 +111,9 @@ impl WarpingModule {
         let mut out = self.fourth.forward(&third, Activation::Identity)?;
         probe.spent(third, self.kernels)?;
         if let Some(occlusion) = fields.occlusion.filter(|_| self.uses_occlusion) {
-            let seen = out.broadcast_mul(&occlusion)?;
+            let seen = seen_through(&out, &occlusion, self.kernels)?;
             probe.spent(std::mem::replace(&mut out, seen), self.kernels)?;
+            probe.spent(occlusion, self.kernels)?;
         }
         probe.see("W.out", &out);
         Ok(out)

@@ -70,7 +70,9 @@ pub(super) struct HostSource;
 
 impl MeterSource for HostSource {
     fn watch(&self) -> Option<Box<dyn Watch>> {
-        let mut probe = HostProbe::new(HostProbeSetup::default());
+        // The machine's memory, which would be read anew at each look, is not asked for.
+        let mut probe =
+            HostProbe::new(HostProbeSetup { total: Some(Bytes::ZERO), ..HostProbeSetup::default() });
         let before = held(&mut probe)?;
         let (stop, stopped) = mpsc::channel::<()>();
         let looking = std::thread::Builder::new().name("meter".to_owned()).spawn(move || {

@@ -18,6 +18,7 @@ const RUNTIME: &[&str] = &["ractor", "tokio"];
 
 /// The design's table, from the ground up: a part knows only what it names, and names only what stands above it here.
 pub(super) const TABLE: &[Row] = &[
+    row("allocator", &[], &[]),
     row("clock", &[], &[]),
     row("exit", &[], &[]),
     row("files", &[], &[]),
@@ -159,5 +160,5 @@ pub(super) const TABLE: &[Row] = &[
     ),
     // Compiled for tests and fuzzers only; known by nobody.
     row("fuzz", &["api", "journal", "recipe"], TENSORS),
-    row("main", &["cli", "config", "exit", "telemetry"], TENSORS),
+    row("main", &["allocator", "cli", "config", "exit", "telemetry"], TENSORS),
 ];

@@ -81,6 +81,21 @@ fn queries_may_be_fewer_than_keys() {
 }
 
 #[test]
+fn a_nan_among_the_scores_is_not_hidden_and_spoils_no_other_query() {
+    let q = tensor(&[1, 1, 40, 8], 0);
+    for (value, keys) in [(f32::NAN, 7..8), (f32::NEG_INFINITY, 0..40)] {
+        let mut bias = vec![0.0; 40 * 40];
+        bias[33 * 40..][keys].fill(value);
+        let bias = Tensor::from_vec(bias, (1, 40, 40), &Device::Cpu).unwrap();
+        let out = attention(&q, &q, &q, 1.0, Mask::Bias(&bias)).unwrap();
+        let out: Vec<f32> = out.flatten_all().unwrap().to_vec1().unwrap();
+        for (query, row) in out.chunks(8).enumerate() {
+            assert!(row.iter().all(|value| value.is_nan() == (query == 33)), "{query}: {row:?}");
+        }
+    }
+}
+
+#[test]
 fn what_does_not_fit_together_is_refused() {
     let (q, k) = (tensor(&[1, 2, 5, 8], 0), tensor(&[1, 2, 6, 8], 1));
     assert!(attention(&q, &k, &tensor(&[1, 2, 7, 8], 2), 1.0, Mask::None).is_err());
@@ -92,7 +107,7 @@ fn what_does_not_fit_together_is_refused() {
 }
 
 #[test]
-fn softmax_runs_on_the_widest_vectors() {
+fn tiles_run_on_the_widest_vectors() {
     let q = tensor(&[1, 1, 5, 8], 0);
-    runs_wide(&["weigh"], || assert!(attention(&q, &q, &q, 1.0, Mask::None).is_ok()));
+    runs_wide(&["Attend"], || assert!(attention(&q, &q, &q, 1.0, Mask::None).is_ok()));
 }

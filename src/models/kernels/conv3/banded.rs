@@ -3,14 +3,14 @@
 //! Transformed inputs and products of a band stay in a core's caches, and each picture is read and written once. Owns each
 //! thread's scratch; the weights are `packed.rs`'s. Bands, and the order of every sum, are decided by sizes alone.
 
-use std::cell::RefCell;
-
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::finish::{Finish, Place, Rows};
 use super::packed::BLOCK;
 pub(super) use super::packed::Banded;
+use super::pieces::{Piece, pieces};
+use super::scratch::{self, grow};
 use super::tiles::{Slice, Source, Volume, transform};
 use super::transform::{STEP, Tile};
 use crate::profile::timed;
@@ -28,58 +28,17 @@ const FEW: usize = 8;
 /// cache.
 const POINT: usize = 2 * BLOCK * GROUP + 1;
 
-thread_local! {
-    /// Lines, transformed inputs and products of this thread's last band, kept because fresh pages cost as much as
-    /// filling them.
-    static KEPT: RefCell<[Vec<f32>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) };
-}
-
-/// Gives back what this thread and those of the pool keep; returns how many bytes that were.
-pub(super) fn release_scratch() -> usize {
-    let given = || {
-        let kept = KEPT.with(|kept| std::mem::take(&mut *kept.borrow_mut()));
-        kept.iter().map(|part| part.capacity() * size_of::<f32>()).sum::<usize>()
-    };
-    given() + rayon::broadcast(|_| given()).into_iter().sum::<usize>()
-}
-
 impl<T: Tile> Banded<T> {
     /// Convolves `source` and has `finish` write each plane of `out`.
     pub(super) fn run(&self, source: Source<'_>, volume: Volume, finish: &Finish<'_>, out: &mut [f32]) {
-        let Volume { batch, depth, height, width } = volume;
         let (rows, columns) = volume.tiles();
         let high = (GROUP * lanes()).div_ceil(columns).clamp(1, rows);
-        let bands = rows.div_ceil(high);
-        let (channels, plane) = (finish.channels(self.outputs), finish.plane(height, width));
-        let mut tasks: Vec<Band<'_, T>> = (0..batch * depth * bands)
-            .map(|place| {
-                let (slice, band) = (place / bands, place % bands);
-                let (first, z) = (band * high, slice % depth);
-                let rows = high.min(rows - first);
-                Band {
-                    layer: self,
-                    source,
-                    volume,
-                    finish,
-                    batch: slice / depth,
-                    z,
-                    first,
-                    rows,
-                    out: Vec::new(),
-                }
-            })
-            .collect();
-        // A band's part of every channel; the last one of a pooled picture may have none.
-        let part = finish.plane(STEP * high, width);
-        for (place, plane) in out.chunks_mut(plane).enumerate() {
-            let (batch, z) = (place / depth / channels, place % depth);
-            for (band, part) in plane.chunks_mut(part).enumerate() {
-                tasks[(batch * depth + z) * bands + band].out.push(part);
-            }
-        }
-        tasks.into_par_iter().for_each(|band| {
+        let pieces = pieces(volume, STEP * high, finish, self.outputs, out);
+        pieces.into_par_iter().for_each(|piece| {
             timed!("conv3 band");
-            vectorised(band);
+            let Piece { batch, z, top, rows, out } = piece;
+            let (first, rows) = (top / STEP, rows.div_ceil(STEP));
+            vectorised(Band { layer: self, source, volume, finish, batch, z, first, rows, out });
         });
     }
 }
@@ -108,7 +67,7 @@ impl<T: Tile> WithSimd for Band<'_, T> {
         }
         let (_, columns) = self.volume.tiles();
         let vectors = (self.rows * columns).div_ceil(S::F32_LANES);
-        let [mut lines, mut inputs, mut products] = KEPT.with(|kept| std::mem::take(&mut *kept.borrow_mut()));
+        let [mut lines, mut inputs, mut products] = scratch::taken();
         let (depth, pairs) = (self.depth(), self.pairs());
         let pass = if pairs <= FEW { PASS.min(depth) } else { depth };
         let kept = if pass < depth { pairs * vectors.div_ceil(GROUP) } else { 1 };
@@ -127,7 +86,7 @@ impl<T: Tile> WithSimd for Band<'_, T> {
                 }
             }
         }
-        KEPT.with(|kept| *kept.borrow_mut() = [lines, inputs, products]);
+        scratch::keep([lines, inputs, products]);
     }
 }
 
@@ -153,12 +112,6 @@ impl Part {
     /// Whether it is all there is; else the sums of all blocks are kept until the last one.
     fn is_whole(self) -> bool {
         self.len() == self.depth
-    }
-}
-
-fn grow(scratch: &mut Vec<f32>, count: usize) {
-    if scratch.len() < count {
-        scratch.resize(count, 0.0);
     }
 }
 
@@ -331,7 +284,7 @@ impl<T: Tile> Band<'_, T> {
                         from: STEP * (at - tile),
                         top: STEP * self.first,
                     };
-                    self.finish.write(simd, place, &rows, &other, self.out[channel]);
+                    self.finish.write(simd, place, rows.sums(), other.sums(), self.out[channel]);
                     at += count;
                 }
             }

@@ -8,8 +8,8 @@ use super::super::activation::leaky;
 use super::tiles::{MOST, Volume, repeat};
 use super::transform::{STEP, vector};
 
-/// Pixels of one row of a vector of tiles.
-const WIDTH: usize = STEP * MOST;
+/// Pixels of one row of a vector of tiles, and the most that are finished at a time.
+pub(super) const WIDTH: usize = STEP * MOST;
 
 /// Four rows of outputs, on whole cache lines.
 #[repr(C, align(64))]
@@ -19,6 +19,11 @@ impl Rows {
     #[inline(always)]
     pub(super) fn new() -> Self {
         Self([[0.0; WIDTH]; STEP])
+    }
+
+    #[inline(always)]
+    pub(super) fn sums(&self) -> Sums<'_> {
+        Sums { values: self.0.as_flattened(), pitch: WIDTH }
     }
 
     /// The pixels of a vector of tiles, given by row and column of a tile. `shuffled`: in the order of tiles in which
@@ -48,6 +53,20 @@ impl Rows {
     }
 }
 
+/// Rows of sums of one channel, `pitch` values apart.
+#[derive(Clone, Copy)]
+pub(super) struct Sums<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) pitch: usize,
+}
+
+impl<'a> Sums<'a> {
+    #[inline(always)]
+    fn row(self, i: usize, from: usize) -> &'a [f32] {
+        &self.values[i * self.pitch + from..]
+    }
+}
+
 /// One row of shuffled tiles.
 #[inline(always)]
 fn put<S: Simd>(simd: S, row: &mut [f32; WIDTH], columns: &[S::f32s; STEP]) {
@@ -66,7 +85,7 @@ pub(super) struct Place {
     pub(super) volume: Volume,
     pub(super) y: usize,
     pub(super) x: usize,
-    /// Pixels that belong there, and the first of them in the rows.
+    /// Pixels that belong there, at most [`WIDTH`], and the first of them in the rows.
     pub(super) width: usize,
     pub(super) from: usize,
     /// The row of the picture that the result begins with.
@@ -104,7 +123,14 @@ impl Finish<'_> {
 
     /// Finishes four rows and writes those that lie within the plane; `other` has the second channel's.
     #[inline(always)]
-    pub(super) fn write<S: Simd>(&self, simd: S, place: Place, rows: &Rows, other: &Rows, out: &mut [f32]) {
+    pub(super) fn write<S: Simd>(
+        &self,
+        simd: S,
+        place: Place,
+        rows: Sums<'_>,
+        other: Sums<'_>,
+        out: &mut [f32],
+    ) {
         let Volume { batch, depth, height, width } = place.volume;
         let count = STEP.min(height - place.y);
         match *self {
@@ -119,14 +145,14 @@ impl Finish<'_> {
                 if pool {
                     let mut done = [[0.0; WIDTH]; STEP];
                     for (i, done) in done.iter_mut().enumerate().take(count) {
-                        ends.write(simd, &rows.0[i][place.from..], line(i), &mut done[..place.width]);
+                        ends.write(simd, rows.row(i, place.from), line(i), &mut done[..place.width]);
                     }
                     average(place, &done, count, out);
                 } else {
                     for i in 0..count {
                         let start = (place.y - place.top + i) * width + place.x;
                         let out = &mut out[start..][..place.width];
-                        ends.write(simd, &rows.0[i][place.from..], line(i), out);
+                        ends.write(simd, rows.row(i, place.from), line(i), out);
                     }
                 }
             }
@@ -152,7 +178,7 @@ impl Finish<'_> {
                     let line =
                         if factor == 1 { &line[place.x..][..place.width] } else { &large[..place.width] };
                     let out = &mut out[(y - place.top) * width + place.x..][..place.width];
-                    let sums = [&rows.0[i][place.from..], &other.0[i][place.from..]];
+                    let sums = [rows.row(i, place.from), other.row(i, place.from)];
                     modulation.write(simd, line, sums, out);
                 }
             }

@@ -102,6 +102,15 @@ fn an_enlarged_part_of_the_channels_is_read_in_place() {
     assert_close(&ours, &stock.forward(input, Finish::default()).unwrap(), 2e-5);
     assert!(fused.forward(Input::new(&x).channels(5, 2), Finish::default()).is_err());
     assert!(fused.forward(Input::new(&x), Finish::default()).is_err());
+    // A layer that is made for it, of pictures.
+    let weight = wave(&[4, 2, 3, 3], 0.31);
+    let layer = Conv3::of_enlarged(&weight, &bias, 4, Kernels::Fused).unwrap();
+    let any = Conv3::new(&weight, &bias, Kernels::Fused).unwrap();
+    for input in [input, input.enlarged(4), input.enlarged(3)] {
+        let [ours, banded] = [&layer, &any].map(|layer| layer.forward(input, Finish::default()).unwrap());
+        assert_close(&ours, &banded, 2e-5);
+    }
+    assert!(layer.forward(Input::new(&x).channels(3, 2), Finish::default()).is_err(), "not enlarged");
 }
 
 #[test]
@@ -175,11 +184,42 @@ fn any_number_of_threads_gives_the_same_bits() {
             };
             let few = layer(&weight).forward(Input::new(&x), Finish::default()).unwrap();
             let many = layer(&large).forward(Input::new(&wide), Finish::default()).unwrap();
-            [flat(&few), flat(&many)].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            let flat_weight = wave(&[13, 5, 3, 3], 0.31);
+            let enlarged = Conv3::of_enlarged(&flat_weight, &wave(&[13], 0.7), 4, Kernels::Fused).unwrap();
+            let large = enlarged.forward(Input::new(&x).enlarged(4), Finish::default()).unwrap();
+            [flat(&few), flat(&many), flat(&large)].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
         })
     };
     let one = run(1);
     assert!(run(2) == one && run(4) == one);
+}
+
+#[test]
+fn known_layers_take_the_form_that_was_measured_to_be_faster() {
+    let made = |dims: &[usize], factor: usize| {
+        let (weight, bias) = (wave(dims, 0.3), wave(&dims[..1], 0.1));
+        let layer = match factor {
+            1 => Conv3::new(&weight, &bias, Kernels::Fused),
+            _ => Conv3::of_enlarged(&weight, &bias, factor, Kernels::Fused),
+        };
+        match layer.unwrap().form {
+            Form::Fused { kernel: Fused::Banded(_), .. } => "banded",
+            Form::Fused { kernel: Fused::Staged(_), .. } => "staged",
+            Form::Fused { kernel: Fused::Enlarged(_), .. } => "enlarged",
+            _ => "stock",
+        }
+    };
+    // G's shared layers at twice and four times the size, its last block, F's input, W's deepest layers.
+    let layers: [(&[usize], usize); 6] = [
+        (&[24, 16, 3, 3], 2),
+        (&[24, 16, 3, 3], 4),
+        (&[8, 8, 3, 3], 1),
+        (&[64, 3, 3, 3], 1),
+        (&[96, 88, 3, 3, 3], 1),
+        (&[200, 180, 3, 3, 3], 1),
+    ];
+    let forms = layers.map(|(dims, factor)| made(dims, factor));
+    assert_eq!(forms, ["banded", "enlarged", "banded", "banded", "banded", "staged"]);
 }
 
 #[test]
@@ -198,6 +238,11 @@ fn bands_and_both_transforms_run_on_the_widest_vectors() {
     runs_wide(&["Band"], || {
         let x = ones(&[1, 3, 9, 9]);
         assert!(layer(&[2, 3, 3, 3]).forward(Input::new(&x), Finish::default()).is_ok());
+    });
+    runs_wide(&["Enlarging"], || {
+        let layer = Conv3::of_enlarged(&ones(&[2, 3, 3, 3]), &ones(&[2]), 4, Kernels::Fused).unwrap();
+        let x = ones(&[1, 3, 4, 5]);
+        assert!(layer.forward(Input::new(&x).enlarged(4), Finish::default()).is_ok());
     });
     runs_wide(&["InputStage", "OutputStage"], || {
         let x = ones(&[1, 110, 1, 9, 9]);

@@ -76,18 +76,23 @@ impl Slice<'_> {
         (STEP * width.div_ceil(STEP) + STEP).next_multiple_of(MOST)
     }
 
-    /// The lines that `T`'s tiles of row `row` and the `count` − 1 rows after it read, [`Slice::pitch`] values each: the
-    /// first is the pixel left of the picture, and what lies outside is zero.
+    /// The lines that `T`'s tiles of row `row` and the `count` − 1 rows after it read, [`Slice::pitch`] values each.
     #[inline(always)]
     pub(super) fn lay_out<T: Tile>(self, row: usize, count: usize, lines: &mut [f32]) {
-        let pitch = Self::pitch(self.width);
+        self.lay_out_lines(STEP * row, STEP * count + T::SIDE - STEP, Self::pitch(self.width), lines);
+    }
+
+    /// `count` lines of `pitch` values from the one above row `row` on: each begins with the pixel left of the picture, and
+    /// what lies outside is zero.
+    #[inline(always)]
+    pub(super) fn lay_out_lines(self, row: usize, count: usize, pitch: usize, lines: &mut [f32]) {
         let [down, along] = self.shift;
         // The first pixel of a row that is seen, and where it goes.
         let first = along.saturating_sub(1).max(0).unsigned_abs().min(self.width);
         let before = 1isize.saturating_sub(along).max(0).unsigned_abs().min(pitch);
         let seen = (self.width - first).min(pitch - before);
-        for place in 0..STEP * count + T::SIDE - STEP {
-            let y = (STEP * row + place).wrapping_add_signed(down - 1);
+        for place in 0..count {
+            let y = (row + place).wrapping_add_signed(down - 1);
             let (above, line) = lines[..(place + 1) * pitch].split_at_mut(place * pitch);
             if y >= self.height {
                 line.fill(0.0);

@@ -290,7 +290,13 @@ impl WithSimd for OutputStage<'_> {
                         from: STEP * (at - first),
                         top: 0,
                     };
-                    self.finish.write(simd, place, &rows, &other, &mut self.out[depth * size..][..size]);
+                    self.finish.write(
+                        simd,
+                        place,
+                        rows.sums(),
+                        other.sums(),
+                        &mut self.out[depth * size..][..size],
+                    );
                 }
                 at += count;
             }

@@ -10,6 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::disjoint::Disjoint;
+use super::scratch::{with_left, with_room};
 use super::tile::{Block, Store, interleave, tallest};
 use super::{Columns, Finish, WIDTH};
 use crate::profile::timed;
@@ -26,7 +27,7 @@ const ABREAST: usize = 4;
 const PASS: usize = 1 << 25;
 
 /// Some rows of the left side: the first, and how many.
-type Strip = (usize, usize);
+pub(super) type Strip = (usize, usize);
 
 /// The product of `x`, rows of `depth`, with `matrix`: rows of `columns`, finished.
 pub(in super::super) fn product(matrix: &dyn Columns, x: &[f32], finish: Finish<'_>) -> Vec<f32> {
@@ -36,32 +37,43 @@ pub(in super::super) fn product(matrix: &dyn Columns, x: &[f32], finish: Finish<
     let tallest = tallest();
     let pass = (PASS / (4 * depth.max(1))).clamp(tallest, rows.max(tallest));
     let shared = Disjoint::new(&mut out);
-    let mut packed = Vec::new();
     for first in (0..rows).step_by(pass) {
         let last = (first + pass).min(rows);
         let tiles: Vec<Strip> = tiles(first, last, tallest).collect();
-        packed.resize((last - first) * depth, 0.0);
-        let mut rest = packed.as_mut_slice();
-        let pieces: Vec<_> = tiles
-            .iter()
-            .map(|(start, count)| {
-                let (piece, after) = std::mem::take(&mut rest).split_at_mut(count * depth);
-                rest = after;
-                (*start, *count, piece)
-            })
-            .collect();
-        pieces.into_par_iter().for_each(|(start, count, piece)| {
-            timed!("packed input");
-            interleave(&x[start * depth..], depth, count, depth, piece);
-        });
-        let work = Work { matrix, first, packed: &packed, finish, out: &shared };
-        let tasks = tasks(columns.div_ceil(WIDTH), &tiles);
-        tasks.into_par_iter().for_each_init(Vec::new, |room, (panels, tiles)| {
-            timed!("packed panels");
-            work.run(panels, tiles, room);
+        with_left((last - first) * depth, |packed| {
+            pack(&tiles, depth, packed, |start, count, piece| {
+                timed!("packed input");
+                interleave(&x[start * depth..], depth, count, depth, piece);
+            });
+            let packed = &*packed;
+            let work = Work { matrix, first, packed, finish, out: &shared };
+            let tasks = tasks(columns.div_ceil(WIDTH), &tiles);
+            tasks.into_par_iter().for_each(|(panels, tiles)| {
+                timed!("packed panels");
+                with_room(panels.len() * work.most(), |room| work.run(panels, tiles, room));
+            });
         });
     }
     out
+}
+
+/// Has `lay_out` write each of `tiles`, so many values for a row, to its piece of `packed`.
+pub(super) fn pack<T: Send>(
+    tiles: &[Strip],
+    depth: usize,
+    packed: &mut [T],
+    lay_out: impl Fn(usize, usize, &mut [T]) + Sync,
+) {
+    let mut rest = packed;
+    let pieces: Vec<_> = tiles
+        .iter()
+        .map(|(start, count)| {
+            let (piece, after) = std::mem::take(&mut rest).split_at_mut(count * depth);
+            rest = after;
+            (*start, *count, piece)
+        })
+        .collect();
+    pieces.into_par_iter().for_each(|(start, count, piece)| lay_out(start, count, piece));
 }
 
 /// Rows `first..last` in tiles of as equal a height as can be: a last tile of one row would run at a twelfth of the
@@ -77,7 +89,7 @@ pub(super) fn tiles(first: usize, last: usize, tallest: usize) -> impl Iterator<
 
 /// Panels and tiles in tasks, several for each thread where there are so many; few panels are shared by several tasks
 /// with some of the tiles each.
-fn tasks(panels: usize, tiles: &[Strip]) -> Vec<(Range<usize>, &[Strip])> {
+pub(super) fn tasks(panels: usize, tiles: &[Strip]) -> Vec<(Range<usize>, &[Strip])> {
     let wanted = 4 * rayon::current_num_threads();
     let abreast = (panels / wanted).clamp(1, ABREAST);
     let groups = panels.div_ceil(abreast).max(1);
@@ -98,18 +110,22 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// `panels` times `tiles`; unpacked panels go to `room`.
-    fn run(&self, panels: Range<usize>, tiles: &[Strip], room: &mut Vec<Row>) {
+    /// Most rows of a panel that are unpacked at a time.
+    fn most(&self) -> usize {
+        if self.matrix.needs_room() { self.matrix.depth().min(UNITS * UNIT) } else { 0 }
+    }
+
+    /// `panels` times `tiles`; unpacked panels go to `room`, which has [`most`](Self::most) rows for each.
+    fn run(&self, panels: Range<usize>, tiles: &[Strip], room: &mut [Row]) {
         let (depth, stride) = (self.matrix.depth(), self.matrix.columns());
         let units = depth.div_ceil(UNIT);
         let blocks = units.div_ceil(UNITS);
-        let most = if self.matrix.needs_room() { depth.min(UNITS * UNIT) } else { 0 };
-        room.resize(panels.len() * most, Row::ZERO);
+        let most = self.most();
         for block in 0..blocks {
             let edge = |block: usize| (units * block / blocks * UNIT).min(depth);
             let steps = edge(block)..edge(block + 1);
             let finish = (block + 1 == blocks).then_some(self.finish);
-            let mut rest = room.as_mut_slice();
+            let mut rest = &mut *room;
             let mut unpacked = Vec::with_capacity(ABREAST);
             for panel in panels.clone() {
                 let (here, after) = std::mem::take(&mut rest).split_at_mut(steps.len().min(most));

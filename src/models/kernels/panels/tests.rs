@@ -76,6 +76,8 @@ fn tiles_cover_every_row_once() {
 fn panels_run_on_the_widest_vectors() {
     let panels = Panels::pack(&[1.0; 50 * 7], 50, 7, Kept::F16);
     runs_wide(&["Block"], || assert_eq!(panels.multiply(&[1.0; 3 * 7], Finish::default()), [7.0; 3 * 50]));
+    let bytes = Bytes::pack(&[0; 34 * 50], 50, 32);
+    runs_wide(&["Finished"], || assert_eq!(bytes.multiply(&[1.0; 3 * 32], Finish::default()), [0.0; 3 * 50]));
 }
 
 /// One chain of fused multiply-adds over the depth, as every output is promised to be where there is such an instruction.

@@ -1,11 +1,12 @@
-//! A few rows times one panel, with the running sums in registers.
+//! A few rows times one panel, with the running sums in registers, however little the compiler optimises: they are so
+//! many variables, and no loop and no closure stands around them.
 
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::Finish;
 use super::disjoint::Disjoint;
+use super::{Finish, WIDTH};
 use crate::simd::{Row, lanes};
 
 /// Most rows of a tile on any processor.
@@ -14,12 +15,12 @@ pub(super) const MAX_ROWS: usize = 12;
 /// Running results of one tile.
 type Tile = [Row; MAX_ROWS];
 
-/// Rows of the tallest tile whose running sums fit into this processor's registers: with AVX-512 twelve rows of a panel,
-/// elsewhere six of half a panel.
+/// Rows of the tallest tile whose running sums fit into this processor's registers, two vectors for each: twelve where
+/// there are 32 registers, six with the sixteen of AVX2.
 pub(super) fn tallest() -> usize {
     match lanes() {
-        16 => MAX_ROWS,
-        8 | 4 => 6,
+        16 | 4 => MAX_ROWS,
+        8 => 6,
         _ => 4,
     }
 }
@@ -53,38 +54,57 @@ impl Store<'_> {
     fn load(&self, tile: &mut Tile, count: usize) {
         if self.begun {
             for (index, row) in tile.iter_mut().enumerate().take(count) {
-                row.0[..self.columns.len()].copy_from_slice(self.row(index));
+                *row = padded(self.row(index));
             }
         }
     }
 
     #[inline(always)]
-    fn store(&self, tile: &mut Tile, count: usize) {
-        let width = self.columns.len();
-        for (index, row) in tile.iter_mut().enumerate().take(count) {
-            let values = &mut row.0[..width];
-            let out = self.row(index);
-            let Some(finish) = &self.finish else {
-                out.copy_from_slice(values);
-                continue;
-            };
-            if let Some(bias) = finish.bias {
-                values.iter_mut().zip(&bias[self.columns.clone()]).for_each(|(value, bias)| *value += bias);
-            }
-            if let Some(bias) = finish.of_rows {
-                let bias = bias[self.first + index];
-                values.iter_mut().for_each(|value| *value += bias);
-            }
-            finish.activation.apply(values);
-            match finish.residual {
-                None => out.copy_from_slice(values),
-                Some(residual) => {
-                    let start = self.start(index);
-                    let added = out.iter_mut().zip(values.iter()).zip(&residual[start..start + width]);
-                    added.for_each(|((out, value), residual)| *out = value + residual);
+    fn store<S: Simd>(&self, simd: S, tile: &mut [Row]) {
+        let bias = self.finish.and_then(|finish| finish.bias);
+        let bias = bias.map(|bias| padded(&bias[self.columns.clone()]));
+        for (index, row) in tile.iter_mut().enumerate() {
+            if let Some(finish) = &self.finish {
+                if let Some(bias) = &bias {
+                    add(simd, row, bias);
+                }
+                if let Some(bias) = finish.of_rows {
+                    add(simd, row, &Row([bias[self.first + index]; WIDTH]));
+                }
+                finish.activation.apply(&mut row.0);
+                if let Some(residual) = finish.residual {
+                    add(simd, row, &padded(&residual[self.start(index)..][..self.columns.len()]));
                 }
             }
+            let out = self.row(index);
+            match out.first_chunk_mut::<WIDTH>() {
+                Some(out) => *out = row.0,
+                None => out.copy_from_slice(&row.0[..out.len()]),
+            }
         }
+    }
+}
+
+/// At most a panel's columns, with zeros for those that lack.
+#[inline(always)]
+fn padded(values: &[f32]) -> Row {
+    if let Some(values) = values.first_chunk::<WIDTH>() {
+        return Row(*values);
+    }
+    let mut row = Row::ZERO;
+    row.0[..values.len()].copy_from_slice(values);
+    row
+}
+
+#[inline(always)]
+fn add<S: Simd>(simd: S, row: &mut Row, other: &Row) {
+    let (row, rest) = S::as_mut_simd_f32s(&mut row.0);
+    let (other, other_rest) = S::as_simd_f32s(&other.0);
+    for (value, other) in row.iter_mut().zip(other) {
+        *value = simd.add_f32s(*value, *other);
+    }
+    for (value, other) in rest.iter_mut().zip(other_rest) {
+        *value += *other;
     }
 }
 
@@ -104,7 +124,22 @@ impl WithSimd for Block<'_> {
         let mut tile = [Row::ZERO; MAX_ROWS];
         self.store.load(&mut tile, self.count);
         multiply_tile(simd, self.packed, self.count, self.weights, &mut tile);
-        self.store.store(&mut tile, self.count);
+        self.store.store(simd, &mut tile[..self.count]);
+    }
+}
+
+/// Rows whose sums are complete.
+pub(super) struct Finished<'a> {
+    pub tile: &'a mut [Row],
+    pub store: Store<'a>,
+}
+
+impl WithSimd for Finished<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.store.store(simd, self.tile);
     }
 }
 
@@ -120,63 +155,96 @@ pub(super) fn interleave(x: &[f32], stride: usize, count: usize, depth: usize, p
 /// `count` interleaved rows times one panel, onto `tile`. At most as many rows as are [`tallest`].
 #[inline(always)]
 fn multiply_tile<S: Simd>(simd: S, packed: &[f32], count: usize, panel: &[Row], tile: &mut Tile) {
-    // The third number: which of the panel's parts of so many vectors.
-    macro_rules! by_rows {
-        ($vectors:literal, $part:literal: $($rows:literal)*) => {
-            match count {
-                $($rows => rows_by_panel::<S, $rows, $vectors, $part>(simd, packed, panel, tile),)*
-                _ => {}
-            }
-        };
-    }
     match S::F32_LANES {
-        16 => by_rows!(2, 0: 1 2 3 4 5 6 7 8 9 10 11 12),
+        16 => up_to_twelve::<S, 0>(simd, packed, count, panel, tile),
         8 => {
-            by_rows!(2, 0: 1 2 3 4 5 6);
-            by_rows!(2, 1: 1 2 3 4 5 6);
+            up_to_six::<S, 0>(simd, packed, count, panel, tile);
+            up_to_six::<S, 1>(simd, packed, count, panel, tile);
         }
         4 => {
-            by_rows!(4, 0: 1 2 3 4 5 6);
-            by_rows!(4, 1: 1 2 3 4 5 6);
+            up_to_twelve::<S, 0>(simd, packed, count, panel, tile);
+            up_to_twelve::<S, 1>(simd, packed, count, panel, tile);
+            up_to_twelve::<S, 2>(simd, packed, count, panel, tile);
+            up_to_twelve::<S, 3>(simd, packed, count, panel, tile);
         }
         _ => plain(packed, count, panel, tile),
     }
 }
 
-/// `packed` holds `ROWS` values for each row of the panel, so that the inner loop follows two pointers only.
+/// The running sums of each row by name, for one pair of a panel's vectors. `packed` holds as many values for each row of
+/// the panel, so that the loop follows two pointers only.
+macro_rules! rows {
+    ($part:ident, $simd:ident, $packed:ident, $panel:ident, $tile:ident, $rows:literal: $($index:literal $sum:ident)*) => {{
+        $(let mut $sum = pair::<S, $part>($simd, &$tile[$index]);)*
+        for (values, weights) in $packed.as_chunks::<$rows>().0.iter().zip($panel) {
+            let weights = pair::<S, $part>($simd, weights);
+            $($sum = onto($simd, $sum, values[$index], weights);)*
+        }
+        $(put::<S, $part>(&mut $tile[$index], $sum);)*
+    }};
+}
+
+/// Up to six rows times pair `PART` of the panel's vectors.
 #[inline(always)]
-fn rows_by_panel<S: Simd, const ROWS: usize, const VECTORS: usize, const PART: usize>(
+fn up_to_six<S: Simd, const PART: usize>(
     simd: S,
     packed: &[f32],
+    count: usize,
     panel: &[Row],
     tile: &mut Tile,
 ) {
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    for (sums, row) in sums.iter_mut().zip(tile.iter()) {
-        *sums = vectors::<S, VECTORS, PART>(simd, row);
+    match count {
+        1 => rows!(PART, simd, packed, panel, tile, 1: 0 a),
+        2 => rows!(PART, simd, packed, panel, tile, 2: 0 a 1 b),
+        3 => rows!(PART, simd, packed, panel, tile, 3: 0 a 1 b 2 c),
+        4 => rows!(PART, simd, packed, panel, tile, 4: 0 a 1 b 2 c 3 d),
+        5 => rows!(PART, simd, packed, panel, tile, 5: 0 a 1 b 2 c 3 d 4 e),
+        6 => rows!(PART, simd, packed, panel, tile, 6: 0 a 1 b 2 c 3 d 4 e 5 f),
+        _ => {}
     }
-    let (steps, _) = packed.as_chunks::<ROWS>();
-    for (values, weights) in steps.iter().zip(panel) {
-        let weights = vectors::<S, VECTORS, PART>(simd, weights);
-        for (sums, value) in sums.iter_mut().zip(values) {
-            let value = simd.splat_f32s(*value);
-            for (sum, weight) in sums.iter_mut().zip(weights) {
-                *sum = simd.mul_add_e_f32s(value, weight, *sum);
-            }
-        }
+}
+
+/// Up to twelve.
+#[inline(always)]
+fn up_to_twelve<S: Simd, const PART: usize>(
+    simd: S,
+    packed: &[f32],
+    count: usize,
+    panel: &[Row],
+    tile: &mut Tile,
+) {
+    match count {
+        7 => rows!(PART, simd, packed, panel, tile, 7: 0 a 1 b 2 c 3 d 4 e 5 f 6 g),
+        8 => rows!(PART, simd, packed, panel, tile, 8: 0 a 1 b 2 c 3 d 4 e 5 f 6 g 7 h),
+        9 => rows!(PART, simd, packed, panel, tile, 9: 0 a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i),
+        10 => rows!(PART, simd, packed, panel, tile, 10: 0 a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i 9 j),
+        11 => rows!(PART, simd, packed, panel, tile, 11: 0 a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i 9 j 10 k),
+        12 => rows!(PART, simd, packed, panel, tile, 12: 0 a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i 9 j 10 k 11 l),
+        _ => up_to_six::<S, PART>(simd, packed, count, panel, tile),
     }
-    for (row, sums) in tile.iter_mut().zip(sums) {
-        let (out, _) = S::as_mut_simd_f32s(&mut row.0);
-        if let Some(out) = out.as_chunks_mut::<VECTORS>().0.get_mut(PART) {
-            *out = sums;
-        }
+}
+
+/// Pair `PART` of a row's vectors.
+#[inline(always)]
+fn pair<S: Simd, const PART: usize>(simd: S, row: &Row) -> [S::f32s; 2] {
+    match S::as_simd_f32s(&row.0).0.as_chunks::<2>().0.get(PART) {
+        Some(pair) => *pair,
+        None => [simd.splat_f32s(0.0); 2],
     }
 }
 
 #[inline(always)]
-fn vectors<S: Simd, const VECTORS: usize, const PART: usize>(simd: S, row: &Row) -> [S::f32s; VECTORS] {
-    let (whole, _) = S::as_simd_f32s(&row.0);
-    whole.as_chunks::<VECTORS>().0.get(PART).copied().unwrap_or([simd.splat_f32s(0.0); VECTORS])
+fn put<S: Simd, const PART: usize>(row: &mut Row, sums: [S::f32s; 2]) {
+    if let Some(pair) = S::as_mut_simd_f32s(&mut row.0).0.as_chunks_mut::<2>().0.get_mut(PART) {
+        *pair = sums;
+    }
+}
+
+/// `sums + value · weights`.
+#[inline(always)]
+fn onto<S: Simd>(simd: S, sums: [S::f32s; 2], value: f32, weights: [S::f32s; 2]) -> [S::f32s; 2] {
+    let value = simd.splat_f32s(value);
+    [simd.mul_add_e_f32s(value, weights[0], sums[0]), simd.mul_add_e_f32s(value, weights[1], sums[1])]
 }
 
 /// Without vectors that pulp knows: the compiler's own.

@@ -84,28 +84,35 @@ proptest! {
 
     #[test]
     fn products_of_views_are_sums_of_products(
-        (m, k, n) in (1usize..30, 1usize..40, 1usize..50), gaps in (0usize..3, 0usize..3, 0usize..3), scale in -2f32..2.0, transposed: bool, onto: bool, seed in 0u64..1000,
+        (m, k, n) in (1usize..80, prop_oneof![1usize..40, 250usize..270], 1usize..150), gaps in (0usize..3, 0usize..3, 0usize..3),
+        scale in prop_oneof![Just(1f32), -2f32..2.0], left_turned: bool, transposed: bool, onto: bool, all: bool, seed in 0u64..1000,
     ) {
         let (rows, columns) = if transposed { (n, k) } else { (k, n) };
-        let a = values(&random(&[m, k + gaps.0], seed));
+        let (a_rows, a_columns) = if left_turned { (k, m) } else { (m, k) };
+        let a = values(&random(&[a_rows, a_columns + gaps.0], seed));
         let b = values(&random(&[rows, columns + gaps.1], seed + 1));
         let before = values(&random(&[m, n + gaps.2], seed + 2));
-        let left = Matrix::new(&a, (m, k), k + gaps.0).unwrap();
+        let left = Matrix::new(&a, (a_rows, a_columns), a_columns + gaps.0).unwrap();
         let right = Matrix::new(&b, (rows, columns), columns + gaps.1).unwrap();
+        let left = if left_turned { left.t() } else { left };
         let right = if transposed { right.t() } else { right };
-        let (mut out, stride, a_stride) = (before.clone(), n + gaps.2, k + gaps.0);
+        let (mut out, stride) = (before.clone(), n + gaps.2);
         let target = if onto { Target::onto(&mut out, stride) } else { Target::over(&mut out, stride) };
-        product(target, scale, left, right, Threads::All).unwrap();
+        product(target, scale, left, right, if all { Threads::All } else { Threads::One }).unwrap();
         let at = |row: usize, column: usize| {
             let (row, column) = if transposed { (column, row) } else { (row, column) };
             f64::from(b[row * (columns + gaps.1) + column])
+        };
+        let of_left = |row: usize, step: usize| {
+            let (row, column) = if left_turned { (step, row) } else { (row, step) };
+            f64::from(a[row * (a_columns + gaps.0) + column])
         };
         let exact: Vec<f64> = (0..m * stride).map(|i| {
             let (row, column) = (i / stride, i % stride);
             if column >= n {
                 return f64::from(before[i]); // between rows nothing is written
             }
-            let sum: f64 = (0..k).map(|i| f64::from(a[row * a_stride + i]) * at(i, column)).sum();
+            let sum: f64 = (0..k).map(|i| of_left(row, i) * at(i, column)).sum();
             f64::from(scale) * sum + if onto { f64::from(before[i]) } else { 0.0 }
         }).collect();
         prop_assert!(apart(&out, &exact) < 8.0 * rounding(k));
@@ -113,7 +120,7 @@ proptest! {
 
     #[test]
     fn attention_is_what_the_operations_give_in_f64(
-        heads in 1usize..4, (queries, more) in (1usize..150, 0usize..60), size in 1usize..20, mask in 0usize..3, seed in 0u64..1000,
+        heads in 1usize..4, (queries, more) in (1usize..150, 0usize..260), size in prop_oneof![1usize..20, 30usize..70, 255usize..260], mask in 0usize..3, seed in 0u64..1000,
     ) {
         // A causal mask is square.
         let keys = if mask == 1 { queries } else { queries + more };

@@ -5,6 +5,7 @@ use candle_nn::{VarBuilder, VarMap};
 use super::super::conv::Conv;
 use super::super::conv1d::Conv1d;
 use super::super::instance_norm::Statistics;
+use super::super::matrix::{Matrix, Target, Threads, product};
 use super::super::nf4::Nf4;
 use super::*;
 
@@ -42,12 +43,19 @@ fn layers_give_the_same_bits_on_any_number_of_threads() {
 }
 
 #[test]
-fn attention_gives_the_same_bits_on_any_number_of_threads() {
+fn products_and_attention_give_the_same_bits_on_any_number_of_threads() {
     let [q, k, v] = [1, 2, 3].map(|seed| random(&[301, 5 * 24], seed));
     let bias = random(&[5, 301, 301], 4);
     for mask in [Mask::None, Mask::Causal, Mask::Bias(&bias)] {
         same_bits(|| attention_of_rows(5, 0.2, [&q, &k, &v], mask).unwrap());
     }
+    let (a, b) = (values(&random(&[131, 307], 9)), values(&random(&[307, 523], 10)));
+    same_bits(|| {
+        let (a, b) = (Matrix::dense(&a, 131, 307).unwrap(), Matrix::dense(&b, 307, 523).unwrap());
+        let mut out = vec![0.0; 131 * 523];
+        product(Target::over(&mut out, 523), 0.5, a, b, Threads::All).unwrap();
+        Tensor::from_vec(out, (131, 523), &Device::Cpu).unwrap()
+    });
     let (rows, weight) = (random(&[201, 3 * 5 * 24], 5), random(&[24], 6));
     let rotation = Rotation { cos: random(&[201, 12], 7), sin: random(&[201, 12], 8) };
     let stream = || Qkv { rows: &rows, query: &weight, key: &weight };

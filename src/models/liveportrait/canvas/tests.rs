@@ -7,8 +7,10 @@ fn size(width: u32, height: u32) -> Resolution {
 }
 
 fn canvas(width: usize, height: usize, f: impl Fn(usize, usize) -> f32) -> Canvas {
-    let data =
-        (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| [f(x, y); 3]).collect();
+    let mut data = taken(3 * width * height);
+    for (place, pixel) in data.chunks_exact_mut(3).enumerate() {
+        pixel.fill(f(place % width, place / width));
+    }
     Canvas { width, height, data }
 }
 

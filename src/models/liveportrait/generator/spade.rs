@@ -28,7 +28,13 @@ fn norms([from, to, ..]: Sizes) -> &'static [&'static str] {
 }
 
 impl Shared {
-    pub(super) fn new(blocks: &[VarBuilder<'_>], sizes: Sizes, kernels: Kernels) -> Result<Self> {
+    /// `factor`: how much the features will always be enlarged.
+    pub(super) fn new(
+        blocks: &[VarBuilder<'_>],
+        sizes: Sizes,
+        factor: usize,
+        kernels: Kernels,
+    ) -> Result<Self> {
         let [_, _, features, hidden] = sizes;
         let (mut weights, mut biases) = (Vec::new(), Vec::new());
         for block in blocks {
@@ -39,7 +45,8 @@ impl Shared {
                 biases.push(bias);
             }
         }
-        let layer = Conv3::new(&beside(&weights, kernels)?, &beside(&biases, kernels)?, kernels)?;
+        let (weight, bias) = (beside(&weights, kernels)?, beside(&biases, kernels)?);
+        let layer = Conv3::of_enlarged(&weight, &bias, factor, kernels)?;
         Ok(Self { layer, hidden })
     }
 

@@ -58,7 +58,7 @@ pub(super) fn hourglass_input(
         });
         Ok(())
     })?;
-    Tensor::from_vec(out, dims, &Device::Cpu)
+    out.into_tensor(dims)
 }
 
 /// e^(−½ (coordinate − point)² / variance) along z, y and x.
@@ -127,7 +127,7 @@ pub(super) fn deformation(
         });
         Ok(())
     })?;
-    Tensor::from_vec(out, (batch, depth, height, width, 3), &Device::Cpu)
+    out.into_tensor((batch, depth, height, width, 3))
 }
 
 struct Weigh<'a> {

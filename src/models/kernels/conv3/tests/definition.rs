@@ -1,8 +1,9 @@
-//! Both ways of carrying out a 3×3 convolution, and everything that may follow it, against the definition in f64.
+//! All ways of carrying out a 3×3 convolution, and everything that may follow it, against the definition in f64.
 
 use proptest::prelude::*;
 
 use super::super::banded::Banded;
+use super::super::enlarged::Enlarged;
 use super::super::finish::Finish as Epilogue;
 use super::super::tiles::{Source, Volume};
 use super::super::transform::Three;
@@ -129,11 +130,16 @@ proptest! {
         }
         let source = Source { data: &x, total: inputs, first: 0, factor };
         let volume = Volume { batch, depth, height, width };
-        let mut ours = [vec![f32::NAN; expected.len()], vec![f32::NAN; expected.len()]];
+        let mut ours = [(); 3].map(|()| vec![f32::NAN; expected.len()]);
         let banded = Banded::<Three>::prepare(&weights, outputs, inputs, [taps, 3]);
         banded.run(source, volume, &finish, &mut ours[0]);
         Winograd::prepare(&weights, outputs, inputs, taps).run(source, volume, &finish, &mut ours[1]).unwrap();
-        for (way, ours) in ["banded", "staged"].into_iter().zip(ours) {
+        // Of volumes, and of inputs as they are, there is no third way; SPADE's γ and β never come of enlarged ones.
+        let ways = if taps == 1 && factor > 1 && !finish.is_paired() { 3 } else { 2 };
+        if ways == 3 {
+            Enlarged::prepare(&weights, outputs, inputs).run(source, volume, &finish, &mut ours[2]);
+        }
+        for (way, ours) in ["banded", "staged", "enlarged"].into_iter().zip(ours).take(ways) {
             for (place, (ours, expected)) in ours.iter().zip(&expected).enumerate() {
                 let error = (f64::from(*ours) - expected).abs();
                 prop_assert!(error < 2e-4 * (1.0 + expected.abs()), "{way} at {place}: {ours} for {expected}");
