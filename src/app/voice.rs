@@ -1,7 +1,6 @@
 //! Kokoro by itself, for commands that only hear a voice or time a script: chosen, planned and loaded as the node would,
 //! and nothing else with it.
 
-use std::cell::OnceCell;
 use std::path::Path;
 
 use super::BuildError;
@@ -12,9 +11,9 @@ use crate::config::{Loaded, Settings, SpeakerError, Voices};
 use crate::contract::{ModelError, Run, Speak};
 use crate::models::bundle::{Bundle, held};
 use crate::models::catalog::load;
-use crate::models::kokoro::text::{Accent, Phonemiser};
+use crate::models::kokoro::text::Accent;
 use crate::models::kokoro::timer::{Saying, Timer, without_weights};
-use crate::models::kokoro::{KokoroModel, speaker};
+use crate::models::kokoro::{KokoroModel, Readers, speaker};
 use crate::models::workspace::SlotSize;
 use crate::pipeline::speak;
 use crate::recipe::Recipe;
@@ -65,8 +64,7 @@ pub fn kokoro(
 /// published voices take.
 pub struct Pace {
     timer: Option<Timer>,
-    american: OnceCell<Phonemiser>,
-    british: OnceCell<Phonemiser>,
+    readers: Readers,
 }
 
 /// By what a length is told.
@@ -82,7 +80,7 @@ pub enum Basis {
 impl Pace {
     /// Without weights.
     pub fn by_table() -> Self {
-        Self { timer: None, american: OnceCell::new(), british: OnceCell::new() }
+        Self { timer: None, readers: Readers::default() }
     }
 
     /// With Kokoro of the bundle that `flag`, the settings or the configuration folder name, where its weights are there and
@@ -97,12 +95,8 @@ impl Pace {
         if let Some(timer) = &self.timer {
             return Ok((timer.saying(job)?, Basis::Weights));
         }
-        let (accent, place) = match speaker(&job.voice).1 {
-            Some(Accent::British) => (Accent::British, &self.british),
-            Some(Accent::American) | None => (Accent::American, &self.american),
-        };
-        let phonemiser = place.get_or_init(|| Phonemiser::new(accent));
-        Ok((without_weights(phonemiser, job)?, Basis::Table))
+        let accent = speaker(&job.voice).1.unwrap_or(Accent::American);
+        Ok((without_weights(self.readers.reader(accent), job)?, Basis::Table))
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) mod track;
 pub(crate) mod voices;
 mod windows;
 
-pub use self::readers::speaker;
+pub use self::readers::{Readers, speaker};
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,7 +38,6 @@ use candle_core::{DType, Device};
 use self::config::KokoroConfig;
 use self::net::Net;
 use self::norms::Norms;
-use self::readers::Readers;
 use self::source::NoiseOf;
 use self::speaking::Speaking;
 use self::text::Script;

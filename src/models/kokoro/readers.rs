@@ -10,7 +10,7 @@ use crate::types::VoiceBlend;
 
 /// The dictionaries of both accents, each read when it is first needed: some 70 MB of host memory and a quarter of a second.
 #[derive(Debug, Default)]
-pub(super) struct Readers {
+pub struct Readers {
     american: OnceLock<Phonemiser>,
     british: OnceLock<Phonemiser>,
 }
@@ -25,7 +25,8 @@ impl Readers {
         readers
     }
 
-    fn reader(&self, accent: Accent) -> &Phonemiser {
+    /// The dictionaries of `accent`.
+    pub fn reader(&self, accent: Accent) -> &Phonemiser {
         let place = match accent {
             Accent::American => &self.american,
             Accent::British => &self.british,
