@@ -1,21 +1,70 @@
 //! Memory of results that nobody needs any more, kept for the next ones: fresh pages cost as much as filling them.
 //!
-//! Each thread keeps its own, and so a model's thread reuses from frame to frame what one frame took. Owns no results.
+//! Each thread keeps its own, and so a model's thread reuses from frame to frame what one frame took; threads that share a
+//! job's frames keep theirs in one [`Store`]. Owns no results.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use candle_core::op::BackpropOp;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Shape, Storage, Tensor, bail};
+use parking_lot::Mutex;
 
 use super::host::{on_host, on_processor};
 use super::panels;
 
-/// Most pieces that a thread keeps; the oldest go first. More than a network has results at once.
-const MOST: usize = 64;
+/// Most pieces that are kept in one place; the oldest go first. More than a few frames' networks have results at once.
+const MOST: usize = 128;
+/// How many times as long as asked for a piece may be: a longer one is left for what needs it.
+const LONGEST: usize = 4;
+
+/// Kept pieces, for all threads that have the store.
+#[derive(Clone, Debug, Default)]
+pub(in crate::models) struct Store(Arc<Mutex<Vec<Vec<f32>>>>);
 
 thread_local! {
-    static KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+    /// Where this thread takes from.
+    static CURRENT: RefCell<Store> = RefCell::default();
+}
+
+impl Store {
+    /// Runs `work`: what the calling thread takes meanwhile comes from here, and what it gives back goes here.
+    pub(in crate::models) fn lent<T>(&self, work: impl FnOnce() -> T) -> T {
+        struct Before(Store);
+        impl Drop for Before {
+            fn drop(&mut self) {
+                CURRENT.set(std::mem::take(&mut self.0));
+            }
+        }
+        let _before = Before(CURRENT.replace(self.clone()));
+        work()
+    }
+
+    fn take(&self, count: usize) -> Option<Vec<f32>> {
+        let mut kept = self.0.lock();
+        let fits = |len: usize| len >= count && len <= LONGEST.saturating_mul(count);
+        let pieces = kept.iter().enumerate().filter(|(_, piece)| fits(piece.len()));
+        let (place, _) = pieces.min_by_key(|(_, piece)| piece.len())?;
+        Some(kept.remove(place))
+    }
+
+    fn keep(&self, piece: Vec<f32>) {
+        if piece.is_empty() {
+            return;
+        }
+        let mut kept = self.0.lock();
+        let oldest = (kept.len() == MOST).then(|| kept.remove(0));
+        kept.push(piece);
+        drop(kept);
+        // Memory goes back to the system while nobody waits.
+        drop(oldest);
+    }
+
+    /// Frees what is kept; returns the bytes.
+    fn release(&self) -> usize {
+        std::mem::take(&mut *self.0.lock()).iter().map(|piece| piece.capacity() * size_of::<f32>()).sum()
+    }
 }
 
 /// Memory for a result: whoever takes it writes all of its values, which are whatever they were before. What no tensor is
@@ -26,19 +75,25 @@ pub(in crate::models) struct Taken {
     /// filled.
     values: Vec<f32>,
     count: usize,
+    /// Where it goes back to, whichever thread drops it.
+    store: Store,
 }
 
 /// Room for `count` values.
 pub(in crate::models) fn taken(count: usize) -> Taken {
-    let kept = KEPT.with_borrow_mut(|kept| {
-        let pieces = kept.iter().enumerate().filter(|(_, piece)| piece.len() >= count);
-        let (place, _) = pieces.min_by_key(|(_, piece)| piece.len())?;
-        Some(kept.remove(place))
-    });
-    Taken { values: kept.unwrap_or_else(|| vec![0.0; count]), count }
+    taken_from(CURRENT.with_borrow(Store::clone), count)
+}
+
+fn taken_from(store: Store, count: usize) -> Taken {
+    Taken { values: store.take(count).unwrap_or_else(|| vec![0.0; count]), count, store }
 }
 
 impl Taken {
+    /// As much room again, from where this came from.
+    pub(in crate::models) fn another(&self) -> Self {
+        taken_from(self.store.clone(), self.count)
+    }
+
     /// The result, of a shape of as many values.
     pub(in crate::models) fn into_tensor(mut self, shape: impl Into<Shape>) -> Result<Tensor> {
         let shape = shape.into();
@@ -52,7 +107,7 @@ impl Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        keep(std::mem::take(&mut self.values));
+        self.store.keep(std::mem::take(&mut self.values));
     }
 }
 
@@ -79,8 +134,7 @@ pub(in crate::models) fn give_back(tensor: Tensor) -> Result<()> {
 
 /// Frees what this thread keeps, of products too; returns how many bytes that were.
 pub(in crate::models) fn release() -> usize {
-    let kept: usize = KEPT.take().iter().map(|piece| piece.capacity() * size_of::<f32>()).sum();
-    kept + panels::release_scratch()
+    CURRENT.with_borrow(Store::release) + panels::release_scratch()
 }
 
 /// Two tensors as one, side by side in their second dimension.
@@ -102,20 +156,6 @@ pub(in crate::models) fn beside(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     out.into_tensor(dims)
 }
 
-/// Keeps a piece; a thread that ends keeps none.
-fn keep(piece: Vec<f32>) {
-    let _ = KEPT.try_with(|kept| {
-        let mut kept = kept.borrow_mut();
-        if piece.is_empty() {
-            return;
-        }
-        if kept.len() == MOST {
-            kept.remove(0);
-        }
-        kept.push(piece);
-    });
-}
-
 struct Keep;
 
 impl InplaceOp1 for Keep {
@@ -125,7 +165,7 @@ impl InplaceOp1 for Keep {
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, _: &Layout) -> Result<()> {
         if let CpuStorage::F32(values) = storage {
-            keep(std::mem::take(values));
+            CURRENT.with_borrow(|store| store.keep(std::mem::take(values)));
         }
         Ok(())
     }
@@ -158,6 +198,46 @@ mod tests {
         assert!(again.into_tensor((9, 101)).is_err());
         drop(larger);
         assert_eq!(release(), (1000 + 1001) * 4, "what no tensor was made of is kept too");
+    }
+
+    #[test]
+    fn a_piece_that_is_much_longer_stays_for_what_needs_it() {
+        let store = Store::default();
+        store.lent(|| drop(taken(100 * LONGEST)));
+        store.lent(|| drop(taken(99)));
+        assert_eq!(store.0.lock().iter().map(Vec::len).collect::<Vec<_>>(), [100 * LONGEST, 99]);
+        store.lent(|| drop(taken(100)));
+        assert_eq!(store.0.lock().iter().map(Vec::len).collect::<Vec<_>>(), [99, 100 * LONGEST]);
+    }
+
+    #[test]
+    fn threads_share_what_a_store_keeps_and_have_their_own_beside_it() {
+        release();
+        let store = Store::default();
+        let address = std::thread::scope(|scope| {
+            scope.spawn(|| store.lent(|| taken(1000).as_ptr().addr())).join().unwrap()
+        });
+        drop(taken(1000));
+        let (held, another) = store.lent(|| (taken(1000), taken(1000)));
+        assert_eq!(held.as_ptr().addr(), address, "another thread gave it back");
+        assert_ne!(another.as_ptr().addr(), address);
+        // Whoever drops them, and wherever: they go back to where they came from.
+        std::thread::scope(|scope| scope.spawn(|| drop((held, another))).join().unwrap());
+        assert_eq!((store.release(), release()), (2 * 4000, 4000));
+        let again = store.lent(|| taken(10));
+        let beside = again.another();
+        drop((again, beside));
+        assert_eq!((store.release(), release()), (2 * 40, 0));
+    }
+
+    #[test]
+    fn a_panic_leaves_a_thread_with_its_own() {
+        release();
+        let store = Store::default();
+        let caught = std::panic::catch_unwind(|| store.lent(|| panic!("within")));
+        assert!(caught.is_err());
+        drop(taken(10));
+        assert_eq!((store.release(), release()), (0, 40));
     }
 
     #[test]

@@ -44,9 +44,12 @@ const FEW: usize = 1 << 15;
 /// both need as many products, 1.8 and 1.5.
 const LEAST_FACTOR: usize = 4;
 
-/// Frees what the calling thread and the pool's keep for their next results; returns the bytes.
+/// Frees what the calling thread and those of its pool keep for their next results; returns the bytes.
 pub fn release_scratch() -> usize {
-    winograd::release_scratch() + scratch::release() + grid_sample::release_scratch() + buffers::release()
+    let given = || {
+        winograd::release_scratch() + scratch::release() + grid_sample::release_scratch() + buffers::release()
+    };
+    given() + rayon::broadcast(|_| given()).into_iter().sum::<usize>()
 }
 
 /// Some channels of a tensor, enlarged `factor` times in height and width.

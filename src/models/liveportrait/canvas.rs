@@ -5,7 +5,6 @@
 //! rounded. Never a tensor operation of its own beyond copying.
 
 use candle_core::{DType, Device, Result, Tensor};
-use rayon::prelude::*;
 
 use crate::models::device::Download;
 use crate::models::kernels::buffers::{Taken, taken};
@@ -27,20 +26,6 @@ impl Canvas {
     /// The frames of `[batch, 3, height, width]`, in 0 … 1. One copy from the device for all.
     pub(super) fn of(frames: &Tensor, download: &mut Download) -> Result<Vec<Self>> {
         let (_, colours, height, width) = frames.dims4()?;
-        let plane = height * width;
-        if frames.device().is_cpu() && frames.dtype() == DType::F32 && plane > 0 {
-            return with_values(frames, |frames| {
-                let frames = frames.chunks(colours * plane).map(|frame| {
-                    let mut data = taken(frame.len());
-                    for (colour, values) in frame.chunks(plane).enumerate() {
-                        let out = data[colour..].iter_mut().step_by(colours);
-                        out.zip(values).for_each(|(out, value)| *out = value * 255.0);
-                    }
-                    Self { width, height, data }
-                });
-                Ok(frames.collect())
-            });
-        }
         let bytes = (frames.to_dtype(DType::F32)?.permute((0, 2, 3, 1))?.contiguous()? * 255.0)?;
         download.read(&bytes, |data| {
             let frames = data.chunks(colours * height * width);
@@ -53,6 +38,19 @@ impl Canvas {
         })
     }
 
+    /// The frame `[1, 3, height, width]` of f32 in 0 … 1, in host memory.
+    pub(super) fn on_host(frame: &Tensor) -> Result<Self> {
+        let (_, colours, height, width) = frame.dims4()?;
+        with_values(frame, |frame| {
+            let mut data = taken(frame.len());
+            for (colour, values) in frame.chunks((height * width).max(1)).enumerate() {
+                let out = data[colour..].iter_mut().step_by(colours);
+                out.zip(values).for_each(|(out, value)| *out = value * 255.0);
+            }
+            Ok(Self { width, height, data })
+        })
+    }
+
     /// Whether every pixel is a number.
     pub(super) fn is_finite(&self) -> bool {
         self.data.iter().all(|value| value.is_finite())
@@ -60,22 +58,23 @@ impl Canvas {
 
     /// `1 − weight` of this and `weight` of `other`.
     pub(super) fn blend(&self, other: &Self, weight: f32) -> Self {
-        let mut data = taken(self.data.len());
+        let mut data = self.data.another();
         let pairs = self.data.iter().zip(&*other.data);
         data.iter_mut().zip(pairs).for_each(|(out, (a, b))| *out = a + weight * (b - a));
         Self { data, width: self.width, height: self.height }
     }
 
-    /// What `camera` sees, as u8 pixels of `size`; cut off like the published wrapper's, not rounded.
+    /// What `camera` sees, as u8 pixels of `size`; cut off like the published wrapper's, not rounded. On the calling thread
+    /// alone: the others render.
     pub(super) fn view(&self, camera: &CameraView, size: Resolution, out: &mut [u8]) {
         let (width, height) = (size.width.get() as usize, size.height.get() as usize);
         if *camera == CameraView::WHOLE && (width, height) == (self.width, self.height) {
-            out.par_iter_mut().zip(&*self.data).for_each(|(out, value)| *out = *value as u8);
+            out.iter_mut().zip(&*self.data).for_each(|(out, value)| *out = *value as u8);
             return;
         }
         let columns = steps(width, self.width, camera.zoom, camera.pan_x);
         let rows = steps(height, self.height, camera.zoom, camera.pan_y);
-        out.par_chunks_mut(3 * width).zip(rows).for_each(|(out, (upper, lower, down))| {
+        for (out, (upper, lower, down)) in out.chunks_mut(3 * width).zip(rows) {
             let line = |row: usize| &self.data[3 * row * self.width..][..3 * self.width];
             let (upper, lower) = (line(upper), line(lower));
             for (out, (left, right, along)) in out.as_chunks_mut::<3>().0.iter_mut().zip(&columns) {
@@ -88,7 +87,7 @@ impl Canvas {
                     *out = (a + down * (b - a)) as u8;
                 }
             }
-        });
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A video's frames in order: rendered in batches, reused, blended, seen through the camera and pushed as they are made.
 //!
-//! Owns the order of the work, the batch's size and the keyframes; never a network. Holds one batch of frames and the
-//! last one before it, however long the video is.
+//! Owns the order of the work, the batch's size and the keyframes; never a network. Holds a batch that is rendered, one that
+//! leaves meanwhile and the last frame before it, however long the video is.
 
 use super::canvas::Canvas;
 use crate::contract::{
@@ -16,8 +16,13 @@ const SMALLEST: u32 = 16;
 
 /// Whoever renders frames.
 pub(super) trait Render {
-    /// A canvas for each frame, in order.
-    fn render(&mut self, frames: &[&PlannedFrame]) -> Result<Vec<Canvas>, ModelError>;
+    /// A canvas for each frame, in order. The calling thread carries out `meanwhile` while others compute; where that
+    /// cannot be, or where it fails before, perhaps not.
+    fn render(
+        &mut self,
+        frames: &[&PlannedFrame],
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Vec<Canvas>, ModelError>;
 }
 
 /// What a video came to.
@@ -99,21 +104,27 @@ pub(super) fn play(
         (0..plan.frames.len()).filter(|place| plan.frames[*place].source == FrameSource::Render).collect();
     let mut leaving = Leaving::new(&plan, job.resolution, &job.keyframes, job.sink.as_mut(), run);
     let (mut batch, mut next, mut warnings) = (batch.max(1), 0, Vec::new());
+    // What is rendered but has not left yet.
+    let mut waiting = None;
     while next < to_render.len() {
         leaving.step()?;
         let count = (batch as usize).min(to_render.len() - next);
         let places = &to_render[next..next + count];
         let frames: Vec<&PlannedFrame> = places.iter().map(|place| &plan.frames[*place]).collect();
-        match renderer.render(&frames) {
+        let mut left = Ok(());
+        let rendered = renderer.render(&frames, &mut || {
+            if let Some((places, canvases)) = waiting.take() {
+                left = leaving.add(places, canvases);
+            }
+        });
+        left?;
+        match rendered {
             Ok(canvases) => {
-                if let Some(place) = canvases.iter().position(|canvas| !canvas.is_finite()) {
-                    let place = places[place];
-                    return Err(ModelError::own(format!(
-                        "frame {place} was rendered with pixels that are no numbers"
-                    )));
+                if let Some((places, canvases)) = waiting.replace((places, canvases)) {
+                    leaving.add(places, canvases)?;
                 }
-                leaving.add(places, canvases)?;
                 next += count;
+                leaving.ahead = count;
             }
             Err(error) if error.class() == ErrorClass::OutOfMemory && count > 1 => {
                 let smaller = (count / 2) as u32;
@@ -126,6 +137,9 @@ pub(super) fn play(
             }
             Err(error) => return Err(error),
         }
+    }
+    if let Some((places, canvases)) = waiting {
+        leaving.add(places, canvases)?;
     }
     leaving.step()?;
     let keyframes = leaving.keyframes;
@@ -144,6 +158,10 @@ struct Leaving<'a> {
     known: Vec<(usize, Canvas)>,
     /// The next frame to leave.
     cursor: usize,
+    /// Rendered frames that are about to leave: progress has been made with them.
+    ahead: usize,
+    /// The progress that was told last.
+    told: usize,
     unwatched: u32,
     pixels: Vec<u8>,
 }
@@ -158,17 +176,38 @@ impl<'a> Leaving<'a> {
     ) -> Self {
         let pixels = vec![0; usize::try_from(size.rgb_bytes().get()).unwrap_or(0)];
         let (keyframes, known) = (Vec::new(), Vec::new());
-        Self { plan, size, wanted, keyframes, sink, run, known, cursor: 0, unwatched: 0, pixels }
+        Self {
+            plan,
+            size,
+            wanted,
+            keyframes,
+            sink,
+            run,
+            known,
+            cursor: 0,
+            ahead: 0,
+            told: 0,
+            unwatched: 0,
+            pixels,
+        }
     }
 
     fn step(&mut self) -> Result<(), ModelError> {
         self.unwatched = 0;
-        let (done, total) = (self.cursor as u32, self.plan.frames.len() as u32);
-        Ok(self.run.step(Progress::new(Unit::Frames, done, total))?)
+        let total = self.plan.frames.len();
+        self.told = self.told.max(self.cursor + self.ahead).min(total);
+        Ok(self.run.step(Progress::new(Unit::Frames, self.told as u32, total as u32))?)
     }
 
     /// Takes rendered frames in and pushes all frames that have their sources now.
     fn add(&mut self, places: &[usize], canvases: Vec<Canvas>) -> Result<(), ModelError> {
+        if let Some(place) = canvases.iter().position(|canvas| !canvas.is_finite()) {
+            let place = places[place];
+            return Err(ModelError::own(format!(
+                "frame {place} was rendered with pixels that are no numbers"
+            )));
+        }
+        self.ahead = 0;
         self.known.extend(places.iter().copied().zip(canvases));
         while let Some(frame) = self.plan.frames.get(self.cursor) {
             let after = self.known.partition_point(|(place, _)| *place <= self.cursor);

@@ -8,12 +8,15 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use parking_lot::Mutex;
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::canvas::{Canvas, portrait};
 use super::config::Config;
 use super::driving::Driver;
 use super::files::LivePortraitFiles;
 use super::frames::{Render, check, play};
+use super::keypoints::KeyPoints;
 use super::networks::Networks;
 use super::parts::Probe;
 use super::warping::Source;
@@ -21,8 +24,9 @@ use super::workspace;
 use crate::contract::{Animate, Animation, FrameSink, Model, ModelError, RgbFrame, Run, SinkClosed, Warning};
 use crate::models::device::{self, Download};
 use crate::models::error::Context;
+use crate::models::kernels::Kernels;
+use crate::models::kernels::buffers::{self, Store};
 use crate::models::kernels::conv3::release_scratch;
-use crate::models::kernels::{Kernels, buffers};
 use crate::profile::timed;
 use crate::types::{
     Bytes, CameraView, FaceControls, FramePlan, FrameSource, HeadPose, PlannedFrame, Resolution, RgbImage,
@@ -51,6 +55,9 @@ pub struct LivePortraitModel {
     pub(super) kernels: Kernels,
     batch: u32,
     device: Device,
+    /// On a processor, the threads that render: nothing but this model's work is theirs, so that a frame which waits for a
+    /// part of itself never takes up another model's job meanwhile.
+    pool: Option<ThreadPool>,
     /// What the first canary rendered, which every later one must render again.
     canary: Option<Vec<u8>>,
 }
@@ -66,7 +73,7 @@ impl LivePortraitModel {
         let config = files.config()?;
         let kernels = options.kernels(device);
         let networks = files.networks(&config, kernels, device, run)?;
-        Ok(Self::new(config, networks, kernels, options.batch.get(), device))
+        Self::new(config, networks, kernels, options.batch.get(), device)
     }
 
     /// From networks that were built for `kernels` on `device`.
@@ -76,8 +83,29 @@ impl LivePortraitModel {
         kernels: Kernels,
         batch: u32,
         device: &Device,
-    ) -> Self {
-        Self { config, networks, kernels, batch, device: device.clone(), canary: None }
+    ) -> Result<Self, ModelError> {
+        let pool = device.is_cpu().then(|| {
+            let threads = rayon::current_num_threads();
+            let named = |place| format!("liveportrait-{place}");
+            ThreadPoolBuilder::new().num_threads(threads).thread_name(named).build()
+        });
+        let pool = pool.transpose().map_err(|error| {
+            ModelError::own("the threads that render could not be started").because(error)
+        })?;
+        Ok(Self { config, networks, kernels, batch, device: device.clone(), pool, canary: None })
+    }
+
+    /// Runs `work` where the model computes.
+    fn on_pool<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+
+    /// How many of so many frames are in the networks at a time.
+    fn at_once(&self, frames: usize) -> usize {
+        at_once(self.kernels, frames, self.pool.as_ref().map_or(1, ThreadPool::current_num_threads))
     }
 
     fn animate(&self, job: &mut Animate, run: &Run) -> Result<Animation, ModelError> {
@@ -104,10 +132,10 @@ impl LivePortraitModel {
     }
 }
 
-/// Of a batch of `frames`, how many go through the networks together. On a processor a single one has work for all cores, and
-/// its results stay in their caches and take a batch's share of memory.
-pub(super) fn at_once(kernels: Kernels, frames: usize) -> usize {
-    if kernels == Kernels::Fused { 1 } else { frames.max(1) }
+/// Of a batch of `frames`, how many are in the networks at a time: all of them on a device, on a processor one for each of
+/// its `threads`.
+pub(super) fn at_once(kernels: Kernels, frames: usize, threads: usize) -> usize {
+    if kernels == Kernels::Fused { frames.clamp(1, threads.max(1)) } else { frames.max(1) }
 }
 
 /// Renders frames of one source.
@@ -116,48 +144,100 @@ struct Renderer<'a> {
     driver: Driver,
     source: Source,
     download: Download,
+    /// The memory of spent results goes from frame to frame, whichever thread renders it, and ends with the job.
+    spent: Store,
 }
 
 impl<'a> Renderer<'a> {
     /// F and M look at the source, once.
     fn of(model: &'a LivePortraitModel, picture: &Tensor) -> candle_core::Result<Self> {
-        let (networks, off) = (&model.networks, &mut Probe::off());
-        let Some(motion) = networks.motion.forward(picture, off)?.pop() else {
-            candle_core::bail!("no motion was found in the portrait")
-        };
-        let driver = Driver::new(motion);
-        if !driver.source().iter().flatten().all(|value| value.is_finite()) {
-            candle_core::bail!("the motion extractor found key points that are no numbers");
+        let spent = Store::default();
+        let (driver, source) = model.on_pool(|| spent.lent(|| sources(model, picture)))?;
+        Ok(Self { model, driver, source, download: Download::new(), spent })
+    }
+
+    /// W and G, for key points that go through them together.
+    fn pictures(&self, driving: &[KeyPoints]) -> candle_core::Result<Tensor> {
+        let (networks, off) = (&self.model.networks, &mut Probe::off());
+        let warped = networks.warping.forward(&self.source, driving, off)?;
+        let pictures = networks.generator.forward(&warped, off)?;
+        off.spent(warped, self.model.kernels)?;
+        Ok(pictures)
+    }
+
+    /// All frames in one pass. What the device is asked for goes on while the host does other things.
+    fn on_device(
+        &mut self,
+        frames: &[&PlannedFrame],
+        meanwhile: &mut dyn FnMut(),
+    ) -> candle_core::Result<Vec<Canvas>> {
+        let driving = self.driver.drive(frames, &self.model.networks.retargeting)?;
+        let pictures = self.pictures(&driving)?;
+        meanwhile();
+        Canvas::of(&pictures, &mut self.download)
+    }
+
+    /// As many frames at a time as there are threads.
+    fn on_threads(&self, frames: &[&PlannedFrame]) -> candle_core::Result<Vec<Canvas>> {
+        let driving = self.driver.drive(frames, &self.model.networks.retargeting)?;
+        let mut canvases = Vec::with_capacity(frames.len());
+        for some in driving.chunks(self.model.at_once(frames.len())) {
+            let made = some.par_iter().map(|driving| self.frame(driving));
+            canvases.extend(made.collect::<candle_core::Result<Vec<_>>>()?);
         }
-        let feature = networks.appearance.forward(&picture.to_dtype(model.kernels.dtype())?, off)?;
-        let source = networks.warping.source(feature, vec![driver.source().clone()], off)?;
-        Ok(Self { model, driver, source, download: Download::new() })
+        Ok(canvases)
+    }
+
+    /// A frame that one thread carries through, as far as the others have frames of their own.
+    fn frame(&self, driving: &KeyPoints) -> candle_core::Result<Canvas> {
+        self.spent.lent(|| {
+            let picture = self.pictures(std::slice::from_ref(driving))?;
+            let canvas = Canvas::on_host(&picture)?;
+            Probe::off().spent(picture, self.model.kernels)?;
+            Ok(canvas)
+        })
     }
 }
 
-/// Results that were kept from frame to frame belong to the job, as its memory does.
+/// What drives a portrait, and what is driven.
+fn sources(model: &LivePortraitModel, picture: &Tensor) -> candle_core::Result<(Driver, Source)> {
+    let (networks, off) = (&model.networks, &mut Probe::off());
+    let Some(motion) = networks.motion.forward(picture, off)?.pop() else {
+        candle_core::bail!("no motion was found in the portrait")
+    };
+    let driver = Driver::new(motion);
+    if !driver.source().iter().flatten().all(|value| value.is_finite()) {
+        candle_core::bail!("the motion extractor found key points that are no numbers");
+    }
+    let feature = networks.appearance.forward(&picture.to_dtype(model.kernels.dtype())?, off)?;
+    let source = networks.warping.source(feature, vec![driver.source().clone()], off)?;
+    Ok((driver, source))
+}
+
+/// What threads keep for their next product belongs to the job, as its memory does.
 impl Drop for Renderer<'_> {
     fn drop(&mut self) {
-        buffers::release();
+        self.model.on_pool(|| rayon::broadcast(|_| buffers::release()));
     }
 }
 
 impl Render for Renderer<'_> {
-    fn render(&mut self, frames: &[&PlannedFrame]) -> Result<Vec<Canvas>, ModelError> {
-        let (networks, off) = (&self.model.networks, &mut Probe::off());
-        let (source, download) = (&self.source, &mut self.download);
-        let rendered = self.driver.drive(frames, &networks.retargeting).and_then(|driving| {
-            let mut canvases = Vec::with_capacity(frames.len());
-            for driving in driving.chunks(at_once(self.model.kernels, frames.len())) {
-                let warped = networks.warping.forward(source, driving, off)?;
-                let pictures = networks.generator.forward(&warped, off)?;
-                canvases.extend(Canvas::of(&pictures, download)?);
-                for spent in [warped, pictures] {
-                    off.spent(spent, self.model.kernels)?;
-                }
+    fn render(
+        &mut self,
+        frames: &[&PlannedFrame],
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Vec<Canvas>, ModelError> {
+        let rendered = match &self.model.pool {
+            Some(pool) if self.model.kernels == Kernels::Fused => {
+                let mut rendered = Ok(Vec::new());
+                pool.in_place_scope(|scope| {
+                    scope.spawn(|_| rendered = self.on_threads(frames));
+                    meanwhile();
+                });
+                rendered
             }
-            Ok(canvases)
-        });
+            _ => self.on_device(frames, meanwhile),
+        };
         rendered.context(|| format!("rendering {} frames", frames.len()))
     }
 }
@@ -172,7 +252,7 @@ impl Model for LivePortraitModel {
 
     fn workspace(&self, job: &Animate) -> Bytes {
         let frames = job.plan.rendered().clamp(1, self.batch as usize);
-        workspace::of(&self.config, self.kernels, frames, job.resolution)
+        workspace::of(&self.config, self.kernels, [frames, self.at_once(frames)], job.resolution)
     }
 
     fn run(&mut self, mut job: Animate, run: &Run) -> Result<Animation, ModelError> {
@@ -222,7 +302,7 @@ impl Model for LivePortraitModel {
     }
 
     fn trim(&mut self) -> Bytes {
-        Bytes::new(release_scratch() as u64).saturating_add(device::trim(&self.device))
+        Bytes::new(self.on_pool(release_scratch) as u64).saturating_add(device::trim(&self.device))
     }
 }
 

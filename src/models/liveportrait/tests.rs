@@ -56,7 +56,7 @@ fn networks(config: &Config, kernels: Kernels, scale: f32) -> Networks {
 fn model(batch: u32, scale: f32) -> LivePortraitModel {
     let config = Config::parse(TINY).unwrap();
     let networks = networks(&config, Kernels::Fused, scale);
-    LivePortraitModel::new(config, networks, Kernels::Fused, batch, &Device::Cpu)
+    LivePortraitModel::new(config, networks, Kernels::Fused, batch, &Device::Cpu).unwrap()
 }
 
 #[derive(Clone, Default)]
@@ -214,7 +214,7 @@ fn half_precision_runs_on_stock_operations() {
     let config = Config::parse(TINY).unwrap();
     let kernels = Kernels::Stock(DType::F16);
     let networks = networks(&config, kernels, 1.0);
-    let mut half = LivePortraitModel::new(config, networks, kernels, 3, &Device::Cpu);
+    let mut half = LivePortraitModel::new(config, networks, kernels, 3, &Device::Cpu).unwrap();
     let (animation, film) = run(&mut half, 64, frames());
     animation.unwrap();
     let (_, full) = run(&mut model(3, 1.0), 64, frames());

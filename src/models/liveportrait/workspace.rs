@@ -20,11 +20,19 @@ pub fn planned(
     device: &Device,
     resolution: Resolution,
 ) -> Result<Bytes, ModelError> {
-    Ok(of(&files.config()?, options.kernels(device), options.batch.get() as usize, resolution))
+    let (kernels, frames) = (options.kernels(device), options.batch.get() as usize);
+    let together = at_once(kernels, frames, rayon::current_num_threads());
+    Ok(of(&files.config()?, kernels, [frames, together], resolution))
 }
 
-/// For `frames` frames at a time, each finished as a picture of `resolution`.
-pub(super) fn of(config: &Config, kernels: Kernels, frames: usize, resolution: Resolution) -> Bytes {
+/// For batches of `frames` frames, of which `together` are in the networks at a time, each finished as a picture of
+/// `resolution`.
+pub(super) fn of(
+    config: &Config,
+    kernels: Kernels,
+    [frames, together]: [usize; 2],
+    resolution: Resolution,
+) -> Bytes {
     let networks = &config.model_params;
     let (generator, dense) = (&networks.generator, &networks.warping.dense_motion_params);
     let [height, width] = config.input_shape;
@@ -49,9 +57,8 @@ pub(super) fn of(config: &Config, kernels: Kernels, frames: usize, resolution: R
             (hourglass.max(fused + columns) + voxels * (14 * motions + 2 * outputs) + picture, 0)
         }
     };
-    let together = at_once(kernels, frames);
     let bytes = elements * kernels.dtype().size_in_bytes() * together + picture * size_of::<f32>() * frames;
-    Bytes::new((bytes + scratch) as u64).saturating_add(resolution.rgb_bytes())
+    Bytes::new((bytes + scratch * together) as u64).saturating_add(resolution.rgb_bytes())
 }
 
 #[cfg(test)]
@@ -67,7 +74,7 @@ mod tests {
         let side = std::num::NonZeroU32::new(512).unwrap();
         let takes = |frames| {
             let kernels = Kernels::Stock(DType::F16);
-            of(&config, kernels, frames, Resolution { width: side, height: side })
+            of(&config, kernels, [frames, frames], Resolution { width: side, height: side })
         };
         assert!(takes(2) <= Bytes::mb(1500) && takes(3) > Bytes::mb(1500), "{}, {}", takes(2), takes(3));
         // The large card's takes 32.

@@ -25,8 +25,7 @@ pub(in super::super) fn grow(scratch: &mut Vec<f32>, count: usize) {
     }
 }
 
-/// Gives back what this thread and those of the pool keep; returns how many bytes that were.
+/// Gives back what this thread keeps; returns how many bytes that were.
 pub(in super::super) fn release() -> usize {
-    let given = || taken().iter().map(|part| part.capacity() * size_of::<f32>()).sum::<usize>();
-    given() + rayon::broadcast(|_| given()).into_iter().sum::<usize>()
+    taken().iter().map(|part| part.capacity() * size_of::<f32>()).sum()
 }

@@ -16,14 +16,23 @@ struct Grey {
     /// Runs out of memory above this many frames.
     most: Option<usize>,
     broken: bool,
+    /// Does nothing meanwhile.
+    alone: bool,
 }
 
 impl Render for Grey {
-    fn render(&mut self, frames: &[&PlannedFrame]) -> Result<Vec<Canvas>, ModelError> {
+    fn render(
+        &mut self,
+        frames: &[&PlannedFrame],
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Vec<Canvas>, ModelError> {
         if self.most.is_some_and(|most| frames.len() > most) {
             return Err(ModelError::out_of_memory("no room"));
         }
         self.batches.push(frames.len());
+        if !self.alone {
+            meanwhile();
+        }
         let grey = |frame: &&PlannedFrame| if self.broken { f32::NAN } else { frame.pose.yaw / 255.0 };
         let values: Vec<f32> = frames.iter().flat_map(|frame| [grey(frame); 12]).collect();
         let tensor = Tensor::from_vec(values, (frames.len(), 3, 2, 2), &Device::Cpu).unwrap();
@@ -71,8 +80,8 @@ fn every_frame_leaves_once_in_order_whatever_the_batch() {
     };
     // Rendered: 0, 20, 80, 160 at places 0, 1, 4, 8.
     let expected = [0, 20, 50, 20, 80, 80, 120, 100, 160, 160];
-    for batch in 1..6 {
-        let (film, mut grey) = (Film::default(), Grey::default());
+    for (batch, alone) in (1..6).flat_map(|batch| [(batch, false), (batch, true)]) {
+        let (film, mut grey) = (Film::default(), Grey { alone, ..Grey::default() });
         let mut job = job(plan(), vec![0, 2, 2, 9], &film);
         let played = play(&mut job, &mut grey, batch, &Run::unobserved()).unwrap();
         let film: Vec<(u32, u8)> = film.0.lock().unwrap().clone();
@@ -112,7 +121,7 @@ fn what_is_kept_does_not_grow_with_the_video() {
     let places: Vec<usize> = (0..1081).filter(|i| plan.frames[*i].source == Rendered).collect();
     for places in places.chunks(4) {
         let grey: Vec<&PlannedFrame> = places.iter().map(|place| &plan.frames[*place]).collect();
-        leaving.add(places, Grey::default().render(&grey).unwrap()).unwrap();
+        leaving.add(places, Grey::default().render(&grey, &mut || {}).unwrap()).unwrap();
         assert_eq!(leaving.known.len(), 1, "only the last frame of a batch outlives it");
     }
     assert_eq!(leaving.cursor, 1081);
@@ -129,16 +138,50 @@ fn a_cancelled_job_stops_between_batches_and_within_long_stretches_of_reuse() {
             }
         }
     }
-    for (source, most) in [(Rendered, 6), (Reuse, 5 + UNWATCHED as usize)] {
+    // Two are rendered and have not left when the job is cancelled.
+    for (source, left) in [(Rendered, 4..=4), (Reuse, 5..=5 + UNWATCHED as usize)] {
         let film = Film::default();
         let frames = (0..200).map(|i| frame(0.0, if i == 0 { Rendered } else { source })).collect();
         let cancel = CancelFlag::new();
         let run = Run::new(cancel.clone(), Arc::new(StopAt(5, cancel.clone())));
         let error = play(&mut job(frames, vec![], &film), &mut Grey::default(), 2, &run);
         assert_eq!(error.err().map(|error| error.class()), Some(ErrorClass::Cancelled));
-        let left = film.0.lock().unwrap().len();
-        assert!((5..=most).contains(&left), "{source:?}: {left}");
+        let count = film.0.lock().unwrap().len();
+        assert!(left.contains(&count), "{source:?}: {count}");
     }
+}
+
+#[test]
+fn frames_leave_while_the_next_are_rendered_and_progress_never_goes_back() {
+    /// How many had left by the end of each batch, and all progress.
+    #[derive(Default)]
+    struct Watched(Film, Vec<usize>);
+    impl Render for Watched {
+        fn render(
+            &mut self,
+            frames: &[&PlannedFrame],
+            meanwhile: &mut dyn FnMut(),
+        ) -> Result<Vec<Canvas>, ModelError> {
+            let canvases = Grey::default().render(frames, meanwhile);
+            self.1.push(self.0.0.lock().unwrap().len());
+            canvases
+        }
+    }
+    #[derive(Default)]
+    struct Told(Mutex<Vec<u32>>);
+    impl Observe for Told {
+        fn step(&self, progress: Progress) {
+            self.0.lock().unwrap().push(progress.done);
+        }
+    }
+    let film = Film::default();
+    let frames = (0..100).map(|i| frame(i as f32, Rendered)).collect();
+    let told = Arc::new(Told::default());
+    let mut watched = Watched(film.clone(), Vec::new());
+    let run = Run::new(CancelFlag::new(), told.clone());
+    play(&mut job(frames, vec![], &film), &mut watched, 40, &run).unwrap();
+    assert_eq!(watched.1, [0, 40, 80]);
+    assert_eq!(*told.0.lock().unwrap(), [0, 40, 40, 80, 80, 88, 100]);
 }
 
 #[test]
