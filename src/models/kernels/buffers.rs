@@ -234,7 +234,8 @@ mod tests {
     fn a_panic_leaves_a_thread_with_its_own() {
         release();
         let store = Store::default();
-        let caught = std::panic::catch_unwind(|| store.lent(|| panic!("within")));
+        let panics = std::panic::AssertUnwindSafe(|| store.lent(|| panic!("within")));
+        let caught = std::panic::catch_unwind(panics);
         assert!(caught.is_err());
         drop(taken(10));
         assert_eq!((store.release(), release()), (0, 40));
