@@ -8,6 +8,7 @@
 //! The environment variable `VORTEX_SIMD` (`avx512`, `avx2`, `baseline`) forbids anything wider, for the whole process:
 //! a machine with AVX-512 then runs what a machine without it would.
 
+mod ahead;
 mod dot;
 mod turn;
 
@@ -15,6 +16,7 @@ use std::sync::OnceLock;
 
 use pulp::{Simd, WithSimd};
 
+pub(crate) use ahead::{Ahead, Coming};
 pub(crate) use dot::{BLOCK, LEFT, TALLEST, Weights, dot, lay_out};
 pub(crate) use turn::{Row, SIDE, turn};
 

@@ -53,9 +53,9 @@ pub(crate) fn runs_wide(kernels: &[&str], work: impl FnOnce() + Send) {
 
 /// How many `f32` a vector must hold on this machine, by the standard library's detection.
 fn expected_lanes() -> usize {
-    let limit = std::env::var(LIMIT).unwrap_or_else(|_| "avx512".to_owned());
     #[cfg(target_arch = "x86_64")]
     {
+        let limit = std::env::var(LIMIT).unwrap_or_else(|_| "avx512".to_owned());
         if limit == "avx512" && std::arch::is_x86_feature_detected!("avx512f") {
             return 16;
         }

@@ -3,6 +3,7 @@
 
 mod agree;
 mod architecture;
+mod arenas;
 mod boards;
 mod bundles;
 mod chaos;

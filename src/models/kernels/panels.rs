@@ -24,7 +24,7 @@ pub use self::bytes::Bytes;
 pub(super) use self::product::{UNIT, product};
 pub(super) use self::scratch::release as release_scratch;
 use super::activation::Activation;
-use crate::simd::{Row, SIDE};
+use crate::simd::{Coming, Row, SIDE};
 
 /// Columns of a panel: two vectors of AVX-512, so that 12 rows fill 24 of its 32 registers with running sums.
 pub(super) const WIDTH: usize = SIDE;
@@ -39,6 +39,11 @@ pub(super) trait Columns: Sync {
 
     /// Rows `steps` of the panel `index`, where they lie or written to `room`. Their first is a multiple of [`UNIT`].
     fn panel<'a>(&'a self, index: usize, steps: Range<usize>, room: &'a mut [Row]) -> &'a [Row];
+
+    /// What [`panel`](Self::panel) would read, where it lies side by side and there is such a panel.
+    fn coming(&self, _index: usize, _steps: Range<usize>) -> Coming {
+        Coming::NOTHING
+    }
 
     /// Whether [`panel`](Self::panel) writes to its room, which must then have as many rows as are asked for.
     fn needs_room(&self) -> bool;
@@ -155,6 +160,17 @@ impl Columns for Panels {
             }
         }
         room
+    }
+
+    fn coming(&self, index: usize, steps: Range<usize>) -> Coming {
+        let rows = index * self.depth + steps.start..index * self.depth + steps.end;
+        let halves = rows.start * WIDTH..rows.end * WIDTH;
+        let found = match &self.data {
+            Data::F32(values) => values.get(rows).map(Coming::of),
+            Data::F16(values) => values.get(halves).map(Coming::of),
+            Data::Bf16(values) => values.get(halves).map(Coming::of),
+        };
+        found.unwrap_or(Coming::NOTHING)
     }
 
     fn needs_room(&self) -> bool {

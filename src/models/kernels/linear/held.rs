@@ -13,7 +13,7 @@ use super::super::nf4;
 use super::super::panels::{Columns, UNIT, WIDTH};
 use super::blocks;
 use super::weight::{Gguf, Weight};
-use crate::simd::{Row, kernel, turn};
+use crate::simd::{Coming, Row, kernel, turn};
 
 /// Values between the beginnings of rows that are unpacked to be turned: a power of two would put them all into a few
 /// lines of the first-level cache.
@@ -73,6 +73,35 @@ impl<'a> Held<'a> {
                 let begin = bytes(row % piece_rows * cols + steps.start);
                 let piece = &pieces[row / piece_rows];
                 blocks::unpack(*dtype, &piece[begin..begin + bytes(steps.len())], out);
+            }
+        }
+    }
+
+    /// Where values `steps` of `row` lie, and of the `count` rows from there on.
+    fn coming(&self, row: usize, count: usize, cols: usize, steps: &Range<usize>) -> Option<Coming> {
+        let first = row * cols + steps.start;
+        match self {
+            Self::Plain { storage, start } => {
+                let range = start + first..start + first + steps.len();
+                match &**storage {
+                    Storage::Cpu(CpuStorage::F32(values)) => {
+                        Some(Coming::of(values.get(range)?).in_rows(count, 4 * cols))
+                    }
+                    Storage::Cpu(CpuStorage::F16(values)) => {
+                        Some(Coming::of(values.get(range)?).in_rows(count, 2 * cols))
+                    }
+                    Storage::Cpu(CpuStorage::BF16(values)) => {
+                        Some(Coming::of(values.get(range)?).in_rows(count, 2 * cols))
+                    }
+                    _ => None,
+                }
+            }
+            Self::Nf4(held) => Some(Coming::of(held.bytes(first, steps.len())?).in_rows(count, cols / 2)),
+            Self::Gguf { pieces, piece_rows, dtype } => {
+                let bytes = |values: usize| values / dtype.block_size() * dtype.type_size();
+                let begin = bytes(row % piece_rows * cols + steps.start);
+                let piece = pieces.get(row / piece_rows)?.get(begin..begin + bytes(steps.len()))?;
+                Some(Coming::of(piece).in_rows(count.min(piece_rows - row % piece_rows), bytes(cols)))
             }
         }
     }
@@ -157,6 +186,15 @@ impl Columns for Stack<'_> {
             turn(&rows, STRIDE, room);
         }
         room
+    }
+
+    fn coming(&self, index: usize, steps: Range<usize>) -> Coming {
+        let columns = index * WIDTH..((index + 1) * WIDTH).min(self.outputs);
+        // Of a panel that two parts share, the first one's columns.
+        let found = self.part(columns.start).filter(|_| !columns.is_empty());
+        let coming = found
+            .and_then(|(first, part)| part.coming(columns.start - first, columns.len(), self.inputs, &steps));
+        coming.unwrap_or(Coming::NOTHING)
     }
 
     fn needs_room(&self) -> bool {

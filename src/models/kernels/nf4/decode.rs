@@ -106,6 +106,12 @@ impl Held<'_> {
         unpack(&bytes[start.div_ceil(2)..], &self.pairs, even);
         scale(out, &self.absmax[start / BLOCK..], start % BLOCK, self.matrix.rounding);
     }
+
+    /// The bytes of `count` values from `start` on, where they are inside the matrix.
+    pub(in super::super) fn bytes(&self, start: usize, count: usize) -> Option<&[u8]> {
+        let Storage::Cpu(CpuStorage::U8(bytes)) = &*self.storage else { return None };
+        bytes.get(self.start..)?.get(start / 2..(start + count).div_ceil(2))
+    }
 }
 
 /// The levels of `bytes`, the high half of each first.

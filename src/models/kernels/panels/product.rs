@@ -132,14 +132,23 @@ impl Work<'_> {
                 rest = after;
                 unpacked.push(self.matrix.panel(panel, steps.clone(), here));
             }
-            for (start, count) in tiles {
+            // The depth's next block, or what the next task begins with, most likely on this thread.
+            let (wide, next) = (panels.len(), block + 1);
+            let next = if next < blocks {
+                (panels.clone(), edge(next)..edge(next + 1))
+            } else {
+                (panels.end..panels.end + wide, 0..edge(1))
+            };
+            for (place, (start, count)) in tiles.iter().enumerate() {
                 let packed =
                     &self.packed[(start - self.first) * depth + steps.start * count..][..steps.len() * count];
-                for (panel, weights) in panels.clone().zip(&unpacked) {
+                for ((panel, weights), coming) in panels.clone().zip(&unpacked).zip(next.0.clone()) {
+                    let coming = self.matrix.coming(coming, next.1.clone());
+                    let ahead = coming.part(place, tiles.len(), steps.len());
                     let columns = panel * WIDTH..((panel + 1) * WIDTH).min(stride);
                     let begun = block > 0;
                     let store = Store { columns, stride, first: *start, begun, finish, out: self.out };
-                    vectorised(Block { packed, count: *count, weights, store });
+                    vectorised(Block { packed, count: *count, weights, ahead, store });
                 }
             }
         }

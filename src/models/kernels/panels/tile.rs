@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 
 use super::disjoint::Disjoint;
 use super::{Finish, WIDTH};
-use crate::simd::{Row, lanes};
+use crate::simd::{Ahead, Row, lanes};
 
 /// Most rows of a tile on any processor.
 pub(super) const MAX_ROWS: usize = 12;
@@ -113,6 +113,8 @@ pub(super) struct Block<'a> {
     pub packed: &'a [f32],
     pub count: usize,
     pub weights: &'a [Row],
+    /// What is needed after this, in as many steps as `weights` has rows.
+    pub ahead: Ahead,
     pub store: Store<'a>,
 }
 
@@ -123,7 +125,7 @@ impl WithSimd for Block<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let mut tile = [Row::ZERO; MAX_ROWS];
         self.store.load(&mut tile, self.count);
-        multiply_tile(simd, self.packed, self.count, self.weights, &mut tile);
+        multiply_tile(simd, self.packed, self.count, self.weights, self.ahead, &mut tile);
         self.store.store(simd, &mut tile[..self.count]);
     }
 }
@@ -154,18 +156,25 @@ pub(super) fn interleave(x: &[f32], stride: usize, count: usize, depth: usize, p
 
 /// `count` interleaved rows times one panel, onto `tile`. At most as many rows as are [`tallest`].
 #[inline(always)]
-fn multiply_tile<S: Simd>(simd: S, packed: &[f32], count: usize, panel: &[Row], tile: &mut Tile) {
+fn multiply_tile<S: Simd>(
+    simd: S,
+    packed: &[f32],
+    count: usize,
+    panel: &[Row],
+    ahead: Ahead,
+    tile: &mut Tile,
+) {
     match S::F32_LANES {
-        16 => up_to_twelve::<S, 0>(simd, packed, count, panel, tile),
+        16 => up_to_twelve::<S, 0>(simd, packed, count, panel, ahead, tile),
         8 => {
-            up_to_six::<S, 0>(simd, packed, count, panel, tile);
-            up_to_six::<S, 1>(simd, packed, count, panel, tile);
+            up_to_six::<S, 0>(simd, packed, count, panel, ahead, tile);
+            up_to_six::<S, 1>(simd, packed, count, panel, ahead, tile);
         }
         4 => {
-            up_to_twelve::<S, 0>(simd, packed, count, panel, tile);
-            up_to_twelve::<S, 1>(simd, packed, count, panel, tile);
-            up_to_twelve::<S, 2>(simd, packed, count, panel, tile);
-            up_to_twelve::<S, 3>(simd, packed, count, panel, tile);
+            up_to_twelve::<S, 0>(simd, packed, count, panel, ahead, tile);
+            up_to_twelve::<S, 1>(simd, packed, count, panel, ahead, tile);
+            up_to_twelve::<S, 2>(simd, packed, count, panel, ahead, tile);
+            up_to_twelve::<S, 3>(simd, packed, count, panel, ahead, tile);
         }
         _ => plain(packed, count, panel, tile),
     }
@@ -174,11 +183,21 @@ fn multiply_tile<S: Simd>(simd: S, packed: &[f32], count: usize, panel: &[Row], 
 /// The running sums of each row by name, for one pair of a panel's vectors. `packed` holds as many values for each row of
 /// the panel, so that the loop follows two pointers only.
 macro_rules! rows {
-    ($part:ident, $simd:ident, $packed:ident, $panel:ident, $tile:ident, $rows:literal: $($index:literal $sum:ident)*) => {{
+    ($part:ident, $simd:ident, $packed:ident, $panel:ident, $ahead:ident, $tile:ident, $rows:literal: $($index:literal $sum:ident)*) => {{
         $(let mut $sum = pair::<S, $part>($simd, &$tile[$index]);)*
-        for (values, weights) in $packed.as_chunks::<$rows>().0.iter().zip($panel) {
-            let weights = pair::<S, $part>($simd, weights);
-            $($sum = onto($simd, $sum, values[$index], weights);)*
+        let mut ahead = $ahead;
+        let every = ahead.every();
+        let packed = $packed.as_chunks::<$rows>().0;
+        for (packed, panel) in packed.chunks(every).zip($panel.chunks(every)) {
+            let mut line = ahead.row();
+            for (values, weights) in packed.iter().zip(panel) {
+                let weights = pair::<S, $part>($simd, weights);
+                $($sum = onto($simd, $sum, values[$index], weights);)*
+                // Of several passes over a panel the first.
+                if $part == 0 {
+                    line.step();
+                }
+            }
         }
         $(put::<S, $part>(&mut $tile[$index], $sum);)*
     }};
@@ -191,15 +210,16 @@ fn up_to_six<S: Simd, const PART: usize>(
     packed: &[f32],
     count: usize,
     panel: &[Row],
+    ahead: Ahead,
     tile: &mut Tile,
 ) {
     match count {
-        1 => rows!(PART, simd, packed, panel, tile, 1: 0 a),
-        2 => rows!(PART, simd, packed, panel, tile, 2: 0 a 1 b),
-        3 => rows!(PART, simd, packed, panel, tile, 3: 0 a 1 b 2 c),
-        4 => rows!(PART, simd, packed, panel, tile, 4: 0 a 1 b 2 c 3 d),
-        5 => rows!(PART, simd, packed, panel, tile, 5: 0 a 1 b 2 c 3 d 4 e),
-        6 => rows!(PART, simd, packed, panel, tile, 6: 0 a 1 b 2 c 3 d 4 e 5 f),
+        1 => rows!(PART, simd, packed, panel, ahead, tile, 1: 0 a),
+        2 => rows!(PART, simd, packed, panel, ahead, tile, 2: 0 a 1 b),
+        3 => rows!(PART, simd, packed, panel, ahead, tile, 3: 0 a 1 b 2 c),
+        4 => rows!(PART, simd, packed, panel, ahead, tile, 4: 0 a 1 b 2 c 3 d),
+        5 => rows!(PART, simd, packed, panel, ahead, tile, 5: 0 a 1 b 2 c 3 d 4 e),
+        6 => rows!(PART, simd, packed, panel, ahead, tile, 6: 0 a 1 b 2 c 3 d 4 e 5 f),
         _ => {}
     }
 }
@@ -211,16 +231,19 @@ fn up_to_twelve<S: Simd, const PART: usize>(
     packed: &[f32],
     count: usize,
     panel: &[Row],
+    ahead: Ahead,
     tile: &mut Tile,
 ) {
     match count {
-        7 => rows!(PART, simd, packed, panel, tile, 7: 0 a 1 b 2 c 3 d 4 e 5 f 6 g),
-        8 => rows!(PART, simd, packed, panel, tile, 8: 0 a 1 b 2 c 3 d 4 e 5 f 6 g 7 h),
-        9 => rows!(PART, simd, packed, panel, tile, 9: 0 a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i),
-        10 => rows!(PART, simd, packed, panel, tile, 10: 0 a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i 9 j),
-        11 => rows!(PART, simd, packed, panel, tile, 11: 0 a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i 9 j 10 k),
-        12 => rows!(PART, simd, packed, panel, tile, 12: 0 a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i 9 j 10 k 11 l),
-        _ => up_to_six::<S, PART>(simd, packed, count, panel, tile),
+        7 => rows!(PART, simd, packed, panel, ahead, tile, 7: 0 a 1 b 2 c 3 d 4 e 5 f 6 g),
+        8 => rows!(PART, simd, packed, panel, ahead, tile, 8: 0 a 1 b 2 c 3 d 4 e 5 f 6 g 7 h),
+        9 => rows!(PART, simd, packed, panel, ahead, tile, 9: 0 a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i),
+        10 => rows!(PART, simd, packed, panel, ahead, tile, 10: 0 a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i 9 j),
+        11 => rows!(PART, simd, packed, panel, ahead, tile, 11: 0 a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i 9 j 10 k),
+        12 => {
+            rows!(PART, simd, packed, panel, ahead, tile, 12: 0 a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i 9 j 10 k 11 l)
+        }
+        _ => up_to_six::<S, PART>(simd, packed, count, panel, ahead, tile),
     }
 }
 
