@@ -191,7 +191,8 @@ fn loading_and_animating_stop_when_they_are_told_to() {
     let mut model = load(&files, 2);
     let error = model.run(talking(40, 64, &film), &run()).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Cancelled);
-    assert!((4..=6).contains(&film.frames.lock().unwrap().len()));
+    // Progress counts frames that are rendered; the last batch of them has not left then.
+    assert_eq!(film.frames.lock().unwrap().len(), 2);
     // The model is as it was before.
     assert_eq!(model.run(talking(3, 64, &film), &Run::unobserved()).unwrap().frames, 3);
 }
