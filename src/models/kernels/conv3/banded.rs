@@ -11,6 +11,7 @@ use super::packed::BLOCK;
 pub(super) use super::packed::Banded;
 use super::pieces::{Piece, pieces};
 use super::scratch::{self, grow};
+use super::tile::times;
 use super::tiles::{Slice, Source, Volume, transform};
 use super::transform::{STEP, Tile};
 use crate::profile::timed;
@@ -315,17 +316,4 @@ fn accumulate<S: Simd, const COUNT: usize>(
     times(simd, b, weights[1], inputs);
     times(simd, c, weights[2], inputs);
     times(simd, d, weights[3], inputs);
-}
-
-#[inline(always)]
-fn times<S: Simd, const COUNT: usize>(
-    simd: S,
-    sums: &mut [S::f32s; COUNT],
-    weight: f32,
-    inputs: &[S::f32s; COUNT],
-) {
-    let weight = simd.splat_f32s(weight);
-    for (sum, input) in sums.iter_mut().zip(inputs) {
-        *sum = simd.mul_add_e_f32s(weight, *input, *sum);
-    }
 }

@@ -68,8 +68,9 @@ fn sums_of<S: Simd, const COUNT: usize>(
     put::<S, COUNT>(out, 3 * apart, &d);
 }
 
+/// `sums + weight · pixels`.
 #[inline(always)]
-fn times<S: Simd, const COUNT: usize>(
+pub(super) fn times<S: Simd, const COUNT: usize>(
     simd: S,
     sums: &mut [S::f32s; COUNT],
     weight: f32,

@@ -133,17 +133,17 @@ impl Work<'_> {
                 unpacked.push(self.matrix.panel(panel, steps.clone(), here));
             }
             // The depth's next block, or what the next task begins with, most likely on this thread.
-            let (wide, next) = (panels.len(), block + 1);
-            let next = if next < blocks {
+            let next = block + 1;
+            let (coming, rows) = if next < blocks {
                 (panels.clone(), edge(next)..edge(next + 1))
             } else {
-                (panels.end..panels.end + wide, 0..edge(1))
+                (panels.end..panels.end + panels.len(), 0..edge(1))
             };
+            let coming: Vec<_> = coming.map(|panel| self.matrix.coming(panel, rows.clone())).collect();
             for (place, (start, count)) in tiles.iter().enumerate() {
                 let packed =
                     &self.packed[(start - self.first) * depth + steps.start * count..][..steps.len() * count];
-                for ((panel, weights), coming) in panels.clone().zip(&unpacked).zip(next.0.clone()) {
-                    let coming = self.matrix.coming(coming, next.1.clone());
+                for ((panel, weights), coming) in panels.clone().zip(&unpacked).zip(&coming) {
                     let ahead = coming.part(place, tiles.len(), steps.len());
                     let columns = panel * WIDTH..((panel + 1) * WIDTH).min(stride);
                     let begun = block > 0;
